@@ -1,0 +1,299 @@
+#include "base/json.h"
+
+#include <cmath>
+#include <cstdio>
+#include <set>
+
+#include "base/quantity_text.h"
+
+namespace moecast {
+namespace {
+
+constexpr size_t kMaxDepth = 64;
+constexpr size_t kMaxBytes = size_t{16} << 20;
+
+std::string LineAndColumn(std::string_view text, size_t byte) {
+  size_t line = 1, column = 1;
+  for (size_t i = 0; i + 1 < byte && i < text.size(); ++i) {
+    if (text[i] == '\n') {
+      ++line;
+      column = 1;
+    } else {
+      ++column;
+    }
+  }
+  return "line " + std::to_string(line) + ", column " + std::to_string(column);
+}
+
+// Builds the tree, refusing what nlohmann's own parser lets pass: keys twice and deep nesting.
+class Builder : public nlohmann::json_sax<Json> {
+ public:
+  explicit Builder(std::string file) : file_(std::move(file)) {}
+  Json& root() { return root_; }
+
+  bool null() override { return Put(nullptr); }
+  bool boolean(bool v) override { return Put(v); }
+  bool number_integer(number_integer_t v) override { return Put(v); }
+  bool number_unsigned(number_unsigned_t v) override { return Put(v); }
+  bool number_float(number_float_t v, const string_t&) override { return Put(v); }
+  bool string(string_t& v) override { return Put(std::move(v)); }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(std::size_t) override { return Open(Json::object()); }
+  bool start_array(std::size_t) override { return Open(Json::array()); }
+  bool end_object() override { return stack_.pop_back(), keys_.pop_back(), true; }
+  bool end_array() override { return stack_.pop_back(), keys_.pop_back(), true; }
+  bool key(string_t& v) override {
+    if (!keys_.back().insert(v).second)
+      throw UserError({.file = file_, .value = "the key \"" + Shortened(v) + "\" twice in one object",
+                       .expected = "each key once"});
+    key_ = v;
+    return true;
+  }
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& e) override {
+    error_at = position;
+    error = e.what();
+    return false;
+  }
+
+  size_t error_at = 0;
+  std::string error;
+
+ private:
+  bool Put(Json v) { return Place(std::move(v)), true; }
+  Json* Place(Json v) {
+    if (stack_.empty()) return &(root_ = std::move(v));
+    Json& parent = *stack_.back();
+    if (parent.is_array()) return parent.push_back(std::move(v)), &parent.back();
+    // Keys are known to be new: append without ordered_json's linear search.
+    auto& members = parent.get_ref<Json::object_t&>();
+    members.push_back({key_, std::move(v)});
+    return &members.back().second;
+  }
+  bool Open(Json v) {
+    if (stack_.size() >= kMaxDepth)
+      throw UserError({.file = file_, .value = "values nested deeper than " + std::to_string(kMaxDepth),
+                       .expected = "a flatter file"});
+    stack_.push_back(Place(std::move(v)));
+    keys_.emplace_back();
+    return true;
+  }
+
+  std::string file_;
+  Json root_;
+  std::vector<Json*> stack_;
+  std::vector<std::set<std::string>> keys_;
+  std::string key_;
+};
+
+std::string Escaped(std::string_view key) {
+  std::string out;
+  for (const char c : key) out += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
+  return out;
+}
+
+std::string Unescaped(std::string_view key) {
+  std::string out;
+  for (size_t i = 0; i < key.size(); ++i) {
+    if (key[i] == '~' && i + 1 < key.size() && (key[i + 1] == '0' || key[i + 1] == '1'))
+      out += key[++i] == '0' ? '~' : '/';
+    else
+      out += key[i];
+  }
+  return out;
+}
+
+std::string TypeName(const Json& j) {
+  if (j.is_object()) return j.empty() ? "an empty object" : "an object";
+  if (j.is_array()) return j.empty() ? "an empty list" : "a list of " + std::to_string(j.size());
+  return Shortened(j.dump(-1, ' ', true, Json::error_handler_t::replace));
+}
+
+void Dump(const Json& j, int indent, int depth, std::string& out) {
+  const auto line = [&](int d) {
+    if (indent < 0) return;
+    out += '\n';
+    out.append(static_cast<size_t>(indent * d), ' ');
+  };
+  if (j.is_object() || j.is_array()) {
+    const bool object = j.is_object();
+    out += object ? '{' : '[';
+    bool first = true;
+    // Lists of scalars stay on one line: a stage split reads better across than down.
+    bool flat = !object;
+    for (const Json& item : j) flat = flat && !item.is_structured();
+    for (auto it = j.begin(); it != j.end(); ++it) {
+      if (!first) out += flat && indent >= 0 ? ", " : ",";
+      first = false;
+      if (!flat) line(depth + 1);
+      if (object) out += Json(it.key()).dump(-1, ' ', false, Json::error_handler_t::replace) + (indent < 0 ? ":" : ": ");
+      Dump(*it, indent, depth + 1, out);
+    }
+    if (!first && !flat) line(depth);
+    out += object ? '}' : ']';
+  } else if (j.is_number_float()) {
+    const double x = j.get<double>();
+    char buffer[40];
+    if (!std::isfinite(x))
+      out += "null";
+    else if (x == std::floor(x) && std::fabs(x) < 1e15)
+      std::snprintf(buffer, sizeof buffer, "%.0f", x), out += buffer;
+    else
+      std::snprintf(buffer, sizeof buffer, "%.9g", x), out += buffer;
+  } else {
+    out += j.dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<JsonDocument> ParseJson(std::string_view text, const std::string& file) {
+  if (text.size() > kMaxBytes)
+    throw UserError({.file = file, .value = std::to_string(text.size()) + " bytes",
+                     .expected = "at most " + std::to_string(kMaxBytes)});
+  Builder builder(file);
+  if (!Json::sax_parse(text.begin(), text.end(), &builder)) {
+    std::string why = builder.error;
+    const size_t cut = why.rfind("; ");
+    if (why.find("out of range") != std::string::npos || why.find("out_of_range") != std::string::npos)
+      why = "a number beyond the range of double precision";
+    else if (cut != std::string::npos)
+      why = Shortened(why.substr(cut + 2), 120);
+    throw UserError({.file = file, .pointer = LineAndColumn(text, builder.error_at), .value = "no valid JSON: " + why});
+  }
+  auto document = std::make_shared<JsonDocument>();
+  document->root = std::move(builder.root());
+  document->file = file;
+  return document;
+}
+
+void PatchJson(JsonDocument& document, std::string_view pointer, Json value, const std::string& origin) {
+  if (!pointer.empty() && pointer.front() == '/') pointer.remove_prefix(1);
+  Json* node = &document.root;
+  std::string walked;
+  while (true) {
+    const size_t slash = pointer.find('/');
+    const std::string key = Unescaped(pointer.substr(0, slash));
+    if (key.empty()) throw UserError({.file = origin, .value = "an empty name in the path", .expected = "a/b/c=value"});
+    walked += '/' + Escaped(key);
+    if (node->is_array()) {
+      const auto index = ParseNumber(key);
+      if (!index || *index != std::floor(*index) || *index < 0 || *index >= static_cast<double>(node->size()))
+        throw UserError({.file = origin, .pointer = walked, .value = "\"" + Shortened(key) + "\"",
+                         .expected = "an index below " + std::to_string(node->size())});
+      node = &(*node)[static_cast<size_t>(*index)];
+    } else if (node->is_object() || node->is_null()) {
+      node = &(*node)[key];
+    } else {
+      throw UserError({.file = origin, .pointer = walked, .value = TypeName(*node) + " on the way",
+                       .expected = "an object or a list"});
+    }
+    if (slash == std::string_view::npos) break;
+    pointer.remove_prefix(slash + 1);
+  }
+  *node = std::move(value);
+  document.origins[walked] = origin;
+}
+
+std::string DumpJson(const Json& json, int indent) {
+  std::string out;
+  Dump(json, indent, 0, out);
+  return out;
+}
+
+JsonCursor::JsonCursor(std::shared_ptr<const JsonDocument> document)
+    : document_(std::move(document)), node_(&document_->root) {}
+
+bool JsonCursor::Has(std::string_view key) const { return node_->is_object() && node_->contains(std::string(key)); }
+
+JsonCursor JsonCursor::Key(std::string_view key) const {
+  return {document_, &node_->at(std::string(key)), pointer_ + '/' + Escaped(key)};
+}
+
+JsonCursor JsonCursor::Required(std::string_view key) const {
+  if (!node_->is_object()) Fail("an object");
+  if (!Has(key)) Fail("a value for \"" + std::string(key) + "\" in it");
+  return Key(key);
+}
+
+std::vector<std::string> JsonCursor::Keys() const {
+  if (!node_->is_object()) Fail("an object");
+  std::vector<std::string> keys;
+  for (auto it = node_->begin(); it != node_->end(); ++it) keys.push_back(it.key());
+  return keys;
+}
+
+void JsonCursor::AllowOnly(std::span<const std::string_view> valid) const {
+  for (const std::string& key : Keys()) {
+    bool known = false;
+    for (const std::string_view v : valid) known = known || v == key;
+    if (known) continue;
+    const std::string nearest = Nearest(key, valid);
+    const JsonCursor at = Key(key);
+    const auto origin = document_->origins.find(at.pointer_);
+    throw UserError({.file = origin == document_->origins.end() ? document_->file : origin->second,
+                     .pointer = at.pointer_,
+                     .value = "an unknown field",
+                     .expected = valid.empty() ? "none here" : "one of " + Join(valid),
+                     .hint = nearest});
+  }
+}
+
+size_t JsonCursor::size() const {
+  if (!node_->is_array()) Fail("a list");
+  return node_->size();
+}
+
+JsonCursor JsonCursor::At(size_t index) const {
+  return {document_, &node_->at(index), pointer_ + '/' + std::to_string(index)};
+}
+
+bool JsonCursor::Bool() const {
+  if (!node_->is_boolean()) Fail("true or false");
+  return node_->get<bool>();
+}
+
+int64_t JsonCursor::Int(int64_t low, int64_t high) const {
+  const std::string expected =
+      "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
+  if (!node_->is_number()) Fail(expected);
+  if (node_->is_number_float()) {
+    const double x = node_->get<double>();
+    if (x != std::floor(x) || !(x >= static_cast<double>(low) && x <= static_cast<double>(high))) Fail(expected);
+    return static_cast<int64_t>(x);
+  }
+  if (node_->is_number_unsigned()) {
+    const uint64_t x = node_->get<uint64_t>();
+    if (high < 0 || x > static_cast<uint64_t>(high) || (low > 0 && x < static_cast<uint64_t>(low))) Fail(expected);
+    return static_cast<int64_t>(x);
+  }
+  const int64_t x = node_->get<int64_t>();
+  if (x < low || x > high) Fail(expected);
+  return x;
+}
+
+double JsonCursor::Number(double low, double high) const {
+  const std::string expected = "a number from " + ShowNumber(low, 6) + " to " + ShowNumber(high, 6);
+  if (!node_->is_number()) Fail(expected);
+  const double x = node_->get<double>();
+  if (!(x >= low && x <= high)) Fail(expected);
+  return x;
+}
+
+const std::string& JsonCursor::Text() const {
+  if (!node_->is_string()) Fail("a text");
+  return node_->get_ref<const std::string&>();
+}
+
+void JsonCursor::Fail(const std::string& expected, const std::string& hint) const {
+  std::string file = document_->file;
+  for (std::string p = pointer_; !p.empty(); p.resize(p.rfind('/'))) {
+    const auto origin = document_->origins.find(p);
+    if (origin == document_->origins.end()) continue;
+    file = origin->second;
+    break;
+  }
+  throw UserError({.file = file, .pointer = pointer_.empty() ? "/" : pointer_, .value = TypeName(*node_),
+                   .expected = expected, .hint = hint});
+}
+
+}  // namespace moecast

@@ -1,0 +1,38 @@
+// Random numbers that are the same on every machine: SplitMix64 for pseudo-random streams, a rotated Halton sequence
+// for quasi-random sampling, and the normal quantile both use. The standard library's distributions are not used: their
+// results differ between implementations.
+#pragma once
+
+#include <cstdint>
+
+namespace moecast {
+
+// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed) {}
+  uint64_t Next() {
+    uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+  }
+  // Uniform in [0, 1), 53 bits.
+  double Uniform() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
+  // Uniform in [0, n). REQUIRES: n > 0. The bias, n / 2^64, is far below anything we measure.
+  uint64_t Below(uint64_t n) { return static_cast<uint64_t>((static_cast<unsigned __int128>(Next()) * n) >> 64); }
+  double Normal();
+
+ private:
+  uint64_t state_;
+};
+
+// Quantile of the standard normal distribution, relative error below 1.2e-9 (P. J. Acklam's rational approximation).
+// REQUIRES: 0 < p < 1.
+double NormalQuantile(double p);
+
+// Coordinate `dimension` of point `index` of a quasi-random sequence in (0, 1): Halton's radical inverse in the
+// dimension's prime base, rotated by an amount drawn from `seed` (Cranley and Patterson, SIAM J. Numer. Anal. 1976).
+double QuasiRandom(uint64_t index, int dimension, uint64_t seed);
+
+}  // namespace moecast

@@ -1,0 +1,133 @@
+// What kernels reach on a device: estimates of the time of one operator, from measured tables where the calibration has
+// them, else from a reasoned efficiency with its source and a wider interval.
+//   time = max(flops / (peak * eff_c), bytes / (bandwidth * eff_m)) + launch
+// A calibration is calibration.json plus one CSV a table; a table is parsed when the first query needs it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/enum_names.h"
+#include "costmodel/cost.h"
+#include "topology/device.h"
+
+namespace moecast {
+
+// Which product of a linear layer y[m,n] = x[m,k] w[n,k]^T. The shapes of a query are always the forward's m, n, k.
+//   dgrad: dx[m,k] = dy[m,n] w[n,k]          wgrad: dw[n,k] += dy[m,n]^T x[m,k], summed into the main gradient
+enum class GemmPass : uint8_t { kForward, kDgrad, kWgrad };
+template <>
+struct EnumNames<GemmPass> {
+  static constexpr EnumName<GemmPass> kNames[] = {
+      {GemmPass::kForward, "forward"}, {GemmPass::kDgrad, "dgrad"}, {GemmPass::kWgrad, "wgrad"}};
+};
+
+struct GemmQuery {
+  int64_t m = 0, n = 0, k = 0;
+  Dtype dtype = Dtype::kBf16;
+  GemmPass pass = GemmPass::kForward;
+  Dtype main_grad = Dtype::kFp32;  // what wgrad accumulates into (read and written)
+  int sms = 0;                     // 0: the whole device
+};
+
+// `groups` products of one (n, k), rows_total rows spread evenly over them.
+struct GroupedGemmQuery {
+  int64_t groups = 0, rows_total = 0, n = 0, k = 0;
+  Dtype dtype = Dtype::kBf16;
+  GemmPass pass = GemmPass::kForward;
+  Dtype main_grad = Dtype::kFp32;
+  int sms = 0;
+};
+
+enum class AttentionPhase : uint8_t { kTrainForward, kTrainBackward, kPrefill, kDecode };
+template <>
+struct EnumNames<AttentionPhase> {
+  static constexpr EnumName<AttentionPhase> kNames[] = {{AttentionPhase::kTrainForward, "train-forward"},
+                                                        {AttentionPhase::kTrainBackward, "train-backward"},
+                                                        {AttentionPhase::kPrefill, "prefill"},
+                                                        {AttentionPhase::kDecode, "decode"}};
+};
+
+// Core attention (no projections). qk_dim != v_dim or qk_dim == 192 is MLA in its plain (multi-head) form.
+struct AttentionQuery {
+  AttentionPhase phase = AttentionPhase::kTrainForward;
+  int64_t heads = 0, kv_heads = 0, qk_dim = 128, v_dim = 128;
+  int64_t batch = 1;
+  int64_t query = 0;    // new tokens of each sequence
+  int64_t context = 0;  // keys each sequence has in all, its new tokens included
+  bool causal = true;
+  Dtype dtype = Dtype::kBf16;
+  Dtype kv_dtype = Dtype::kBf16;
+};
+
+// Absorbed MLA decode: one query token a sequence against compressed keys of 512 + 64 elements.
+struct MlaDecodeQuery {
+  int64_t heads = 0, batch = 1, context = 0;
+  double kv_bits = 16;
+};
+
+// A fused inference MoE layer: permute, two grouped GEMMs, activation, on one rank of `ep`.
+struct MoeQuery {
+  int64_t tokens = 0;  // of all ranks together, before the expert-parallel split
+  int64_t hidden = 0, inter = 0, experts = 0, top_k = 0, ep = 1;
+  Dtype dtype = Dtype::kBf16;
+};
+
+// Kernels that stream through HBM. `bytes` is what must be read and written once.
+enum class ElementwiseKind : uint8_t {
+  kRmsNorm,
+  kRope,
+  kSwiGlu,
+  kAdd,
+  kEmbedding,
+  kPermute,  // gather or scatter of token rows; also the weighted sum of unpermute
+  kCast,     // casts, transposes and quantisation with scales
+  kSoftmax,  // router scores and top-k; cross-entropy
+  kOptimizer,
+  kReduce,   // norms and sums over a buffer
+};
+template <>
+struct EnumNames<ElementwiseKind> {
+  static constexpr EnumName<ElementwiseKind> kNames[] = {
+      {ElementwiseKind::kRmsNorm, "rmsnorm"},     {ElementwiseKind::kRope, "rope"},
+      {ElementwiseKind::kSwiGlu, "swiglu"},       {ElementwiseKind::kAdd, "add"},
+      {ElementwiseKind::kEmbedding, "embedding"}, {ElementwiseKind::kPermute, "permute"},
+      {ElementwiseKind::kCast, "cast"},           {ElementwiseKind::kSoftmax, "softmax"},
+      {ElementwiseKind::kOptimizer, "optimizer"}, {ElementwiseKind::kReduce, "reduce"}};
+};
+
+class CalibrationTables;  // the parsed tables
+
+class Calibration {
+ public:
+  // `device_stack` as in calibration.json; `read` gives the text of a file of the calibration ("calibration.json",
+  // "gemm_bf16.csv") and throws UserError where it is missing. Tables are read on first use; not thread-safe until
+  // Load-ed tables are warm.
+  using Reader = std::function<std::string(std::string_view file)>;
+  Calibration(Device device, std::string_view stack, Reader read);
+  ~Calibration();
+  Calibration(Calibration&&) noexcept;
+  Calibration& operator=(Calibration&&) noexcept;
+
+  const Device& device() const { return device_; }
+  // One text per Cost::source: table, stack, version.
+  const std::vector<std::string>& sources() const;
+
+  Cost Gemm(const GemmQuery& q) const;
+  Cost GroupedGemm(const GroupedGemmQuery& q) const;
+  Cost Attention(const AttentionQuery& q) const;
+  Cost MlaDecode(const MlaDecodeQuery& q) const;
+  Cost Moe(const MoeQuery& q) const;
+  Cost Elementwise(ElementwiseKind kind, Bytes bytes) const;
+
+ private:
+  Device device_;
+  std::unique_ptr<CalibrationTables> tables_;
+};
+
+}  // namespace moecast

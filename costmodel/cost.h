@@ -1,0 +1,31 @@
+// What an operator costs: a median time and how far it may be off, with where the figure came from.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/enum_names.h"
+#include "base/units.h"
+
+namespace moecast {
+
+enum class Bound : uint8_t { kCompute, kMemory, kLatency };
+
+template <>
+struct EnumNames<Bound> {
+  static constexpr EnumName<Bound> kNames[] = {
+      {Bound::kCompute, "compute"}, {Bound::kMemory, "memory"}, {Bound::kLatency, "latency"}};
+};
+
+// Errors are log-normal and come at two levels: `sigma_table` is shared by every estimate with the same `source`
+// (sampled once for all of them), `sigma_own` belongs to this estimate alone.
+struct Cost {
+  Seconds time;
+  double sigma_table = 0;  // standard deviation of ln(time), common to the source
+  double sigma_own = 0;
+  uint16_t source = 0;     // index into Calibration::sources()
+  Bound bound = Bound::kLatency;
+  bool extrapolated = false;  // outside the measured range, or no measurement at all
+};
+
+}  // namespace moecast

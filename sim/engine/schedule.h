@@ -1,0 +1,94 @@
+// A Schedule fixes what runs where and in which order; timing it is a separate step (Retimer). Lanes are the streams of
+// ranks; the tasks of a lane run one after another in the order given; a task also waits for its dependencies.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/enum_names.h"
+#include "base/time.h"
+
+namespace moecast {
+
+enum class Stream : uint8_t { kCompute, kCommunication };
+template <>
+struct EnumNames<Stream> {
+  static constexpr EnumName<Stream> kNames[] = {{Stream::kCompute, "compute"},
+                                                {Stream::kCommunication, "communication"}};
+};
+
+// What a task does for its micro-batch. A schedule that does not split the backward pass has no kWeight tasks: its
+// kBackward computes input and weight gradients.
+enum class Phase : uint8_t {
+  kForward,
+  kBackward,
+  kWeight,
+  kGradReduce,   // data-parallel reduction of a layer's gradients
+  kParamGather,  // all-gather of updated parameters
+  kGradNorm,     // the global barrier of gradient clipping
+  kOptimizer,
+};
+template <>
+struct EnumNames<Phase> {
+  static constexpr EnumName<Phase> kNames[] = {
+      {Phase::kForward, "forward"},        {Phase::kBackward, "backward"},          {Phase::kWeight, "weight"},
+      {Phase::kGradReduce, "grad-reduce"}, {Phase::kParamGather, "param-gather"},   {Phase::kGradNorm, "grad-norm"},
+      {Phase::kOptimizer, "optimizer"}};
+};
+
+struct Task {
+  int32_t block = 0;  // index into the durations given to the Retimer
+  int32_t micro_batch = 0;
+  int16_t chunk = 0;  // model chunk of an interleaved pipeline
+  int16_t part = -1;  // layer of the chunk where a task is split by layer, else -1
+  Phase phase = Phase::kForward;
+};
+
+struct Lane {
+  int32_t rank = 0;
+  Stream stream = Stream::kCompute;
+  int32_t stands_for = 1;  // how many ranks run exactly this
+};
+
+// The successor starts no earlier than the end of `task` plus the time of `transfer` (-1: none).
+struct Dependency {
+  int32_t task = 0;
+  int32_t transfer = -1;
+};
+
+struct Schedule {
+  std::vector<Lane> lanes;
+  std::vector<int32_t> lane_begin;  // size lanes + 1: tasks of lane l are [lane_begin[l], lane_begin[l + 1])
+  std::vector<Task> tasks;
+  std::vector<int32_t> dependency_begin;  // size tasks + 1
+  std::vector<Dependency> dependencies;
+
+  int32_t LaneOf(int32_t task) const;
+};
+
+struct Timing {
+  std::vector<Time> start, end;  // by task
+  Time total{};                  // the latest end
+};
+
+// Times a schedule where nothing contends: a task starts when its lane is free and its dependencies (with their
+// transfers) are done. The topological order is found once, each timing is one sweep over flat arrays.
+class Retimer {
+ public:
+  // Aborts where lane order and dependencies form a cycle: an order builder's defect.
+  explicit Retimer(const Schedule& schedule);
+
+  // `duration` by Task::block, `transfer` by Dependency::transfer. Reuses the storage of `out`.
+  void Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out) const;
+
+ private:
+  struct Step {
+    int32_t task, block, lane_previous;  // lane_previous: task before it on its lane, or -1
+    int32_t first, last;                 // range in dependencies_
+  };
+  std::vector<Step> steps_;  // topologically sorted
+  std::vector<Dependency> dependencies_;
+};
+
+}  // namespace moecast

@@ -1,0 +1,73 @@
+// Pipeline schedules as orders. A builder knows stages, micro-batches, the times of F, B and W and a memory limit, and no
+// model; it fixes the order of every stage's tasks. Timing an order is the engine's (sim/engine/schedule.h).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/time.h"
+#include "sim/engine/schedule.h"
+
+namespace moecast {
+
+// A model cut into stages * chunks consecutive pieces ("virtual stages"). All times are indexed by virtual stage.
+struct PipelineShape {
+  int stages = 1;
+  int micro_batches = 1;
+  int chunks = 1;
+  std::vector<Time> forward, backward, weight;  // backward: input gradients only
+  Time transfer{};                              // of activations or gradients between neighbouring stages
+  // Most micro-batches (counted in whole stages: one of c chunks counts 1/c) a stage may hold alive; 0: the schedule's own.
+  double memory_limit = 0;
+
+  int virtual_stages() const { return stages * chunks; }
+};
+
+struct PipelineTask {
+  Phase phase = Phase::kForward;  // kForward, kBackward or kWeight
+  int32_t micro_batch = 0;
+  int16_t chunk = 0;
+};
+
+struct PipelineOrder {
+  std::vector<std::vector<PipelineTask>> by_stage;
+  bool splits_weight = false;  // false: no kWeight tasks, kBackward takes backward + weight
+};
+
+// A row of the table of schedules.
+struct PipelineSchedule {
+  std::string_view name;  // "1f1b"
+  std::string_view help;
+  PipelineOrder (*build)(const PipelineShape&);
+  bool splits_weight;
+  bool chunked;  // takes chunks > 1
+  // The virtual stage of a stage's chunk.
+  int (*virtual_stage)(const PipelineShape&, int stage, int chunk);
+  // Why this shape cannot be scheduled (message for the user: what was expected), or "".
+  std::string (*reject)(const PipelineShape&);
+};
+
+std::span<const PipelineSchedule> PipelineSchedules();
+const PipelineSchedule* FindPipelineSchedule(std::string_view name);  // null where unknown
+
+// The order as a Schedule on one compute lane per stage (rank = stage): dependencies between stages carry transfer 0;
+// Task::block = virtual_stage * 3 + {0 forward, 1 backward, 2 weight}.
+Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& shape, const PipelineOrder& order);
+// The durations those blocks have.
+std::vector<Time> PipelineDurations(const PipelineSchedule& schedule, const PipelineShape& shape);
+
+// The figures `moecast pipeline` prints.
+struct PipelineResult {
+  Time total{};        // first start to last end over all stages
+  Time stage_span{};   // longest last end - first start of one stage
+  double bubble_rate = 0;  // (stage_span - M (F + B + W)) / stage_span of that stage
+  std::vector<double> peak_until_backward;  // by stage: micro-batches whose F has started and B not ended, at most
+  std::vector<double> peak_until_weight;    // ... and W not ended
+};
+PipelineResult Summarize(const PipelineSchedule& schedule, const PipelineShape& shape, const Schedule& lowered,
+                         const Timing& timing);
+
+}  // namespace moecast
