@@ -1,0 +1,89 @@
+// moecast COMMAND ...: declare the options of every command, parse, run one. Exit 0 done, 2 the user's fault, 1 ours.
+#include <cstdio>
+#include <exception>
+#include <map>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/command.h"
+
+namespace moecast {
+namespace {
+
+constexpr Command kCommands[] = {
+    {"model", "size and cost of a model", "moecast model deepseek-v2", DefineModel},
+    {"op", "time of one operator on a device",
+     "moecast op gemm --device h800 --m 4096 --n 24576 --k 1536 --dtype bf16", DefineOp},
+    {"pipeline", "a pipeline schedule alone: bubble and memory",
+     "moecast pipeline --schedule zb-h1 --stages 8 --micro-batches 24 --forward 30ms --backward 30ms --weight 20ms",
+     DefinePipeline},
+    {"train", "a training run: step time, GPU-hours, memory, where the time goes", "moecast train deepseek-v2-pretrain",
+     DefineTrain},
+    {"scenario", "a scenario as it is read: every field with its value; or the schema of scenario files",
+     "moecast scenario deepseek-v2-pretrain", DefineScenario},
+    {"topo", "a cluster: links and bisection", "moecast topo h800-64", DefineTopo},
+    {"calibrate", "bring measured tables into calibrations", "moecast calibrate import MEASUREMENTS --out DIR",
+     DefineCalibrate},
+    {"validate", "published and measured figures against predictions", "moecast validate training", DefineValidate},
+};
+
+std::string UnknownWord(const std::string& word) {
+  std::vector<std::string_view> names;
+  for (const Command& c : kCommands) names.push_back(c.name);
+  return UserError({.file = "moecast", .value = "\"" + Shortened(word) + "\"", .expected = "one of " + Join(names),
+                    .hint = Nearest(word, names)})
+      .what();
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Predicts what it takes to train and serve MLA + MoE language models on GPU clusters.", "moecast");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "moecast 0.1.0");
+  CommonOptions common;
+  std::map<const CLI::App*, Action> actions;
+  for (const Command& command : kCommands) {
+    CLI::App* sub = app.add_subcommand(command.name, command.help);
+    sub->footer(std::string("Example:\n  ") + command.example);
+    sub->add_option("--json", common.json, "write the result as JSON to this file, - for standard output");
+    sub->add_option("--seed", common.seed, "seed of everything random")->capture_default_str();
+    actions[sub] = command.define(*sub, common);
+  }
+  if (argc > 1 && argv[1][0] != '-') {
+    bool known = false;
+    for (const Command& c : kCommands) known = known || std::string_view(c.name) == argv[1];
+    if (!known) {
+      std::fprintf(stderr, "error: %s\n", UnknownWord(argv[1]).c_str());
+      return 2;
+    }
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    std::fprintf(stderr, "error: %s\n", e.what());
+    return 2;
+  }
+  actions.at(app.get_subcommands().front())();
+  return 0;
+}
+
+}  // namespace
+
+void Emit(const CommonOptions& common, const Json& json, const std::string& text) {
+  if (!common.json.empty()) WriteFile(common.json, DumpJson(json) + "\n");
+  if (common.json != "-") std::fputs(text.c_str(), stdout);
+}
+
+}  // namespace moecast
+
+int main(int argc, char** argv) {
+  try {
+    return moecast::Main(argc, argv);
+  } catch (const moecast::UserError& e) {
+    std::fprintf(stderr, "error: %s\n", e.what());
+    return 2;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "moecast: internal error: %s\nPlease report it.\n", e.what());
+    return 1;
+  }
+}
