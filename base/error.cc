@@ -42,7 +42,6 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 }  // namespace
 
 UserError::UserError(Parts parts) : std::runtime_error(Message(parts)), parts_(std::move(parts)) {}
-UserError::UserError(const std::string& message) : std::runtime_error(message) {}
 
 std::string Nearest(std::string_view name, std::span<const std::string_view> valid) {
   if (name.size() > 100) return "";

@@ -20,7 +20,6 @@ class UserError : public std::runtime_error {
     std::string hint;      // the nearest valid name
   };
   explicit UserError(Parts parts);
-  explicit UserError(const std::string& message);
   const Parts& parts() const { return parts_; }
 
  private:

@@ -13,8 +13,9 @@
 // text with units), enumerations with EnumNames, vectors, optionals, and structs that have a FieldsOf.
 #pragma once
 
-#include <cmath>
+#include <algorithm>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -179,7 +180,8 @@ struct Codec<I> {
     return "whole number from " + std::to_string(static_cast<int64_t>(l.low)) + " to " + std::to_string(High(l));
   }
   static int64_t High(const Limits& l) {
-    return static_cast<int64_t>(std::min(l.high, static_cast<double>(std::numeric_limits<I>::max() / 2)));
+    constexpr I kHalf = std::numeric_limits<I>::max() / 2;
+    return static_cast<int64_t>(std::min(l.high, static_cast<double>(kHalf)));
   }
 };
 
@@ -214,6 +216,7 @@ MOECAST_QUANTITY_CODEC(Bytes, ParseBytes, PrintBytes, "16MiB")
 MOECAST_QUANTITY_CODEC(Seconds, ParseSeconds, PrintSeconds, "18.5ms")
 MOECAST_QUANTITY_CODEC(BytesPerSecond, ParseRate, PrintRate, "50GB/s")
 MOECAST_QUANTITY_CODEC(FlopsPerSecond, ParseFlopRate, PrintFlopRate, "989TFLOP/s")
+MOECAST_QUANTITY_CODEC(Count, ParseCount, PrintCount, "8.1T")
 #undef MOECAST_QUANTITY_CODEC
 
 template <fields_internal::IsEnum E>

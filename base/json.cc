@@ -174,6 +174,7 @@ void PatchJson(JsonDocument& document, std::string_view pointer, Json value, con
     const size_t slash = pointer.find('/');
     const std::string key = Unescaped(pointer.substr(0, slash));
     if (key.empty()) throw UserError({.file = origin, .value = "an empty name in the path", .expected = "a/b/c=value"});
+    const std::string parent = walked;
     walked += '/' + Escaped(key);
     if (node->is_array()) {
       const auto index = ParseNumber(key);
@@ -184,7 +185,7 @@ void PatchJson(JsonDocument& document, std::string_view pointer, Json value, con
     } else if (node->is_object() || node->is_null()) {
       node = &(*node)[key];
     } else {
-      throw UserError({.file = origin, .pointer = walked, .value = TypeName(*node) + " on the way",
+      throw UserError({.file = origin, .pointer = parent.empty() ? "/" : parent, .value = TypeName(*node) + " on the way",
                        .expected = "an object or a list"});
     }
     if (slash == std::string_view::npos) break;

@@ -103,18 +103,19 @@ std::optional<FlopsPerSecond> ParseFlopRate(std::string_view text) {
   const auto v = Parse(text, kFlopRates);
   return v ? std::optional(FlopsPerSecond(*v)) : std::nullopt;
 }
-std::optional<double> ParseCount(std::string_view text) {
+std::optional<Count> ParseCount(std::string_view text) {
   text = Trimmed(text);
   constexpr std::string_view kTokens = "tokens";
   if (text.ends_with(kTokens)) text.remove_suffix(kTokens.size());
-  return Parse(text, kCounts);
+  const auto v = Parse(text, kCounts);
+  return v ? std::optional(Count(*v)) : std::nullopt;
 }
 
 std::string PrintBytes(Bytes b) { return Print(b.value, kBytes); }
 std::string PrintSeconds(Seconds s) { return Print(s.value, kSeconds); }
 std::string PrintRate(BytesPerSecond r) { return Print(r.value, kRates); }
 std::string PrintFlopRate(FlopsPerSecond r) { return Print(r.value, kFlopRates); }
-std::string PrintCount(double n) { return Print(n, kCounts); }
+std::string PrintCount(Count n) { return Print(n.value, kCounts); }
 
 std::string ShowBytes(Bytes b, int digits) {
   static constexpr Unit kShown[] = {

@@ -21,14 +21,14 @@ std::optional<Bytes> ParseBytes(std::string_view text);
 std::optional<Seconds> ParseSeconds(std::string_view text);
 std::optional<BytesPerSecond> ParseRate(std::string_view text);
 std::optional<FlopsPerSecond> ParseFlopRate(std::string_view text);
-std::optional<double> ParseCount(std::string_view text);
+std::optional<Count> ParseCount(std::string_view text);
 
 // Exact: parsing what these print gives the value back, as short as that allows.
 std::string PrintBytes(Bytes b);
 std::string PrintSeconds(Seconds s);
 std::string PrintRate(BytesPerSecond r);
 std::string PrintFlopRate(FlopsPerSecond r);
-std::string PrintCount(double n);
+std::string PrintCount(Count n);
 
 // For people: about `digits` significant digits and a fitting unit.
 std::string ShowBytes(Bytes b, int digits = 3);      // binary units: "68.2 GiB"

@@ -1,22 +1,11 @@
 #include "base/random.h"
 
 #include <cmath>
-#include <vector>
+#include <utility>
 
 #include "base/check.h"
 
 namespace moecast {
-namespace {
-
-uint64_t NthPrime(int n) {
-  static constexpr uint64_t kPrimes[] = {2,  3,  5,  7,  11, 13, 17, 19, 23, 29, 31,  37,  41,  43,  47,  53,
-                                         59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131};
-  constexpr int kCount = sizeof kPrimes / sizeof kPrimes[0];
-  return n < kCount ? kPrimes[n] : 0;
-}
-
-}  // namespace
-
 double Random::Normal() {
   double u = Uniform();
   while (u == 0) u = Uniform();
@@ -45,28 +34,21 @@ double NormalQuantile(double p) {
          (((((b[0] * r + b[1]) * r + b[2]) * r + b[3]) * r + b[4]) * r + 1);
 }
 
-double QuasiRandom(uint64_t index, int dimension, uint64_t seed) {
-  Random rotation(seed ^ (0xd1b54a32d192ed03ULL * static_cast<uint64_t>(dimension + 1)));
-  rotation.Next();
-  const double shift = rotation.Uniform();
-  const uint64_t base = NthPrime(dimension);
-  // Beyond the small primes Halton's points are correlated for thousands of points; independent draws are better.
-  double u = 0;
-  if (base == 0) {
-    Random draw(seed + index * 0x9e3779b97f4a7c15ULL + static_cast<uint64_t>(dimension));
-    draw.Next();
-    u = draw.Uniform();
-  } else {
-    double f = 1;
-    for (uint64_t i = index + 1; i > 0; i /= base) {
-      f /= static_cast<double>(base);
-      u += f * static_cast<double>(i % base);
-    }
-  }
-  u += shift;
-  if (u >= 1) u -= 1;
-  constexpr double kTiny = 1e-12;
-  return u < kTiny ? kTiny : (u > 1 - kTiny ? 1 - kTiny : u);
+std::vector<double> LatinHypercube(int n, uint64_t key) {
+  MOECAST_CHECK(n > 0);
+  std::vector<double> points;
+  points.reserve(static_cast<size_t>(n));
+  for (int i = 0; i < n; ++i) points.push_back((i + 0.5) / n);
+  // Fisher and Yates.
+  Random rng(key);
+  for (size_t i = points.size() - 1; i > 0; --i) std::swap(points[i], points[rng.Below(i + 1)]);
+  return points;
+}
+
+uint64_t KeyOf(std::string_view name, uint64_t seed) {
+  uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return Random(hash ^ (seed * 0x9e3779b97f4a7c15ULL)).Next();
 }
 
 }  // namespace moecast

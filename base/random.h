@@ -1,9 +1,11 @@
-// Random numbers that are the same on every machine: SplitMix64 for pseudo-random streams, a rotated Halton sequence
-// for quasi-random sampling, and the normal quantile both use. The standard library's distributions are not used: their
-// results differ between implementations.
+// Random numbers that are the same on every machine: SplitMix64 for pseudo-random streams, Latin hypercubes for stratified
+// samples, and the normal quantile both use. The standard library's distributions are not used: their results differ
+// between implementations.
 #pragma once
 
 #include <cstdint>
+#include <string_view>
+#include <vector>
 
 namespace moecast {
 
@@ -20,7 +22,10 @@ class Random {
   // Uniform in [0, 1), 53 bits.
   double Uniform() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
   // Uniform in [0, n). REQUIRES: n > 0. The bias, n / 2^64, is far below anything we measure.
-  uint64_t Below(uint64_t n) { return static_cast<uint64_t>((static_cast<unsigned __int128>(Next()) * n) >> 64); }
+  uint64_t Below(uint64_t n) {
+    __extension__ using Wide = unsigned __int128;
+    return static_cast<uint64_t>((static_cast<Wide>(Next()) * n) >> 64);
+  }
   double Normal();
 
  private:
@@ -31,8 +36,12 @@ class Random {
 // REQUIRES: 0 < p < 1.
 double NormalQuantile(double p);
 
-// Coordinate `dimension` of point `index` of a quasi-random sequence in (0, 1): Halton's radical inverse in the
-// dimension's prime base, rotated by an amount drawn from `seed` (Cranley and Patterson, SIAM J. Numer. Anal. 1976).
-double QuasiRandom(uint64_t index, int dimension, uint64_t seed);
+// One dimension of a Latin hypercube of n points in (0, 1): each of the n equal intervals holds one point, in its middle,
+// in an order drawn from `key` (McKay, Beckman and Conover, Technometrics 1979). Dimensions with different keys are
+// independent orders. REQUIRES: n > 0.
+std::vector<double> LatinHypercube(int n, uint64_t key);
+
+// A key from a name, so that the same quantity gets the same draws wherever it occurs (FNV-1a, mixed with the seed).
+uint64_t KeyOf(std::string_view name, uint64_t seed);
 
 }  // namespace moecast

@@ -30,6 +30,7 @@ using Flops = Quantity<struct FlopsTag>;  // a count of floating-point operation
 using BytesPerSecond = Quantity<struct BytesPerSecondTag>;
 using FlopsPerSecond = Quantity<struct FlopsPerSecondTag>;
 using Usd = Quantity<struct UsdTag>;
+using Count = Quantity<struct CountTag>;  // of tokens, where they number in trillions
 
 constexpr Seconds operator/(Bytes b, BytesPerSecond r) { return Seconds(b.value / r.value); }
 constexpr Seconds operator/(Flops f, FlopsPerSecond r) { return Seconds(f.value / r.value); }

@@ -15,8 +15,8 @@ struct Device {
   FlopsPerSecond bf16_peak;  // dense tensor-core rate
   FlopsPerSecond fp8_peak;
   BytesPerSecond hbm;
-  Bytes memory;               // usable by a process, as the driver reports it
-  BytesPerSecond nvlink;      // each direction, datasheet
+  Bytes memory;                  // usable by a process, as the driver reports it
+  BytesPerSecond nvlink;         // each direction, datasheet
   BytesPerSecond nvlink_usable;  // each direction, the most a collective reaches
   std::string source;
 

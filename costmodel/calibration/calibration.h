@@ -1,5 +1,5 @@
-// What kernels reach on a device: estimates of the time of one operator, from measured tables where the calibration has
-// them, else from a reasoned efficiency with its source and a wider interval.
+// What kernels reach on a device: estimates of the time of one operator, from measured tables where the
+// calibration has them, else from a reasoned efficiency with its source and a wider interval.
 //   time = max(flops / (peak * eff_c), bytes / (bandwidth * eff_m)) + launch
 // A calibration is calibration.json plus one CSV a table; a table is parsed when the first query needs it.
 #pragma once
@@ -18,8 +18,10 @@
 
 namespace moecast {
 
-// Which product of a linear layer y[m,n] = x[m,k] w[n,k]^T. The shapes of a query are always the forward's m, n, k.
-//   dgrad: dx[m,k] = dy[m,n] w[n,k]          wgrad: dw[n,k] += dy[m,n]^T x[m,k], summed into the main gradient
+// Which product of a linear layer y[m,n] = x[m,k] w[n,k]^T. The shapes of a query are always the forward's m,
+// n, k.
+//   dgrad: dx[m,k] = dy[m,n] w[n,k]          wgrad: dw[n,k] += dy[m,n]^T x[m,k], summed into the main
+//   gradient
 enum class GemmPass : uint8_t { kForward, kDgrad, kWgrad };
 template <>
 struct EnumNames<GemmPass> {
@@ -89,7 +91,7 @@ enum class ElementwiseKind : uint8_t {
   kCast,     // casts, transposes and quantisation with scales
   kSoftmax,  // router scores and top-k; cross-entropy
   kOptimizer,
-  kReduce,   // norms and sums over a buffer
+  kReduce,  // norms and sums over a buffer
 };
 template <>
 struct EnumNames<ElementwiseKind> {
@@ -102,12 +104,15 @@ struct EnumNames<ElementwiseKind> {
 };
 
 class CalibrationTables;  // the parsed tables
+struct AttentionWork;
+struct GemmShape;
 
 class Calibration {
  public:
-  // `device_stack` as in calibration.json; `read` gives the text of a file of the calibration ("calibration.json",
-  // "gemm_bf16.csv") and throws UserError where it is missing. Tables are read on first use; not thread-safe until
-  // Load-ed tables are warm.
+  // `read` gives the text of a file below the folder of all stacks ("2025/calibration.json",
+  // "2025/gemm_bf16.csv") and throws UserError where it is missing, as does this where calibration.json is
+  // not one. A table is read and checked by the first query that needs it, which may throw; estimates from
+  // several threads are safe once each kind of query was made.
   using Reader = std::function<std::string(std::string_view file)>;
   Calibration(Device device, std::string_view stack, Reader read);
   ~Calibration();
@@ -118,6 +123,8 @@ class Calibration {
   // One text per Cost::source: table, stack, version.
   const std::vector<std::string>& sources() const;
 
+  // REQUIRES of all queries: sizes are positive, 0 <= sms <= device().sms. They throw UserError where the
+  // calibration has no table for them.
   Cost Gemm(const GemmQuery& q) const;
   Cost GroupedGemm(const GroupedGemmQuery& q) const;
   Cost Attention(const AttentionQuery& q) const;
@@ -126,6 +133,9 @@ class Calibration {
   Cost Elementwise(ElementwiseKind kind, Bytes bytes) const;
 
  private:
+  Cost WeightGradient(Cost cost, const GemmShape& shape, Dtype main_grad) const;
+  Cost AttentionOf(std::string_view engine, const AttentionWork& work, bool backward) const;
+
   Device device_;
   std::unique_ptr<CalibrationTables> tables_;
 };

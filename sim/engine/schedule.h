@@ -1,5 +1,6 @@
-// A Schedule fixes what runs where and in which order; timing it is a separate step (Retimer). Lanes are the streams of
-// ranks; the tasks of a lane run one after another in the order given; a task also waits for its dependencies.
+// A Schedule fixes what runs where and in which order; timing it is a separate step (Retimer). Lanes are the
+// streams of ranks; the tasks of a lane run one after another in the order given; a task also waits for its
+// dependencies.
 #pragma once
 
 #include <cstdint>
@@ -8,18 +9,12 @@
 
 #include "base/enum_names.h"
 #include "base/time.h"
+#include "costmodel/stream.h"
 
 namespace moecast {
 
-enum class Stream : uint8_t { kCompute, kCommunication };
-template <>
-struct EnumNames<Stream> {
-  static constexpr EnumName<Stream> kNames[] = {{Stream::kCompute, "compute"},
-                                                {Stream::kCommunication, "communication"}};
-};
-
-// What a task does for its micro-batch. A schedule that does not split the backward pass has no kWeight tasks: its
-// kBackward computes input and weight gradients.
+// What a task does for its micro-batch. A schedule that does not split the backward pass has no kWeight
+// tasks: its kBackward computes input and weight gradients.
 enum class Phase : uint8_t {
   kForward,
   kBackward,
@@ -31,10 +26,13 @@ enum class Phase : uint8_t {
 };
 template <>
 struct EnumNames<Phase> {
-  static constexpr EnumName<Phase> kNames[] = {
-      {Phase::kForward, "forward"},        {Phase::kBackward, "backward"},          {Phase::kWeight, "weight"},
-      {Phase::kGradReduce, "grad-reduce"}, {Phase::kParamGather, "param-gather"},   {Phase::kGradNorm, "grad-norm"},
-      {Phase::kOptimizer, "optimizer"}};
+  static constexpr EnumName<Phase> kNames[] = {{Phase::kForward, "forward"},
+                                               {Phase::kBackward, "backward"},
+                                               {Phase::kWeight, "weight"},
+                                               {Phase::kGradReduce, "grad-reduce"},
+                                               {Phase::kParamGather, "param-gather"},
+                                               {Phase::kGradNorm, "grad-norm"},
+                                               {Phase::kOptimizer, "optimizer"}};
 };
 
 struct Task {
@@ -64,6 +62,7 @@ struct Schedule {
   std::vector<int32_t> dependency_begin;  // size tasks + 1
   std::vector<Dependency> dependencies;
 
+  // REQUIRES: 0 <= task < tasks.size().
   int32_t LaneOf(int32_t task) const;
 };
 
@@ -72,14 +71,16 @@ struct Timing {
   Time total{};                  // the latest end
 };
 
-// Times a schedule where nothing contends: a task starts when its lane is free and its dependencies (with their
-// transfers) are done. The topological order is found once, each timing is one sweep over flat arrays.
+// Times a schedule where nothing contends: a task starts when its lane is free and its dependencies (with
+// their transfers) are done. The topological order is found once, each timing is one sweep over flat arrays.
 class Retimer {
  public:
-  // Aborts where lane order and dependencies form a cycle: an order builder's defect.
+  // Aborts where the arrays do not fit each other, or lane order and dependencies form a cycle: an order
+  // builder's defect.
   explicit Retimer(const Schedule& schedule);
 
-  // `duration` by Task::block, `transfer` by Dependency::transfer. Reuses the storage of `out`.
+  // `duration` by Task::block, `transfer` by Dependency::transfer; aborts where one is too short. Reuses the
+  // storage of `out`. REQUIRES: no negative times, and their sum along any path fits in Time.
   void Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out) const;
 
  private:
@@ -89,6 +90,7 @@ class Retimer {
   };
   std::vector<Step> steps_;  // topologically sorted
   std::vector<Dependency> dependencies_;
+  size_t blocks_ = 0, transfers_ = 0;  // how many durations and transfers are referred to
 };
 
 }  // namespace moecast

@@ -1,10 +1,11 @@
-// Pipeline schedules as orders. A builder knows stages, micro-batches, the times of F, B and W and a memory limit, and no
-// model; it fixes the order of every stage's tasks. Timing an order is the engine's (sim/engine/schedule.h).
+// Pipeline schedules as orders. A builder knows stages, micro-batches, the times of F, B and W and a memory
+// limit, and no model; it fixes the order of every stage's tasks. Timing an order is the engine's
+// (sim/engine/schedule.h). Sources and closed forms: docs/model-schedules.md.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -13,14 +14,16 @@
 
 namespace moecast {
 
-// A model cut into stages * chunks consecutive pieces ("virtual stages"). All times are indexed by virtual stage.
+// A model cut into stages * chunks consecutive pieces ("virtual stages"). All times are indexed by virtual
+// stage.
 struct PipelineShape {
   int stages = 1;
   int micro_batches = 1;
   int chunks = 1;
   std::vector<Time> forward, backward, weight;  // backward: input gradients only
   Time transfer{};                              // of activations or gradients between neighbouring stages
-  // Most micro-batches (counted in whole stages: one of c chunks counts 1/c) a stage may hold alive; 0: the schedule's own.
+  // Most micro-batches (counted in whole stages: one of c chunks counts 1/c) a stage may hold alive; 0: the
+  // schedule's own.
   double memory_limit = 0;
 
   int virtual_stages() const { return stages * chunks; }
@@ -30,6 +33,8 @@ struct PipelineTask {
   Phase phase = Phase::kForward;  // kForward, kBackward or kWeight
   int32_t micro_batch = 0;
   int16_t chunk = 0;
+
+  friend bool operator==(const PipelineTask&, const PipelineTask&) = default;
 };
 
 struct PipelineOrder {
@@ -41,7 +46,7 @@ struct PipelineOrder {
 struct PipelineSchedule {
   std::string_view name;  // "1f1b"
   std::string_view help;
-  PipelineOrder (*build)(const PipelineShape&);
+  PipelineOrder (*build)(const PipelineShape&);  // REQUIRES: RejectPipeline has nothing to say of the shape
   bool splits_weight;
   bool chunked;  // takes chunks > 1
   // The virtual stage of a stage's chunk.
@@ -53,21 +58,37 @@ struct PipelineSchedule {
 std::span<const PipelineSchedule> PipelineSchedules();
 const PipelineSchedule* FindPipelineSchedule(std::string_view name);  // null where unknown
 
-// The order as a Schedule on one compute lane per stage (rank = stage): dependencies between stages carry transfer 0;
-// Task::block = virtual_stage * 3 + {0 forward, 1 backward, 2 weight}.
-Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& shape, const PipelineOrder& order);
+// The largest pipeline we order (stages, and stages * micro-batches * chunks of three tasks each), and the
+// latest time it may reach: beyond, a mistake in the input is likelier than a question.
+inline constexpr int64_t kMaxPipelineStages = 10'000;
+inline constexpr int64_t kMaxPipelineTasks = 1'000'000;
+inline constexpr Seconds kMaxPipelineTime{9e6};
+
+// Why the schedule cannot take this shape (what was expected, for the user), or "": sizes, lengths of the
+// time lists, negative times, chunks, and what the schedule itself rejects.
+std::string RejectPipeline(const PipelineSchedule& schedule, const PipelineShape& shape);
+
+// The order as a Schedule on one compute lane per stage (rank = stage): dependencies between stages carry
+// transfer 0; Task::block = virtual_stage * 3 + {0 forward, 1 backward, 2 weight}. What a task needs from its
+// own stage has no dependency, the lane's order says it. Aborts where the order is not one of the shape: a
+// task twice or missing, a backward before its forward.
+Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& shape,
+                       const PipelineOrder& order);
 // The durations those blocks have.
 std::vector<Time> PipelineDurations(const PipelineSchedule& schedule, const PipelineShape& shape);
 
 // The figures `moecast pipeline` prints.
 struct PipelineResult {
-  Time total{};        // first start to last end over all stages
-  Time stage_span{};   // longest last end - first start of one stage
-  double bubble_rate = 0;  // (stage_span - M (F + B + W)) / stage_span of that stage
-  std::vector<double> peak_until_backward;  // by stage: micro-batches whose F has started and B not ended, at most
-  std::vector<double> peak_until_weight;    // ... and W not ended
+  Time total{};       // first start to last end over all stages
+  Time stage_span{};  // longest last end - first start of one stage; the first of equals
+  double bubble_rate =
+      0;  // (stage_span - M (F + B + W)) / stage_span of that stage; 0 where nothing takes time
+  std::vector<double>
+      peak_until_backward;  // by stage: micro-batches whose F has started and B not ended, at most
+  std::vector<double> peak_until_weight;  // ... and W not ended
 };
-PipelineResult Summarize(const PipelineSchedule& schedule, const PipelineShape& shape, const Schedule& lowered,
-                         const Timing& timing);
+// `lowered` as LowerPipeline makes it and `timing` of it.
+PipelineResult Summarize(const PipelineSchedule& schedule, const PipelineShape& shape,
+                         const Schedule& lowered, const Timing& timing);
 
 }  // namespace moecast

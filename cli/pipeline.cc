@@ -1,0 +1,246 @@
+// `moecast pipeline`: a schedule alone, with the times of its tasks given.
+#include "sim/pipeline/pipeline.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/quantity_text.h"
+#include "cli/command.h"
+
+namespace moecast {
+namespace {
+
+struct Options {
+  std::string schedule = "1f1b";
+  int64_t stages = 0, micro_batches = 0, vpp = 1;
+  std::string forward, backward, weight, comm = "0s";
+  double memory_limit = 0;
+  std::vector<std::string> print;
+};
+
+const PipelineSchedule& ScheduleNamed(const std::string& name) {
+  if (const PipelineSchedule* row = FindPipelineSchedule(name)) return *row;
+  std::vector<std::string_view> names;
+  for (const PipelineSchedule& row : PipelineSchedules()) names.push_back(row.name);
+  throw UserError({.file = "--schedule",
+                   .value = "\"" + Shortened(name) + "\"",
+                   .expected = "one of " + Join(names),
+                   .hint = Nearest(name, names)});
+}
+
+int Count(const char* option, int64_t value, int64_t high, const std::string& why = "") {
+  if (value < 1 || value > high)
+    throw UserError(
+        {.file = option,
+         .value = std::to_string(value),
+         .expected = (high == 1 ? "1" : "a whole number from 1 to " + std::to_string(high)) + why});
+  return static_cast<int>(value);
+}
+
+// "1ms" for every stage, or "1ms,2ms,..." with one for each.
+std::vector<Seconds> StageTimes(const char* option, const std::string& text, int stages) {
+  const auto fail = [&](const std::string& value, const std::string& expected) {
+    throw UserError({.file = option, .value = "\"" + Shortened(value) + "\"", .expected = expected});
+  };
+  std::vector<Seconds> times;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t comma = std::min(text.find(',', begin), text.size());
+    const std::string item = text.substr(begin, comma - begin);
+    const auto time = ParseSeconds(item);
+    if (!time) fail(item, "a time with a unit such as 18.5ms");
+    if (!(time->value >= 0 && *time <= kMaxPipelineTime))
+      fail(item, "a time from 0s to " + PrintSeconds(kMaxPipelineTime));
+    times.push_back(*time);
+    begin = comma + 1;
+  }
+  if (times.size() == 1) times.resize(stages, times.front());
+  if (times.size() != static_cast<size_t>(stages))
+    fail(text, "one time" +
+                   (stages == 1 ? "" : ", or one for each of the " + std::to_string(stages) + " stages") +
+                   "; these are " + std::to_string(times.size()));
+  return times;
+}
+
+// The times are of whole stages: a chunk takes its part of them.
+std::vector<Time> ChunkTimes(const PipelineSchedule& schedule, const PipelineShape& shape,
+                             const std::vector<Seconds>& by_stage) {
+  std::vector<Time> times(shape.virtual_stages());
+  for (int s = 0; s < shape.stages; ++s)
+    for (int c = 0; c < shape.chunks; ++c)
+      times[schedule.virtual_stage(shape, s, c)] = Time::From(by_stage[s] / shape.chunks);
+  return times;
+}
+
+PipelineShape ShapeOf(const Options& o, const PipelineSchedule& schedule) {
+  PipelineShape shape;
+  shape.stages = Count("--stages", o.stages, kMaxPipelineStages);
+  shape.micro_batches = Count("--micro-batches", o.micro_batches, kMaxPipelineTasks / shape.stages);
+  if (schedule.chunked)
+    shape.chunks =
+        Count("--vpp", o.vpp, std::max<int64_t>(1, kMaxPipelineTasks / shape.stages / shape.micro_batches));
+  else
+    Count("--vpp", o.vpp, 1, ": schedule " + o.schedule + " has one chunk a stage");
+  shape.forward = ChunkTimes(schedule, shape, StageTimes("--forward", o.forward, shape.stages));
+  shape.backward = ChunkTimes(schedule, shape, StageTimes("--backward", o.backward, shape.stages));
+  shape.weight = ChunkTimes(schedule, shape, StageTimes("--weight", o.weight, shape.stages));
+  shape.transfer = Time::From(StageTimes("--comm", o.comm, 1).front());
+  shape.memory_limit = o.memory_limit;
+  if (const std::string expected = RejectPipeline(schedule, shape); !expected.empty())
+    throw UserError({.file = "moecast pipeline", .expected = expected});
+  return shape;
+}
+
+template <class... Arguments>
+std::string Format(const char* format, Arguments... arguments) {
+  char line[256];
+  std::snprintf(line, sizeof line, format, arguments...);
+  return line;
+}
+
+// A column is at most the shortest task; a letter is the phase, capital for even micro-batches. Empty where
+// it would not fit a screen.
+std::string Picture(const PipelineShape& shape, const Schedule& schedule, const Timing& timing) {
+  constexpr int kStages = 16, kColumns = 110;
+  Time shortest = kNever;
+  for (size_t i = 0; i < schedule.tasks.size(); ++i)
+    if (const Time t = timing.end[i] - timing.start[i]; t > Time{}) shortest = std::min(shortest, t);
+  if (shape.stages > kStages || shortest == kNever || timing.total.ps / shortest.ps >= kColumns) return "";
+  const int64_t columns_a_task = kColumns * shortest.ps / timing.total.ps;
+  const double column =
+      static_cast<double>(shortest.ps) / static_cast<double>(std::max<int64_t>(1, columns_a_task));
+
+  std::string picture;
+  for (int s = 0; s < shape.stages; ++s) {
+    std::string row(kColumns + 1, ' ');
+    for (int32_t i = schedule.lane_begin[s]; i < schedule.lane_begin[s + 1]; ++i) {
+      const Task& task = schedule.tasks[i];
+      const char letter = (task.micro_batch % 2 == 0 ? "FBW" : "fbw")[static_cast<int>(task.phase)];
+      const auto at = [&](Time t) {
+        return static_cast<size_t>(std::lround(static_cast<double>(t.ps) / column));
+      };
+      for (size_t x = at(timing.start[i]); x < at(timing.end[i]); ++x) row[x] = letter;
+    }
+    row.erase(row.find_last_not_of(' ') + 1);
+    picture += Format("%5d  ", s) + row + "\n";
+  }
+  return "\nstage  F forward, B backward, W weight gradients; capital: even micro-batch\n" + picture;
+}
+
+std::string TextOf(const Options& o, const PipelineShape& shape, const PipelineResult& result,
+                   const Schedule& schedule, const Timing& timing) {
+  std::string text =
+      Format("%s: %d stages, %d micro-batches", o.schedule.c_str(), shape.stages, shape.micro_batches);
+  if (shape.chunks > 1) text += Format(", %d chunks a stage", shape.chunks);
+  text += "\n  total       " + ShowSeconds(result.total.seconds(), 4);
+  text += "\n  stage span  " + ShowSeconds(result.stage_span.seconds(), 4);
+  text += Format("\n  bubble      %.2f %%\n", 100 * result.bubble_rate);
+  text += "\n                                              micro-batches alive, at most\n";
+  text += "stage        starts          ends          busy    until B ends   until W ends\n";
+  for (int s = 0; s < shape.stages; ++s) {
+    const int32_t begin = schedule.lane_begin[s], end = schedule.lane_begin[s + 1];
+    Time busy{};
+    for (int32_t i = begin; i < end; ++i) busy += timing.end[i] - timing.start[i];
+    text += Format(
+        "%5d  %12s  %12s  %12s  %14.4g %14.4g\n", s, ShowSeconds(timing.start[begin].seconds(), 4).c_str(),
+        ShowSeconds(timing.end[end - 1].seconds(), 4).c_str(), ShowSeconds(busy.seconds(), 4).c_str(),
+        result.peak_until_backward[s], result.peak_until_weight[s]);
+  }
+  return text + Picture(shape, schedule, timing);
+}
+
+Json TimelineJson(const Schedule& schedule, const Timing& timing) {
+  Json timeline = Json::array();
+  for (size_t l = 0; l < schedule.lanes.size(); ++l) {
+    for (int32_t i = schedule.lane_begin[l]; i < schedule.lane_begin[l + 1]; ++i) {
+      const Task& task = schedule.tasks[i];
+      timeline.push_back({{"stage", schedule.lanes[l].rank},
+                          {"phase", NameOf(task.phase)},
+                          {"micro_batch", task.micro_batch},
+                          {"chunk", task.chunk},
+                          {"start_s", timing.start[i].seconds().value},
+                          {"end_s", timing.end[i].seconds().value}});
+    }
+  }
+  return timeline;
+}
+
+std::string TimelineText(const Schedule& schedule, const Timing& timing) {
+  std::string text = "\nstage  phase     micro-batch  chunk         start           end\n";
+  for (size_t l = 0; l < schedule.lanes.size(); ++l) {
+    for (int32_t i = schedule.lane_begin[l]; i < schedule.lane_begin[l + 1]; ++i) {
+      const Task& task = schedule.tasks[i];
+      text += Format("%5d  %-8s  %11d  %5d  %12s  %12s\n", schedule.lanes[l].rank, NameOf(task.phase).data(),
+                     task.micro_batch, task.chunk, ShowSeconds(timing.start[i].seconds(), 6).c_str(),
+                     ShowSeconds(timing.end[i].seconds(), 6).c_str());
+    }
+  }
+  return text;
+}
+
+Json JsonOf(const Options& o, const PipelineShape& shape, const PipelineResult& result) {
+  Json peaks = Json::array();
+  for (int s = 0; s < shape.stages; ++s)
+    peaks.push_back({{"stage", s},
+                     {"until_backward", result.peak_until_backward[s]},
+                     {"until_weight", result.peak_until_weight[s]}});
+  return {{"schedule", o.schedule},
+          {"stages", shape.stages},
+          {"micro_batches", shape.micro_batches},
+          {"vpp", shape.chunks},
+          {"total_time_s", result.total.seconds().value},
+          {"stage_span_s", result.stage_span.seconds().value},
+          {"bubble_rate", result.bubble_rate},
+          {"peak_activations", std::move(peaks)},
+          {"extrapolated_fraction", 0.0}};  // the times are given, none is estimated
+}
+
+void RunPipeline(const Options& o, const CommonOptions& common) {
+  const PipelineSchedule& row = ScheduleNamed(o.schedule);
+  const PipelineShape shape = ShapeOf(o, row);
+  const Schedule schedule = LowerPipeline(row, shape, row.build(shape));
+  if (constexpr size_t kPrinted = 100'000; !o.print.empty() && schedule.tasks.size() > kPrinted)
+    throw UserError({.file = "--print timeline",
+                     .value = std::to_string(schedule.tasks.size()) + " tasks",
+                     .expected = "at most " + std::to_string(kPrinted)});
+  Timing timing;
+  Retimer(schedule).Run(PipelineDurations(row, shape), std::span(&shape.transfer, 1), timing);
+  const PipelineResult result = Summarize(row, shape, schedule, timing);
+
+  Json json = JsonOf(o, shape, result);
+  std::string text = TextOf(o, shape, result, schedule, timing);
+  if (!o.print.empty()) {  // "timeline", all it takes
+    json["timeline"] = TimelineJson(schedule, timing);
+    text += TimelineText(schedule, timing);
+  }
+  Emit(common, json, text);
+}
+
+}  // namespace
+
+Action DefinePipeline(CLI::App& app, const CommonOptions& common) {
+  auto o = std::make_shared<Options>();
+  std::string schedules = "order of the tasks:";
+  for (const PipelineSchedule& row : PipelineSchedules())
+    schedules += "\n  " + std::string(row.name) + ": " + std::string(row.help);
+  app.add_option("--schedule", o->schedule, schedules)->capture_default_str();
+  app.add_option("--stages", o->stages, "pipeline stages")->required();
+  app.add_option("--micro-batches", o->micro_batches, "micro-batches a step")->required();
+  app.add_option("--forward", o->forward,
+                 "time of a stage's forward pass of a micro-batch: 30ms, or 30ms,31ms,... by stage")
+      ->required();
+  app.add_option("--backward", o->backward, "... of its gradients of activations")->required();
+  app.add_option("--weight", o->weight, "... of its gradients of weights")->required();
+  app.add_option("--comm", o->comm, "time to pass activations or gradients to a neighbouring stage")
+      ->capture_default_str();
+  app.add_option("--vpp", o->vpp, "model chunks a stage (interleaved); the times are still of a whole stage")
+      ->capture_default_str();
+  app.add_option("--memory-limit", o->memory_limit,
+                 "most micro-batches a stage may hold alive; 0: as many as the schedule does")
+      ->capture_default_str();
+  app.add_option("--print", o->print, "timeline: start and end of every task")
+      ->check(CLI::IsMember({"timeline"}));
+  return [o, &common] { RunPipeline(*o, common); };
+}
+
+}  // namespace moecast

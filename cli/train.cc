@@ -1,0 +1,76 @@
+// moecast train SCENARIO: predicts a training run.
+#include <memory>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/command.h"
+#include "cli/predict.h"
+#include "scenarios/claims.h"
+#include "sim/training/timeline.h"
+#include "traces/chrome_trace.h"
+#include "viz/train_view.h"
+
+namespace moecast {
+namespace {
+
+std::optional<PublishedCost> PublishedFor(const std::string& scenario) {
+  for (const Claim& c : LoadClaims("training"))
+    if (c.scenario == scenario && c.baseline.empty() && c.quantity == "gpu_hours_per_trillion_tokens")
+      return PublishedCost{c.published, c.source};
+  return std::nullopt;
+}
+
+std::vector<StepPart> PartsNamed(const std::vector<std::string>& names) {
+  std::vector<StepPart> parts;
+  for (const std::string& name : names) {
+    const auto part = ByName<StepPart>(name);
+    const auto valid = Codec<StepPart>::Names();
+    if (!part)
+      throw UserError({.file = "--print", .value = "\"" + Shortened(name) + "\"", .expected = "any of " + Join(valid),
+                       .hint = Nearest(name, valid)});
+    parts.push_back(*part);
+  }
+  return parts;
+}
+
+}  // namespace
+
+Action DefineTrain(CLI::App& app, const CommonOptions& common) {
+  struct Options {
+    std::string scenario, level = "analytic", timeline;
+    std::vector<std::string> sets, print;
+    int64_t samples = ForecastOptions{}.samples;
+  };
+  const auto o = std::make_shared<Options>();
+  app.add_option("scenario", o->scenario, "a built-in training scenario or the path of a file")->required();
+  app.add_option("--set", o->sets, "overrides a field: training/parallel/dp=64; may be repeated")->allow_extra_args(false);
+  app.add_option("--level", o->level, "network level: analytic")->capture_default_str();
+  app.add_option("--samples", o->samples, "draws behind the interval")->capture_default_str();
+  app.add_option("--timeline", o->timeline, "write the step as a trace file for ui.perfetto.dev");
+  app.add_option("--print", o->print, "also show: ops, costs, blocks, schedule")->delimiter(',')->allow_extra_args(false);
+  return [o, &common] {
+    static constexpr std::string_view kLevels[] = {"analytic"};
+    if (o->level != kLevels[0])
+      throw UserError({.file = "--level", .value = "\"" + Shortened(o->level) + "\"", .expected = "analytic",
+                       .hint = Nearest(o->level, kLevels)});
+    constexpr int64_t kMostSamples = 100000;
+    if (o->samples < 2 || o->samples > kMostSamples)
+      throw UserError({.file = "--samples", .value = std::to_string(o->samples),
+                       .expected = "a whole number from 2 to " + std::to_string(kMostSamples)});
+    const std::vector<StepPart> parts = PartsNamed(o->print);
+    const Prediction p = PredictTraining(Scenario::Load(o->scenario, o->sets),
+                                         {.samples = static_cast<int>(o->samples), .seed = common.seed});
+    // A scenario changed on the command line is no longer what was published.
+    const auto published = o->sets.empty() ? PublishedFor(o->scenario) : std::nullopt;
+    Json json = TrainJson(p.report, published);
+    std::string text = TrainText(p.report, published);
+    for (const StepPart part : parts) {
+      json[std::string(NameOf(part))] = StepPartJson(p.run->step(0), part);
+      text += StepPartText(p.run->step(0), part);
+    }
+    if (!o->timeline.empty()) WriteFile(o->timeline, WriteChromeTrace(TimelineOf(p.run->step(0))));
+    Emit(common, json, text);
+  };
+}
+
+}  // namespace moecast

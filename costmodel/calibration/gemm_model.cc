@@ -1,0 +1,134 @@
+#include "costmodel/calibration/gemm_model.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/check.h"
+
+namespace moecast {
+namespace {
+
+constexpr Known kL2 = {8e12,
+                       "L2 to SMs of an H100 as DeepGEMM's tile picker counts it (sm90 heuristics, 8 TB/s)"};
+constexpr Known kHbmReached = {
+    0.9, "best streaming kernels on H100: 3.0 of 3.35 TB/s (FlashMLA notes, memory-bound peak)"};
+constexpr Known kPrologue = {
+    1.0e-6, "filling the load pipeline of the first wave: one round trip to HBM and back, reasoned"};
+constexpr Known kLaunch = {2.5e-6, "smallest bf16 GEMM of the measured tables takes 3 us in all"};
+constexpr Known kSplitLaunch = {1.0e-6, "second pass of a split-k reduction, reasoned"};
+
+// Share of an SM's rate that the main loop of a tile reaches: wgmma wants 64 x 256 operands to hide its
+// shared-memory reads (CUTLASS documentation, sm90 kernels), smaller tiles are bound by them.
+struct TileKind {
+  int m, n;
+  double efficiency;
+};
+constexpr TileKind kTiles[] = {{256, 192, 0.93}, {256, 128, 0.92}, {128, 256, 0.92}, {128, 192, 0.90},
+                               {192, 128, 0.90}, {128, 160, 0.88}, {128, 128, 0.85}, {64, 256, 0.85},
+                               {256, 64, 0.85},  {128, 96, 0.80},  {128, 64, 0.70},  {64, 128, 0.70},
+                               {64, 64, 0.50},   {64, 32, 0.30},   {64, 16, 0.18}};
+constexpr int kSplits[] = {1, 2, 4, 8, 16};
+constexpr int64_t kLeastSplitDepth =
+    256;  // elements of k a split keeps: four stages of 64, the pipeline's depth
+
+int64_t CeilDiv(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+double InputBytes(Dtype d) {
+  return ElementBytes(d);
+}
+
+}  // namespace
+
+Machine MachineOf(const Device& device, int sms) {
+  MOECAST_CHECK(sms >= 0 && sms <= device.sms);
+  const double all = device.sms;
+  const int used = sms == 0 ? device.sms : sms;
+  return {.sms = used,
+          .bf16_per_sm = device.bf16_peak.value / all,
+          .fp8_per_sm = device.fp8_peak.value / all,
+          .hbm = device.hbm.value,
+          .l2 = kL2.value * used / all};
+}
+
+double GemmShape::flops() const {
+  return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) *
+         static_cast<double>(groups);
+}
+
+double GemmShape::bytes() const {
+  const double rows = static_cast<double>(m), columns = static_cast<double>(n),
+               depth = static_cast<double>(k);
+  return static_cast<double>(groups) *
+         ((rows * depth + columns * depth) * InputBytes(dtype) + rows * columns * out_bytes);
+}
+
+Bound TileChoice::bound() const {
+  if (overhead > std::max(compute, memory)) return Bound::kLatency;
+  return compute >= memory ? Bound::kCompute : Bound::kMemory;
+}
+
+std::string TileChoice::Text() const {
+  char text[160];
+  std::snprintf(text, sizeof text,
+                "%dx%d split %d: %lld tiles in %lld waves, compute %.3g us, memory %.3g us, overhead %.3g us",
+                tile_m, tile_n, split, static_cast<long long>(tiles), static_cast<long long>(waves),
+                compute * 1e6, memory * 1e6, overhead * 1e6);
+  return text;
+}
+
+TileChoice PickTile(const GemmShape& s, const Machine& machine) {
+  MOECAST_CHECK(s.m > 0 && s.n > 0 && s.k > 0 && s.groups > 0);
+  const bool fp8 = s.dtype == Dtype::kFp8 || s.dtype == Dtype::kFp8Block;
+  // fp32 inputs run as tf32, at half the bf16 rate (vendor sheet of H100 SXM: 494 of 989 TFLOP/s).
+  const double sm_rate = fp8                       ? machine.fp8_per_sm
+                         : s.dtype == Dtype::kFp32 ? machine.bf16_per_sm / 2
+                                                   : machine.bf16_per_sm;
+  const double element = InputBytes(s.dtype);
+  TileChoice best;
+  double best_seconds = 0;
+  for (const TileKind& tile : kTiles) {
+    const int64_t unsplit = s.groups * CeilDiv(s.m, tile.m) * CeilDiv(s.n, tile.n);
+    for (const int split : kSplits) {
+      if (split > 1 && (s.k / split < kLeastSplitDepth || unsplit * split > 2 * machine.sms)) break;
+      const int64_t tiles = unsplit * split, waves = CeilDiv(tiles, machine.sms);
+      const double depth = static_cast<double>(CeilDiv(s.k, split));
+      const double math =
+          static_cast<double>(waves) * 2.0 * tile.m * tile.n * depth / (sm_rate * tile.efficiency);
+      // Two blocks of a cluster share the longer side of their tiles by multicast.
+      const int loaded = std::max(tile.m, tile.n) / 2 + std::min(tile.m, tile.n);
+      const double feed = static_cast<double>(tiles) * loaded * depth * element / machine.l2;
+      // Partial sums are fp32, written and read back.
+      const double reduction = split == 1 ? 0
+                                          : kSplitLaunch.value + static_cast<double>(s.groups) * split * 8.0 *
+                                                                     static_cast<double>(s.m) *
+                                                                     static_cast<double>(s.n) / machine.l2;
+      const double compute = std::max(math, feed);
+      if (best.tiles != 0 && compute + reduction >= best_seconds) continue;
+      best_seconds = compute + reduction;
+      best = {tile.m, tile.n, split, tiles, waves, compute, 0, kPrologue.value + reduction + kLaunch.value};
+    }
+  }
+  best.memory = s.bytes() / (machine.hbm * kHbmReached.value);
+  return best;
+}
+
+bool IsDeepGemmWideBlock(int64_t m, int64_t n, int sms) {
+  if (m <= 128 || CeilDiv(m, 128) * CeilDiv(n, 128) <= sms) return false;
+  int64_t most = 0;
+  int columns = 0;
+  const auto consider = [&](int block_m, int block_n) {
+    const int64_t blocks = CeilDiv(m, block_m) * CeilDiv(n, block_n);
+    if (blocks <= sms && blocks > most) most = blocks, columns = block_m == 128 ? block_n : 0;
+  };
+  for (const int block_n : {144, 160, 192, 256}) consider(128, block_n);
+  for (int block_n = 16; block_n <= 128; block_n += 16) consider(256, block_n);
+  return columns >= 192;
+}
+
+double DeepGemmWideBlockSeconds(int64_t k) {
+  return 6e-6 + 20.5e-9 * static_cast<double>(k);
+}
+
+}  // namespace moecast

@@ -1,0 +1,191 @@
+#include "costmodel/calibration/tables.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace moecast {
+namespace {
+
+constexpr std::string_view kReasonedNames[] = {"main_grad_exposed",    "wgrad",
+                                               "wgrad_fp8_block",      "grouped_bf16",
+                                               "grouped_fp8",          "grouped_fp8_block",
+                                               "attention_by_length",  "attention_backward",
+                                               "attention_wide_heads", "elementwise_launch_us"};
+static_assert(std::size(kReasonedNames) == static_cast<size_t>(ReasonedId::kElementwise));
+
+// Of an estimate on a measured curve: repeated rows of one shape in the element-wise and projection tables
+// differ by about 1.5%, a third of what the interpolation is off; from one step of the grid on, the left-out
+// error holds.
+constexpr double kSigmaShareOnCurve = 0.35;
+constexpr double kSigmaPerOctaveOutside =
+    0.1;  // reasoned: ratios of neighbouring curves drift by about this an octave
+constexpr double kShortSeconds = 10e-6;
+constexpr double kSigmaUnlistedDevice =
+    0.2;  // reasoned: another device's kernels reach another share of its peak
+
+Machine MeasuredMachine(const MeasuredOn& m) {
+  Device device;
+  device.sms = m.sms;
+  device.bf16_peak = m.bf16_peak;
+  device.fp8_peak = m.fp8_peak;
+  device.hbm = m.hbm;
+  return MachineOf(device);
+}
+
+std::string PathOf(std::string_view stack, std::string_view file) {
+  return std::string(stack) + "/" + std::string(file);
+}
+
+}  // namespace
+
+std::string ReasonedName(int id) {
+  const int first = static_cast<int>(ReasonedId::kElementwise);
+  if (id < first) return std::string(kReasonedNames[id]);
+  return "elementwise_" + std::string(EnumNames<ElementwiseKind>::kNames[id - first].name);
+}
+
+CalibrationTables::CalibrationTables(const Device& device, std::string_view stack, Calibration::Reader read)
+    : read_(std::move(read)), machine_(MachineOf(device)) {
+  const std::string path = PathOf(stack, "calibration.json");
+  file_ = ParseCalibrationFile(read_(path), path);
+  std::optional<MeasuredOn> measured = file_.measured_on;
+  if (!file_.base.empty()) {
+    const std::string base_path = PathOf(file_.base, "calibration.json");
+    const CalibrationFile base = ParseCalibrationFile(read_(base_path), base_path);
+    if (!base.base.empty())
+      throw UserError({.file = base_path,
+                       .pointer = "/base",
+                       .value = "\"" + base.base + "\"",
+                       .expected = "no base, since " + path + " is built on it"});
+    Add(base, file_.base);
+    if (!measured) measured = base.measured_on;
+  }
+  Add(file_, std::string(stack));
+  if (!measured)
+    throw UserError({.file = path, .pointer = "/measured_on", .expected = "the device of the tables"});
+  measured_ = MeasuredMachine(*measured);
+  device_listed_ = std::find(file_.devices.begin(), file_.devices.end(), device.name) != file_.devices.end();
+  for (int i = 0; i < kReasonedCount; ++i)
+    if (!reasoned_[i])
+      throw UserError(
+          {.file = path, .pointer = "/reasoned", .expected = "an entry \"" + ReasonedName(i) + "\""});
+
+  for (Table& t : tables_) {
+    if (!t.present) continue;
+    t.source = static_cast<uint16_t>(sources_.size());
+    sources_.push_back(t.record.name + ": " + t.record.source);
+  }
+  for (int i = 0; i < kReasonedCount; ++i) {
+    reasoned_[i]->source = static_cast<uint16_t>(sources_.size());
+    sources_.push_back(ReasonedName(i) + ": " + reasoned_[i]->record.source);
+  }
+}
+
+void CalibrationTables::Add(const CalibrationFile& file, const std::string& stack) {
+  const std::string path = PathOf(stack, "calibration.json");
+  for (size_t i = 0; i < file.tables.size(); ++i) {
+    const TableRecord& record = file.tables[i];
+    const TableKind* kind = FindTableKind(record.name);
+    Table table{record, PathOf(stack, record.file), 0, true};
+    if (record.name == kAttentionByLengthName) {
+      by_length_ = std::move(table);
+    } else if (kind) {
+      tables_[static_cast<size_t>(kind->id)] = std::move(table);
+    } else {
+      std::vector<std::string_view> names{kAttentionByLengthName};
+      for (const TableKind& k : TableKinds()) names.push_back(k.name);
+      throw UserError({.file = path,
+                       .pointer = "/tables/" + std::to_string(i) + "/name",
+                       .value = "\"" + record.name + "\"",
+                       .expected = "one of " + Join(names),
+                       .hint = Nearest(record.name, names)});
+    }
+  }
+  for (size_t i = 0; i < file.reasoned.size(); ++i) {
+    const ReasonedRecord& record = file.reasoned[i];
+    std::vector<std::string> names;
+    for (int id = 0; id < kReasonedCount; ++id) names.push_back(ReasonedName(id));
+    const auto at = std::find(names.begin(), names.end(), record.name);
+    if (at == names.end()) {
+      const std::vector<std::string_view> views(names.begin(), names.end());
+      throw UserError({.file = path,
+                       .pointer = "/reasoned/" + std::to_string(i) + "/name",
+                       .value = "\"" + record.name + "\"",
+                       .expected = "one of " + Join(views),
+                       .hint = Nearest(record.name, views)});
+    }
+    reasoned_[static_cast<size_t>(at - names.begin())] = Reasoned{record, 0};
+  }
+}
+
+const CalibrationTables::Reasoned& CalibrationTables::Of(ReasonedId id, int offset) const {
+  return *reasoned_[static_cast<size_t>(id) + static_cast<size_t>(offset)];
+}
+
+const CalibrationTables::Table& CalibrationTables::Of(TableId id) const {
+  const Table& table = tables_[static_cast<size_t>(id)];
+  if (!table.present)
+    throw UserError({.file = PathOf(file_.stack, "calibration.json"),
+                     .pointer = "/tables",
+                     .value = "no table \"" + std::string(KindOf(id).name) + "\"",
+                     .expected = "it, for this operator's estimate"});
+  return table;
+}
+
+const RatioSurface& CalibrationTables::Surface(TableId id) const {
+  std::unique_ptr<RatioSurface>& surface = surfaces_[static_cast<size_t>(id)];
+  if (!surface) {
+    const TableKind& kind = KindOf(id);
+    const std::string& path = Of(id).path;
+    const CurveTable table = ParseCurveTable(Measurements(read_(path), path), kind.keys, kind.axis);
+    if (table.points() == 0)
+      throw UserError({.file = path, .value = "no measurement", .expected = "one or more"});
+    surface = std::make_unique<RatioSurface>(BuildSurface(kind, table, measured_));
+  }
+  return *surface;
+}
+
+const AttentionByLength& CalibrationTables::ByLength() const {
+  if (!parsed_by_length_) {
+    if (!by_length_.present)
+      throw UserError({.file = PathOf(file_.stack, "calibration.json"),
+                       .pointer = "/tables",
+                       .value = "no table \"" + std::string(kAttentionByLengthName) + "\"",
+                       .expected = "it, for attention's estimate"});
+    const CurveTable table = ParseCurveTable(Measurements(read_(by_length_.path), by_length_.path),
+                                             kAttentionByLengthKeys, kAttentionByLengthAxis, false);
+    parsed_by_length_ = std::make_unique<AttentionByLength>(table, by_length_.path);
+  }
+  return *parsed_by_length_;
+}
+
+Cost CalibrationTables::Correct(TableId id, double model_seconds, Bound bound, const RatioSurface::Key& key,
+                                double axis) const {
+  const Table& table = Of(id);
+  const RatioSurface::Result ratio = Surface(id).At(key, axis);
+  const double seconds = model_seconds * std::exp(ratio.log_ratio);
+  const double own = seconds < kShortSeconds ? table.record.sigma_own_short : table.record.sigma_own;
+  const double near = own * (kSigmaShareOnCurve + (1 - kSigmaShareOnCurve) * std::min(1.0, ratio.distance));
+  Cost cost;
+  cost.time = Seconds(seconds);
+  cost.sigma_table =
+      device_listed_ ? table.record.sigma_table : std::hypot(table.record.sigma_table, kSigmaUnlistedDevice);
+  cost.sigma_own = std::hypot(near, kSigmaPerOctaveOutside * ratio.outside);
+  cost.source = table.source;
+  cost.bound = bound;
+  cost.extrapolated = ratio.outside > 1e-9 || !device_listed_;
+  return cost;
+}
+
+Cost CalibrationTables::Reason(Cost cost, ReasonedId id) const {
+  const Reasoned& reasoned = Of(id);
+  cost.sigma_table = std::hypot(cost.sigma_table, reasoned.record.sigma_table);
+  cost.sigma_own = std::hypot(cost.sigma_own, reasoned.record.sigma_own);
+  cost.source = reasoned.source;
+  return cost;
+}
+
+}  // namespace moecast

@@ -1,0 +1,85 @@
+// The tables of one calibration: records read when it is made, each table parsed when a query first needs it.
+// Private to this folder.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "costmodel/calibration/attention_by_length.h"
+#include "costmodel/calibration/calibration.h"
+#include "costmodel/calibration/calibration_file.h"
+#include "costmodel/calibration/table_kinds.h"
+
+namespace moecast {
+
+enum class ReasonedId : uint8_t {
+  kMainGradExposed,
+  kWgrad,
+  kWgradFp8Block,
+  kGroupedBf16,
+  kGroupedFp8,
+  kGroupedFp8Block,
+  kAttentionByLength,
+  kAttentionBackward,
+  kAttentionWideHeads,
+  kElementwiseLaunchUs,
+  kElementwise,  // the first of one for each ElementwiseKind, "elementwise_" and its name
+};
+inline constexpr int kElementwiseKinds = static_cast<int>(std::size(EnumNames<ElementwiseKind>::kNames));
+inline constexpr int kReasonedCount = static_cast<int>(ReasonedId::kElementwise) + kElementwiseKinds;
+std::string ReasonedName(int id);
+
+class CalibrationTables {
+ public:
+  CalibrationTables(const Device& device, std::string_view stack, Calibration::Reader read);
+
+  struct Reasoned {
+    ReasonedRecord record;
+    uint16_t source = 0;
+  };
+  struct Table {
+    TableRecord record;
+    std::string path;  // for the reader
+    uint16_t source = 0;
+    bool present = false;
+  };
+
+  const Reasoned& Of(ReasonedId id, int offset = 0) const;
+  // Throws UserError where the calibration has no such table.
+  const Table& Of(TableId id) const;
+  const RatioSurface& Surface(TableId id) const;
+  const AttentionByLength& ByLength() const;
+
+  const Machine& machine() const { return machine_; }    // the device asked for
+  const Machine& measured() const { return measured_; }  // the one the tables are of
+  bool device_listed() const { return device_listed_; }
+  const std::string& train_attention() const { return file_.train_attention; }
+  const std::string& backward_attention() const { return file_.backward_attention; }
+  const std::vector<std::string>& sources() const { return sources_; }
+
+  // An estimate from a table: `model_seconds` of the baseline on the device asked for, corrected by the
+  // table's ratio.
+  Cost Correct(TableId id, double model_seconds, Bound bound, const RatioSurface::Key& key,
+               double axis) const;
+  // Errors common to `reasoned` added to a cost, which takes its source over.
+  Cost Reason(Cost cost, ReasonedId id) const;
+
+ private:
+  void Add(const CalibrationFile& file, const std::string& stack);
+
+  CalibrationFile file_;
+  Calibration::Reader read_;
+  Machine machine_, measured_;
+  bool device_listed_ = false;
+  std::array<Table, kTableCount> tables_;
+  Table by_length_;
+  std::array<std::optional<Reasoned>, kReasonedCount> reasoned_;
+  std::vector<std::string> sources_;
+  mutable std::array<std::unique_ptr<RatioSurface>, kTableCount> surfaces_;
+  mutable std::unique_ptr<AttentionByLength> parsed_by_length_;
+};
+
+}  // namespace moecast

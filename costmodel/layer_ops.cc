@@ -1,0 +1,134 @@
+#include "costmodel/layer_ops.h"
+
+#include "base/check.h"
+#include "costmodel/ops/parts.h"
+
+namespace moecast {
+namespace {
+
+constexpr double kBf16 = BlockBuilder::kBf16, kFp32 = BlockBuilder::kFp32;
+
+// The table is cut over tp by its vocabulary: a rank reads its rows and writes zeros for the other tokens,
+// and the sum over the ranks is what is looked up.
+void AddEmbedding(BlockBuilder& b) {
+  const double h = b.model.hidden, whole = b.tokens * h, own = whole / b.tp;
+  b.Forward(
+      BlockBuilder::ElementwiseOp(OpName::kEmbedding, ElementwiseKind::kEmbedding, (own + whole) * kBf16));
+  if (b.tp > 1) {
+    const bool sequence = b.plan.parallel.sequence;
+    b.Forward(BlockBuilder::Collective(OpName::kTpScatter,
+                                       sequence ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce,
+                                       GroupKind::kTp, whole * kBf16));
+    if (sequence)
+      b.Backward({BlockBuilder::Collective(OpName::kTpGather, CollectiveKind::kAllGather, GroupKind::kTp,
+                                           whole * kBf16)});
+  }
+  // The gradient is added to the rows of the table: read, add, write.
+  b.Weight(BlockBuilder::ElementwiseOp(OpName::kEmbedding, ElementwiseKind::kEmbedding,
+                                       own * (kBf16 + 2 * ElementBytes(b.plan.precision.main_grad))));
+  b.KeepGradient(whole * kBf16);
+}
+
+void AddLayer(BlockBuilder& b, LayerKind kind) {
+  AddAttention(b);
+  b.Norm(OpName::kMlpNorm, b.local_tokens * b.model.hidden);
+  if (kind == LayerKind::kMoe)
+    AddMoe(b);
+  else
+    AddMlp(b);
+  b.Residual();
+  if (b.plan.Recomputes(Recompute::kLayer)) b.RecomputeAll();
+}
+
+void AddHead(BlockBuilder& b) {
+  const double h = b.model.hidden, logits = b.tokens * b.model.vocab / b.tp;
+  b.Norm(OpName::kFinalNorm, b.local_tokens * h);
+  b.Multiply({.name = OpName::kHead,
+              .m = b.tokens,
+              .n = static_cast<double>(b.model.vocab) / b.tp,
+              .k = h,
+              .tp = TpSide::kColumn,
+              .input = b.InputFrom(Recompute::kRmsNorm)});
+  // Cross-entropy on fp32 logits: the bf16 logits are read and written as fp32, read for the maximum and sum,
+  // and the softmax is written; backward reads it and writes bf16 gradients.
+  b.Elementwise(OpName::kLoss, ElementwiseKind::kSoftmax, logits * (kBf16 + 3 * kFp32),
+                logits * (kFp32 + kBf16));
+  b.KeepUntilBackward(logits * kFp32);
+  b.Transient(logits * (kBf16 + kFp32));
+}
+
+// DeepSeek-V3's multi-token prediction (arXiv 2412.19437, section 2.2): norms of hidden state and embedding,
+// projection of both, a layer, the shared head.
+void AddMtp(BlockBuilder& b, LayerKind kind) {
+  const double h = b.model.hidden;
+  b.Norm(OpName::kInputNorm, 2 * b.local_tokens * h);
+  b.Multiply({.name = OpName::kMtpProjection,
+              .m = b.local_tokens,
+              .n = h,
+              .k = 2 * h,
+              .dtype = b.plan.precision.gemm,
+              .input = b.InputFrom(Recompute::kRmsNorm)});
+  AddLayer(b, kind);
+  AddHead(b);
+}
+
+BlockParameters LayerParametersOf(const Model& model, const Parallel& parallel, LayerKind kind) {
+  const LayerParts parts = LayerParameters(model, kind);
+  // Whole on every rank of tp: norms, router and MLA's down-projections with the norms of their latents.
+  // (Biases of row layers, a few vectors, are counted as if cut.)
+  double whole = static_cast<double>(parts.norms + parts.router);
+  const Attention& a = model.attention;
+  if (a.kind == AttentionKind::kMla)
+    whole += static_cast<double>(model.hidden) * (a.q_lora_rank + a.kv_lora_rank + a.qk_rope_head_dim) +
+             a.q_lora_rank + a.kv_lora_rank;
+  const double data = static_cast<double>(parts.total() - parts.routed_experts);
+  return {whole + (data - whole) / parallel.tp,
+          static_cast<double>(parts.routed_experts) / parallel.tp / parallel.ep};
+}
+
+}  // namespace
+
+BlockOps OpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work) {
+  BlockBuilder b(model, plan, work);
+  switch (kind) {
+    case BlockKind::kEmbedding:
+      AddEmbedding(b);
+      break;
+    case BlockKind::kDense:
+      AddLayer(b, LayerKind::kDense);
+      break;
+    case BlockKind::kMoe:
+      AddLayer(b, LayerKind::kMoe);
+      break;
+    case BlockKind::kHead:
+      AddHead(b);
+      break;
+    case BlockKind::kMtp:
+      AddMtp(b, model.runs.back().kind);
+      break;
+  }
+  return b.Finish();
+}
+
+BlockParameters ParametersOf(BlockKind kind, const Model& model, const Plan& plan) {
+  const double tp = plan.parallel.tp, h = model.hidden;
+  switch (kind) {
+    case BlockKind::kEmbedding:
+      return {static_cast<double>(EmbeddingParameters(model)) / tp, 0};
+    case BlockKind::kDense:
+      return LayerParametersOf(model, plan.parallel, LayerKind::kDense);
+    case BlockKind::kMoe:
+      return LayerParametersOf(model, plan.parallel, LayerKind::kMoe);
+    case BlockKind::kHead:
+      // A tied head on another stage than the embedding is a copy.
+      return {static_cast<double>(model.vocab) * h / tp + h, 0};
+    case BlockKind::kMtp: {
+      BlockParameters p = LayerParametersOf(model, plan.parallel, model.runs.back().kind);
+      p.data += 2 * h * h + 3 * h;
+      return p;
+    }
+  }
+  MOECAST_CHECK(false);
+}
+
+}  // namespace moecast

@@ -1,0 +1,75 @@
+// The operators of one layer, of the embedding and of the head, for the passes of a training step: forward,
+// backward (input gradients, recomputation included) and weight gradients apart, for schedules that split
+// them. Also what each pass keeps in memory and frees. Formulas: docs/model.md.
+//
+// Left out: dropout (0 in all models here), the gradients of norm weights and router bias (vectors), the
+// all-reduce over tp of gradients of weights that tp replicates (a part in 10^3 of the gradients).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/enum_names.h"
+#include "base/units.h"
+#include "costmodel/expert_load.h"
+#include "costmodel/model.h"
+#include "costmodel/op.h"
+#include "costmodel/plan.h"
+
+namespace moecast {
+
+// The pieces a model is built from.
+enum class BlockKind : uint8_t { kEmbedding, kDense, kMoe, kHead, kMtp };
+template <>
+struct EnumNames<BlockKind> {
+  static constexpr EnumName<BlockKind> kNames[] = {{BlockKind::kEmbedding, "embedding"},
+                                                   {BlockKind::kDense, "dense-layer"},
+                                                   {BlockKind::kMoe, "moe-layer"},
+                                                   {BlockKind::kHead, "head"},
+                                                   {BlockKind::kMtp, "mtp-module"}};
+};
+inline constexpr int kBlockKinds = 5;
+
+enum class Pass : uint8_t { kForward, kBackward, kWeight };
+template <>
+struct EnumNames<Pass> {
+  static constexpr EnumName<Pass> kNames[] = {
+      {Pass::kForward, "forward"}, {Pass::kBackward, "backward"}, {Pass::kWeight, "weight"}};
+};
+inline constexpr int kPasses = 3;
+
+// The work of one micro-batch on one rank.
+struct Work {
+  int64_t sequences = 1;
+  int64_t sequence_length = 0;
+  ExpertLoad load;
+};
+
+struct BlockMemory {
+  Bytes until_backward;  // kept by the forward pass, freed by the backward pass
+  Bytes until_weight;    // kept by the forward pass, freed by the weight pass
+  // Kept by the backward pass for the weight pass: output gradients of the linear layers, inputs it has
+  // computed again.
+  Bytes gradients;
+  Bytes transient;  // the most a pass needs for itself
+  Bytes kept() const { return until_backward + until_weight; }
+};
+
+struct BlockOps {
+  std::vector<Op> pass[kPasses];  // by Pass
+  BlockMemory memory;
+
+  const std::vector<Op>& operator[](Pass p) const { return pass[static_cast<size_t>(p)]; }
+};
+
+BlockOps OpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work);
+
+// Parameters a rank holds of a block under the plan's tp and ep, split by the group that reduces their
+// gradients.
+struct BlockParameters {
+  double data = 0;    // reduced over dp (and cp)
+  double expert = 0;  // reduced over dp / ep (and cp)
+};
+BlockParameters ParametersOf(BlockKind kind, const Model& model, const Plan& plan);
+
+}  // namespace moecast

@@ -1,0 +1,34 @@
+// Memory a rank holds for the whole step: weights, gradients, optimizer states. What the schedule keeps alive
+// on top is the sum of BlockMemory along a lane (sim/training).
+#pragma once
+
+#include "base/known.h"
+#include "base/units.h"
+#include "costmodel/layer_ops.h"
+#include "costmodel/plan.h"
+
+namespace moecast {
+
+struct StateBytes {
+  Bytes weights;    // in the GEMM format
+  Bytes gradients;  // main gradients
+  Bytes optimizer;  // master weights and two moments
+  StateBytes& operator+=(const StateBytes& o);
+};
+
+// ZeRO: optimizer states are cut over the group that reduces a parameter's gradients from stage 1, gradients
+// from 2, weights from 3 (arXiv 1910.02054).
+StateBytes StatesOf(const BlockParameters& parameters, const Plan& plan);
+
+// Parameters of a block that this rank's optimizer updates.
+double OptimizedParameters(const BlockParameters& parameters, const Plan& plan);
+
+// Bytes AdamW reads and writes for one parameter: gradient, master weight and moments read, the latter
+// written, and the weight in GEMM format written where that is not the master itself.
+double AdamBytes(const Precision& precision);
+
+inline constexpr Known kRuntimeBytes{
+    551e6 + 411041792.0,
+    "CUDA context 551 MB and NCCL buffers for 8 ranks 392 MiB: aiconfigurator, h100_sxm.yaml"};
+
+}  // namespace moecast

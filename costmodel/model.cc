@@ -1,0 +1,189 @@
+#include "costmodel/model.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace moecast {
+namespace {
+
+int MlpMatrices(MlpKind kind) {
+  return kind == MlpKind::kSwiglu ? 3 : 2;
+}
+
+// The matrices of attention, which are what its projections multiply by.
+int64_t AttentionWeights(const Model& m) {
+  const Attention& a = m.attention;
+  const int64_t hidden = m.hidden, heads = a.heads, query = heads * a.qk_dim();
+  const int64_t output = heads * a.v_dim() * hidden;
+  if (a.kind == AttentionKind::kGqa) return hidden * query + 2 * hidden * a.kv_heads * a.head_dim + output;
+  const int64_t rank = a.q_lora_rank;
+  const int64_t q = rank > 0 ? hidden * rank + rank * query : hidden * query;
+  const int64_t kv_down = hidden * (a.kv_lora_rank + a.qk_rope_head_dim);
+  const int64_t kv_up = int64_t{a.kv_lora_rank} * heads * (a.qk_nope_head_dim + a.v_head_dim);
+  return q + kv_down + kv_up + output;
+}
+
+int64_t AttentionBiasesAndNorms(const Model& m) {
+  const Attention& a = m.attention;
+  const int64_t output_bias = a.output_bias ? m.hidden : 0;
+  if (a.kind == AttentionKind::kGqa) {
+    const int64_t qkv = (int64_t{a.heads} + 2 * a.kv_heads) * a.head_dim;
+    return (a.qkv_bias ? qkv : 0) + output_bias;
+  }
+  const int64_t norms = a.q_lora_rank + a.kv_lora_rank;
+  const int64_t down_biases = a.q_lora_rank + a.kv_lora_rank + a.qk_rope_head_dim;
+  return norms + (a.qkv_bias ? down_biases : 0) + output_bias;
+}
+
+int64_t MlpWeights(const Model& m, int inter) {
+  return int64_t{MlpMatrices(m.mlp)} * m.hidden * inter;
+}
+
+LayerParts LayerWithExperts(const Model& m, LayerKind kind, int routed) {
+  LayerParts parts;
+  parts.attention = AttentionParameters(m);
+  parts.norms = 2 * int64_t{m.hidden};
+  if (kind == LayerKind::kDense) {
+    parts.dense_mlp = MlpParameters(m, m.dense_inter);
+  } else {
+    parts.router = int64_t{m.moe.experts} * m.hidden + (m.moe.router_bias ? m.moe.experts : 0);
+    parts.shared_experts = m.moe.shared_experts * MlpParameters(m, m.moe.inter);
+    parts.routed_experts = routed * MlpParameters(m, m.moe.inter);
+  }
+  return parts;
+}
+
+int64_t OutsideLayers(const Model& m) {
+  return EmbeddingParameters(m) + HeadParameters(m) + m.hidden;
+}
+
+}  // namespace
+
+int Model::layers() const {
+  int n = 0;
+  for (const LayerRun& run : runs) n += run.count;
+  return n;
+}
+
+int Model::layers(LayerKind kind) const {
+  int n = 0;
+  for (const LayerRun& run : runs) n += run.kind == kind ? run.count : 0;
+  return n;
+}
+
+LayerKind Model::kind_of(int layer) const {
+  MOECAST_CHECK(layer >= 0);
+  for (const LayerRun& run : runs) {
+    if (layer < run.count) return run.kind;
+    layer -= run.count;
+  }
+  MOECAST_CHECK(!"layer < layers()");
+  return LayerKind::kDense;
+}
+
+int64_t MlpParameters(const Model& m, int inter) {
+  const int64_t biases = m.mlp_bias ? int64_t{MlpMatrices(m.mlp) - 1} * inter + m.hidden : 0;
+  return MlpWeights(m, inter) + biases;
+}
+
+int64_t AttentionParameters(const Model& m) {
+  return AttentionWeights(m) + AttentionBiasesAndNorms(m);
+}
+
+LayerParts LayerParameters(const Model& m, LayerKind kind) {
+  return LayerWithExperts(m, kind, m.moe.experts);
+}
+
+LayerParts ActivatedLayerParameters(const Model& m, LayerKind kind) {
+  return LayerWithExperts(m, kind, m.moe.top_k);
+}
+
+int64_t EmbeddingParameters(const Model& m) {
+  return int64_t{m.vocab} * m.hidden;
+}
+
+int64_t HeadParameters(const Model& m) {
+  return m.tied_embeddings ? 0 : int64_t{m.vocab} * m.hidden;
+}
+
+int64_t TotalParameters(const Model& m) {
+  int64_t total = OutsideLayers(m);
+  for (const LayerRun& run : m.runs) total += run.count * LayerParameters(m, run.kind).total();
+  return total;
+}
+
+int64_t ActivatedParameters(const Model& m, InputEmbedding input_embedding) {
+  int64_t total = OutsideLayers(m);
+  for (const LayerRun& run : m.runs) total += run.count * ActivatedLayerParameters(m, run.kind).total();
+  const bool leave_out = input_embedding == InputEmbedding::kLeftOut && !m.tied_embeddings;
+  return total - (leave_out ? EmbeddingParameters(m) : 0);
+}
+
+int64_t MtpParameters(const Model& m) {
+  const int64_t hidden = m.hidden;
+  const int64_t module =
+      2 * hidden + 2 * hidden * hidden + LayerParameters(m, m.runs.back().kind).total() + hidden;
+  return m.mtp_layers * module;
+}
+
+int64_t KvElementsPerLayer(const Attention& a) {
+  if (a.kind == AttentionKind::kMla) return int64_t{a.kv_lora_rank} + a.qk_rope_head_dim;
+  return int64_t{2} * a.kv_heads * a.head_dim;
+}
+
+int64_t KvElementsPerToken(const Model& m) {
+  return m.layers() * KvElementsPerLayer(m.attention);
+}
+
+Bytes KvBytesPerToken(const Model& m, double bits_per_element) {
+  return Bytes(static_cast<double>(KvElementsPerToken(m)) * bits_per_element / 8);
+}
+
+int64_t CachedTokens(const Attention& a, int64_t context) {
+  return a.sliding_window > 0 ? std::min<int64_t>(context, a.sliding_window) : context;
+}
+
+// With a window w < s the first w queries meet w/2 on average, the rest w: (w * w/2 + (s - w) * w) / s.
+double MeanContext(const Attention& a, int64_t sequence) {
+  const double s = static_cast<double>(sequence), w = a.sliding_window;
+  return w > 0 && w < s ? w - w * w / (2 * s) : s / 2;
+}
+
+LayerFlops ForwardLayerFlops(const Model& m, LayerKind kind, int64_t sequence) {
+  const Attention& a = m.attention;
+  LayerFlops flops;
+  flops.attention_projections = 2 * static_cast<double>(AttentionWeights(m));
+  flops.attention_core = 2 * MeanContext(a, sequence) * a.heads * (a.qk_dim() + a.v_dim());
+  if (kind == LayerKind::kDense) {
+    flops.dense_mlp = 2 * static_cast<double>(MlpWeights(m, m.dense_inter));
+  } else {
+    const double expert = 2 * static_cast<double>(MlpWeights(m, m.moe.inter));
+    flops.router = 2.0 * m.hidden * m.moe.experts;
+    flops.shared_experts = m.moe.shared_experts * expert;
+    flops.routed_experts = m.moe.top_k * expert;
+  }
+  return flops;
+}
+
+double HeadFlops(const Model& m) {
+  return 2.0 * m.hidden * m.vocab;
+}
+
+double ForwardFlopsPerToken(const Model& m, int64_t sequence) {
+  double flops = HeadFlops(m);
+  for (const LayerRun& run : m.runs) flops += run.count * ForwardLayerFlops(m, run.kind, sequence).total();
+  return flops;
+}
+
+double MtpForwardFlopsPerToken(const Model& m, int64_t sequence) {
+  const double projection = 2 * (2.0 * m.hidden * m.hidden);
+  return m.mtp_layers *
+         (projection + ForwardLayerFlops(m, m.runs.back().kind, sequence).total() + HeadFlops(m));
+}
+
+double TrainingFlopsPerToken(const Model& m, int64_t sequence) {
+  return 3 * ForwardFlopsPerToken(m, sequence);
+}
+
+}  // namespace moecast

@@ -1,0 +1,170 @@
+// An operator of a block: what runs, on which stream, after what, and what it keeps in memory. Plain data.
+#pragma once
+
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "base/enum_names.h"
+#include "base/units.h"
+#include "costmodel/calibration/calibration.h"
+#include "costmodel/stream.h"
+
+namespace moecast {
+
+enum class OpName : uint8_t {
+  kEmbedding,
+  kInputNorm,
+  kQkv,
+  kQDown,
+  kKvDown,
+  kLatentNorm,
+  kQUp,
+  kKvUp,
+  kRope,
+  kAttention,
+  kOutput,
+  kResidual,
+  kMlpNorm,
+  kRouter,
+  kTopK,
+  kDispatch,
+  kCombine,
+  kPermute,
+  kUnpermute,
+  kExpertUp,
+  kExpertDown,
+  kExpertAct,
+  kSharedUp,
+  kSharedDown,
+  kSharedAct,
+  kMlpUp,
+  kMlpDown,
+  kMlpAct,
+  kFinalNorm,
+  kHead,
+  kLoss,
+  kMtpProjection,
+  kCast,
+  kTpGather,
+  kTpScatter,
+  kCpGather,
+  kCpScatter,
+  kGradReduce,
+  kExpertGradReduce,
+  kParamGather,
+  kExpertParamGather,
+  kPipelineSend,
+  kGradNorm,
+  kAdam,
+};
+template <>
+struct EnumNames<OpName> {
+  static constexpr EnumName<OpName> kNames[] = {
+      {OpName::kEmbedding, "embedding"},
+      {OpName::kInputNorm, "input-norm"},
+      {OpName::kQkv, "qkv"},
+      {OpName::kQDown, "q-down"},
+      {OpName::kKvDown, "kv-down"},
+      {OpName::kLatentNorm, "latent-norm"},
+      {OpName::kQUp, "q-up"},
+      {OpName::kKvUp, "kv-up"},
+      {OpName::kRope, "rope"},
+      {OpName::kAttention, "attention"},
+      {OpName::kOutput, "output"},
+      {OpName::kResidual, "residual"},
+      {OpName::kMlpNorm, "mlp-norm"},
+      {OpName::kRouter, "router"},
+      {OpName::kTopK, "top-k"},
+      {OpName::kDispatch, "dispatch"},
+      {OpName::kCombine, "combine"},
+      {OpName::kPermute, "permute"},
+      {OpName::kUnpermute, "unpermute"},
+      {OpName::kExpertUp, "expert-up"},
+      {OpName::kExpertDown, "expert-down"},
+      {OpName::kExpertAct, "expert-act"},
+      {OpName::kSharedUp, "shared-up"},
+      {OpName::kSharedDown, "shared-down"},
+      {OpName::kSharedAct, "shared-act"},
+      {OpName::kMlpUp, "mlp-up"},
+      {OpName::kMlpDown, "mlp-down"},
+      {OpName::kMlpAct, "mlp-act"},
+      {OpName::kFinalNorm, "final-norm"},
+      {OpName::kHead, "head"},
+      {OpName::kLoss, "loss"},
+      {OpName::kMtpProjection, "mtp-projection"},
+      {OpName::kCast, "cast"},
+      {OpName::kTpGather, "tp-all-gather"},
+      {OpName::kTpScatter, "tp-reduce-scatter"},
+      {OpName::kCpGather, "cp-all-gather"},
+      {OpName::kCpScatter, "cp-reduce-scatter"},
+      {OpName::kGradReduce, "grad-reduce-scatter"},
+      {OpName::kExpertGradReduce, "expert-grad-reduce-scatter"},
+      {OpName::kParamGather, "param-all-gather"},
+      {OpName::kExpertParamGather, "expert-param-all-gather"},
+      {OpName::kPipelineSend, "pipeline-send"},
+      {OpName::kGradNorm, "grad-norm"},
+      {OpName::kAdam, "adam"},
+  };
+};
+
+// Which ranks take part: a group of the plan's placement.
+enum class GroupKind : uint8_t { kTp, kCp, kEp, kData, kExpertData, kPipelineNext, kWorld };
+template <>
+struct EnumNames<GroupKind> {
+  static constexpr EnumName<GroupKind> kNames[] = {
+      {GroupKind::kTp, "tp"},        {GroupKind::kCp, "cp"},
+      {GroupKind::kEp, "ep"},        {GroupKind::kData, "dp"},
+      {GroupKind::kExpertData, "edp"}, {GroupKind::kPipelineNext, "pp"},
+      {GroupKind::kWorld, "world"}};
+};
+
+enum class CollectiveKind : uint8_t { kAllGather, kReduceScatter, kAllReduce, kDispatch, kCombine, kSend };
+template <>
+struct EnumNames<CollectiveKind> {
+  static constexpr EnumName<CollectiveKind> kNames[] = {
+      {CollectiveKind::kAllGather, "all-gather"}, {CollectiveKind::kReduceScatter, "reduce-scatter"},
+      {CollectiveKind::kAllReduce, "all-reduce"}, {CollectiveKind::kDispatch, "dispatch"},
+      {CollectiveKind::kCombine, "combine"},      {CollectiveKind::kSend, "send"}};
+};
+
+struct CollectiveQuery {
+  CollectiveKind kind = CollectiveKind::kAllGather;
+  GroupKind group = GroupKind::kTp;
+  // The whole buffer of a rank: gathered result, input to be scattered, reduced or sent; for dispatch and combine the
+  // tokens a rank holds, each counted once.
+  Bytes bytes;
+};
+
+struct ElementwiseQuery {
+  ElementwiseKind kind = ElementwiseKind::kAdd;
+  Bytes bytes;  // read and written
+};
+
+using OpQuery = std::variant<GemmQuery, GroupedGemmQuery, AttentionQuery, ElementwiseQuery, CollectiveQuery>;
+
+enum class OpClass : uint8_t { kGemm, kGroupedGemm, kAttention, kElementwise, kCollective };
+template <>
+struct EnumNames<OpClass> {
+  static constexpr EnumName<OpClass> kNames[] = {{OpClass::kGemm, "gemm"},
+                                                 {OpClass::kGroupedGemm, "grouped-gemm"},
+                                                 {OpClass::kAttention, "attention"},
+                                                 {OpClass::kElementwise, "elementwise"},
+                                                 {OpClass::kCollective, "communication"}};
+};
+
+struct Op {
+  OpName name{};
+  OpQuery query;
+  // The op starts when the one before it on its stream has ended and `after`, an op of the block, too. -1: none.
+  int16_t after = -1;
+  bool recomputed = false;  // a forward op run again by the backward pass
+
+  OpClass op_class() const { return static_cast<OpClass>(query.index()); }
+  Stream stream() const { return op_class() == OpClass::kCollective ? Stream::kCommunication : Stream::kCompute; }
+};
+
+// Floating-point operations: 2mnk a GEMM, causal attention counted half, backward attention 2.5 times forward.
+Flops FlopsOf(const Op& op);
+
+}  // namespace moecast

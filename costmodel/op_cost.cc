@@ -1,0 +1,128 @@
+#include "costmodel/op_cost.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/known.h"
+
+namespace moecast {
+namespace {
+
+// How far the rate of a link may be off, as the standard deviation of its logarithm.
+constexpr Known kNvlinkSigma{
+    0.10,
+    "H800 all-to-all kernels reach 153-158 GB/s of about 160 usable (DeepEP); NCCL's rings "
+    "inside an H800 node are not published"};
+constexpr Known kNetworkSigma{
+    0.10, "48-49 GB/s of 50 seen by NCCL over ConnectX-7; 43-47 by the first DeepEP, before tuning"};
+
+}  // namespace
+
+Placement PlacementOf(const Parallel& p) {
+  std::array<Axis, kAxes> order{};
+  MOECAST_CHECK(p.rank_order.size() == kAxes);
+  std::copy(p.rank_order.begin(), p.rank_order.end(), order.begin());
+  return Placement({p.tp, p.cp, p.ep, p.edp(), p.pp}, order);
+}
+
+OpCosts::OpCosts(const Calibration& calibration, const Cluster& cluster, const Model& model, const Plan& plan)
+    : calibration_(calibration), cluster_(cluster), placement_(PlacementOf(plan.parallel)) {
+  sources_ = calibration.sources();
+  sources_.push_back(std::string("NVLink rate: ") + kNvlinkSigma.source);
+  sources_.push_back(std::string("network rate: ") + kNetworkSigma.source);
+  if (model.moe.experts > 0) {
+    const auto group = placement_.Group({}, {Axis::kEp});
+    int on_node = 0;
+    for (const int gpu : group) on_node += cluster.NodeOf(gpu) == cluster.NodeOf(group[0]);
+    spread_ = SpreadOf(model.moe, plan.parallel.ep, on_node);
+  }
+}
+
+const OpCosts::Lowered& OpCosts::Lower(const CollectiveQuery& query) {
+  // Dispatch and combine put the same bytes on the same links, the other way.
+  const auto kind = query.kind == CollectiveKind::kCombine ? CollectiveKind::kDispatch : query.kind;
+  auto& slot = lowered_[static_cast<size_t>(kind) * 8 + static_cast<size_t>(query.group)];
+  if (slot) return *slot;
+
+  const auto group_of = [&](GroupKind g) {
+    switch (g) {
+      case GroupKind::kTp:
+        return placement_.Group({}, {Axis::kTp});
+      case GroupKind::kCp:
+        return placement_.Group({}, {Axis::kCp});
+      case GroupKind::kEp:
+        return placement_.Group({}, {Axis::kEp});
+      case GroupKind::kData:
+        return placement_.Group({}, {Axis::kCp, Axis::kEp, Axis::kEdp});
+      case GroupKind::kExpertData:
+        return placement_.Group({}, {Axis::kCp, Axis::kEdp});
+      case GroupKind::kPipelineNext:
+      case GroupKind::kWorld:
+        return placement_.Group({}, {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp});
+    }
+    MOECAST_CHECK(false);
+  };
+  const Routes routes(cluster_);
+  const Bytes one(1);
+  Lowered lowered;
+  switch (kind) {
+    case CollectiveKind::kAllGather:
+      lowered.unit = RingAllGather(group_of(query.group), one, routes);
+      break;
+    case CollectiveKind::kReduceScatter:
+      lowered.unit = RingReduceScatter(group_of(query.group), one, routes);
+      break;
+    case CollectiveKind::kAllReduce:
+      // Over the world one number is summed, the gradient norm.
+      lowered.unit = query.group == GroupKind::kWorld ? TreeAllReduce(group_of(query.group), one, routes)
+                                                      : RingAllReduce(group_of(query.group), one, routes);
+      break;
+    case CollectiveKind::kDispatch:
+    case CollectiveKind::kCombine:
+      lowered.unit = ExpertAllToAll(group_of(query.group), one, spread_, routes);
+      break;
+    case CollectiveKind::kSend: {
+      if (placement_.Size(Axis::kPp) < 2) break;
+      RankCoordinates next;
+      next[Axis::kPp] = 1;
+      const auto axes = {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp};
+      lowered.unit = Send(placement_.Group({}, axes), placement_.Group(next, axes), one, routes);
+      break;
+    }
+  }
+  if (!lowered.unit.empty()) {
+    lowered.alpha = AlphaOf(lowered.unit, cluster_);
+    lowered.per_byte = BusyTime(lowered.unit, cluster_);
+    lowered.network = IsNetwork(BusiestLink(lowered.unit, cluster_));
+  }
+  return slot.emplace(std::move(lowered));
+}
+
+const Traffic& OpCosts::UnitTraffic(const CollectiveQuery& query) {
+  return Lower(query).unit;
+}
+
+Cost OpCosts::Of(const Op& op) {
+  struct Visitor {
+    OpCosts& self;
+    Cost operator()(const GemmQuery& q) const { return self.calibration_.Gemm(q); }
+    Cost operator()(const GroupedGemmQuery& q) const { return self.calibration_.GroupedGemm(q); }
+    Cost operator()(const AttentionQuery& q) const { return self.calibration_.Attention(q); }
+    Cost operator()(const ElementwiseQuery& q) const {
+      return self.calibration_.Elementwise(q.kind, q.bytes);
+    }
+    Cost operator()(const CollectiveQuery& q) const {
+      const Lowered& l = self.Lower(q);
+      if (l.unit.empty() || q.bytes.value <= 0) return {};
+      const size_t kernels = self.calibration_.sources().size();
+      return {.time = l.alpha + l.per_byte * q.bytes.value,
+              .sigma_table = l.network ? kNetworkSigma.value : kNvlinkSigma.value,
+              .source = static_cast<uint16_t>(kernels + (l.network ? 1 : 0)),
+              .bound = Bound::kMemory,
+              .extrapolated = false};
+    }
+  };
+  return std::visit(Visitor{*this}, op.query);
+}
+
+}  // namespace moecast

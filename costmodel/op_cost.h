@@ -1,0 +1,54 @@
+// What the ops of a plan cost on a cluster: kernels by the calibration, collectives by their Traffic alone on
+// idle links.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "costmodel/collectives/collectives.h"
+#include "costmodel/cost.h"
+#include "costmodel/op.h"
+#include "costmodel/plan.h"
+#include "topology/cluster.h"
+#include "topology/placement.h"
+#include "topology/traffic.h"
+
+namespace moecast {
+
+Placement PlacementOf(const Parallel& parallel);
+
+// Costs ops of one plan. A collective is lowered to Traffic once per kind and group, for one byte; its time
+// is linear in the bytes. Groups of the same kind are alike, so the first rank's stands for all.
+class OpCosts {
+ public:
+  // REQUIRES: the plan fits the cluster; `calibration` and `cluster` outlive this.
+  OpCosts(const Calibration& calibration, const Cluster& cluster, const Model& model, const Plan& plan);
+
+  Cost Of(const Op& op);
+  // Traffic of one byte of the collective; empty where the group is a single rank.
+  const Traffic& UnitTraffic(const CollectiveQuery& query);
+  // One text per Cost::source: the calibration's, then "NVLink" and "network".
+  const std::vector<std::string>& sources() const { return sources_; }
+  const Placement& placement() const { return placement_; }
+  const Cluster& cluster() const { return cluster_; }
+
+ private:
+  struct Lowered {
+    Traffic unit;
+    Seconds alpha, per_byte;
+    bool network = false;
+  };
+  const Lowered& Lower(const CollectiveQuery& query);
+
+  const Calibration& calibration_;
+  const Cluster& cluster_;
+  Placement placement_;
+  TokenSpread spread_;
+  std::vector<std::string> sources_;
+  std::array<std::optional<Lowered>, 64> lowered_;
+};
+
+}  // namespace moecast

@@ -1,0 +1,223 @@
+#include "costmodel/ops/block_builder.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace moecast {
+namespace {
+
+// Replaces the placeholders by indices.
+void Resolve(std::vector<Op>& ops) {
+  int16_t latest[2] = {-1, -1}, before[2] = {-1, -1};
+  for (size_t i = 0; i < ops.size(); ++i) {
+    const size_t own = static_cast<size_t>(ops[i].stream()), other = 1 - own;
+    if (ops[i].after == kSerial) ops[i].after = latest[other];
+    if (ops[i].after == kFirstPart) ops[i].after = before[other];
+    before[own] = latest[own];
+    latest[own] = static_cast<int16_t>(i);
+  }
+}
+
+bool Quantises(const Linear& l) {
+  return l.dtype == Dtype::kFp8 || l.dtype == Dtype::kFp8Block;
+}
+
+}  // namespace
+
+BlockBuilder::BlockBuilder(const Model& m, const Plan& p, const Work& w)
+    : model(m),
+      plan(p),
+      work(w),
+      tp(p.parallel.tp),
+      cp(p.parallel.cp),
+      tokens(static_cast<double>(w.sequences * w.sequence_length) / cp),
+      local_tokens(p.parallel.sequence ? tokens / tp : tokens) {}
+
+bool BlockBuilder::Recomputes(Recompute what) const {
+  return plan.Recomputes(what) && !plan.Recomputes(Recompute::kLayer);
+}
+LinearInput BlockBuilder::InputFrom(Recompute what) const {
+  return Recomputes(what) ? LinearInput::kRecomputed : LinearInput::kKept;
+}
+
+std::vector<std::vector<Op>> BlockBuilder::CutBackward(size_t count) {
+  std::vector<std::vector<Op>> cut(
+      std::make_move_iterator(backward_.begin() + static_cast<std::ptrdiff_t>(count)),
+      std::make_move_iterator(backward_.end()));
+  backward_.resize(count);
+  return cut;
+}
+
+void BlockBuilder::Transient(double bytes) {
+  out_.memory.transient = std::max(out_.memory.transient, Bytes(bytes));
+}
+
+// ---- Operators of one kernel
+// -------------------------------------------------------------------------------------
+
+Op BlockBuilder::ElementwiseOp(OpName name, ElementwiseKind kind, double bytes, int16_t after) {
+  return {.name = name, .query = ElementwiseQuery{kind, Bytes(bytes)}, .after = after};
+}
+Op BlockBuilder::Collective(OpName name, CollectiveKind kind, GroupKind group, double bytes) {
+  return {.name = name, .query = CollectiveQuery{kind, group, Bytes(bytes)}, .after = kSerial};
+}
+Op BlockBuilder::Recomputed(Op op) {
+  op.recomputed = true;
+  return op;
+}
+
+void BlockBuilder::Elementwise(OpName name, ElementwiseKind kind, double forward_bytes, double backward_bytes,
+                               int16_t after) {
+  Forward(ElementwiseOp(name, kind, forward_bytes, after));
+  if (backward_bytes > 0) Backward({ElementwiseOp(name, kind, backward_bytes, after)});
+}
+
+// Forward reads x and writes y; backward reads x and dy and writes dx.
+void BlockBuilder::Norm(OpName name, double elements) {
+  Elementwise(name, ElementwiseKind::kRmsNorm, 2 * elements * kBf16, 3 * elements * kBf16);
+  if (Recomputes(Recompute::kRmsNorm))
+    Backward({Recomputed(ElementwiseOp(name, ElementwiseKind::kRmsNorm, 2 * elements * kBf16))});
+  KeepUntilBackward(elements * kBf16);
+}
+
+// Forward adds the branch to the stream; backward adds the gradients that meet at the fork.
+void BlockBuilder::Residual() {
+  const double bytes = 3 * local_tokens * model.hidden * kBf16;
+  Elementwise(OpName::kResidual, ElementwiseKind::kAdd, bytes, bytes);
+}
+
+// ---- Linear layers
+// -----------------------------------------------------------------------------------------------
+
+Op BlockBuilder::Product(const Linear& l, GemmPass pass) const {
+  // F and B wait for the slowest device of the expert-parallel group, W does not.
+  const double load = pass == GemmPass::kWgrad ? work.load.kept : work.load.slowest;
+  const int64_t n = std::llround(l.n), k = std::llround(l.k);
+  Op op{.name = l.name, .after = l.beside && pass != GemmPass::kWgrad ? kBeside : kSerial};
+  if (l.groups > 0)
+    op.query = GroupedGemmQuery{.groups = l.groups,
+                                .rows_total = std::llround(l.m * load),
+                                .n = n,
+                                .k = k,
+                                .dtype = l.dtype,
+                                .pass = pass,
+                                .main_grad = plan.precision.main_grad};
+  else
+    op.query = GemmQuery{.m = std::llround(l.m),
+                         .n = n,
+                         .k = k,
+                         .dtype = l.dtype,
+                         .pass = pass,
+                         .main_grad = plan.precision.main_grad};
+  return op;
+}
+
+// A collective that runs with a product. In parts: of an all-gather the first of tp parts is waited for and
+// the rest comes in beside the product; of a reduce-scatter all but the last part leaves beside it.
+void BlockBuilder::GatherThen(std::vector<Op>& ops, double bytes, Op product) const {
+  const auto gather = [&ops](double part) {
+    ops.push_back(Collective(OpName::kTpGather, CollectiveKind::kAllGather, GroupKind::kTp, part));
+  };
+  if (Split()) {
+    gather(bytes / tp);
+    gather(bytes * (tp - 1) / tp);
+    product.after = kFirstPart;
+  } else {
+    gather(bytes);
+  }
+  ops.push_back(std::move(product));
+}
+void BlockBuilder::ThenScatter(std::vector<Op>& ops, double bytes, Op product) const {
+  const auto kind = Sequence() ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce;
+  const auto scatter = [&ops, kind](double part) {
+    ops.push_back(Collective(OpName::kTpScatter, kind, GroupKind::kTp, part));
+  };
+  if (Split()) {
+    scatter(bytes * (tp - 1) / tp);
+    product.after = kBeside;
+    ops.push_back(std::move(product));
+    scatter(bytes / tp);
+  } else {
+    ops.push_back(std::move(product));
+    scatter(bytes);
+  }
+}
+
+std::vector<Op> BlockBuilder::ForwardOf(const Linear& l) const {
+  std::vector<Op> ops;
+  const double load = LoadOf(l);
+  // FP8: the operands are quantised from bf16: read 2 bytes, write 1 and the scales.
+  if (Quantises(l))
+    ops.push_back(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast,
+                                load * l.m * l.k * (kBf16 + ElementBytes(l.dtype)),
+                                l.beside ? kBeside : kSerial));
+  Op product = Product(l, GemmPass::kForward);
+  if (tp > 1 && l.tp == TpSide::kColumn && Sequence())
+    GatherThen(ops, load * l.m * l.k * kBf16, std::move(product));
+  else if (tp > 1 && l.tp == TpSide::kRow)
+    ThenScatter(ops, load * l.m * l.n * kBf16, std::move(product));
+  else
+    ops.push_back(std::move(product));
+  return ops;
+}
+
+void BlockBuilder::Multiply(const Linear& l) {
+  for (Op& op : ForwardOf(l)) Forward(std::move(op));
+
+  const double in = LoadOf(l) * l.m * l.k, out = LoadOf(l) * l.m * l.n;  // elements
+  const double cast = kBf16 + ElementBytes(l.dtype);
+  const bool column = tp > 1 && l.tp == TpSide::kColumn, row = tp > 1 && l.tp == TpSide::kRow;
+  std::vector<Op> back;
+  if (Quantises(l))
+    back.push_back(
+        ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out * cast, l.beside ? kBeside : kSerial));
+  Op dgrad = Product(l, GemmPass::kDgrad);
+  if (column)
+    ThenScatter(back, in * kBf16, std::move(dgrad));
+  else if (row && Sequence())
+    GatherThen(back, out * kBf16, std::move(dgrad));
+  else
+    back.push_back(std::move(dgrad));
+  Backward(std::move(back));
+
+  // The weight gradient sums over tokens: its FP8 operands are scaled along the other axis, quantised anew.
+  const double saved = ElementBytes(plan.precision.saved_activations);
+  if (Quantises(l))
+    Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast,
+                         in * (saved + ElementBytes(l.dtype)) + out * cast));
+  Op wgrad = Product(l, GemmPass::kWgrad);
+  if (column && Sequence())
+    GatherThen(out_.pass[2], in * kBf16, std::move(wgrad));
+  else
+    Weight(std::move(wgrad));
+
+  // What is gathered is kept in its own part only.
+  const double kept = in / (column && Sequence() ? tp : 1) * saved;
+  if (l.input == LinearInput::kKept) KeepUntilWeight(kept);
+  if (l.input == LinearInput::kRecomputed) KeepGradient(kept);
+  KeepGradient(out * kBf16);
+  Transient((in + out) * kBf16);
+}
+
+// ---- The whole
+// ---------------------------------------------------------------------------------------------------
+
+void BlockBuilder::RecomputeAll() {
+  std::vector<Op> again = out_.pass[0];
+  for (Op& op : again) op.recomputed = true;
+  Backward(std::move(again));
+  BlockMemory& memory = out_.memory;
+  memory.transient += memory.kept();
+  memory.gradients += memory.until_weight;
+  memory.until_weight = Bytes(0);
+  memory.until_backward = Bytes(local_tokens * model.hidden * kBf16);
+}
+
+BlockOps BlockBuilder::Finish() {
+  for (auto group = backward_.rbegin(); group != backward_.rend(); ++group)
+    out_.pass[1].insert(out_.pass[1].end(), group->begin(), group->end());
+  for (auto& pass : out_.pass) Resolve(pass);
+  return std::move(out_);
+}
+
+}  // namespace moecast

@@ -1,0 +1,98 @@
+// Collects the operators of a block. The parts of a model (ops/parts.h) add to the forward pass in the order
+// it runs and bring along what the backward and weight-gradient passes do for each of their operators.
+#pragma once
+
+#include <vector>
+
+#include "costmodel/layer_ops.h"
+
+namespace moecast {
+
+// Values of Op::after until the pass is complete.
+inline constexpr int16_t kBeside = -1;  // only stream order
+inline constexpr int16_t kSerial = -2;  // after the latest op of the other stream
+inline constexpr int16_t kFirstPart =
+    -3;  // after its second-latest: the first part of a collective cut in two
+
+enum class TpSide : uint8_t { kNone, kColumn, kRow };
+
+// Who keeps the input of a linear layer until its weight gradient.
+enum class LinearInput : uint8_t {
+  kKept,        // the layer itself, from the forward pass on
+  kRecomputed,  // the layer itself, from the backward pass on, which computes it again
+  kElsewhere,   // another operator, or a recomputation in the weight pass
+};
+
+struct Linear {
+  OpName name;
+  double m = 0, n = 0, k = 0;
+  TpSide tp = TpSide::kNone;
+  int groups = 0;  // experts; 0: one product
+  Dtype dtype = Dtype::kBf16;
+  LinearInput input = LinearInput::kKept;
+  bool beside = false;  // computes beside communication
+};
+
+class BlockBuilder {
+ public:
+  static constexpr double kBf16 = 2, kFp32 = 4;  // bytes
+
+  BlockBuilder(const Model& model, const Plan& plan, const Work& work);
+
+  const Model& model;
+  const Plan& plan;
+  const Work& work;
+  const int tp, cp;
+  const double tokens;        // of the micro-batch on this context-parallel rank
+  const double local_tokens;  // of them outside the tensor-parallel regions
+
+  // Recomputation of the layer's parts; a layer recomputed whole has none.
+  bool Recomputes(Recompute what) const;
+  LinearInput InputFrom(Recompute what) const;
+
+  void Forward(Op op) { out_.pass[0].push_back(std::move(op)); }
+  void Weight(Op op) { out_.pass[2].push_back(std::move(op)); }
+  // A group of ops that run in this order; groups run in the reverse order of being added.
+  void Backward(std::vector<Op> group) { backward_.push_back(std::move(group)); }
+  // Takes away the groups added since there were `count`.
+  size_t backward_groups() const { return backward_.size(); }
+  std::vector<std::vector<Op>> CutBackward(size_t count);
+
+  void KeepUntilBackward(double bytes) { out_.memory.until_backward += Bytes(bytes); }
+  void KeepUntilWeight(double bytes) { out_.memory.until_weight += Bytes(bytes); }
+  void KeepGradient(double bytes) { out_.memory.gradients += Bytes(bytes); }
+  void Transient(double bytes);
+
+  static Op ElementwiseOp(OpName name, ElementwiseKind kind, double bytes, int16_t after = kSerial);
+  static Op Collective(OpName name, CollectiveKind kind, GroupKind group, double bytes);
+  static Op Recomputed(Op op);
+
+  // No backward op where backward_bytes is 0.
+  void Elementwise(OpName name, ElementwiseKind kind, double forward_bytes, double backward_bytes,
+                   int16_t after = kSerial);
+  // Keeps its input; its output is the input of the linear layer that reads it.
+  void Norm(OpName name, double elements);
+  void Residual();
+  // A linear layer in all passes, with its tensor-parallel collectives and FP8 casts.
+  void Multiply(const Linear& l);
+  // What its forward pass runs, for recomputation.
+  std::vector<Op> ForwardOf(const Linear& l) const;
+
+  // Everything added so far runs again before the backward pass; only the layer's input is kept.
+  void RecomputeAll();
+
+  BlockOps Finish();
+
+ private:
+  bool Sequence() const { return plan.parallel.sequence; }
+  bool Split() const { return plan.overlap.tp && tp > 1; }
+  Op Product(const Linear& l, GemmPass pass) const;
+  double LoadOf(const Linear& l) const { return l.groups > 0 ? work.load.slowest : 1; }
+  void GatherThen(std::vector<Op>& ops, double bytes, Op product) const;
+  void ThenScatter(std::vector<Op>& ops, double bytes, Op product) const;
+
+  BlockOps out_;
+  std::vector<std::vector<Op>> backward_;
+};
+
+}  // namespace moecast

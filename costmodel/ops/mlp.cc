@@ -1,0 +1,46 @@
+#include "costmodel/ops/parts.h"
+
+namespace moecast {
+
+double UpFactor(MlpKind kind) {
+  return kind == MlpKind::kSwiglu ? 2 : 1;
+}
+
+// Forward reads gate and up and writes their product; backward reads them and the gradient and writes two.
+void AddActivation(BlockBuilder& b, OpName name, double elements, bool beside) {
+  const double up = UpFactor(b.model.mlp), bytes = elements * BlockBuilder::kBf16;
+  const int16_t after = beside ? kBeside : kSerial;
+  b.Elementwise(name, ElementwiseKind::kSwiGlu, (up + 1) * bytes, (2 * up + 1) * bytes, after);
+  b.KeepUntilBackward(up * bytes);
+  if (b.Recomputes(Recompute::kSwiGlu))
+    b.Backward({BlockBuilder::Recomputed(
+        BlockBuilder::ElementwiseOp(name, ElementwiseKind::kSwiGlu, (up + 1) * bytes, after))});
+}
+
+void AddMlp(BlockBuilder& b, const MlpNames& names, double inter, LinearInput input, bool beside) {
+  const double h = b.model.hidden, i = inter / b.tp;
+  b.Multiply({.name = names.up,
+              .m = b.tokens,
+              .n = UpFactor(b.model.mlp) * i,
+              .k = h,
+              .tp = TpSide::kColumn,
+              .dtype = b.plan.precision.gemm,
+              .input = input,
+              .beside = beside});
+  AddActivation(b, names.act, b.tokens * i, beside);
+  b.Multiply({.name = names.down,
+              .m = b.tokens,
+              .n = h,
+              .k = i,
+              .tp = TpSide::kRow,
+              .dtype = b.plan.precision.gemm,
+              .input = b.InputFrom(Recompute::kSwiGlu),
+              .beside = beside});
+}
+
+void AddMlp(BlockBuilder& b) {
+  AddMlp(b, {OpName::kMlpUp, OpName::kMlpAct, OpName::kMlpDown}, b.model.dense_inter,
+         b.InputFrom(Recompute::kRmsNorm), false);
+}
+
+}  // namespace moecast

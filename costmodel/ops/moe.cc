@@ -1,0 +1,108 @@
+#include <algorithm>
+
+#include "costmodel/ops/parts.h"
+
+namespace moecast {
+namespace {
+
+constexpr double kBf16 = BlockBuilder::kBf16, kFp32 = BlockBuilder::kFp32;
+
+// The all-to-all of tokens one way and of their gradients the other. Gradients of dispatched tokens return
+// like expert outputs, gradients of expert outputs go out like tokens. `copies` of a token are received.
+void Exchange(BlockBuilder& b, OpName name, double copies) {
+  const Precision& p = b.plan.precision;
+  const double elements = b.local_tokens * b.model.hidden * b.work.load.slowest;
+  const auto exchange = [&](CollectiveKind kind) {
+    const Dtype dtype = kind == CollectiveKind::kDispatch ? p.dispatch : p.combine;
+    return BlockBuilder::Collective(name, kind, GroupKind::kEp, elements * ElementBytes(dtype));
+  };
+  const bool dispatch = name == OpName::kDispatch;
+  b.Forward(exchange(dispatch ? CollectiveKind::kDispatch : CollectiveKind::kCombine));
+  b.Backward({exchange(dispatch ? CollectiveKind::kCombine : CollectiveKind::kDispatch)});
+  b.Transient(2 * elements * copies * kBf16);
+}
+
+}  // namespace
+
+void AddMoe(BlockBuilder& b) {
+  const Moe& moe = b.model.moe;
+  const Precision& precision = b.plan.precision;
+  const double h = b.model.hidden, tokens = b.local_tokens, load = b.work.load.slowest;
+  const int ep = b.plan.parallel.ep;
+  const double rows = b.tokens * moe.top_k, inter = static_cast<double>(moe.inter) / b.tp;
+  const double copies =
+      SpreadOf(moe, ep, ep).devices;  // of a token, one for each device that has an expert of it
+  const double received = tokens * copies * h * load, permuted = tokens * moe.top_k * h * load;  // elements
+
+  b.Multiply({.name = OpName::kRouter,
+              .m = tokens,
+              .n = static_cast<double>(moe.experts),
+              .k = h,
+              .input = b.InputFrom(Recompute::kRmsNorm)});
+  // Scores in fp32, read for the affinities, written, read for the choice.
+  const double scores = tokens * moe.experts * 3 * kFp32;
+  b.Elementwise(OpName::kTopK, ElementwiseKind::kSoftmax, scores, scores);
+  b.KeepUntilBackward(tokens * moe.experts * kFp32);
+
+  // One rank: tokens are only copied for their experts. Several: packed by destination, sent once per device,
+  // copied there. Backward runs the same moves the other way.
+  const double pack = (tokens * h + tokens * copies * h) * kBf16;
+  const double copy = ((ep > 1 ? received : tokens * h) + permuted) * kBf16;
+  if (ep > 1) {
+    b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, pack, pack);
+    Exchange(b, OpName::kDispatch, copies);
+  }
+  // Shared experts run beside the dispatch in the forward pass and beside the combine's exchange in the
+  // backward pass.
+  std::vector<std::vector<Op>> shared;
+  if (moe.shared_experts > 0) {
+    const size_t before = b.backward_groups();
+    AddMlp(b, {OpName::kSharedUp, OpName::kSharedAct, OpName::kSharedDown},
+           static_cast<double>(moe.inter) * moe.shared_experts, LinearInput::kElsewhere,
+           b.plan.overlap.shared_experts && ep > 1 && b.tp == 1);
+    shared = b.CutBackward(before);
+  }
+  b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, copy, copy);
+  // The copies are what only the weight gradients read, so that pass makes them again, from the tokens
+  // received (on one rank from the layer's normed input, which the router keeps).
+  const bool copies_again = b.Recomputes(Recompute::kPermute);
+  if (copies_again) {
+    b.Weight(BlockBuilder::Recomputed(
+        BlockBuilder::ElementwiseOp(OpName::kPermute, ElementwiseKind::kPermute, copy)));
+    const double element =
+        std::min(ElementBytes(precision.dispatch), ElementBytes(precision.saved_activations));
+    if (ep > 1) b.KeepUntilWeight(received * element);
+  }
+  // tp ranks hold parts of every expert: each needs all rows of its expert-parallel rank.
+  const int local_experts = moe.experts / ep;
+  b.Multiply({.name = OpName::kExpertUp,
+              .m = rows,
+              .n = UpFactor(b.model.mlp) * inter,
+              .k = h,
+              .tp = TpSide::kColumn,
+              .groups = local_experts,
+              .dtype = precision.gemm,
+              .input = copies_again ? LinearInput::kElsewhere : LinearInput::kKept});
+  AddActivation(b, OpName::kExpertAct, rows * inter * load, false);
+  b.Multiply({.name = OpName::kExpertDown,
+              .m = rows,
+              .n = h,
+              .k = inter,
+              .tp = TpSide::kRow,
+              .groups = local_experts,
+              .dtype = precision.gemm,
+              .input = b.InputFrom(Recompute::kSwiGlu)});
+  // Copies of one token are summed on the device, sent back once, summed at home.
+  if (ep > 1) b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, copy, copy);
+  for (auto& group : shared) b.Backward(std::move(group));
+  if (ep > 1) {
+    Exchange(b, OpName::kCombine, copies);
+    b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, pack, pack);
+  } else {
+    b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, copy, copy);
+  }
+  if (moe.shared_experts > 0)
+    b.Elementwise(OpName::kResidual, ElementwiseKind::kAdd, 3 * tokens * h * kBf16, 0);
+}
+
+}  // namespace moecast

@@ -1,0 +1,25 @@
+// The parts of a transformer layer as operators, added to a block in the order the forward pass runs them.
+#pragma once
+
+#include "costmodel/ops/block_builder.h"
+
+namespace moecast {
+
+// Norm, projections, core attention, output projection, residual (ops/attention.cc).
+void AddAttention(BlockBuilder& b);
+
+// The MLP of a dense layer (ops/mlp.cc) and the experts of a MoE layer, routing included (ops/moe.cc).
+void AddMlp(BlockBuilder& b);
+void AddMoe(BlockBuilder& b);
+
+struct MlpNames {
+  OpName up, act, down;
+};
+// One MLP of intermediate size `inter`, cut over tp. `input` says who keeps what it reads.
+void AddMlp(BlockBuilder& b, const MlpNames& names, double inter, LinearInput input, bool beside);
+// Gate and up are one product of twice the width where the MLP has a gate.
+double UpFactor(MlpKind kind);
+// The function between up and down over that many elements of its output.
+void AddActivation(BlockBuilder& b, OpName name, double elements, bool beside);
+
+}  // namespace moecast

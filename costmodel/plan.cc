@@ -1,0 +1,145 @@
+#include "costmodel/plan.h"
+
+#include <algorithm>
+
+namespace moecast {
+
+const Fields<Precision>& FieldsOf(const Precision*) {
+  static const Fields<Precision> fields(
+      "precision",
+      {
+          Row("gemm", &Precision::gemm, "operands of the linear layers and experts (attention and router stay in bf16)"),
+          Row("dispatch", &Precision::dispatch, "tokens on their way to the experts"),
+          Row("combine", &Precision::combine, "expert outputs on their way back"),
+          Row("saved_activations", &Precision::saved_activations,
+              "inputs of linear layers kept for the weight gradients"),
+          Row("main_grad", &Precision::main_grad, "buffer that gradients are summed into over micro-batches"),
+          Row("grad_reduce", &Precision::grad_reduce, "gradients on the wire between data-parallel ranks"),
+          Row("master", &Precision::master, "the optimizer's copy of the weights"),
+          Row("moments", &Precision::moments, "each of AdamW's two moments"),
+      });
+  return fields;
+}
+
+const Fields<Parallel>& FieldsOf(const Parallel*) {
+  // The product of all four fits in 64 bits.
+  constexpr Limits kSize{.low = 1, .high = 1 << 14}, kData{.low = 1, .high = 1 << 20};
+  static const Fields<Parallel> fields(
+      "parallel",
+      {
+          Row("tp", &Parallel::tp, "tensor-parallel ranks; experts are cut along with the rest", kSize),
+          Row("pp", &Parallel::pp, "pipeline stages", kSize),
+          Row("vpp", &Parallel::vpp, "model chunks of each stage (interleaved schedules)", {.low = 1, .high = 4096}),
+          Row("ep", &Parallel::ep, "expert-parallel ranks; a part of dp", kSize),
+          Row("cp", &Parallel::cp, "context-parallel ranks: the tokens of a sequence are cut over them", kSize),
+          Row("dp", &Parallel::dp, "data-parallel ranks, the expert-parallel ones included", kData),
+          Row("zero", &Parallel::zero,
+              "ZeRO stage: 0 nothing, 1 optimizer states, 2 gradients, 3 weights sharded over the data-parallel ranks",
+              {.low = 0, .high = 3}),
+          Row("sequence", &Parallel::sequence, "sequence parallelism with tp: norms and residuals on 1/tp of the tokens"),
+          Row("rank_order", &Parallel::rank_order,
+              "axes from the one whose ranks are neighbours to the outermost; dp stands for the replicas of an "
+              "expert-parallel group",
+              {.max_items = kAxes}),
+      });
+  return fields;
+}
+
+const Fields<Overlap>& FieldsOf(const Overlap*) {
+  static const Fields<Overlap> fields(
+      "overlap",
+      {
+          Row("shared_experts", &Overlap::shared_experts, "shared experts compute while the all-to-all runs"),
+          Row("tp", &Overlap::tp, "tensor-parallel all-gather and reduce-scatter run chunk by chunk with their GEMM"),
+          Row("grad_reduce", &Overlap::grad_reduce,
+              "a layer's gradients are reduced while earlier layers still compute theirs"),
+          Row("param_gather", &Overlap::param_gather,
+              "updated weights are gathered while the next step's first forward runs"),
+          Row("communication_sms", &Overlap::communication_sms,
+              "SMs a collective takes from the kernels that run beside it", {.low = 0, .high = 4096}),
+      });
+  return fields;
+}
+
+const Fields<RoutingLoad>& FieldsOf(const RoutingLoad*) {
+  static const Fields<RoutingLoad> fields(
+      "routing",
+      {
+          Row("device_cv", &RoutingLoad::device_cv,
+              "coefficient of variation of the tokens that the devices of an expert-parallel group receive, per layer and "
+              "micro-batch; 0 is balanced",
+              {.low = 0, .high = 2}),
+          Row("capacity_factor", &RoutingLoad::capacity_factor,
+              "a device drops tokens above this many times the mean; absent: nothing is dropped", {.low = 0.1, .high = 100}),
+          Row("never_dropped", &RoutingLoad::never_dropped, "fraction of the sequences whose tokens are never dropped",
+              {.low = 0, .high = 1}),
+      });
+  return fields;
+}
+
+const Fields<Optimizer>& FieldsOf(const Optimizer*) {
+  static const Fields<Optimizer> fields(
+      "optimizer", {
+                       Row("grad_clip", &Optimizer::grad_clip,
+                           "gradient norm: a global barrier before the step, checked after it "
+                           "(arXiv 2401.10241, section 4), or not computed"),
+                   });
+  return fields;
+}
+
+const Fields<TrainingPhase>& FieldsOf(const TrainingPhase*) {
+  static const Fields<TrainingPhase> fields(
+      "phase", {
+                   Row("name", &TrainingPhase::name, "name of the phase"),
+                   RequiredRow("tokens", &TrainingPhase::tokens, "tokens of the phase, as in \"8.1T\"",
+                               {.low = 1, .high = 1e18}),
+                   Row("sequence_length", &TrainingPhase::sequence_length, "tokens of a sequence",
+                       {.low = 1, .high = 1 << 24}),
+                   RequiredRow("global_batch", &TrainingPhase::global_batch, "sequences of a step",
+                               {.low = 1, .high = 1 << 24}),
+               });
+  return fields;
+}
+
+StageLayers Codec<StageLayers>::Parse(const JsonCursor& at, const Limits& limits) {
+  if (at.json().is_string()) {
+    static constexpr std::string_view kBalanced[] = {"balanced"};
+    if (at.Text() != kBalanced[0]) at.Fail("\"balanced\" or a list of layers per stage", Nearest(at.Text(), kBalanced));
+    return {};
+  }
+  return {Codec<std::vector<int>>::Parse(at, limits)};
+}
+Json Codec<StageLayers>::Print(const StageLayers& v) {
+  return v.balanced() ? Json("balanced") : Codec<std::vector<int>>::Print(v.layers);
+}
+Json Codec<StageLayers>::Schema(const Limits& limits) {
+  return {{"anyOf", Json::array({Json{{"const", "balanced"}}, Codec<std::vector<int>>::Schema(limits)})}};
+}
+std::string Codec<StageLayers>::Type(const Limits&) { return "\"balanced\" or list of whole numbers"; }
+
+bool Plan::Recomputes(Recompute what) const {
+  return std::find(recompute.begin(), recompute.end(), what) != recompute.end();
+}
+
+const Fields<Plan>& FieldsOf(const Plan*) {
+  static const Fields<Plan> fields(
+      "training",
+      {
+          RequiredRow("phases", &Plan::phases, "what is trained, in order", {.max_items = 64}),
+          Row("micro_batch", &Plan::micro_batch, "sequences of a micro-batch on one data-parallel rank",
+              {.low = 1, .high = 1 << 20}),
+          Row("precision", &Plan::precision, "number formats"),
+          Row("parallel", &Plan::parallel, "sizes of the parallel groups"),
+          Row("stage_layers", &Plan::stage_layers,
+              "layers of each virtual stage; \"balanced\" minimises the slowest one, embedding and head included",
+              {.low = 0, .high = 100000}),
+          Row("schedule", &Plan::schedule, "pipeline schedule: `moecast pipeline --help` lists them"),
+          Row("recompute", &Plan::recompute, "what the backward pass computes again instead of keeping it"),
+          Row("overlap", &Plan::overlap, "what runs at the same time"),
+          Row("routing", &Plan::routing, "how unequal the experts' devices are loaded"),
+          Row("optimizer", &Plan::optimizer, "AdamW's step"),
+      });
+  return fields;
+}
+
+}  // namespace moecast

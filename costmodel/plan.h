@@ -1,0 +1,131 @@
+// How a training run is laid out: parallel sizes (Megatron's abbreviations), precision of every state, schedule,
+// recomputation and overlap. Plain data; the Fields tables document every member and its default.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/fields.h"
+#include "topology/placement.h"
+
+namespace moecast {
+
+struct Precision {
+  Dtype gemm = Dtype::kBf16;
+  Dtype dispatch = Dtype::kBf16;
+  Dtype combine = Dtype::kBf16;
+  Dtype saved_activations = Dtype::kBf16;
+  Dtype main_grad = Dtype::kFp32;
+  Dtype grad_reduce = Dtype::kBf16;
+  Dtype master = Dtype::kFp32;
+  Dtype moments = Dtype::kFp32;
+};
+const Fields<Precision>& FieldsOf(const Precision*);
+
+struct Parallel {
+  int tp = 1;
+  int pp = 1;
+  int vpp = 1;
+  int ep = 1;
+  int cp = 1;
+  int dp = 1;
+  int zero = 1;
+  bool sequence = true;
+  std::vector<Axis> rank_order = {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp};
+
+  int64_t gpus() const { return int64_t{1} * tp * pp * cp * dp; }
+  int edp() const { return dp / ep; }
+};
+const Fields<Parallel>& FieldsOf(const Parallel*);
+
+// What the backward pass computes again instead of keeping it from the forward pass.
+enum class Recompute : uint8_t {
+  kRmsNorm,   // outputs of the norms, MLA's latent norms included
+  kMlaUp,     // queries, keys and values from MLA's latents, RoPE included
+  kSwiGlu,    // output of the activation
+  kPermute,   // the experts' copies of a token, gathered again from the tokens received
+  kLayer,     // everything but the layer's input, communication included
+};
+template <>
+struct EnumNames<Recompute> {
+  static constexpr EnumName<Recompute> kNames[] = {{Recompute::kRmsNorm, "rmsnorm"},
+                                                   {Recompute::kMlaUp, "mla_up"},
+                                                   {Recompute::kSwiGlu, "swiglu"},
+                                                   {Recompute::kPermute, "permute"},
+                                                   {Recompute::kLayer, "layer"}};
+};
+
+struct Overlap {
+  bool shared_experts = true;
+  bool tp = true;
+  bool grad_reduce = true;
+  bool param_gather = true;
+  int communication_sms = 20;
+};
+const Fields<Overlap>& FieldsOf(const Overlap*);
+
+// How unequal the devices of an expert-parallel group are loaded.
+struct RoutingLoad {
+  double device_cv = 0;
+  std::optional<double> capacity_factor;
+  double never_dropped = 0;
+};
+const Fields<RoutingLoad>& FieldsOf(const RoutingLoad*);
+
+enum class GradClip : uint8_t { kBarrier, kPostValidation, kNone };
+template <>
+struct EnumNames<GradClip> {
+  static constexpr EnumName<GradClip> kNames[] = {{GradClip::kBarrier, "barrier"},
+                                                  {GradClip::kPostValidation, "post-validation"},
+                                                  {GradClip::kNone, "none"}};
+};
+struct Optimizer {
+  GradClip grad_clip = GradClip::kBarrier;
+};
+const Fields<Optimizer>& FieldsOf(const Optimizer*);
+
+struct TrainingPhase {
+  std::string name = "pretrain";
+  Count tokens;
+  int64_t sequence_length = 4096;
+  int64_t global_batch = 0;  // sequences a step
+};
+const Fields<TrainingPhase>& FieldsOf(const TrainingPhase*);
+
+// Layers of each virtual stage, or nothing for the split that makes the slowest stage as fast as possible.
+struct StageLayers {
+  std::vector<int> layers;
+  bool balanced() const { return layers.empty(); }
+};
+template <>
+struct Codec<StageLayers> {
+  static StageLayers Parse(const JsonCursor& at, const Limits& limits);
+  static Json Print(const StageLayers& v);
+  static Json Schema(const Limits& limits);
+  static std::string Type(const Limits& limits);
+};
+
+struct Plan {
+  std::vector<TrainingPhase> phases;
+  int64_t micro_batch = 1;  // sequences
+  Precision precision;
+  Parallel parallel;
+  StageLayers stage_layers;
+  std::string schedule = "1f1b";
+  std::vector<Recompute> recompute;
+  Overlap overlap;
+  RoutingLoad routing;
+  Optimizer optimizer;
+
+  bool Recomputes(Recompute what) const;
+  // Sequences each data-parallel rank takes in a step, in micro-batches. REQUIRES: a plan that CheckPlan passed.
+  int64_t MicroBatches(const TrainingPhase& phase) const {
+    return phase.global_batch / (micro_batch * parallel.dp);
+  }
+};
+const Fields<Plan>& FieldsOf(const Plan*);
+
+}  // namespace moecast

@@ -1,0 +1,173 @@
+#include "scenarios/scenario.h"
+
+#include "base/check.h"
+#include "scenarios/calibration_loader.h"
+#include "scenarios/cluster_loader.h"
+#include "scenarios/model_loader.h"
+#include "scenarios/named_text.h"
+#include "sim/training/plan_check.h"
+
+namespace moecast {
+namespace {
+
+// The value right of --set's '=': JSON where it is that, else text, so that names and quantities need no quotes.
+Json ValueOf(const std::string& text) {
+  Json value = Json::parse(text, nullptr, false);
+  return value.is_discarded() ? Json(text) : value;
+}
+
+void ApplySets(JsonDocument& document, std::span<const std::string> sets) {
+  for (const std::string& set : sets) {
+    const size_t equals = set.find('=');
+    if (equals == std::string::npos || equals == 0)
+      throw UserError({.file = "--set", .value = "\"" + Shortened(set) + "\"",
+                       .expected = "a path, '=' and a value, as in training/parallel/tp=4"});
+    PatchJson(document, set.substr(0, equals), ValueOf(set.substr(equals + 1)), "--set " + Shortened(set, 100));
+  }
+}
+
+// Names that a field refers to are resolved with the field named in the error.
+template <class Load>
+auto Resolve(const JsonCursor& root, const char* field, Load load) {
+  try {
+    return load();
+  } catch (const UserError& e) {
+    // A file that was found but is wrong speaks for itself; a name that was not found is this field's fault.
+    if (e.parts().file != field) throw;
+    root.Key(field).Fail(e.parts().expected, e.parts().hint);
+  }
+}
+
+TrainingRun Compose(const std::string& name, const ScenarioSpec& spec, const JsonCursor& root, const TrainingRun* known,
+                    const ScenarioSpec* known_spec) {
+  TrainingRun run;
+  run.name = name;
+  const bool same_cluster = known && known_spec->cluster == spec.cluster;
+  run.model = known && known_spec->model == spec.model
+                  ? known->model
+                  : Resolve(root, "model", [&] { return LoadModel(spec.model); });
+  run.cluster = same_cluster ? known->cluster : Resolve(root, "cluster", [&] { return LoadCluster(spec.cluster); });
+  if (same_cluster && known_spec->stack == spec.stack && known_spec->calibration == spec.calibration)
+    run.calibration = known->calibration;
+  else
+    run.calibration = std::make_shared<const Calibration>(
+        Resolve(root, "stack", [&] { return LoadCalibration(run.cluster.device, spec.stack, spec.calibration); }));
+  run.plan = spec.training;
+  run.usd_per_gpu_hour = spec.price.usd_per_gpu_hour;
+
+  if (const auto fault = CheckPlan(run.plan, run.model, run.cluster)) {
+    // The value may be a default that the file does not hold: point at the deepest place there is.
+    JsonCursor at = root.Key("training");
+    std::string rest = fault->pointer.substr(1);
+    while (!rest.empty()) {
+      const size_t slash = rest.find('/');
+      const std::string key = rest.substr(0, slash);
+      if (at.json().is_array())
+        at = at.At(static_cast<size_t>(std::stoul(key)));
+      else if (at.Has(key))
+        at = at.Key(key);
+      else
+        at.Fail("for " + fault->pointer.substr(1) + " " + fault->expected, fault->hint);
+      rest = slash == std::string::npos ? "" : rest.substr(slash + 1);
+    }
+    at.Fail(fault->expected, fault->hint);
+  }
+  return run;
+}
+
+}  // namespace
+
+const Fields<Price>& FieldsOf(const Price*) {
+  static const Fields<Price> fields(
+      "price",
+      {Row("usd_per_gpu_hour", &Price::usd_per_gpu_hour, "rent of one GPU for an hour, US dollars", {.low = 0, .high = 1e4})});
+  return fields;
+}
+
+Unknowns Codec<Unknowns>::Parse(const JsonCursor& at, const Limits&) {
+  Unknowns out;
+  constexpr size_t kMostUnknowns = 16, kMostValues = 32;
+  for (const std::string& pointer : at.Keys()) {
+    const JsonCursor values = at.Key(pointer);
+    if (!pointer.starts_with("/") || pointer.starts_with("/unknown"))
+      values.Fail("the JSON pointer of a field of the scenario for its name, such as /training/parallel/dp");
+    Unknown unknown{pointer, {}};
+    for (size_t i = 0; i < values.size(); ++i) unknown.values.push_back(values.At(i).json());
+    if (unknown.values.empty() || unknown.values.size() > kMostValues)
+      values.Fail("a list of 1 to " + std::to_string(kMostValues) + " values");
+    out.list.push_back(std::move(unknown));
+  }
+  if (out.list.size() > kMostUnknowns) at.Fail("at most " + std::to_string(kMostUnknowns) + " unknowns");
+  return out;
+}
+Json Codec<Unknowns>::Print(const Unknowns& v) {
+  Json object = Json::object();
+  for (const Unknown& u : v.list) object[u.pointer] = u.values;
+  return object;
+}
+Json Codec<Unknowns>::Schema(const Limits&) {
+  return {{"type", "object"}, {"additionalProperties", {{"type", "array"}, {"minItems", 1}}}};
+}
+std::string Codec<Unknowns>::Type(const Limits&) { return "object: JSON pointer of a field -> list of values"; }
+
+const Fields<ScenarioSpec>& FieldsOf(const ScenarioSpec*) {
+  static const Fields<ScenarioSpec> fields(
+      "scenario",
+      {
+          RequiredRow("model", &ScenarioSpec::model, "a built-in model or the path of a Hugging Face config.json"),
+          RequiredRow("cluster", &ScenarioSpec::cluster, "a built-in cluster or the path of a cluster file"),
+          Row("stack", &ScenarioSpec::stack, "whose kernels: 2024h1 (the time of DeepSeek-V2) or 2025"),
+          Row("calibration", &ScenarioSpec::calibration,
+              "folder of a calibration made by `moecast calibrate import`; empty: the built-in one"),
+          Row("source", &ScenarioSpec::source, "where the scenario's values come from; shown in the report"),
+          RequiredRow("training", &ScenarioSpec::training, "the training run"),
+          Row("price", &ScenarioSpec::price, "what GPUs cost"),
+          Row("unknown", &ScenarioSpec::unknown,
+              "fields whose value the source does not say, each with the values it may have; their spread is part of the "
+              "predicted interval"),
+      });
+  return fields;
+}
+
+Scenario Scenario::Load(const std::string& name_or_path, std::span<const std::string> sets) {
+  const NamedText named = ReadNamed("training", "scenario", name_or_path);
+  return FromText(named.text, named.file, named.name, sets);
+}
+
+Scenario Scenario::FromText(std::string_view text, const std::string& file, const std::string& name,
+                            std::span<const std::string> sets) {
+  auto document = ParseJson(text, file);
+  ApplySets(*document, sets);
+  Scenario s;
+  s.name_ = name;
+  s.document_ = document;
+  const JsonCursor root(document);
+  s.spec_ = Codec<ScenarioSpec>::Table().Parse(root);
+  s.training_ = std::make_shared<const TrainingRun>(Compose(name, s.spec_, root, nullptr, nullptr));
+  // Every value of every unknown must make a valid scenario, alone on top of the base.
+  std::vector<int> none(s.spec_.unknown.list.size(), -1);
+  for (size_t u = 0; u < none.size(); ++u) {
+    for (size_t v = 0; v < s.spec_.unknown.list[u].values.size(); ++v) {
+      none[u] = static_cast<int>(v);
+      s.Variant(none);
+    }
+    none[u] = -1;
+  }
+  return s;
+}
+
+TrainingRun Scenario::Variant(std::span<const int> choice) const {
+  const std::vector<Unknown>& unknowns = spec_.unknown.list;
+  MOECAST_CHECK(choice.size() == unknowns.size());
+  auto document = std::make_shared<JsonDocument>(*document_);
+  for (size_t u = 0; u < unknowns.size(); ++u) {
+    if (choice[u] < 0) continue;  // as in the base
+    PatchJson(*document, unknowns[u].pointer, unknowns[u].values.at(static_cast<size_t>(choice[u])),
+              document_->file + ": unknown " + unknowns[u].pointer);
+  }
+  const JsonCursor root(document);
+  const ScenarioSpec spec = Codec<ScenarioSpec>::Table().Parse(root);
+  return Compose(name_, spec, root, training_.get(), &spec_);
+}
+
+}  // namespace moecast

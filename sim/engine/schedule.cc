@@ -1,0 +1,85 @@
+#include "sim/engine/schedule.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace moecast {
+
+int32_t Schedule::LaneOf(int32_t task) const {
+  MOECAST_CHECK(task >= 0 && task < static_cast<int32_t>(tasks.size()));
+  const auto after = std::upper_bound(lane_begin.begin(), lane_begin.end(), task);
+  return static_cast<int32_t>(after - lane_begin.begin()) - 1;
+}
+
+// Runs each lane until its next task waits for one not yet placed; that task, when it is placed, wakes the
+// lane. A lane waits for one task at a time, so the waiting lanes form lists through two flat arrays, and the
+// whole is linear.
+Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies) {
+  const auto& [lanes, lane_begin, tasks, dependency_begin, dependencies] = schedule;
+  const auto task_count = static_cast<int32_t>(tasks.size());
+  MOECAST_CHECK(lane_begin.size() == lanes.size() + 1 && lane_begin.front() == 0 &&
+                lane_begin.back() == task_count);
+  MOECAST_CHECK(dependency_begin.size() == tasks.size() + 1 && dependency_begin.front() == 0 &&
+                dependency_begin.back() == static_cast<int32_t>(dependencies.size()));
+  for (const Task& t : tasks) {
+    MOECAST_CHECK(t.block >= 0);
+    blocks_ = std::max(blocks_, static_cast<size_t>(t.block) + 1);
+  }
+  for (const Dependency& d : dependencies) {
+    MOECAST_CHECK(d.task >= 0 && d.task < task_count && d.transfer >= -1);
+    transfers_ = std::max(transfers_, static_cast<size_t>(d.transfer + 1));
+  }
+
+  const auto lane_count = static_cast<int32_t>(lanes.size());
+  std::vector<int32_t> next(lane_begin.begin(), lane_begin.end() - 1);  // by lane: its next task
+  std::vector<int32_t> waiting_on(tasks.size(), -1);                    // by task: a lane that waits for it
+  std::vector<int32_t> also_waiting(lanes.size(), -1);  // by lane: another that waits for the same task
+  std::vector<char> placed(tasks.size(), 0);
+  std::vector<int32_t> ready(lanes.size());
+  for (int32_t l = 0; l < lane_count; ++l) ready[l] = lane_count - 1 - l;
+
+  steps_.reserve(tasks.size());
+  while (!ready.empty()) {
+    const int32_t lane = ready.back();
+    ready.pop_back();
+    for (int32_t& task = next[lane]; task < lane_begin[lane + 1]; ++task) {
+      const int32_t first = dependency_begin[task], last = dependency_begin[task + 1];
+      int32_t d = first;
+      while (d < last && placed[dependencies[d].task]) ++d;
+      if (d < last) {
+        int32_t& waiters = waiting_on[dependencies[d].task];
+        also_waiting[lane] = waiters;
+        waiters = lane;
+        break;
+      }
+      steps_.push_back({task, tasks[task].block, task == lane_begin[lane] ? -1 : task - 1, first, last});
+      placed[task] = 1;
+      for (int32_t l = waiting_on[task]; l >= 0; l = also_waiting[l]) ready.push_back(l);
+    }
+  }
+  MOECAST_CHECK(steps_.size() == tasks.size());  // else lane order and dependencies form a cycle
+}
+
+void Retimer::Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out) const {
+  MOECAST_CHECK(duration.size() >= blocks_ && transfer.size() >= transfers_);
+  out.start.resize(steps_.size());
+  out.end.resize(steps_.size());
+  Time* const start = out.start.data();
+  Time* const end = out.end.data();
+  Time total{};
+  for (const Step& step : steps_) {
+    Time at = step.lane_previous < 0 ? Time{} : end[step.lane_previous];
+    for (int32_t d = step.first; d < step.last; ++d) {
+      const Dependency& dependency = dependencies_[d];
+      const Time wait = dependency.transfer < 0 ? Time{} : transfer[dependency.transfer];
+      at = std::max(at, end[dependency.task] + wait);
+    }
+    start[step.task] = at;
+    end[step.task] = at + duration[step.block];
+    total = std::max(total, end[step.task]);
+  }
+  out.total = total;
+}
+
+}  // namespace moecast

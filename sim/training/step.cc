@@ -1,0 +1,297 @@
+#include "sim/training/step.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "base/random.h"
+
+namespace moecast {
+namespace {
+
+Op CollectiveOp(OpName name, CollectiveKind kind, GroupKind group, double bytes) {
+  return {.name = name, .query = CollectiveQuery{kind, group, Bytes(bytes)}};
+}
+
+double NoiseOf(const Cost& cost, const Noise& noise, uint64_t position) {
+  double shift = noise.by_source.at(cost.source) * cost.sigma_table;
+  if (noise.own_seed != 0) shift += Random(noise.own_seed ^ (position * 0x9e3779b97f4a7c15ULL)).Normal() * cost.sigma_own;
+  return std::exp(shift);
+}
+
+StageTraffic& operator+=(StageTraffic& a, const StageTraffic& b) {
+  a.nvlink += b.nvlink;
+  a.network += b.network;
+  return a;
+}
+StageTraffic operator*(const StageTraffic& a, double n) { return {a.nvlink * n, a.network * n}; }
+
+StageTraffic TrafficOf(std::span<const Op> ops, OpCosts& costs) {
+  StageTraffic total;
+  for (const Op& op : ops) {
+    const auto* query = std::get_if<CollectiveQuery>(&op.query);
+    if (!query) continue;
+    const PortBytes unit = BytesSent(costs.UnitTraffic(*query));
+    total += StageTraffic{unit.nvlink * query->bytes.value, unit.network * query->bytes.value};
+  }
+  return total;
+}
+
+CostedOps WithCosts(std::vector<Op> ops, OpCosts& costs) {
+  CostedOps costed{std::move(ops), {}};
+  costed.costs.reserve(costed.ops.size());
+  for (const Op& op : costed.ops) costed.costs.push_back(costs.Of(op));
+  return costed;
+}
+
+// Weights or gradients that ZeRO moves in every micro-batch, beside the block's other work: weights for the block that
+// comes next, gradients of the one before, so nothing of the block waits for them.
+void Prefetch(std::vector<Op>& ops, std::vector<Op> moves) {
+  const int16_t n = static_cast<int16_t>(moves.size());
+  for (Op& op : ops)
+    if (op.after >= 0) op.after = static_cast<int16_t>(op.after + n);
+  ops.insert(ops.begin(), moves.begin(), moves.end());
+}
+
+}  // namespace
+
+Seconds LaneTime::total() const {
+  return blocks.total + grad_reduce + param_gather + grad_norm + optimizer + bubble;
+}
+
+PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase)
+    : run_(run), phase_(phase), placement_(PlacementOf(run.plan.parallel)) {
+  const Plan& plan = run.plan;
+  work_ = {.sequences = plan.micro_batch,
+           .sequence_length = phase.sequence_length,
+           .load = run.model.moe.experts > 0 ? LoadOf(plan.routing, plan.parallel.ep) : ExpertLoad{}};
+  pipeline_ = FindPipelineSchedule(plan.schedule);
+  MOECAST_CHECK(pipeline_ != nullptr);
+  overlap_.compute =
+      std::max(0.05, 1 - static_cast<double>(plan.overlap.communication_sms) / run.cluster.device.sms);
+
+  OpCosts costs(*run.calibration, run.cluster, run.model, plan);
+  sources_ = costs.sources();
+  const std::vector<BlockKind> layers = LayerKinds(run.model);
+  PrepareKind(BlockKind::kEmbedding, costs);
+  PrepareKind(BlockKind::kHead, costs);
+  if (run.model.mtp_layers > 0) PrepareKind(BlockKind::kMtp, costs);
+  for (const BlockKind kind : {BlockKind::kDense, BlockKind::kMoe})
+    if (std::find(layers.begin(), layers.end(), kind) != layers.end()) PrepareKind(kind, costs);
+
+  const double tokens = static_cast<double>(work_.sequences * work_.sequence_length) / plan.parallel.cp;
+  const double shards = plan.parallel.sequence ? plan.parallel.tp : 1;
+  send_ = WithCosts({CollectiveOp(OpName::kPipelineSend, CollectiveKind::kSend, GroupKind::kPipelineNext,
+                                  plan.parallel.pp > 1 ? tokens / shards * run.model.hidden * 2 : 0)},
+                    costs);
+  send_traffic_ = TrafficOf(send_.ops, costs);
+
+  SplitStages();
+  const int stages = plan.parallel.pp;
+  for (int s = 0; s < stages; ++s) {
+    BlockParameters held;
+    for (int c = 0; c < plan.parallel.vpp; ++c) {
+      for (const BlockRun& run_of : blocks_of_[pipeline_->virtual_stage(shape_, s, c)]) {
+        const BlockParameters& p = kinds_[static_cast<size_t>(run_of.kind)].parameters;
+        held.data += run_of.count * p.data;
+        held.expert += run_of.count * p.expert;
+      }
+    }
+    const double updated = OptimizedParameters(held, plan);
+    // The norm reads this rank's reduced gradients; one number is summed over all ranks.
+    grad_norm_.push_back(WithCosts(
+        {{.name = OpName::kGradNorm,
+          .query = ElementwiseQuery{ElementwiseKind::kReduce, Bytes(updated * ElementBytes(plan.precision.main_grad))}},
+         CollectiveOp(OpName::kGradNorm, CollectiveKind::kAllReduce, GroupKind::kWorld, 4)},
+        costs));
+    optimizer_.push_back(WithCosts(
+        {{.name = OpName::kAdam,
+          .query = ElementwiseQuery{ElementwiseKind::kOptimizer, Bytes(updated * AdamBytes(plan.precision))}}},
+        costs));
+  }
+  BuildOrder();
+}
+
+void PreparedStep::PrepareKind(BlockKind kind, OpCosts& costs) {
+  Kind& k = kinds_[static_cast<size_t>(kind)];
+  const Plan& plan = run_.plan;
+  k.present = true;
+  k.parameters = ParametersOf(kind, run_.model, plan);
+  k.ops = OpsOf(kind, run_.model, plan, work_);
+
+  const double grad = ElementBytes(plan.precision.grad_reduce), weight = ElementBytes(plan.precision.gemm);
+  const auto moves = [&](CollectiveKind collective, OpName data, OpName expert, double element) {
+    std::vector<Op> ops;
+    if (k.parameters.data > 0)
+      ops.push_back(CollectiveOp(data, collective, GroupKind::kData, k.parameters.data * element));
+    if (k.parameters.expert > 0)
+      ops.push_back(CollectiveOp(expert, collective, GroupKind::kExpertData, k.parameters.expert * element));
+    return ops;
+  };
+  const auto reduce =
+      moves(plan.parallel.zero == 0 ? CollectiveKind::kAllReduce : CollectiveKind::kReduceScatter, OpName::kGradReduce,
+            OpName::kExpertGradReduce, grad);
+  const auto gather =
+      moves(CollectiveKind::kAllGather, OpName::kParamGather, OpName::kExpertParamGather, weight);
+  if (plan.parallel.zero >= 2) Prefetch(k.ops.pass[static_cast<size_t>(Pass::kWeight)], reduce);
+  if (plan.parallel.zero >= 3) {
+    Prefetch(k.ops.pass[static_cast<size_t>(Pass::kForward)], gather);
+    Prefetch(k.ops.pass[static_cast<size_t>(Pass::kBackward)], gather);
+  }
+  k.grad_reduce = WithCosts(reduce, costs);
+  k.param_gather = WithCosts(gather, costs);
+  auto& moved = data_parallel_traffic_[static_cast<size_t>(kind)];
+  if (plan.parallel.zero <= 1) moved += TrafficOf(reduce, costs);
+  if (plan.parallel.zero == 1 || plan.parallel.zero == 2) moved += TrafficOf(gather, costs);
+  for (size_t p = 0; p < kPasses; ++p) {
+    k.costed[p] = WithCosts(k.ops.pass[p], costs);
+    traffic_[static_cast<size_t>(kind)][p] = TrafficOf(k.ops.pass[p], costs);
+  }
+}
+
+PreparedStep::SolvedKinds PreparedStep::Solve(const Noise* noise) const {
+  SolvedKinds solved;
+  std::vector<Seconds> times;
+  for (size_t kind = 0; kind < kBlockKinds; ++kind) {
+    if (!kinds_[kind].present) continue;
+    for (size_t p = 0; p < kPasses; ++p) {
+      const CostedOps& costed = kinds_[kind].costed[p];
+      times.clear();
+      for (size_t i = 0; i < costed.ops.size(); ++i) {
+        const Cost& c = costed.costs[i];
+        times.push_back(noise ? c.time * NoiseOf(c, *noise, (kind * kPasses + p) * 4096 + i + 1) : c.time);
+      }
+      solved[kind][p] = SolveBlock(costed.ops, costed.costs, times, overlap_);
+    }
+  }
+  return solved;
+}
+
+void PreparedStep::SplitStages() {
+  const Plan& plan = run_.plan;
+  const SolvedKinds solved = Solve(nullptr);
+  for (size_t kind = 0; kind < kBlockKinds; ++kind) kinds_[kind].solved = solved[kind];
+  const int virtual_stages = plan.parallel.pp * plan.parallel.vpp;
+  std::vector<int> layers = plan.stage_layers.layers;
+  if (plan.stage_layers.balanced()) {
+    const auto step_of = [&](BlockKind kind) {
+      Seconds t;
+      for (const BlockTime& b : solved[static_cast<size_t>(kind)]) t += b.total;
+      return t;
+    };
+    std::vector<Seconds> times;
+    for (const BlockKind kind : LayerKinds(run_.model)) times.push_back(step_of(kind));
+    layers = BalancedSplit(times, step_of(BlockKind::kEmbedding),
+                           step_of(BlockKind::kHead) + step_of(BlockKind::kMtp) * run_.model.mtp_layers, virtual_stages);
+  }
+  blocks_of_ = StagesOf(run_.model, layers);
+
+  shape_.stages = plan.parallel.pp;
+  shape_.chunks = plan.parallel.vpp;
+  shape_.micro_batches = static_cast<int>(plan.MicroBatches(phase_));
+  for (int v = 0; v < virtual_stages; ++v) {
+    shape_.forward.push_back(Time::From(BlocksOf(v, Pass::kForward, solved).total));
+    shape_.backward.push_back(Time::From(BlocksOf(v, Pass::kBackward, solved).total));
+    shape_.weight.push_back(Time::From(BlocksOf(v, Pass::kWeight, solved).total));
+  }
+  shape_.transfer = Time::From(send_.costs[0].time);
+}
+
+BlockTime PreparedStep::BlocksOf(int virtual_stage, Pass pass, const SolvedKinds& solved) const {
+  BlockTime sum;
+  for (const BlockRun& run : blocks_of_[virtual_stage])
+    sum += solved[static_cast<size_t>(run.kind)][static_cast<size_t>(pass)] * run.count;
+  return sum;
+}
+
+void PreparedStep::BuildOrder() {
+  const Plan& plan = run_.plan;
+  const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;
+  const GradClip clip = plan.optimizer.grad_clip;
+  const StepShape step{.reduces = data_parallel && plan.parallel.zero <= 1,
+                       .overlap_reduce = plan.overlap.grad_reduce,
+                       .gathers = data_parallel && (plan.parallel.zero == 1 || plan.parallel.zero == 2),
+                       .overlap_gather = plan.overlap.param_gather,
+                       .norm = clip != GradClip::kNone,
+                       .norm_is_barrier = clip == GradClip::kBarrier};
+  index_ = {shape_.virtual_stages(), shape_.stages};
+  const int32_t stands_for = static_cast<int32_t>(plan.parallel.gpus() / plan.parallel.pp);
+  schedule_ = BuildStepSchedule(*pipeline_, shape_, pipeline_->build(shape_), blocks_of_, step, stands_for);
+  retimer_ = std::make_unique<Retimer>(schedule_);
+  SolvedKinds solved;
+  for (size_t kind = 0; kind < kBlockKinds; ++kind) solved[kind] = kinds_[kind].solved;
+  const Time transfer[] = {shape_.transfer};
+  retimer_->Run(Durations(solved, nullptr), transfer, timing_);
+}
+
+Seconds PreparedStep::Total(const CostedOps& ops, const Noise* noise, uint64_t salt) const {
+  Seconds total;
+  for (size_t i = 0; i < ops.costs.size(); ++i)
+    total += noise ? ops.costs[i].time * NoiseOf(ops.costs[i], *noise, salt * 64 + i + (uint64_t{1} << 32))
+                   : ops.costs[i].time;
+  return total;
+}
+
+std::vector<Time> PreparedStep::Durations(const SolvedKinds& solved, const Noise* noise) const {
+  std::vector<Time> d(static_cast<size_t>(index_.size()));
+  const bool split = pipeline_->splits_weight;
+  const auto set = [&](int forward, int backward, int weight, Seconds f, Seconds b, Seconds w) {
+    d[forward] = Time::From(f);
+    d[backward] = Time::From(split ? b : b + w);
+    d[weight] = split ? Time::From(w) : Time{};
+  };
+  for (int v = 0; v < shape_.virtual_stages(); ++v)
+    set(index_.Whole(v, Phase::kForward), index_.Whole(v, Phase::kBackward), index_.Whole(v, Phase::kWeight),
+        BlocksOf(v, Pass::kForward, solved).total, BlocksOf(v, Pass::kBackward, solved).total,
+        BlocksOf(v, Pass::kWeight, solved).total);
+  for (int k = 0; k < kBlockKinds; ++k) {
+    const BlockKind kind = static_cast<BlockKind>(k);
+    set(index_.Part(kind, Phase::kForward), index_.Part(kind, Phase::kBackward), index_.Part(kind, Phase::kWeight),
+        solved[k][0].total, solved[k][1].total, solved[k][2].total);
+    d[index_.GradReduce(kind)] = Time::From(Total(kinds_[k].grad_reduce, noise, 2 * k));
+    d[index_.ParamGather(kind)] = Time::From(Total(kinds_[k].param_gather, noise, 2 * k + 1));
+  }
+  for (int s = 0; s < shape_.stages; ++s) {
+    d[index_.GradNorm(s)] = Time::From(Total(grad_norm_[s], noise, 100));
+    d[index_.Optimizer(s)] = Time::From(Total(optimizer_[s], noise, 101));
+  }
+  return d;
+}
+
+Seconds PreparedStep::Period(const Timing& timing) const {
+  if (run_.plan.optimizer.grad_clip == GradClip::kBarrier) return timing.total.seconds();
+  // Without a barrier a stage starts its next step when it is done with this one: its span, from the gather of the
+  // weights that its first forward needs.
+  Time longest{};
+  for (int s = 0; s < shape_.stages; ++s) {
+    Time start = timing.start[schedule_.lane_begin[s]];
+    const int32_t end = schedule_.lane_begin[s + 1] - 1, communication = shape_.stages + s;
+    Time gather{};
+    for (int32_t i = schedule_.lane_begin[communication]; i < schedule_.lane_begin[communication + 1]; ++i) {
+      if (schedule_.tasks[i].phase != Phase::kParamGather) break;
+      gather += timing.end[i] - timing.start[i];
+      if (run_.plan.overlap.param_gather) break;
+    }
+    longest = std::max(longest, timing.end[end] - start + gather);
+  }
+  return longest.seconds();
+}
+
+Seconds PreparedStep::StepTime() const { return Period(timing_); }
+
+Seconds PreparedStep::StepTime(const Noise& noise) const {
+  const SolvedKinds solved = Solve(&noise);
+  const Time transfer[] = {Time::From(Total(send_, &noise, 102))};
+  Timing timing;
+  retimer_->Run(Durations(solved, &noise), transfer, timing);
+  return Period(timing);
+}
+
+const CostedOps& PreparedStep::Costed(BlockKind kind, Pass pass) const {
+  return kinds_[static_cast<size_t>(kind)].costed[static_cast<size_t>(pass)];
+}
+const BlockTime& PreparedStep::Solved(BlockKind kind, Pass pass) const {
+  return kinds_[static_cast<size_t>(kind)].solved[static_cast<size_t>(pass)];
+}
+
+}  // namespace moecast

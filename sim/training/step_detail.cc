@@ -1,0 +1,148 @@
+// Where the time, the memory and the traffic of a prepared step go.
+#include <algorithm>
+
+#include "base/check.h"
+#include "sim/training/step.h"
+
+namespace moecast {
+
+int PreparedStep::RankOfStage(int stage) const {
+  RankCoordinates c;
+  c[Axis::kPp] = stage;
+  return placement_.GpuOf(c);
+}
+
+std::vector<int> PreparedStep::LayersByStage() const {
+  std::vector<int> layers;
+  for (const StageBlocks& blocks : blocks_of_) {
+    int n = 0;
+    for (const BlockRun& run : blocks)
+      if (run.kind == BlockKind::kDense || run.kind == BlockKind::kMoe) n += run.count;
+    layers.push_back(n);
+  }
+  return layers;
+}
+
+std::vector<LaneTime> PreparedStep::LaneTimes() const {
+  SolvedKinds solved;
+  for (size_t kind = 0; kind < kBlockKinds; ++kind) solved[kind] = kinds_[kind].solved;
+  std::vector<LaneTime> lanes;
+  for (int s = 0; s < shape_.stages; ++s) {
+    LaneTime lane;
+    for (int c = 0; c < shape_.chunks; ++c)
+      for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight})
+        lane.blocks += BlocksOf(pipeline_->virtual_stage(shape_, s, c), pass, solved) * shape_.micro_batches;
+    // A gap before a task is charged to what ended last of the things it waited for.
+    Time previous{};
+    for (int32_t i = schedule_.lane_begin[s]; i < schedule_.lane_begin[s + 1]; ++i) {
+      const Time gap = timing_.start[i] - previous;
+      previous = timing_.end[i];
+      const Phase phase = schedule_.tasks[i].phase;
+      if (phase == Phase::kGradNorm) lane.grad_norm += (timing_.end[i] - timing_.start[i]).seconds();
+      if (phase == Phase::kOptimizer) lane.optimizer += (timing_.end[i] - timing_.start[i]).seconds();
+      if (gap == Time{}) continue;
+      Phase cause = Phase::kForward;
+      for (int32_t d = schedule_.dependency_begin[i]; d < schedule_.dependency_begin[i + 1]; ++d) {
+        const Dependency& on = schedule_.dependencies[d];
+        const Time until = timing_.end[on.task] + (on.transfer < 0 ? Time{} : shape_.transfer);
+        if (until == timing_.start[i]) cause = schedule_.tasks[on.task].phase;
+      }
+      Seconds& charged = cause == Phase::kGradReduce    ? lane.grad_reduce
+                         : cause == Phase::kParamGather ? lane.param_gather
+                                                        : lane.bubble;
+      charged += gap.seconds();
+    }
+    // Without a barrier the lane's step may be shorter than the time of all stages: the rest is no bubble of this step.
+    lane.bubble += StepTime() - lane.total();
+    lanes.push_back(lane);
+  }
+  return lanes;
+}
+
+std::vector<StageMemory> PreparedStep::MemoryByStage() const {
+  const Plan& plan = run_.plan;
+  const double tokens = static_cast<double>(work_.sequences * work_.sequence_length) / plan.parallel.cp /
+                        (plan.parallel.sequence ? plan.parallel.tp : 1);
+  std::vector<StageMemory> stages;
+  for (int s = 0; s < shape_.stages; ++s) {
+    StageMemory memory;
+    double bucket = 0;
+    for (int c = 0; c < shape_.chunks; ++c) {
+      for (const BlockRun& run : blocks_of_[pipeline_->virtual_stage(shape_, s, c)]) {
+        const Kind& kind = kinds_[static_cast<size_t>(run.kind)];
+        BlockParameters held{kind.parameters.data * run.count, kind.parameters.expert * run.count};
+        memory.states += StatesOf(held, plan);
+        memory.transient = std::max(memory.transient, kind.ops.memory.transient);
+        bucket = std::max(bucket, (kind.parameters.data + kind.parameters.expert) * ElementBytes(plan.precision.grad_reduce));
+      }
+    }
+    // The running sum along the compute lane. Parts of a split task carry their own block's share.
+    double alive = 0, peak = 0;
+    const bool split = pipeline_->splits_weight;
+    for (int32_t i = schedule_.lane_begin[s]; i < schedule_.lane_begin[s + 1]; ++i) {
+      const Task& t = schedule_.tasks[i];
+      if (t.phase != Phase::kForward && t.phase != Phase::kBackward && t.phase != Phase::kWeight) continue;
+      const StageBlocks& blocks = blocks_of_[pipeline_->virtual_stage(shape_, s, t.chunk)];
+      int position = 0;
+      for (const BlockRun& run : blocks) {
+        const BlockMemory& m = kinds_[static_cast<size_t>(run.kind)].ops.memory;
+        const int count = t.part < 0 ? run.count : (t.part >= position && t.part < position + run.count ? 1 : 0);
+        position += run.count;
+        const double delta = t.phase == Phase::kForward  ? m.kept().value
+                             : t.phase == Phase::kWeight ? -(m.until_weight + m.gradients).value
+                             : split                     ? (m.gradients - m.until_backward).value
+                                                         : -m.kept().value;
+        alive += count * delta;
+      }
+      peak = std::max(peak, alive);
+    }
+    MOECAST_CHECK(alive < 1e-6 * peak + 1 && alive > -1e-6 * peak - 1);
+    memory.activations = Bytes(peak);
+    const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;
+    memory.buffers = Bytes(kRuntimeBytes.value + (shape_.stages > 1 ? 4 * tokens * run_.model.hidden * 2 : 0) +
+                           (data_parallel ? 2 * bucket : 0));
+    stages.push_back(memory);
+  }
+  return stages;
+}
+
+std::vector<StageTraffic> PreparedStep::TrafficByStage() const {
+  const double m = shape_.micro_batches;
+  std::vector<StageTraffic> stages;
+  for (int s = 0; s < shape_.stages; ++s) {
+    double nvlink = 0, network = 0;
+    const auto add = [&](const StageTraffic& t, double times) {
+      nvlink += t.nvlink.value * times;
+      network += t.network.value * times;
+    };
+    for (int c = 0; c < shape_.chunks; ++c) {
+      const int v = pipeline_->virtual_stage(shape_, s, c);
+      for (const BlockRun& run : blocks_of_[v]) {
+        const size_t kind = static_cast<size_t>(run.kind);
+        for (const StageTraffic& pass : traffic_[kind]) add(pass, run.count * m);
+        add(data_parallel_traffic_[kind], run.count);
+      }
+      // Activations to the next virtual stage, gradients to the one before.
+      add(send_traffic_, m * ((v + 1 < shape_.virtual_stages() ? 1 : 0) + (v > 0 ? 1 : 0)));
+    }
+    stages.push_back({Bytes(nvlink), Bytes(network)});
+  }
+  return stages;
+}
+
+double PreparedStep::ExtrapolatedFraction() const {
+  double all = 0, outside = 0;
+  for (const StageBlocks& blocks : blocks_of_) {
+    for (const BlockRun& run : blocks) {
+      for (const CostedOps& pass : kinds_[static_cast<size_t>(run.kind)].costed) {
+        for (const Cost& c : pass.costs) {
+          all += run.count * c.time.value;
+          outside += c.extrapolated ? run.count * c.time.value : 0;
+        }
+      }
+    }
+  }
+  return all > 0 ? outside / all : 0;
+}
+
+}  // namespace moecast

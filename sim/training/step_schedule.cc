@@ -1,0 +1,178 @@
+#include "sim/training/step_schedule.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace moecast {
+namespace {
+
+// Builds the lanes one after another; dependencies are given by the final task ids, known once all lanes are
+// laid out.
+class Assembler {
+ public:
+  Assembler(const PipelineSchedule& schedule, const PipelineShape& shape, const Schedule& pipeline,
+            std::span<const StageBlocks> blocks, const StepShape& step)
+      : schedule_(schedule),
+        shape_(shape),
+        pipeline_(pipeline),
+        blocks_(blocks),
+        step_(step),
+        index_{shape.virtual_stages(), shape.stages},
+        first_part_(pipeline.tasks.size()),
+        last_part_(pipeline.tasks.size()),
+        gather_(static_cast<size_t>(shape.virtual_stages())),
+        gradients_(static_cast<size_t>(shape.virtual_stages())) {}
+
+  Schedule Build(int32_t stands_for) {
+    for (int s = 0; s < shape_.stages; ++s) ComputeLane(s, stands_for);
+    for (int s = 0; s < shape_.stages; ++s) CommunicationLane(s, stands_for);
+    Link();
+    return std::move(out_);
+  }
+
+ private:
+  struct Edge {
+    int32_t task;
+    Dependency on;
+  };
+
+  int32_t Append(const Task& task) {
+    out_.tasks.push_back(task);
+    return static_cast<int32_t>(out_.tasks.size()) - 1;
+  }
+  void OpenLane(int stage, Stream stream, int32_t stands_for) {
+    if (out_.lane_begin.empty()) out_.lane_begin.push_back(0);
+    out_.lanes.push_back({.rank = stage, .stream = stream, .stands_for = stands_for});
+  }
+  void CloseLane() { out_.lane_begin.push_back(static_cast<int32_t>(out_.tasks.size())); }
+
+  // One task for each block of the virtual stage, in the order the phase runs them.
+  template <class Visit>
+  void EachBlock(int v, bool reversed, Visit visit) {
+    std::vector<BlockKind> kinds;
+    for (const BlockRun& run : blocks_[v])
+      kinds.insert(kinds.end(), static_cast<size_t>(run.count), run.kind);
+    if (reversed) std::reverse(kinds.begin(), kinds.end());
+    for (size_t i = 0; i < kinds.size(); ++i)
+      visit(kinds[i], static_cast<int16_t>(reversed ? kinds.size() - 1 - i : i));
+  }
+
+  void ComputeLane(int s, int32_t stands_for) {
+    OpenLane(s, Stream::kCompute, stands_for);
+    const Phase last_phase = schedule_.splits_weight ? Phase::kWeight : Phase::kBackward;
+    const int32_t begin = pipeline_.lane_begin[s], end = pipeline_.lane_begin[s + 1];
+    std::vector<char> forwarded(static_cast<size_t>(shape_.chunks), 0);
+    std::vector<int32_t> last_gradient(static_cast<size_t>(shape_.chunks), -1);
+    for (int32_t i = begin; i < end; ++i)
+      if (pipeline_.tasks[i].phase == last_phase) last_gradient[pipeline_.tasks[i].chunk] = i;
+
+    for (int32_t i = begin; i < end; ++i) {
+      const Task& t = pipeline_.tasks[i];
+      const int v = schedule_.virtual_stage(shape_, s, t.chunk);
+      const bool first_forward = t.phase == Phase::kForward && !forwarded[t.chunk];
+      const bool empty = blocks_[v].empty();
+      const bool gathers = first_forward && step_.gathers && step_.overlap_gather && !empty;
+      const bool reduces = i == last_gradient[t.chunk] && step_.reduces && step_.overlap_reduce && !empty;
+      if (first_forward) forwarded[t.chunk] = 1;
+      first_part_[i] = static_cast<int32_t>(out_.tasks.size());
+      if (gathers || reduces) {
+        EachBlock(v, reduces, [&](BlockKind kind, int16_t part) {
+          const int32_t id = Append({index_.Part(kind, t.phase), t.micro_batch, t.chunk, part, t.phase});
+          if (gathers) gather_[v].push_back(id);
+          if (reduces) gradients_[v].push_back(id);
+        });
+      } else {
+        const int32_t id = Append({index_.Whole(v, t.phase), t.micro_batch, t.chunk, -1, t.phase});
+        if (first_forward) gather_[v].push_back(id);
+        if (i == last_gradient[t.chunk]) gradients_[v].push_back(id);
+      }
+      last_part_[i] = static_cast<int32_t>(out_.tasks.size()) - 1;
+    }
+    if (step_.norm) norms_.push_back(Append({index_.GradNorm(s), 0, 0, -1, Phase::kGradNorm}));
+    optimizers_.push_back(Append({index_.Optimizer(s), 0, 0, -1, Phase::kOptimizer}));
+    CloseLane();
+  }
+
+  void CommunicationLane(int s, int32_t stands_for) {
+    OpenLane(s, Stream::kCommunication, stands_for);
+    // Chunks in the order in which the compute lane needs them.
+    std::vector<int> forward_order, gradient_order;
+    for (int c = 0; c < shape_.chunks; ++c) forward_order.push_back(schedule_.virtual_stage(shape_, s, c));
+    gradient_order = forward_order;
+    const auto by_task = [](const std::vector<std::vector<int32_t>>& ids) {
+      return [&ids](int a, int b) { return ids[a].front() < ids[b].front(); };
+    };
+    std::sort(forward_order.begin(), forward_order.end(), by_task(gather_));
+    std::sort(gradient_order.begin(), gradient_order.end(), by_task(gradients_));
+
+    if (step_.gathers) {
+      int32_t last = -1;
+      for (const int v : forward_order) {
+        size_t i = 0;
+        EachBlock(v, false, [&](BlockKind kind, int16_t part) {
+          last = Append({index_.ParamGather(kind), 0, 0, part, Phase::kParamGather});
+          if (step_.overlap_gather) edges_.push_back({gather_[v][i++], {last, -1}});
+        });
+      }
+      if (!step_.overlap_gather && last >= 0)
+        edges_.push_back({gather_[forward_order.front()].front(), {last, -1}});
+    }
+    if (step_.reduces) {
+      int32_t last = -1;
+      for (const int v : gradient_order) {
+        size_t i = 0;
+        EachBlock(v, true, [&](BlockKind kind, int16_t part) {
+          last = Append({index_.GradReduce(kind), 0, 0, part, Phase::kGradReduce});
+          const int32_t needs =
+              step_.overlap_reduce ? gradients_[v][i++] : gradients_[gradient_order.back()].back();
+          edges_.push_back({last, {needs, -1}});
+        });
+      }
+      if (last >= 0) edges_.push_back({step_.norm ? norms_[s] : optimizers_[s], {last, -1}});
+    }
+    // With a barrier the norm's task stands for a stage's share of it; every optimizer waits for all of them.
+    if (step_.norm && step_.norm_is_barrier)
+      for (const int32_t norm : norms_) edges_.push_back({optimizers_[s], {norm, -1}});
+    CloseLane();
+  }
+
+  void Link() {
+    for (size_t i = 0; i < pipeline_.tasks.size(); ++i)
+      for (int32_t d = pipeline_.dependency_begin[i]; d < pipeline_.dependency_begin[i + 1]; ++d)
+        edges_.push_back({first_part_[i],
+                          {last_part_[pipeline_.dependencies[d].task], pipeline_.dependencies[d].transfer}});
+    // Counting sort by task.
+    out_.dependency_begin.assign(out_.tasks.size() + 1, 0);
+    for (const Edge& e : edges_) ++out_.dependency_begin[e.task + 1];
+    for (size_t i = 0; i < out_.tasks.size(); ++i) out_.dependency_begin[i + 1] += out_.dependency_begin[i];
+    std::vector<int32_t> at(out_.dependency_begin.begin(), out_.dependency_begin.end() - 1);
+    out_.dependencies.resize(edges_.size());
+    for (const Edge& e : edges_) out_.dependencies[at[e.task]++] = e.on;
+  }
+
+  const PipelineSchedule& schedule_;
+  const PipelineShape& shape_;
+  const Schedule& pipeline_;
+  std::span<const StageBlocks> blocks_;
+  const StepShape& step_;
+  DurationIndex index_;
+  Schedule out_;
+  std::vector<int32_t> first_part_, last_part_;  // by task of the pipeline
+  std::vector<std::vector<int32_t>> gather_;     // by virtual stage: tasks that need its weights first
+  std::vector<std::vector<int32_t>> gradients_;  // by virtual stage: tasks that complete its gradients
+  std::vector<int32_t> norms_, optimizers_;      // by stage
+  std::vector<Edge> edges_;
+};
+
+}  // namespace
+
+Schedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
+                           const PipelineOrder& order, std::span<const StageBlocks> virtual_stages,
+                           const StepShape& step, int32_t stands_for) {
+  MOECAST_CHECK(static_cast<int>(virtual_stages.size()) == shape.virtual_stages());
+  const Schedule pipeline = LowerPipeline(schedule, shape, order);
+  return Assembler(schedule, shape, pipeline, virtual_stages, step).Build(stands_for);
+}
+
+}  // namespace moecast

@@ -1,0 +1,126 @@
+// `moecast pipeline` as a user runs it: the program, its output and its exit code.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <string>
+
+#include "base/json.h"
+
+namespace moecast {
+namespace {
+
+struct Ran {
+  int exit_code = -1;
+  std::string output;  // standard output and error together
+};
+
+Ran RunPipeline(const std::string& arguments) {
+  Ran ran;
+  FILE* pipe = popen(("'" MOECAST_BINARY "' pipeline " + arguments + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) return ran;
+  char buffer[4096];
+  for (size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) ran.output.append(buffer, n);
+  const int status = pclose(pipe);
+  if (WIFEXITED(status)) ran.exit_code = WEXITSTATUS(status);
+  return ran;
+}
+
+const std::string kTimes = " --forward 1ms --backward 1ms --weight 1ms";
+
+Json RunJson(const std::string& arguments) {
+  const Ran ran = RunPipeline(arguments + " --json -");
+  EXPECT_EQ(ran.exit_code, 0) << ran.output;
+  return ParseJson(ran.output, "output")->root;
+}
+
+TEST(PipelineCommandTest, JsonHasTheFiguresOfASchedule) {
+  // ZB-H1, 2 stages, 2 micro-batches, F = B = W = 1 ms: work 6 ms, span 7 ms.
+  const Json json = RunJson("--schedule zb-h1 --stages 2 --micro-batches 2" + kTimes);
+  EXPECT_DOUBLE_EQ(json["total_time_s"].get<double>(), 0.007);
+  EXPECT_DOUBLE_EQ(json["stage_span_s"].get<double>(), 0.007);
+  EXPECT_NEAR(json["bubble_rate"].get<double>(), 1.0 / 7, 1e-9);
+  EXPECT_EQ(
+      DumpJson(json["peak_activations"], -1),
+      R"([{"stage":0,"until_backward":2,"until_weight":2},{"stage":1,"until_backward":1,"until_weight":2}])");
+  EXPECT_FALSE(json.contains("timeline"));
+}
+
+TEST(PipelineCommandTest, TimesMayDifferByStageAndTransfersCount) {
+  // One micro-batch of 1F1B: (1 + 2) F, 2 (1 + 1) B and W, two transfers of 0.5 ms.
+  const Json json =
+      RunJson("--stages 2 --micro-batches 1 --forward 1ms,2ms --backward 1ms --weight 1ms --comm 500us");
+  EXPECT_DOUBLE_EQ(json["total_time_s"].get<double>(), 0.008);
+}
+
+TEST(PipelineCommandTest, VppDividesTheTimesOfAStage) {
+  // Bubble (p - 1)(F + B + W) / v = 3 * 3 ms / 2 over 8 * 3 ms of work.
+  const Json json = RunJson("--schedule interleaved --vpp 2 --stages 4 --micro-batches 8" + kTimes);
+  EXPECT_DOUBLE_EQ(json["stage_span_s"].get<double>(), 0.0285);
+}
+
+TEST(PipelineCommandTest, TheTimelineIsPrintedOnRequest) {
+  const std::string arguments = "--stages 1 --micro-batches 1" + kTimes + " --print timeline";
+  EXPECT_EQ(DumpJson(RunJson(arguments)["timeline"], -1),
+            R"([{"stage":0,"phase":"forward","micro_batch":0,"chunk":0,"start_s":0,"end_s":0.001},)"
+            R"({"stage":0,"phase":"backward","micro_batch":0,"chunk":0,"start_s":0.001,"end_s":0.003}])");
+  EXPECT_NE(RunPipeline(arguments).output.find("backward            0      0    1.00000 ms    3.00000 ms"),
+            std::string::npos);
+}
+
+TEST(PipelineCommandTest, APersonSeesTheScheduleDrawn) {
+  const Ran ran =
+      RunPipeline("--schedule 1f1b --stages 2 --micro-batches 2 --forward 1ms --backward 2ms --weight 2ms");
+  EXPECT_EQ(ran.exit_code, 0);
+  // 15 ms in all, 7 columns a millisecond. Stage 0: F at 0 and 1, idle from 2 to 6, B at 6 to 10, idle, b
+  // at 11.
+  const std::string stage_0 = std::string(7, 'F') + std::string(7, 'f') + std::string(28, ' ') +
+                              std::string(28, 'B') + std::string(7, ' ') + std::string(28, 'b') + "\n";
+  EXPECT_NE(ran.output.find("    0  " + stage_0), std::string::npos) << ran.output;
+}
+
+TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
+  struct Case {
+    const char* arguments;
+    const char* error;
+  };
+  const Case cases[] = {
+      {"--stages 4 --micro-batches 0", "--micro-batches: found 0, expected a whole number from 1 to 250000"},
+      {"--stages 1000000000000000000 --micro-batches 8",
+       "--stages: found 1000000000000000000, expected a whole number from 1 to 10000"},
+      {"--stages -4 --micro-batches 8", "--stages: found -4, expected a whole number from 1 to 10000"},
+      {"--stages 4 --micro-batches 8 --vpp 2",
+       "--vpp: found 2, expected 1: schedule 1f1b has one chunk a stage"},
+      {"--stages 4 --micro-batches 8 --schedule zb-h",
+       "--schedule: found \"zb-h\", expected one of 1f1b, interleaved, zb-h1 (did you mean \"zb-h1\"?)"},
+      {"--stages 4 --micro-batches 8 --comm 3",
+       "--comm: found \"3\", expected a time with a unit such as 18.5ms"},
+      {"--stages 4 --micro-batches 8 --comm=-3ms",
+       "--comm: found \"-3ms\", expected a time from 0s to 2500h"},
+      {"--stages 4 --micro-batches 8 --comm 1ms,2ms",
+       "--comm: found \"1ms,2ms\", expected one time; these are 2"},
+      {"--stages 4 --micro-batches 8 --comm nanms", "--comm: found \"nanms\", expected a time with a unit"},
+      {"--stages 4 --micro-batches 8 --memory-limit 3",
+       "expected a memory limit of at least 4 micro-batches, which this schedule holds alive"},
+      {"--stages 4 --micro-batches 8 --memory-limit nan",
+       "expected a memory limit of 0 (none) or more micro-batches"},
+      {"--stages 1 --micro-batches 60000 --print timeline",
+       "--print timeline: found 120000 tasks, expected at most"},
+      {"--stages 4 --micro-batches 8 --print order", "order not in {timeline}"},
+  };
+  for (const Case& c : cases) {
+    const Ran ran = RunPipeline(c.arguments + kTimes);
+    EXPECT_EQ(ran.exit_code, 2) << c.arguments;
+    EXPECT_NE(ran.output.find(c.error), std::string::npos) << c.arguments << "\n" << ran.output;
+    EXPECT_EQ(ran.output.find('\n'), ran.output.size() - 1) << "one line: " << ran.output;
+  }
+  const Ran lengths =
+      RunPipeline("--stages 4 --micro-batches 8 --forward 1ms,2ms --backward 1ms --weight 1ms");
+  EXPECT_EQ(lengths.exit_code, 2);
+  EXPECT_EQ(lengths.output,
+            "error: --forward: found \"1ms,2ms\", expected one time, or one for each of the 4 stages; these "
+            "are 2\n");
+}
+
+}  // namespace
+}  // namespace moecast

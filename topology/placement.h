@@ -1,0 +1,48 @@
+// Which GPU each rank of a parallel plan runs on. The world is the product of five axes; `order` lists them
+// from the one whose neighbours sit next to each other (innermost) to the outermost. Data parallelism is cut
+// in two axes: ep, the ranks that share one set of experts, and edp, the replicas of such a set; dp = ep *
+// edp (times cp for expert groups is not modelled: experts of context-parallel ranks are replicated).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/enum_names.h"
+
+namespace moecast {
+
+enum class Axis : uint8_t { kTp, kCp, kEp, kEdp, kPp };
+template <>
+struct EnumNames<Axis> {
+  static constexpr EnumName<Axis> kNames[] = {
+      {Axis::kTp, "tp"}, {Axis::kCp, "cp"}, {Axis::kEp, "ep"}, {Axis::kEdp, "dp"}, {Axis::kPp, "pp"}};
+};
+inline constexpr int kAxes = 5;
+
+struct RankCoordinates {
+  std::array<int, kAxes> at{};  // by Axis
+  int& operator[](Axis a) { return at[static_cast<size_t>(a)]; }
+  int operator[](Axis a) const { return at[static_cast<size_t>(a)]; }
+};
+
+class Placement {
+ public:
+  // `sizes` by Axis, each at least 1. REQUIRES: order is a permutation of the five axes.
+  Placement(std::array<int, kAxes> sizes, std::array<Axis, kAxes> order);
+
+  int world() const { return world_; }
+  int Size(Axis a) const { return sizes_[static_cast<size_t>(a)]; }
+  int GpuOf(const RankCoordinates& c) const;
+  RankCoordinates CoordinatesOf(int gpu) const;
+
+  // GPUs of the group that varies `axes` and shares the other coordinates of `member`, ascending.
+  std::vector<int> Group(const RankCoordinates& member, std::initializer_list<Axis> axes) const;
+
+ private:
+  std::array<int, kAxes> sizes_, stride_;
+  std::array<Axis, kAxes> order_;
+  int world_ = 1;
+};
+
+}  // namespace moecast

@@ -1,0 +1,23 @@
+// Published figures beside predictions.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/interval.h"
+#include "base/json.h"
+
+namespace moecast {
+
+struct ClaimResult {
+  std::string name, quantity, relation, source;
+  double published = 0;
+  Interval predicted;
+  bool used_for_fitting = false;
+  double error_percent() const { return 100 * (predicted.p50 / published - 1); }
+};
+
+Json ClaimsJson(const std::vector<ClaimResult>& results);
+std::string ClaimsText(const std::vector<ClaimResult>& results);
+
+}  // namespace moecast

@@ -1,0 +1,34 @@
+// A TrainReport as text and JSON, and what --print shows of a prepared step.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "sim/forecast/train_report.h"
+
+namespace moecast {
+
+// A published figure of the same quantity as gpu_hours_per_trillion_tokens.
+struct PublishedCost {
+  double gpu_hours_per_trillion_tokens = 0;
+  std::string source;
+};
+
+Json TrainJson(const TrainReport& report, const std::optional<PublishedCost>& published);
+std::string TrainText(const TrainReport& report, const std::optional<PublishedCost>& published);
+
+// The parts of a step that --print can show.
+enum class StepPart : uint8_t { kOps, kCosts, kBlocks, kSchedule };
+template <>
+struct EnumNames<StepPart> {
+  static constexpr EnumName<StepPart> kNames[] = {{StepPart::kOps, "ops"},
+                                                  {StepPart::kCosts, "costs"},
+                                                  {StepPart::kBlocks, "blocks"},
+                                                  {StepPart::kSchedule, "schedule"}};
+};
+Json StepPartJson(const PreparedStep& step, StepPart part);
+std::string StepPartText(const PreparedStep& step, StepPart part);
+
+}  // namespace moecast
