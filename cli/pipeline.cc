@@ -5,8 +5,11 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/quantity_text.h"
 #include "cli/command.h"
+#include "sim/pipeline/timeline.h"
+#include "traces/chrome_trace.h"
 
 namespace moecast {
 namespace {
@@ -17,6 +20,7 @@ struct Options {
   std::string forward, backward, weight, comm = "0s";
   double memory_limit = 0;
   std::vector<std::string> print;
+  std::string timeline;
 };
 
 const PipelineSchedule& ScheduleNamed(const std::string& name) {
@@ -199,10 +203,13 @@ void RunPipeline(const Options& o, const CommonOptions& common) {
   const PipelineSchedule& row = ScheduleNamed(o.schedule);
   const PipelineShape shape = ShapeOf(o, row);
   const Schedule schedule = LowerPipeline(row, shape, row.build(shape));
-  if (constexpr size_t kPrinted = 100'000; !o.print.empty() && schedule.tasks.size() > kPrinted)
-    throw UserError({.file = "--print timeline",
+  if (constexpr size_t kShown = 100'000;
+      !(o.print.empty() && o.timeline.empty()) && schedule.tasks.size() > kShown)
+    throw UserError({.file = o.print.empty() ? "--timeline" : "--print timeline",
                      .value = std::to_string(schedule.tasks.size()) + " tasks",
-                     .expected = "at most " + std::to_string(kPrinted)});
+                     .expected = "at most " + std::to_string(kShown)});
+  if (o.timeline == "-" && common.json == "-")
+    throw UserError({.file = "--timeline", .value = "-, as --json", .expected = "a file for one of them"});
   Timing timing;
   Retimer(schedule).Run(PipelineDurations(row, shape), std::span(&shape.transfer, 1), timing);
   const PipelineResult result = Summarize(row, shape, schedule, timing);
@@ -213,7 +220,8 @@ void RunPipeline(const Options& o, const CommonOptions& common) {
     json["timeline"] = TimelineJson(schedule, timing);
     text += TimelineText(schedule, timing);
   }
-  Emit(common, json, text);
+  if (!o.timeline.empty()) WriteFile(o.timeline, WriteChromeTrace(TimelineOf(schedule, timing)));
+  Emit(common, json, o.timeline == "-" ? "" : text);
 }
 
 }  // namespace
@@ -240,6 +248,7 @@ Action DefinePipeline(CLI::App& app, const CommonOptions& common) {
       ->capture_default_str();
   app.add_option("--print", o->print, "timeline: start and end of every task")
       ->check(CLI::IsMember({"timeline"}));
+  app.add_option("--timeline", o->timeline, "write the schedule to this file, which ui.perfetto.dev opens");
   return [o, &common] { RunPipeline(*o, common); };
 }
 

@@ -46,6 +46,10 @@ TABLES = [
     ("sim/pipeline/pipeline.cc", r'^ +\{"([a-z0-9-]+)",', [("docs/", r"(?<![\w-]){}(?![\w-])"), ("tests/", r'"{}"')]),
 ]
 
+# Words of a declaration that is no mutable variable.
+NOT_A_VARIABLE = {"const", "constexpr", "constinit", "using", "namespace", "struct", "class", "enum", "union", "typedef",
+                  "friend", "template", "concept", "return", "static", "goto"}
+
 
 class Violation(NamedTuple):
     path: str
@@ -197,9 +201,7 @@ def mutable_statics(tree: Tree) -> Found:
                 yield s.path, line, f"{m[0].split(ends)[0].strip()}: mutable static"
         # clang-format leaves what is at namespace scope in the first column.
         for line, m in s.find(r"^(inline +|extern +)?([A-Za-z_][\w:<>,*& ]*[ >*&])(\w[\w:]*)(\[\w*\])* *(=|;|\{.*\};)"):
-            words = m[2].split()
-            if not {"const", "constexpr", "constinit", "using", "namespace", "struct", "class", "enum", "union",
-                    "typedef", "friend", "template", "concept", "return", "static", "goto"} & set(words):
+            if not m[3].endswith("operator") and not NOT_A_VARIABLE & set(m[2].split()):
                 yield s.path, line, f"{m[0].strip()}: mutable global"
 
 
@@ -341,6 +343,7 @@ int F(std::span<const int> rows) {
   for (const int x : rows) seen.find(x);
   char b[4];
 }
+A& A::operator=(A&&) = default;
 """,
     "cli/main.cc": '    {"train", "help"},\n',
     "docs/cli.md": "## train\nzb-h1\n",

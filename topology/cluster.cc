@@ -42,10 +42,9 @@ BytesPerSecond CapacityOf(const Cluster& cluster, LinkId link) {
 }
 
 std::string LinkName(const Cluster& cluster, LinkId link) {
-  static constexpr const char* kPorts[] = {"nvlink-out", "nvlink-in", "nic-out", "nic-in"};
   const int gpu = GpuOf(link);
   return "node" + std::to_string(cluster.NodeOf(gpu)) + ".gpu" + std::to_string(gpu % cluster.gpus_per_node) +
-         "." + kPorts[static_cast<int>(PortOf(link))];
+         "." + std::string(NameOf(PortOf(link)));
 }
 
 }  // namespace moecast

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/enum_names.h"
 #include "base/fields.h"
 #include "base/units.h"
 #include "topology/device.h"
@@ -48,6 +49,13 @@ using LinkId = int32_t;
 
 // The ports of a GPU.
 enum class Port : uint8_t { kNvlinkOut, kNvlinkIn, kNicOut, kNicIn };
+template <>
+struct EnumNames<Port> {
+  static constexpr EnumName<Port> kNames[] = {{Port::kNvlinkOut, "nvlink-out"},
+                                              {Port::kNvlinkIn, "nvlink-in"},
+                                              {Port::kNicOut, "nic-out"},
+                                              {Port::kNicIn, "nic-in"}};
+};
 
 constexpr LinkId LinkOf(int gpu, Port port) {
   return gpu * 4 + static_cast<int>(port);

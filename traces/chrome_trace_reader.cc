@@ -1,16 +1,19 @@
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <utility>
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "traces/chrome_trace.h"
 
 namespace moecast {
 namespace {
 
 constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
-constexpr double kMaxMicroseconds = 9e12;  // Time reaches 9.2e12
+constexpr double kMaxMicroseconds = 4e12;  // a start and a duration fit in Time, which reaches 9.2e12
+constexpr Time kRounding{1000};            // others write nanoseconds, rounding starts and durations apart
 
 class EventReader {
  public:
@@ -25,8 +28,9 @@ class EventReader {
     const JsonCursor events = root_.json().is_array() ? root_ : root_.Required("traceEvents");
     for (size_t i = 0, n = events.size(); i < n; ++i) Read(events.At(i));
     for (const Open& open : open_)
-      if (!open.spans.empty()) Reject(event_of_[static_cast<size_t>(open.spans.back())], "a B event without its E", "both");
-    RejectOverlaps();
+      if (!open.spans.empty())
+        Reject(event_of_[static_cast<size_t>(open.spans.back())], "a B event without its E", "both");
+    CutOrRejectOverlaps();
     JoinFlows();
     return std::move(t_);
   }
@@ -42,11 +46,14 @@ class EventReader {
     int32_t span, name;
   };
 
-  [[noreturn]] void Reject(const std::string& pointer, const std::string& value, const std::string& expected) const {
+  [[noreturn]] void Reject(const std::string& pointer, const std::string& value,
+                           const std::string& expected) const {
     throw UserError({.file = file_, .pointer = pointer, .value = value, .expected = expected});
   }
 
-  static Time TimeAt(const JsonCursor& at) { return Time{std::llround(at.Number(0, kMaxMicroseconds) * 1e6)}; }
+  static Time TimeAt(const JsonCursor& at) {
+    return Time{std::llround(at.Number(0, kMaxMicroseconds) * 1e6)};
+  }
   static std::string TextOr(const JsonCursor& at, std::string_view key) {
     return at.Has(key) ? at.Key(key).Text() : std::string();
   }
@@ -93,7 +100,8 @@ class EventReader {
   }
 
   int32_t Add(const JsonCursor& event, int32_t track, Time start, Time end) {
-    Timeline::Span span{.start = start, .end = end, .track = track, .name = t_.names.IndexOf(TextOr(event, "name"))};
+    Timeline::Span span{
+        .start = start, .end = end, .track = track, .name = t_.names.IndexOf(TextOr(event, "name"))};
     if (ours_ && event.Has("args")) {
       const JsonCursor arguments = event.Key("args");
       if (arguments.Has("task")) span.task = TaskOf(arguments);
@@ -145,7 +153,6 @@ class EventReader {
   }
   void Complete(const JsonCursor& event) {
     const Time start = TimeAt(event.Required("ts"));
-    // The end, not the duration, is what was rounded from one clock: 0.1 + 0.2 must meet a slice that starts at 0.3.
     Add(event, TrackOf(event), start, start + TimeAt(event.Required("dur")));
   }
 
@@ -167,20 +174,25 @@ class EventReader {
       const auto [counter, is_new] =
           counter_.try_emplace(std::array{process, name, unit}, static_cast<int32_t>(t_.counters.size()));
       if (is_new) t_.counters.push_back({.process = process, .name = name, .unit = unit});
-      t_.counters[static_cast<size_t>(counter->second)].samples.push_back({at, values.Key(key).Number(-1e300, 1e300)});
+      t_.counters[static_cast<size_t>(counter->second)].samples.push_back(
+          {at, values.Key(key).Number(-1e300, 1e300)});
     }
   }
 
-  void RejectOverlaps() const {
+  void CutOrRejectOverlaps() {
     for (const std::vector<int32_t>& track : SpansByTrack(t_)) {
-      std::vector<Time> open;  // ends
+      std::vector<Timeline::Span*> open;
       for (const int32_t i : track) {
-        const Timeline::Span& span = t_.spans[static_cast<size_t>(i)];
-        while (!open.empty() && open.back() <= span.start) open.pop_back();
-        if (!open.empty() && span.end > open.back())
+        Timeline::Span& span = t_.spans[static_cast<size_t>(i)];
+        while (!open.empty() && open.back()->end <= span.start + kRounding && open.back()->end < span.end) {
+          open.back()->end = std::min(open.back()->end, span.start);
+          open.pop_back();
+        }
+        if (!open.empty() && span.end > open.back()->end + kRounding)
           Reject(event_of_[static_cast<size_t>(i)], "a slice that ends after the one it began in",
                  "slices of a thread that nest or follow one another");
-        open.push_back(span.end);
+        if (!open.empty()) span.end = std::min(span.end, open.back()->end);
+        open.push_back(&span);
       }
     }
   }
@@ -197,11 +209,11 @@ class EventReader {
   const std::string& file_;
   bool ours_ = false;  // written by WriteChromeTrace: arguments mean what they mean there
   Timeline t_;
-  std::map<int32_t, int32_t> process_;                     // by pid
-  std::map<std::pair<int32_t, int32_t>, int32_t> track_;   // by process and tid
-  std::map<std::array<int32_t, 3>, int32_t> counter_;      // by process, name, unit
-  std::vector<Open> open_;                                 // by track
-  std::vector<std::string> event_of_;                      // by span: the pointer of its first event
+  std::map<int32_t, int32_t> process_;                    // by pid
+  std::map<std::pair<int32_t, int32_t>, int32_t> track_;  // by process and tid
+  std::map<std::array<int32_t, 3>, int32_t> counter_;     // by process, name, unit
+  std::vector<Open> open_;                                // by track
+  std::vector<std::string> event_of_;                     // by span: the pointer of its first event
   std::vector<FlowEnd> flow_starts_, flow_ends_;
 };
 

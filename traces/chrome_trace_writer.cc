@@ -107,16 +107,17 @@ class EventWriter {
         Open("M", p);
         Text(",\"tid\":");
         Number(track.thread);
-        Text(name ? ",\"name\":\"thread_name\",\"args\":{\"name\":" : ",\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":");
+        Text(name ? ",\"name\":\"thread_name\",\"args\":{\"name\":"
+                  : ",\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":");
         name ? Quoted(track.name) : Number(track.thread);
         Text("}}");
       }
     }
   }
 
-  // All edges in the order they are written: outermost slices by start, then end, each with all that nests in it. Readers
-  // sort by time and keep the order of equal times, so an arrow's end follows its beginning there even where a transfer
-  // takes no time.
+  // All edges in the order they are written: outermost slices by start, then end, each with all that nests in
+  // it. Readers sort by time and keep the order of equal times, so an arrow's end follows its beginning there
+  // even where a transfer takes no time.
   std::vector<Edge> Edges() const {
     struct Outermost {
       Time start, end;
@@ -164,15 +165,17 @@ class EventWriter {
     const std::vector<Edge> edges = Edges();
     // Arrows are numbered in the order of their beginnings in the file.
     std::vector<std::vector<int32_t>> leaving(t_.spans.size()), arriving(t_.spans.size());
-    for (size_t i = 0; i < t_.flows.size(); ++i) {
+    for (size_t i = 0; i < t_.flows.size(); ++i)
       leaving[static_cast<size_t>(t_.flows[i].from)].push_back(static_cast<int32_t>(i));
-      arriving[static_cast<size_t>(t_.flows[i].to)].push_back(static_cast<int32_t>(i));
-    }
     std::vector<int32_t> number(t_.flows.size());
     int32_t next = 0;
-    for (const Edge& e : edges)
-      if (!e.begin)
-        for (const int32_t flow : leaving[static_cast<size_t>(e.span)]) number[static_cast<size_t>(flow)] = next++;
+    for (const Edge& e : edges) {
+      if (e.begin) continue;
+      for (const int32_t i : leaving[static_cast<size_t>(e.span)]) {
+        number[static_cast<size_t>(i)] = next++;
+        arriving[static_cast<size_t>(t_.flows[static_cast<size_t>(i)].to)].push_back(i);
+      }
+    }
 
     for (const Edge& e : edges) {
       const Timeline::Span& span = SpanOf(e.span);
@@ -257,6 +260,8 @@ class EventWriter {
 
 }  // namespace
 
-std::string WriteChromeTrace(const Timeline& timeline) { return EventWriter(timeline).Write(); }
+std::string WriteChromeTrace(const Timeline& timeline) {
+  return EventWriter(timeline).Write();
+}
 
 }  // namespace moecast

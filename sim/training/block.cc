@@ -39,12 +39,14 @@ BlockTime operator*(BlockTime b, double n) {
 }
 
 BlockTime SolveBlock(std::span<const Op> ops, std::span<const Cost> costs, std::span<const Seconds> time,
-                     OverlapRate rate) {
+                     OverlapRate rate, std::vector<OpSpan>* spans) {
   MOECAST_CHECK(costs.size() == ops.size() && time.size() == ops.size());
+  if (spans) spans->assign(ops.size(), {});
   BlockTime result;
   Cursor compute{Stream::kCompute}, communication{Stream::kCommunication};
   SkipToStream(ops, compute);
   SkipToStream(ops, communication);
+  double now = 0;
   const auto start_if_ready = [&](Cursor& c, const Cursor& other) {
     // Ops of the other stream before its cursor are done.
     if (c.running || c.op == ops.size()) return;
@@ -52,8 +54,8 @@ BlockTime SolveBlock(std::span<const Op> ops, std::span<const Cost> costs, std::
     if (after >= 0 && static_cast<size_t>(after) >= other.op) return;
     c.running = true;
     c.left = time[c.op].value;
+    if (spans) (*spans)[c.op].start = Seconds(now);
   };
-  double now = 0;
   while (compute.op < ops.size() || communication.op < ops.size()) {
     start_if_ready(compute, communication);
     start_if_ready(communication, compute);
@@ -77,6 +79,7 @@ BlockTime SolveBlock(std::span<const Op> ops, std::span<const Cost> costs, std::
       if (!c.running) return;
       c.left -= done;
       if (!ended) return;
+      if (spans) (*spans)[c.op].end = Seconds(now);
       c.running = false;
       ++c.op;
       SkipToStream(ops, c);

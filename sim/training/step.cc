@@ -24,7 +24,6 @@ StageTraffic& operator+=(StageTraffic& a, const StageTraffic& b) {
   a.network += b.network;
   return a;
 }
-StageTraffic operator*(const StageTraffic& a, double n) { return {a.nvlink * n, a.network * n}; }
 
 StageTraffic TrafficOf(std::span<const Op> ops, OpCosts& costs) {
   StageTraffic total;

@@ -73,6 +73,8 @@ class PreparedStep {
   // Of the median times.
   std::vector<LaneTime> LaneTimes() const;        // by stage
   std::vector<StageMemory> MemoryByStage() const;
+  // Activations alive after each task of the stage's compute lane, in its order.
+  std::vector<Bytes> ActivationsAlong(int stage) const;
   std::vector<StageTraffic> TrafficByStage() const;
   const Timing& timing() const { return timing_; }
 
@@ -87,6 +89,7 @@ class PreparedStep {
   const PipelineSchedule& pipeline() const { return *pipeline_; }
   const PipelineShape& shape() const { return shape_; }
   const std::vector<std::string>& sources() const { return sources_; }
+  OverlapRate overlap() const { return overlap_; }
   const ExpertLoad& load() const { return work_.load; }
   // First GPU of a stage.
   int RankOfStage(int stage) const;

@@ -59,6 +59,33 @@ std::vector<LaneTime> PreparedStep::LaneTimes() const {
   return lanes;
 }
 
+// The running sum along the compute lane. Parts of a split task carry their own block's share.
+std::vector<Bytes> PreparedStep::ActivationsAlong(int stage) const {
+  std::vector<Bytes> alive_after;
+  double alive = 0, peak = 0;
+  const bool split = pipeline_->splits_weight;
+  for (int32_t i = schedule_.lane_begin[stage]; i < schedule_.lane_begin[stage + 1]; ++i) {
+    const Task& t = schedule_.tasks[i];
+    if (t.phase == Phase::kForward || t.phase == Phase::kBackward || t.phase == Phase::kWeight) {
+      int position = 0;
+      for (const BlockRun& run : blocks_of_[pipeline_->virtual_stage(shape_, stage, t.chunk)]) {
+        const BlockMemory& m = kinds_[static_cast<size_t>(run.kind)].ops.memory;
+        const int count = t.part < 0 ? run.count : (t.part >= position && t.part < position + run.count ? 1 : 0);
+        position += run.count;
+        const double delta = t.phase == Phase::kForward  ? m.kept().value
+                             : t.phase == Phase::kWeight ? -(m.until_weight + m.gradients).value
+                             : split                     ? (m.gradients - m.until_backward).value
+                                                         : -m.kept().value;
+        alive += count * delta;
+      }
+    }
+    alive_after.push_back(Bytes(alive));
+    peak = std::max(peak, alive);
+  }
+  MOECAST_CHECK(alive < 1e-6 * peak + 1 && alive > -1e-6 * peak - 1);
+  return alive_after;
+}
+
 std::vector<StageMemory> PreparedStep::MemoryByStage() const {
   const Plan& plan = run_.plan;
   const double tokens = static_cast<double>(work_.sequences * work_.sequence_length) / plan.parallel.cp /
@@ -76,27 +103,8 @@ std::vector<StageMemory> PreparedStep::MemoryByStage() const {
         bucket = std::max(bucket, (kind.parameters.data + kind.parameters.expert) * ElementBytes(plan.precision.grad_reduce));
       }
     }
-    // The running sum along the compute lane. Parts of a split task carry their own block's share.
-    double alive = 0, peak = 0;
-    const bool split = pipeline_->splits_weight;
-    for (int32_t i = schedule_.lane_begin[s]; i < schedule_.lane_begin[s + 1]; ++i) {
-      const Task& t = schedule_.tasks[i];
-      if (t.phase != Phase::kForward && t.phase != Phase::kBackward && t.phase != Phase::kWeight) continue;
-      const StageBlocks& blocks = blocks_of_[pipeline_->virtual_stage(shape_, s, t.chunk)];
-      int position = 0;
-      for (const BlockRun& run : blocks) {
-        const BlockMemory& m = kinds_[static_cast<size_t>(run.kind)].ops.memory;
-        const int count = t.part < 0 ? run.count : (t.part >= position && t.part < position + run.count ? 1 : 0);
-        position += run.count;
-        const double delta = t.phase == Phase::kForward  ? m.kept().value
-                             : t.phase == Phase::kWeight ? -(m.until_weight + m.gradients).value
-                             : split                     ? (m.gradients - m.until_backward).value
-                                                         : -m.kept().value;
-        alive += count * delta;
-      }
-      peak = std::max(peak, alive);
-    }
-    MOECAST_CHECK(alive < 1e-6 * peak + 1 && alive > -1e-6 * peak - 1);
+    double peak = 0;
+    for (const Bytes alive : ActivationsAlong(s)) peak = std::max(peak, alive.value);
     memory.activations = Bytes(peak);
     const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;
     memory.buffers = Bytes(kRuntimeBytes.value + (shape_.stages > 1 ? 4 * tokens * run_.model.hidden * 2 : 0) +

@@ -97,35 +97,38 @@ class Assembler {
   void CommunicationLane(int s, int32_t stands_for) {
     OpenLane(s, Stream::kCommunication, stands_for);
     // Chunks in the order in which the compute lane needs them.
-    std::vector<int> forward_order, gradient_order;
-    for (int c = 0; c < shape_.chunks; ++c) forward_order.push_back(schedule_.virtual_stage(shape_, s, c));
+    const auto virtual_stage = [&](int chunk) { return schedule_.virtual_stage(shape_, s, chunk); };
+    std::vector<int16_t> forward_order, gradient_order;
+    for (int c = 0; c < shape_.chunks; ++c) forward_order.push_back(static_cast<int16_t>(c));
     gradient_order = forward_order;
-    const auto by_task = [](const std::vector<std::vector<int32_t>>& ids) {
-      return [&ids](int a, int b) { return ids[a].front() < ids[b].front(); };
+    const auto by_task = [&](const std::vector<std::vector<int32_t>>& ids) {
+      return [&](int a, int b) { return ids[virtual_stage(a)].front() < ids[virtual_stage(b)].front(); };
     };
     std::sort(forward_order.begin(), forward_order.end(), by_task(gather_));
     std::sort(gradient_order.begin(), gradient_order.end(), by_task(gradients_));
 
     if (step_.gathers) {
       int32_t last = -1;
-      for (const int v : forward_order) {
+      for (const int16_t c : forward_order) {
+        const int v = virtual_stage(c);
         size_t i = 0;
         EachBlock(v, false, [&](BlockKind kind, int16_t part) {
-          last = Append({index_.ParamGather(kind), 0, 0, part, Phase::kParamGather});
+          last = Append({index_.ParamGather(kind), 0, c, part, Phase::kParamGather});
           if (step_.overlap_gather) edges_.push_back({gather_[v][i++], {last, -1}});
         });
       }
       if (!step_.overlap_gather && last >= 0)
-        edges_.push_back({gather_[forward_order.front()].front(), {last, -1}});
+        edges_.push_back({gather_[virtual_stage(forward_order.front())].front(), {last, -1}});
     }
     if (step_.reduces) {
       int32_t last = -1;
-      for (const int v : gradient_order) {
+      for (const int16_t c : gradient_order) {
+        const int v = virtual_stage(c);
         size_t i = 0;
         EachBlock(v, true, [&](BlockKind kind, int16_t part) {
-          last = Append({index_.GradReduce(kind), 0, 0, part, Phase::kGradReduce});
+          last = Append({index_.GradReduce(kind), 0, c, part, Phase::kGradReduce});
           const int32_t needs =
-              step_.overlap_reduce ? gradients_[v][i++] : gradients_[gradient_order.back()].back();
+              step_.overlap_reduce ? gradients_[v][i++] : gradients_[virtual_stage(gradient_order.back())].back();
           edges_.push_back({last, {needs, -1}});
         });
       }

@@ -99,7 +99,8 @@ TEST(LatinHypercubeTest, NoTwoDimensionsAreCorrelated) {
   // Between random orders the correlation over n points has a standard error of 1/sqrt(n); five of them.
   constexpr int kPoints = 256, kDimensions = 24;
   std::vector<std::vector<double>> u;
-  for (int d = 0; d < kDimensions; ++d) u.push_back(LatinHypercube(kPoints, KeyOf("d" + std::to_string(d), 1)));
+  for (int d = 0; d < kDimensions; ++d)
+    u.push_back(LatinHypercube(kPoints, KeyOf("d" + std::to_string(d), 1)));
   for (int a = 0; a < kDimensions; ++a) {
     for (int b = a + 1; b < kDimensions; ++b) {
       double sum = 0;

@@ -1,0 +1,310 @@
+// moecast op KIND: the time of one operator on a device.
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <memory>
+
+#include "base/error.h"
+#include "base/quantity_text.h"
+#include "cli/command.h"
+#include "costmodel/calibration/gemm_model.h"
+#include "costmodel/calibration/table_kinds.h"
+#include "scenarios/calibration_loader.h"
+#include "scenarios/cluster_loader.h"
+
+namespace moecast {
+namespace {
+
+constexpr int64_t kLargest = int64_t{1} << 40;
+
+struct Options {
+  std::string device = "h800", stack = "2025", calibration;
+  int64_t sms = 0;
+  int64_t m = 0, n = 0, k = 0, groups = 0, rows = 0;
+  int64_t heads = 0, kv_heads = 0, qk_dim = 128, v_dim = 0, batch = 1, query = 0, context = 0;
+  int64_t tokens = 0, hidden = 0, inter = 0, experts = 0, top_k = 0, ep = 1;
+  double kv_bits = 16;
+  std::string dtype = "bf16", kv_dtype = "bf16", pass = "forward", main_grad = "fp32",
+              phase = "train-forward";
+  std::string kind, bytes;
+  bool causal = true;
+};
+
+// An operator's cost with what it does: flops and bytes as its algorithm needs them.
+struct Operation {
+  Cost cost;
+  double flops = 0, bytes = 0;
+};
+
+int64_t Size(const char* option, int64_t value, int64_t low = 1, int64_t high = kLargest) {
+  if (value < low || value > high)
+    throw UserError({.file = option,
+                     .value = std::to_string(value),
+                     .expected = "from " + std::to_string(low) + " to " + std::to_string(high)});
+  return value;
+}
+
+template <class E>
+E Name(const char* option, const std::string& word) {
+  if (const auto value = ByName<E>(word)) return *value;
+  std::vector<std::string_view> names;
+  for (const auto& row : EnumNames<E>::kNames) names.push_back(row.name);
+  throw UserError({.file = option,
+                   .value = "\"" + Shortened(word) + "\"",
+                   .expected = "one of " + Join(names),
+                   .hint = Nearest(word, names)});
+}
+
+// Flops and bytes of a product; a weight gradient's output is read and written in its own format.
+Operation Product(Cost cost, int64_t groups, int64_t m, const Options& o, Dtype dtype, GemmPass pass,
+                  Dtype grad) {
+  GemmShape shape{m, o.n, o.k, groups, dtype};
+  if (pass == GemmPass::kDgrad) std::swap(shape.n, shape.k);
+  if (pass == GemmPass::kWgrad) shape = {o.n, o.k, m, groups, dtype, 2 * ElementBytes(grad)};
+  return {cost, shape.flops(), shape.bytes()};
+}
+
+Operation Gemm(const Calibration& c, const Options& o) {
+  const GemmQuery q{Size("--m", o.m),
+                    Size("--n", o.n),
+                    Size("--k", o.k),
+                    Name<Dtype>("--dtype", o.dtype),
+                    Name<GemmPass>("--pass", o.pass),
+                    Name<Dtype>("--main-grad", o.main_grad),
+                    static_cast<int>(o.sms)};
+  return Product(c.Gemm(q), 1, q.m, o, q.dtype, q.pass, q.main_grad);
+}
+
+Operation GroupedGemm(const Calibration& c, const Options& o) {
+  const GroupedGemmQuery q{Size("--groups", o.groups, 1, 1 << 20),
+                           Size("--rows", o.rows),
+                           Size("--n", o.n),
+                           Size("--k", o.k),
+                           Name<Dtype>("--dtype", o.dtype),
+                           Name<GemmPass>("--pass", o.pass),
+                           Name<Dtype>("--main-grad", o.main_grad),
+                           static_cast<int>(o.sms)};
+  Operation op = Product(c.GroupedGemm(q), q.groups, 1, o, q.dtype, q.pass, q.main_grad);
+  // Per-group rows need not be whole: flops and row bytes follow the total.
+  const double rows = static_cast<double>(q.rows_total),
+               nk = static_cast<double>(q.n) * static_cast<double>(q.k);
+  const double weights = q.pass == GemmPass::kWgrad ? 2 * ElementBytes(q.main_grad) : ElementBytes(q.dtype);
+  op.flops = 2 * rows * nk;
+  op.bytes = static_cast<double>(q.groups) * nk * weights +
+             rows * (static_cast<double>(q.pass == GemmPass::kDgrad ? q.n : q.k) * ElementBytes(q.dtype) +
+                     static_cast<double>(q.pass == GemmPass::kDgrad ? q.k : q.n) * 2);
+  return op;
+}
+
+Operation Attention(const Calibration& c, const Options& o) {
+  AttentionQuery q;
+  q.phase = Name<AttentionPhase>("--phase", o.phase);
+  q.heads = Size("--heads", o.heads, 1, 1 << 20);
+  q.kv_heads = o.kv_heads == 0 ? q.heads : Size("--kv-heads", o.kv_heads, 1, q.heads);
+  if (q.heads % q.kv_heads != 0)
+    throw UserError({.file = "--kv-heads",
+                     .value = std::to_string(q.kv_heads),
+                     .expected = "a divisor of --heads " + std::to_string(q.heads)});
+  q.qk_dim = Size("--qk-dim", o.qk_dim, 1, 4096);
+  q.v_dim = o.v_dim == 0 ? (q.qk_dim == 192 ? 128 : q.qk_dim) : Size("--v-dim", o.v_dim, 1, 4096);
+  q.batch = Size("--batch", o.batch);
+  const bool decode = q.phase == AttentionPhase::kDecode;
+  if (o.query == 0 && o.context == 0)
+    throw UserError(
+        {.file = decode ? "--context" : "--query", .value = "no value", .expected = "a number of tokens"});
+  q.query = o.query == 0 ? (decode ? 1 : o.context) : Size("--query", o.query);
+  q.context = o.context == 0 ? q.query : Size("--context", o.context);
+  if (q.context < q.query)
+    throw UserError({.file = "--context",
+                     .value = std::to_string(q.context),
+                     .expected = "at least --query, " + std::to_string(q.query)});
+  q.causal = o.causal;
+  q.dtype = Name<Dtype>("--dtype", o.dtype);
+  q.kv_dtype = Name<Dtype>("--kv-dtype", o.kv_dtype);
+  const AttentionWork work{static_cast<double>(q.heads),
+                           static_cast<double>(q.kv_heads),
+                           static_cast<double>(q.qk_dim),
+                           static_cast<double>(q.v_dim),
+                           static_cast<double>(q.batch),
+                           static_cast<double>(q.query),
+                           static_cast<double>(q.context),
+                           q.causal,
+                           false,
+                           ElementBytes(q.kv_dtype)};
+  const double backward = q.phase == AttentionPhase::kTrainBackward ? 2.5 : 1;
+  return {c.Attention(q), backward * work.flops(), backward * work.bytes()};
+}
+
+Operation MlaDecode(const Calibration& c, const Options& o) {
+  if (!(o.kv_bits >= 1 && o.kv_bits <= 32))
+    throw UserError({.file = "--kv-bits", .value = ShowNumber(o.kv_bits), .expected = "from 1 to 32"});
+  const MlaDecodeQuery q{Size("--heads", o.heads, 1, 1 << 20), Size("--batch", o.batch),
+                         Size("--context", o.context), o.kv_bits};
+  const double h = static_cast<double>(q.heads), b = static_cast<double>(q.batch),
+               s = static_cast<double>(q.context);
+  return {c.MlaDecode(q), MlaDecodeFlops(h, b, s), MlaDecodeBytes(h, b, s, q.kv_bits)};
+}
+
+Operation Moe(const Calibration& c, const Options& o) {
+  const MoeQuery q{Size("--tokens", o.tokens),
+                   Size("--hidden", o.hidden),
+                   Size("--inter", o.inter),
+                   Size("--experts", o.experts, 1, 1 << 20),
+                   Size("--topk", o.top_k, 1, o.experts),
+                   Size("--ep", o.ep, 1, o.experts),
+                   Name<Dtype>("--dtype", o.dtype)};
+  if (q.experts % q.ep != 0)
+    throw UserError({.file = "--ep",
+                     .value = std::to_string(q.ep),
+                     .expected = "a divisor of --experts " + std::to_string(q.experts)});
+  const MoeWork work{static_cast<double>(q.tokens),
+                     static_cast<double>(q.hidden),
+                     static_cast<double>(q.inter),
+                     static_cast<double>(q.experts),
+                     static_cast<double>(q.top_k),
+                     static_cast<double>(q.ep),
+                     q.dtype};
+  return {c.Moe(q), work.flops(), work.bytes()};
+}
+
+Operation Elementwise(const Calibration& c, const Options& o) {
+  const auto kind = Name<ElementwiseKind>("--kind", o.kind);
+  const auto bytes = ParseBytes(o.bytes);
+  if (!bytes || !(bytes->value >= 1 && bytes->value <= 1e15))
+    throw UserError({.file = "--bytes",
+                     .value = "\"" + Shortened(o.bytes) + "\"",
+                     .expected = "a size with a unit such as 64MiB"});
+  return {c.Elementwise(kind, *bytes), 0, bytes->value};
+}
+
+struct Kind {
+  const char* name;
+  const char* help;
+  void (*define)(CLI::App& app, Options& o);
+  Operation (*estimate)(const Calibration& c, const Options& o);
+};
+
+void Dtypes(CLI::App& app, Options& o) {
+  app.add_option("--dtype", o.dtype, "fp32, bf16, fp8 or fp8_block")->capture_default_str();
+}
+void ProductOptions(CLI::App& app, Options& o) {
+  app.add_option("--n", o.n, "columns of the output of the forward product")->required();
+  app.add_option("--k", o.k, "length of the forward product's sum")->required();
+  Dtypes(app, o);
+  app.add_option("--pass", o.pass, "forward, dgrad or wgrad; m, n and k stay the forward's")
+      ->capture_default_str();
+  app.add_option("--main-grad", o.main_grad, "format a weight gradient is summed into")
+      ->capture_default_str();
+  app.add_option("--sms", o.sms, "streaming multiprocessors it may use, 0 for all")->capture_default_str();
+}
+
+constexpr Kind kKinds[] = {
+    {"gemm", "y[m,n] = x[m,k] w[n,k]^T",
+     [](CLI::App& app, Options& o) {
+       app.add_option("--m", o.m, "rows")->required();
+       ProductOptions(app, o);
+     },
+     Gemm},
+    {"grouped-gemm", "one product a group, rows spread evenly",
+     [](CLI::App& app, Options& o) {
+       app.add_option("--groups", o.groups, "groups (experts)")->required();
+       app.add_option("--rows", o.rows, "rows of all groups together")->required();
+       ProductOptions(app, o);
+     },
+     GroupedGemm},
+    {"attention", "core attention in plain form (multi-head, grouped or MLA's)",
+     [](CLI::App& app, Options& o) {
+       app.add_option("--phase", o.phase, "train-forward, train-backward, prefill or decode")
+           ->capture_default_str();
+       app.add_option("--heads", o.heads, "query heads")->required();
+       app.add_option("--kv-heads", o.kv_heads, "key and value heads; all heads where not given");
+       app.add_option("--qk-dim", o.qk_dim, "dimension of a query and key head; 192 is MLA")
+           ->capture_default_str();
+       app.add_option("--v-dim", o.v_dim, "dimension of a value head; 128 for MLA, else as --qk-dim");
+       app.add_option("--batch", o.batch, "sequences")->capture_default_str();
+       app.add_option("--query", o.query, "new tokens of each sequence");
+       app.add_option("--context", o.context,
+                      "keys of each sequence, new tokens included; as --query where not given");
+       app.add_flag("--causal,!--no-causal", o.causal,
+                    "each token sees itself and what precedes it (default)");
+       Dtypes(app, o);
+       app.add_option("--kv-dtype", o.kv_dtype, "format of the cached keys and values")
+           ->capture_default_str();
+     },
+     Attention},
+    {"mla-decode", "MLA decode in absorbed form, one query token a sequence",
+     [](CLI::App& app, Options& o) {
+       app.add_option("--heads", o.heads, "heads on this device")->required();
+       app.add_option("--batch", o.batch, "sequences")->capture_default_str();
+       app.add_option("--context", o.context, "cached tokens of each")->required();
+       app.add_option("--kv-bits", o.kv_bits, "bits of a cached element")->capture_default_str();
+     },
+     MlaDecode},
+    {"moe", "fused inference MoE layer on one rank, balanced routing",
+     [](CLI::App& app, Options& o) {
+       app.add_option("--tokens", o.tokens, "tokens of all ranks together")->required();
+       app.add_option("--hidden", o.hidden, "hidden size")->required();
+       app.add_option("--inter", o.inter, "intermediate size of an expert")->required();
+       app.add_option("--experts", o.experts, "routed experts of the layer")->required();
+       app.add_option("--topk", o.top_k, "experts a token goes to")->required();
+       app.add_option("--ep", o.ep, "ranks the experts are spread over")->capture_default_str();
+       Dtypes(app, o);
+     },
+     Moe},
+    {"elementwise", "a kernel that streams through memory",
+     [](CLI::App& app, Options& o) {
+       app.add_option("--kind", o.kind,
+                      "rmsnorm, rope, swiglu, add, embedding, permute, cast, softmax, optimizer, reduce")
+           ->required();
+       app.add_option("--bytes", o.bytes, "read and written, each once, with a unit")->required();
+     },
+     Elementwise},
+};
+
+void Report(const CommonOptions& common, const Calibration& c, const Operation& op) {
+  constexpr double kZ = 1.2815515655446004;  // 90th percentile of the normal distribution
+  const double us = op.cost.time.value * 1e6, sigma = std::hypot(op.cost.sigma_table, op.cost.sigma_own);
+  const double p10 = us * std::exp(-kZ * sigma), p90 = us * std::exp(kZ * sigma);
+  const double tflops = op.flops / us * 1e-6, gbps = op.bytes / us * 1e-3;
+  const std::string& source = c.sources()[op.cost.source];
+  const Json json = {{"time_us", us},     {"p10_us", p10},
+                     {"p90_us", p90},     {"tflops", tflops},
+                     {"gbps", gbps},      {"bound", std::string(NameOf(op.cost.bound))},
+                     {"source", source},  {"extrapolated", op.cost.extrapolated},
+                     {"flops", op.flops}, {"bytes", op.bytes}};
+  char text[256];
+  std::snprintf(text, sizeof text,
+                "time       %s   (80%% interval %s - %s)\nreaches    %s TFLOP/s, %s GB/s\nbound by   %s\n",
+                ShowSeconds(op.cost.time, 4).c_str(), ShowSeconds(Seconds(p10 * 1e-6)).c_str(),
+                ShowSeconds(Seconds(p90 * 1e-6)).c_str(), ShowNumber(tflops, 4).c_str(),
+                ShowNumber(gbps, 4).c_str(), std::string(NameOf(op.cost.bound)).c_str());
+  Emit(common, json,
+       std::string(text) + "source     " + source +
+           (op.cost.extrapolated ? "\n           beyond what was measured\n" : "\n"));
+}
+
+}  // namespace
+
+Action DefineOp(CLI::App& app, const CommonOptions& common) {
+  const auto options = std::make_shared<Options>();
+  const auto chosen = std::make_shared<const Kind*>(nullptr);
+  app.require_subcommand(1);
+  for (const Kind& kind : kKinds) {
+    CLI::App* sub = app.add_subcommand(kind.name, kind.help);
+    sub->fallthrough();
+    kind.define(*sub, *options);
+    sub->callback([chosen, &kind] { *chosen = &kind; });
+  }
+  app.add_option("--device", options->device, "built-in device or the path of a file")->capture_default_str();
+  app.add_option("--stack", options->stack, "whose kernels: 2025 or 2024h1")->capture_default_str();
+  app.add_option("--calibration", options->calibration,
+                 "directory of `calibrate import`; the built-in one where not given");
+  return [options, chosen, &common] {
+    const Device device = LoadDevice(options->device);
+    Size("--sms", options->sms, 0, device.sms);
+    const Calibration calibration = LoadCalibration(device, options->stack, options->calibration);
+    Report(common, calibration, (*chosen)->estimate(calibration, *options));
+  };
+}
+
+}  // namespace moecast

@@ -1,0 +1,189 @@
+#include "costmodel/collectives/collectives.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "costmodel/op_cost.h"
+
+namespace moecast {
+namespace {
+
+Cluster Gpus(int gpus, int gpus_per_node) {
+  Cluster c{
+      .name = "test", .gpus = gpus, .gpus_per_node = gpus_per_node, .nic = GBps(50), .nic_usable = GBps(50)};
+  c.device.nvlink = c.device.nvlink_usable = GBps(200);
+  return c;
+}
+
+std::vector<int> FirstGpus(int n, int step = 1) {
+  std::vector<int> group(static_cast<size_t>(n));
+  for (int i = 0; i < n; ++i) group[static_cast<size_t>(i)] = i * step;
+  return group;
+}
+
+double BytesOn(const Traffic& t, LinkId link) {
+  for (const LinkLoad& l : t.loads)
+    if (l.link == link) return l.bytes.value;
+  return 0;
+}
+double BytesOver(const Traffic& t, Port port) {
+  double sum = 0;
+  for (const LinkLoad& l : t.loads) sum += PortOf(l.link) == port ? l.bytes.value : 0;
+  return sum;
+}
+void ExpectConserved(const Traffic& t) {
+  EXPECT_NEAR(BytesOver(t, Port::kNvlinkOut), BytesOver(t, Port::kNvlinkIn),
+              1e-9 * BytesOver(t, Port::kNvlinkOut));
+  EXPECT_NEAR(BytesOver(t, Port::kNicOut), BytesOver(t, Port::kNicIn), 1e-9 * BytesOver(t, Port::kNicOut));
+}
+
+// nccl-tests, doc/PERFORMANCE.md: time = bytes / rate times (n-1)/n, for all-reduce 2(n-1)/n.
+TEST(RingTest, InsideANodeEveryRankSendsTheBusBandwidthFactorOfTheBuffer) {
+  const Cluster c = Gpus(8, 8);
+  const Routes routes(c);
+  for (const int n : {2, 3, 4, 8}) {
+    const auto group = FirstGpus(n);
+    const double factor = static_cast<double>(n - 1) / n;
+    const Traffic gather = RingAllGather(group, MB(80), routes),
+                  reduce = RingAllReduce(group, MB(80), routes);
+    for (const int gpu : group) {
+      for (const Port port : {Port::kNvlinkOut, Port::kNvlinkIn}) {
+        EXPECT_NEAR(BytesOn(gather, LinkOf(gpu, port)), 80e6 * factor, 1);
+        EXPECT_NEAR(BytesOn(reduce, LinkOf(gpu, port)), 80e6 * 2 * factor, 1);
+      }
+    }
+    EXPECT_EQ(gather.nvlink_steps, n - 1);
+    EXPECT_EQ(reduce.nvlink_steps, 2 * (n - 1));
+    EXPECT_EQ(gather.network_steps, 0);
+    EXPECT_NEAR(BusyTime(gather, c).value, 80e6 / 200e9 * factor, 1e-15);
+    EXPECT_EQ(BusyTime(RingReduceScatter(group, MB(80), routes), c), BusyTime(gather, c));
+  }
+}
+
+// 16 ranks on 2 nodes: 15/16 of the buffer leaves each node, an eighth of that through each NIC. A ring of 16
+// hops has two between nodes; 8 rings with 1/8 of the bytes each, and each GPU sends inside its node in all
+// but one: 7/8 of 15/16.
+TEST(RingTest, AcrossNodesEveryNicCarriesAnEqualShare) {
+  const Cluster c = Gpus(16, 8);
+  const auto group = FirstGpus(16);
+  const Traffic t = RingAllGather(group, MB(128), Routes(c));
+  for (const int gpu : group) {
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNicOut)), 15e6, 1);  // 128 MB x 15/16 / 8
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNicIn)), 15e6, 1);
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNvlinkOut)), 105e6, 1);  // 7 times as much
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNvlinkIn)), 105e6, 1);
+  }
+  EXPECT_EQ(t.network_steps, 1);  // 15 steps, of which nodes - 1 cross
+  EXPECT_EQ(t.nvlink_steps, 14);
+}
+
+TEST(RingTest, RanksAloneOnTheirNodesUseTheirOwnNicsOnly) {
+  const Traffic t = RingAllGather(FirstGpus(4, 8), MB(4), Routes(Gpus(32, 8)));
+  ASSERT_EQ(t.loads.size(), 8u);
+  for (const LinkLoad& l : t.loads) EXPECT_NEAR(l.bytes.value, 3e6, 1e-3);  // (n-1)/n of 4 MB
+  EXPECT_EQ(t.network_steps, 3);
+  EXPECT_EQ(t.nvlink_steps, 0);
+}
+
+TEST(RingTest, BytesOutAreBytesInForGroupsOfAnyShape) {
+  for (const int per_node : {1, 2, 4, 8})
+    for (const int step : {1, 2, 3})
+      for (int n = 2; n * step <= 48; n += 5) {
+        const Traffic t = RingAllReduce(FirstGpus(n, step), MB(1), Routes(Gpus(48, per_node)));
+        ExpectConserved(t);
+        EXPECT_NEAR(BytesOver(t, Port::kNvlinkOut) + BytesOver(t, Port::kNicOut), 2e6 * (n - 1), 1);
+        EXPECT_EQ(t.nvlink_steps + t.network_steps, 2 * (n - 1));
+      }
+}
+
+TEST(CollectivesTest, AGroupOfOneOrNoBytesIsNoTraffic) {
+  const Routes routes(Gpus(8, 8));
+  EXPECT_TRUE(RingAllGather(FirstGpus(1), MB(1), routes).empty());
+  EXPECT_TRUE(RingAllReduce(FirstGpus(8), Bytes(0), routes).empty());
+  EXPECT_TRUE(TreeAllReduce(FirstGpus(1), MB(1), routes).empty());
+  EXPECT_TRUE(ExpertAllToAll(FirstGpus(1), MB(1), {}, routes).empty());
+}
+
+// 4 nodes of 8: 7 hops down the chain of a node and 2 levels over the nodes, up and down again.
+TEST(TreeTest, StepsGrowWithTheLogarithmOfTheNodes) {
+  const Traffic t = TreeAllReduce(FirstGpus(32), Bytes(4), Routes(Gpus(32, 8)));
+  EXPECT_EQ(t.nvlink_steps, 14);
+  EXPECT_EQ(t.network_steps, 4);
+  ExpectConserved(t);
+  // 31 edges, each both ways.
+  EXPECT_EQ(BytesOver(t, Port::kNvlinkOut) + BytesOver(t, Port::kNicOut), 4 * 2 * 31);
+  EXPECT_EQ(TreeAllReduce(FirstGpus(2048), Bytes(4), Routes(Gpus(2048, 8))).network_steps, 16);
+  EXPECT_EQ(TreeAllReduce(FirstGpus(8), Bytes(4), Routes(Gpus(8, 8))).network_steps, 0);
+}
+
+// 8 MB of tokens, each to 4 of 8 devices: 0.5 MB a device on average, and the sender's own share stays.
+TEST(ExpertAllToAllTest, InOneNodeARankSendsToSevenOfItsEightDevices) {
+  const Cluster c = Gpus(8, 8);
+  const Traffic t = ExpertAllToAll(FirstGpus(8), MB(8), {.devices = 4, .nodes = 1}, Routes(c));
+  for (int gpu = 0; gpu < 8; ++gpu) {
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNvlinkOut)), 8e6 * 4 * 7 / 8, 1);
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNvlinkIn)), 8e6 * 4 * 7 / 8, 1);
+  }
+  EXPECT_EQ(BytesOver(t, Port::kNicOut), 0);
+  EXPECT_EQ(t.nvlink_steps, 1);
+  EXPECT_EQ(t.network_steps, 0);
+}
+
+// 64 ranks on 8 nodes, 64 MB of tokens, each to 3 nodes and 5 devices. A node: 24 MB, a device: 5 MB.
+// Network: 7 other nodes, 24 MB each = 168 MB = 64 x 3 x 7/8, whatever the devices.
+// NVLink: to 7 peers at home 5 MB each, and for 7 peers of its index on other nodes 5 MB to each of 7
+// neighbours: 8 x 7 x 5 = 280 MB.
+TEST(ExpertAllToAllTest, AcrossNodesATokenCrossesTheNetworkOncePerNodeAndIsPassedOnByNvlink) {
+  const Cluster c = Gpus(64, 8);
+  const Traffic t = ExpertAllToAll(FirstGpus(64), MB(64), {.devices = 5, .nodes = 3}, Routes(c));
+  for (int gpu = 0; gpu < 64; ++gpu) {
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNicOut)), 168e6, 1);
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNicIn)), 168e6, 1);
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNvlinkOut)), 280e6, 1);
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNvlinkIn)), 280e6, 1);
+  }
+  EXPECT_EQ(t.nvlink_steps, 1);
+  EXPECT_EQ(t.network_steps, 1);
+}
+
+TEST(ExpertAllToAllTest, OneGpuANodeSendsEveryCopyOverTheNetwork) {
+  const Traffic t = ExpertAllToAll(FirstGpus(4, 8), MB(4), {.devices = 2, .nodes = 2}, Routes(Gpus(32, 8)));
+  for (const int gpu : FirstGpus(4, 8))
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNicOut)), 4e6 * 2 * 3 / 4, 1e-3);
+  EXPECT_EQ(BytesOver(t, Port::kNvlinkOut), 0);
+}
+
+TEST(ExpertAllToAllTest, BytesOutAreBytesInForGroupsOfAnyShape) {
+  for (const int per_node : {1, 3, 4, 8})
+    for (int n = 2; n <= 32; n += 3) {
+      const Traffic t =
+          ExpertAllToAll(FirstGpus(n), MB(1), {.devices = 1.5, .nodes = 1.2}, Routes(Gpus(48, per_node)));
+      ExpectConserved(t);
+    }
+}
+
+TEST(SendTest, EveryRankSendsItsPartAtOnce) {
+  const int from[] = {0, 1}, to[] = {8, 9}, near[] = {2, 3};
+  const Routes routes(Gpus(16, 8));
+  const Traffic far = Send(from, to, MB(2), routes), inside = Send(from, near, MB(2), routes);
+  EXPECT_EQ(BytesOn(far, LinkOf(1, Port::kNicOut)), 2e6);
+  EXPECT_EQ(BytesOn(far, LinkOf(9, Port::kNicIn)), 2e6);
+  EXPECT_EQ(far.network_steps, 1);
+  EXPECT_EQ(far.nvlink_steps, 0);
+  EXPECT_EQ(BytesOn(inside, LinkOf(0, Port::kNvlinkOut)), 2e6);
+  EXPECT_EQ(inside.nvlink_steps, 1);
+  EXPECT_TRUE(Send(from, from, MB(2), routes).empty());
+}
+
+TEST(PlacementOfTest, SizesAndOrderComeFromThePlan) {
+  const Placement p = PlacementOf({.tp = 2, .pp = 4, .ep = 8, .cp = 3, .dp = 16});
+  EXPECT_EQ(p.world(), 2 * 4 * 3 * 16);
+  EXPECT_EQ(p.Size(Axis::kEdp), 2);
+  RankCoordinates next;
+  next[Axis::kEp] = 1;
+  EXPECT_EQ(p.GpuOf(next), 2 * 3);  // tp and cp lie inside
+}
+
+}  // namespace
+}  // namespace moecast

@@ -1,0 +1,213 @@
+#include "costmodel/expert_load.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/random.h"
+
+namespace moecast {
+namespace {
+
+double Choose(int n, int k) {
+  double c = k > n ? 0 : 1;
+  for (int i = 1; i <= k && k <= n; ++i) c = c * (n - k + i) / i;
+  return c;
+}
+
+Moe Experts(int experts, int top_k, int groups = 1, int top_groups = 1) {
+  return {.experts = experts, .top_k = top_k, .inter = 1, .groups = groups, .top_groups = top_groups};
+}
+const Moe kV2 = Experts(160, 6, 8, 3);
+
+// The first `k` of 0 .. n-1 shuffled: every choice equally likely.
+std::vector<int> Chosen(int n, int k, Random& random) {
+  std::vector<int> all(static_cast<size_t>(n));
+  for (int i = 0; i < n; ++i) all[static_cast<size_t>(i)] = i;
+  for (int i = 0; i < k; ++i)
+    std::swap(all[static_cast<size_t>(i)],
+              all[static_cast<size_t>(i) + random.Below(static_cast<uint64_t>(n - i))]);
+  all.resize(static_cast<size_t>(k));
+  return all;
+}
+
+// Parts hit, by choosing for many tokens.
+double SampledParts(const Moe& moe, int parts, int tokens, Random& random) {
+  const int group = moe.experts / moe.groups;
+  double hits = 0;
+  for (int t = 0; t < tokens; ++t) {
+    const auto groups = Chosen(moe.groups, moe.top_groups, random);
+    std::set<int> parts_hit;
+    for (const int c : Chosen(group * moe.top_groups, moe.top_k, random)) {
+      const int expert = groups[static_cast<size_t>(c / group)] * group + c % group;
+      parts_hit.insert(expert / (moe.experts / parts));
+    }
+    hits += static_cast<double>(parts_hit.size());
+  }
+  return hits / tokens;
+}
+
+// A token of DeepSeek-V2 chooses 6 experts in 3 of 8 devices of 20; it misses one of the three where all 6
+// are among the other 40 of 60.
+TEST(SpreadTest, DeepSeekV2WithOneGroupADevice) {
+  EXPECT_NEAR(SpreadOf(kV2, 8, 8).devices, 3 * (1 - Choose(40, 6) / Choose(60, 6)), 1e-12);
+  EXPECT_EQ(SpreadOf(kV2, 8, 8).nodes, 1);
+}
+
+// Two devices a group: a part of 10 of the 60 candidates, in a group that is taken with 3/8.
+TEST(SpreadTest, DevicesSmallerThanAGroup) {
+  EXPECT_NEAR(SpreadOf(kV2, 16, 16).devices, 16 * 3.0 / 8 * (1 - Choose(50, 6) / Choose(60, 6)), 1e-12);
+}
+
+// Two groups of 8 a device: the 3 groups taken hold none of them with C(6,3)/C(8,3), one with 2
+// C(6,2)/C(8,3), two with 6/C(8,3); then all 6 experts must lie in the others.
+TEST(SpreadTest, DevicesOfSeveralGroups) {
+  const double one = 2 * Choose(6, 2) / Choose(8, 3), two = 6 / Choose(8, 3);
+  const double hit = one * (1 - Choose(40, 6) / Choose(60, 6)) + two * (1 - Choose(20, 6) / Choose(60, 6));
+  EXPECT_NEAR(SpreadOf(kV2, 4, 8).devices, 4 * hit, 1e-12);
+}
+
+TEST(SpreadTest, WithoutADeviceLimitEveryChoiceIsOneOfAllExperts) {
+  const Moe moe = Experts(64, 6);
+  EXPECT_NEAR(SpreadOf(moe, 8, 8).devices, 8 * (1 - Choose(56, 6) / Choose(64, 6)), 1e-12);
+  EXPECT_NEAR(SpreadOf(moe, 64, 64).devices, 6, 1e-12);  // an expert a device: as many as chosen
+}
+
+TEST(SpreadTest, OneDeviceHoldsEveryToken) {
+  EXPECT_NEAR(SpreadOf(kV2, 1, 8).devices, 1, 1e-12);
+  EXPECT_NEAR(SpreadOf(Experts(8, 2), 1, 1).devices, 1, 1e-12);
+}
+
+TEST(SpreadTest, NodesAreCountedAsDevicesOfAllTheirExperts) {
+  const TokenSpread s = SpreadOf(kV2, 32, 8);
+  EXPECT_NEAR(s.nodes, SpreadOf(kV2, 4, 4).devices, 1e-12);
+  EXPECT_LT(s.nodes, s.devices);
+  EXPECT_EQ(SpreadOf(kV2, 8, 1).nodes, SpreadOf(kV2, 8, 1).devices);  // a device a node
+  EXPECT_EQ(SpreadOf(kV2, 8, 3).nodes, SpreadOf(kV2, 8, 3).devices);  // 3 does not divide 8
+}
+
+// 6 experts in 3 groups of 2, 2 groups taken, 2 experts: 3 x C(4,2) = 18 equally likely choices, counted one
+// by one; with 2 parts of 3, which cut the middle group.
+TEST(SpreadTest, EqualsCountingAllChoicesWherePartsCutGroups) {
+  const int groups[3][2] = {{0, 1}, {0, 2}, {1, 2}};
+  for (const int parts : {1, 2, 3, 6}) {
+    double hits = 0;
+    for (const auto& [g, h] : groups) {
+      const int candidates[] = {2 * g, 2 * g + 1, 2 * h, 2 * h + 1};
+      for (int a = 0; a < 4; ++a)
+        for (int b = a + 1; b < 4; ++b)
+          hits += candidates[a] / (6 / parts) == candidates[b] / (6 / parts) ? 1 : 2;
+    }
+    EXPECT_NEAR(SpreadOf(Experts(6, 2, 3, 2), parts, 8).devices, hits / 18, 1e-12) << parts;
+  }
+}
+
+TEST(SpreadTest, AgreesWithSampledTokens) {
+  Random random(7);
+  constexpr int kTokens = 20000;
+  const struct {
+    Moe moe;
+    int ep;
+  } cases[] = {{kV2, 8},
+               {kV2, 4},
+               {kV2, 5},
+               {kV2, 10},
+               {kV2, 20},
+               {kV2, 160},
+               {Experts(256, 8, 8, 4), 64},
+               {Experts(256, 8, 8, 4), 2},
+               {Experts(64, 6), 16},
+               {Experts(8, 2), 4}};
+  for (const auto& c : cases) {
+    // A token hits at most top_k parts and at least one: the mean's standard error is below top_k / 2 /
+    // sqrt(tokens).
+    const double error = c.moe.top_k / 2.0 / std::sqrt(kTokens);
+    EXPECT_NEAR(SpreadOf(c.moe, c.ep, c.ep).devices, SampledParts(c.moe, c.ep, kTokens, random), 4 * error)
+        << c.moe.experts << " experts on " << c.ep;
+  }
+}
+
+// H. L. Harter, Biometrika 48 (1961): expected largest of 8 is 1.4236; of 2, 1 / sqrt(pi); of 3, 1.5 /
+// sqrt(pi).
+TEST(LoadTest, ExpectedMaximumOfNormalsIsTheTabulated) {
+  EXPECT_NEAR(ExpectedMaximumOfNormals(1), 0, 1e-12);
+  EXPECT_NEAR(ExpectedMaximumOfNormals(2), 1 / std::sqrt(M_PI), 1e-12);
+  EXPECT_NEAR(ExpectedMaximumOfNormals(3), 1.5 / std::sqrt(M_PI), 1e-12);
+  EXPECT_NEAR(ExpectedMaximumOfNormals(8), 1.42360, 5e-6);
+  EXPECT_NEAR(ExpectedMaximumOfNormals(100), 2.50759, 5e-6);
+}
+
+TEST(LoadTest, BalancedRoutingIsEvenAndDropsNothing) {
+  const ExpertLoad load = LoadOf({}, 8);
+  EXPECT_EQ(load.kept, 1);
+  EXPECT_EQ(load.slowest, 1);
+}
+
+TEST(LoadTest, OneDeviceHasNoVariation) {
+  const ExpertLoad load = LoadOf({.device_cv = 0.5, .capacity_factor = 1.0}, 1);
+  EXPECT_EQ(load.kept, 1);
+  EXPECT_EQ(load.slowest, 1);
+}
+
+TEST(LoadTest, ABalancedLoadAboveTheCapacityIsCutToItOrToWhatIsNeverDropped) {
+  EXPECT_EQ(LoadOf({.capacity_factor = 0.5}, 8).kept, 0.5);
+  EXPECT_EQ(LoadOf({.capacity_factor = 0.5, .never_dropped = 0.8}, 8).slowest, 0.8);
+  EXPECT_EQ(LoadOf({.capacity_factor = 2.0}, 8).kept, 1);
+}
+
+// For a small variation a log-normal is a normal: 1 + cv x 1.4236, and cut at the mean the mean loses cv /
+// sqrt(2 pi).
+TEST(LoadTest, ASmallVariationIsThatOfNormals) {
+  EXPECT_NEAR(LoadOf({.device_cv = 0.001}, 8).slowest, 1 + 0.001 * 1.4236, 1e-6);
+  const ExpertLoad cut = LoadOf({.device_cv = 0.001, .capacity_factor = 1.0}, 8);
+  EXPECT_NEAR(cut.kept, 1 - 0.001 / std::sqrt(2 * M_PI), 1e-6);
+  EXPECT_NEAR(cut.slowest, 1, 1e-5);
+}
+
+TEST(LoadTest, AgreesWithSampledLoads) {
+  Random random(3);
+  const RoutingLoad cases[] = {{.device_cv = 0.3},
+                               {.device_cv = 0.3, .capacity_factor = 1.0},
+                               {.device_cv = 0.3, .capacity_factor = 1.0, .never_dropped = 0.1},
+                               {.device_cv = 0.5, .capacity_factor = 1.25, .never_dropped = 0.7},
+                               {.device_cv = 2, .capacity_factor = 0.1}};
+  for (const RoutingLoad& routing : cases) {
+    constexpr int kDevices = 8, kRounds = 40000;
+    const double sigma = std::sqrt(std::log1p(routing.device_cv * routing.device_cv));
+    double kept = 0, slowest = 0;
+    for (int r = 0; r < kRounds; ++r) {
+      double most = 0;
+      for (int d = 0; d < kDevices; ++d) {
+        double x = std::exp(sigma * random.Normal() - sigma * sigma / 2);
+        if (routing.capacity_factor && x > *routing.capacity_factor)
+          x = std::max(*routing.capacity_factor, x * routing.never_dropped);
+        kept += x;
+        most = std::max(most, x);
+      }
+      slowest += most;
+    }
+    const ExpertLoad load = LoadOf(routing, kDevices);
+    EXPECT_NEAR(load.kept, kept / kRounds / kDevices, 0.005) << routing.device_cv;
+    EXPECT_NEAR(load.slowest, slowest / kRounds, 0.01) << routing.device_cv;
+  }
+}
+
+TEST(LoadTest, KeptIsAPartOfTheTokensAndTheSlowestDeviceHasAtLeastTheMean) {
+  Random random(11);
+  for (int i = 0; i < 300; ++i) {
+    RoutingLoad routing{.device_cv = 2 * random.Uniform(), .never_dropped = random.Uniform()};
+    if (random.Below(4) > 0) routing.capacity_factor = 0.1 + 3 * random.Uniform();
+    const ExpertLoad load = LoadOf(routing, 1 + static_cast<int>(random.Below(64)));
+    EXPECT_GT(load.kept, 0);
+    EXPECT_LE(load.kept, 1 + 1e-9);
+    EXPECT_GE(load.slowest, load.kept - 1e-9);
+    if (routing.capacity_factor && routing.never_dropped == 0) {
+      EXPECT_LE(load.slowest, *routing.capacity_factor + 1e-9);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace moecast

@@ -1,0 +1,346 @@
+#include "costmodel/layer_ops.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "base/random.h"
+#include "scenarios/model_loader.h"
+
+namespace moecast {
+namespace {
+
+constexpr const char* kModels[] = {"deepseek-v2",   "deepseek-v2-lite", "deepseek-v3", "deepseek-67b",
+                                   "deepseek-7b",   "deepseek-moe-16b", "llama-3-70b", "llama-3.1-70b",
+                                   "mixtral-8x22b", "qwen1.5-72b"};
+constexpr Pass kAllPasses[] = {Pass::kForward, Pass::kBackward, Pass::kWeight};
+const Work kSequence{.sequences = 1, .sequence_length = 4096};
+
+double FlopsIn(const std::vector<Op>& ops, OpClass op_class, bool recomputed = false) {
+  double sum = 0;
+  for (const Op& op : ops)
+    if (op.op_class() == op_class && op.recomputed == recomputed) sum += FlopsOf(op).value;
+  return sum;
+}
+double GemmFlops(const std::vector<Op>& ops) {
+  return FlopsIn(ops, OpClass::kGemm) + FlopsIn(ops, OpClass::kGroupedGemm);
+}
+double ModelFlops(const std::vector<Op>& ops) {
+  return GemmFlops(ops) + FlopsIn(ops, OpClass::kAttention);
+}
+
+BlockKind BlockOf(LayerKind kind) {
+  return kind == LayerKind::kMoe ? BlockKind::kMoe : BlockKind::kDense;
+}
+
+// Blocks of a model and how many of each.
+std::map<BlockKind, int> BlocksOf(const Model& m) {
+  std::map<BlockKind, int> blocks{{BlockKind::kEmbedding, 1}, {BlockKind::kHead, 1}};
+  for (const LayerRun& run : m.runs) blocks[BlockOf(run.kind)] += run.count;
+  if (m.mtp_layers > 0) blocks[BlockKind::kMtp] = m.mtp_layers;
+  return blocks;
+}
+
+bool Cuts(const Model& m, int tp) {
+  return m.attention.heads % tp == 0 && m.attention.kv_heads % tp == 0 && m.vocab % tp == 0 &&
+         m.dense_inter % tp == 0 && m.moe.inter % tp == 0 && 4096 % tp == 0;
+}
+
+// A plan of every kind, from a few random numbers.
+Plan AnyPlan(Random& random, const Model& m) {
+  Plan plan;
+  plan.parallel.tp = 1 << random.Below(4);
+  if (!Cuts(m, plan.parallel.tp)) plan.parallel.tp = 1;
+  plan.parallel.ep = m.moe.experts > 0 ? 1 << random.Below(4) : 1;
+  plan.parallel.dp = plan.parallel.ep * 2;
+  plan.parallel.cp = 1 << random.Below(2);
+  plan.parallel.sequence = random.Below(2) == 0;
+  plan.overlap.shared_experts = random.Below(2) == 0;
+  plan.overlap.tp = random.Below(2) == 0;
+  constexpr Dtype kDtypes[] = {Dtype::kBf16, Dtype::kFp8, Dtype::kFp8Block};
+  plan.precision.gemm = kDtypes[random.Below(3)];
+  plan.precision.dispatch = kDtypes[random.Below(3)];
+  plan.precision.saved_activations = kDtypes[random.Below(3)];
+  return plan;
+}
+
+template <class Visit>  // model, block, plan
+void EachBlockOfAnyPlan(int rounds, Visit visit) {
+  Random random(5);
+  for (const char* name : kModels) {
+    const Model m = LoadModel(name);
+    for (int i = 0; i < rounds; ++i) {
+      const Plan plan = AnyPlan(random, m);
+      for (const auto& [kind, count] : BlocksOf(m)) {
+        SCOPED_TRACE(std::string(name) + " " + std::string(NameOf(kind)) + ", tp " +
+                     std::to_string(plan.parallel.tp) + " ep " + std::to_string(plan.parallel.ep) + " cp " +
+                     std::to_string(plan.parallel.cp));
+        visit(m, kind, plan, random);
+      }
+    }
+  }
+}
+
+// MLA's down-projections and the router are whole on every rank of tp and run on its part of the tokens.
+TEST(LayerOpsTest, ForwardFlopsAreTheModelsOverTp) {
+  int cut = 0;
+  for (const char* name : kModels) {
+    const Model m = LoadModel(name);
+    for (const int tp : {1, 2, 4, 8}) {
+      if (!Cuts(m, tp)) continue;
+      ++cut;
+      Plan plan;
+      plan.parallel.tp = tp;
+      double flops = 0, mtp = 0;
+      for (const auto& [kind, count] : BlocksOf(m))
+        (kind == BlockKind::kMtp ? mtp : flops) +=
+            count * ModelFlops(OpsOf(kind, m, plan, kSequence)[Pass::kForward]);
+      const double expected = ForwardFlopsPerToken(m, 4096) * 4096 / tp;
+      EXPECT_NEAR(flops, expected, 1e-12 * expected) << name << " tp " << tp;
+      const double expected_mtp = MtpForwardFlopsPerToken(m, 4096) * 4096 / tp;
+      EXPECT_NEAR(mtp, expected_mtp, 1e-12 * expected_mtp) << name << " tp " << tp;
+    }
+  }
+  EXPECT_GE(cut, 30);
+}
+
+TEST(LayerOpsTest, ASlidingWindowMeetsTheMeanContext) {
+  Model m = LoadModel("deepseek-7b");
+  m.attention.sliding_window = 1024;
+  const auto ops = OpsOf(BlockKind::kDense, m, {}, kSequence);
+  EXPECT_NEAR(FlopsIn(ops[Pass::kForward], OpClass::kAttention),
+              4096 * ForwardLayerFlops(m, LayerKind::kDense, 4096).attention_core, 1);
+}
+
+TEST(LayerOpsTest, EachGradientTakesTheForwardFlopsAndAttentionTwoAndAHalfTimes) {
+  EachBlockOfAnyPlan(4, [](const Model& m, BlockKind kind, const Plan& plan, Random&) {
+    const BlockOps ops = OpsOf(kind, m, plan, kSequence);
+    EXPECT_EQ(GemmFlops(ops[Pass::kBackward]), GemmFlops(ops[Pass::kForward]));
+    EXPECT_EQ(GemmFlops(ops[Pass::kWeight]), GemmFlops(ops[Pass::kForward]));
+    EXPECT_EQ(FlopsIn(ops[Pass::kBackward], OpClass::kAttention),
+              2.5 * FlopsIn(ops[Pass::kForward], OpClass::kAttention));
+    EXPECT_EQ(FlopsIn(ops[Pass::kWeight], OpClass::kAttention), 0);
+  });
+}
+
+// Context parallelism cuts the tokens; only MLA's keys and values are made by every rank for the whole
+// sequence.
+TEST(LayerOpsTest, ContextParallelRanksShareTheFlops) {
+  Plan alone, cut;
+  cut.parallel.cp = 4;
+  const Model gqa = LoadModel("llama-3-70b"), mla = LoadModel("deepseek-v2");
+  const auto flops = [](const Model& m, const Plan& p) {
+    return ModelFlops(OpsOf(BlockKind::kDense, m, p, kSequence)[Pass::kForward]);
+  };
+  EXPECT_NEAR(flops(gqa, cut), flops(gqa, alone) / 4, 1);
+  const Attention& a = mla.attention;
+  const double kv_up = 2.0 * 4096 * a.kv_lora_rank * a.heads * (a.qk_nope_head_dim + a.v_head_dim);
+  EXPECT_NEAR(flops(mla, cut), flops(mla, alone) / 4 + kv_up * 3 / 4, 1);
+}
+
+TEST(LayerOpsTest, AnOpWaitsForAnEarlierOpOfTheOtherStream) {
+  EachBlockOfAnyPlan(8, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
+    if (random.Below(2) == 0) plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp, Recompute::kPermute};
+    if (random.Below(4) == 0) plan.recompute = {Recompute::kLayer};
+    const BlockOps block = OpsOf(kind, m, plan, kSequence);
+    for (const Pass pass : kAllPasses) {
+      const auto& ops = block[pass];
+      for (size_t i = 0; i < ops.size(); ++i) {
+        if (ops[i].after == -1) continue;
+        ASSERT_GE(ops[i].after, 0);
+        ASSERT_LT(ops[i].after, static_cast<int>(i));
+        EXPECT_NE(ops[static_cast<size_t>(ops[i].after)].stream(), ops[i].stream());
+      }
+    }
+  });
+}
+
+struct Sizes {
+  std::map<OpName, double> work;  // bytes or flops, each of its kind
+  std::map<std::pair<CollectiveKind, GroupKind>, double> moved;
+  double recomputed = 0;
+};
+Sizes SizesOf(const BlockOps& block) {
+  Sizes sizes;
+  for (const Pass pass : kAllPasses) {
+    for (const Op& op : block[pass]) {
+      if (const auto* c = std::get_if<CollectiveQuery>(&op.query)) {
+        if (!op.recomputed) sizes.moved[{c->kind, c->group}] += c->bytes.value;
+        continue;
+      }
+      const auto* e = std::get_if<ElementwiseQuery>(&op.query);
+      const double size = e ? e->bytes.value : FlopsOf(op).value;
+      (op.recomputed ? sizes.recomputed : sizes.work[op.name]) += size;
+    }
+  }
+  return sizes;
+}
+void ExpectSame(const Sizes& a, const Sizes& b) {
+  ASSERT_EQ(a.work.size(), b.work.size());
+  ASSERT_EQ(a.moved.size(), b.moved.size());
+  for (const auto& [name, size] : a.work) EXPECT_NEAR(b.work.at(name), size, 1e-12 * size) << NameOf(name);
+  for (const auto& [what, size] : a.moved)
+    EXPECT_NEAR(b.moved.at(what), size, 1e-12 * size)
+        << NameOf(what.first) << " over " << NameOf(what.second);
+}
+
+TEST(LayerOpsTest, OverlapChangesNoFlopsAndNoBytes) {
+  EachBlockOfAnyPlan(3, [](const Model& m, BlockKind kind, Plan plan, Random&) {
+    plan.overlap.tp = plan.overlap.shared_experts = false;
+    const Sizes without = SizesOf(OpsOf(kind, m, plan, kSequence));
+    plan.overlap.tp = plan.overlap.shared_experts = true;
+    ExpectSame(without, SizesOf(OpsOf(kind, m, plan, kSequence)));
+  });
+}
+
+TEST(LayerOpsTest, RecomputationOnlyAddsOpsAndNeverKeepsMore) {
+  EachBlockOfAnyPlan(6, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
+    const BlockOps without = OpsOf(kind, m, plan, kSequence);
+    for (const auto& row : EnumNames<Recompute>::kNames)
+      if (random.Below(2) == 0) plan.recompute.push_back(row.value);
+    const BlockOps with = OpsOf(kind, m, plan, kSequence);
+    ExpectSame(SizesOf(without), SizesOf(with));
+    EXPECT_EQ(SizesOf(without).recomputed, 0);
+    EXPECT_LE(with.memory.kept().value, without.memory.kept().value);
+    // Until the weight gradients all is there again but what only the backward pass reads.
+    EXPECT_LE(with.memory.until_weight + with.memory.gradients,
+              without.memory.until_weight + without.memory.gradients);
+  });
+}
+
+TEST(LayerOpsTest, ALayerRecomputedWholeKeepsItsInputAndRunsItsForwardOnceMore) {
+  const Model m = LoadModel("deepseek-v2");
+  Plan plan;
+  plan.parallel.ep = plan.parallel.dp = 8;
+  plan.recompute = {Recompute::kLayer, Recompute::kRmsNorm, Recompute::kSwiGlu};
+  const BlockOps ops = OpsOf(BlockKind::kMoe, m, plan, kSequence);
+  EXPECT_EQ(ops.memory.kept(), Bytes(4096.0 * 5120 * 2));
+  size_t again = 0;
+  for (const Op& op : ops[Pass::kBackward]) again += op.recomputed;
+  EXPECT_EQ(again, ops[Pass::kForward].size());
+}
+
+TEST(LayerOpsTest, GroupsOfOneRankDoNotCommunicate) {
+  EachBlockOfAnyPlan(4, [](const Model& m, BlockKind kind, Plan plan, Random&) {
+    plan.parallel.ep = plan.parallel.tp = plan.parallel.cp = 1;
+    EXPECT_TRUE(SizesOf(OpsOf(kind, m, plan, kSequence)).moved.empty());
+  });
+}
+
+// 4096 tokens x 5120 x 2 bytes once a device and layer each way; gradients go the same ways back.
+TEST(LayerOpsTest, EveryTokenIsDispatchedAndCombinedOnceEachWay) {
+  const Model m = LoadModel("deepseek-v2");
+  Plan plan;
+  plan.parallel.ep = plan.parallel.dp = 8;
+  auto moved = SizesOf(OpsOf(BlockKind::kMoe, m, plan, kSequence)).moved;
+  EXPECT_EQ(moved.size(), 2u);
+  EXPECT_EQ((moved[{CollectiveKind::kDispatch, GroupKind::kEp}]), 2 * 4096.0 * 5120 * 2);
+  EXPECT_EQ((moved[{CollectiveKind::kCombine, GroupKind::kEp}]), 2 * 4096.0 * 5120 * 2);
+}
+
+// Megatron's sequence parallelism (arXiv 2205.05198): a layer gathers and scatters tokens x hidden twice in
+// the forward and twice in the backward pass, and gathers the inputs of its two column layers once more for
+// their weight gradients.
+TEST(LayerOpsTest, TensorParallelLayersGatherAndScatterTheTokens) {
+  const Model m = LoadModel("deepseek-67b");
+  Plan plan;
+  plan.parallel.tp = 8;
+  const double tokens = 4096.0 * m.hidden * 2;
+  auto moved = SizesOf(OpsOf(BlockKind::kDense, m, plan, kSequence)).moved;
+  EXPECT_NEAR((moved[{CollectiveKind::kAllGather, GroupKind::kTp}]), 6 * tokens, 1);
+  EXPECT_NEAR((moved[{CollectiveKind::kReduceScatter, GroupKind::kTp}]), 4 * tokens, 1);
+  plan.parallel.sequence =
+      false;  // an all-reduce behind each row layer, and behind each column layer's gradient
+  moved = SizesOf(OpsOf(BlockKind::kDense, m, plan, kSequence)).moved;
+  EXPECT_EQ(moved.size(), 1u);
+  EXPECT_NEAR((moved[{CollectiveKind::kAllReduce, GroupKind::kTp}]), 4 * tokens, 1);
+}
+
+// DeepSeek-V2, one sequence of 4096 on EP 8, bf16. Per token, in elements of 2 bytes unless fp32.
+TEST(LayerOpsTest, KeptBytesOfADeepSeekV2MoeLayer) {
+  const Model m = LoadModel("deepseek-v2");
+  Plan plan;
+  plan.parallel.ep = plan.parallel.dp = 8;
+  const double until_backward = 2 * 5120                   // inputs of the two norms
+                                + 1536 + 512 + 64          // latents before their norms, the shared RoPE key
+                                + 128 * (192 + 192 + 128)  // queries, keys, values
+                                + 2 * 3072                 // shared experts' gate and up
+                                + 6 * 2 * 1536;            // experts' gate and up
+  const double until_backward_fp32 = 128 + 160;            // log-sum-exp, scores
+  const double until_weight = 5120 + 1536 + 512            // inputs of the down- and the two up-projections
+                              + 128 * 128                  // of the output projection
+                              + 5120                       // of router and shared experts
+                              + 3072                       // of the shared experts' down
+                              + 6 * 5120 + 6 * 1536;       // of the experts
+  const BlockMemory memory = OpsOf(BlockKind::kMoe, m, plan, kSequence).memory;
+  EXPECT_NEAR(memory.until_backward.value, 4096 * (2 * until_backward + 4 * until_backward_fp32), 1);
+  EXPECT_NEAR(memory.until_weight.value, 4096 * 2 * until_weight, 1);
+  EXPECT_NEAR(4096 * 6 * 5120 * 2, 252e6,
+              1e6);  // the permuted tokens, the largest of all but queries, keys, values
+
+  plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp};
+  const BlockMemory recomputed = OpsOf(BlockKind::kMoe, m, plan, kSequence).memory;
+  const double norms = 5120 + 1536 + 512 + 5120;
+  EXPECT_NEAR((memory.until_weight - recomputed.until_weight).value, 4096 * 2 * norms, 1);
+  EXPECT_NEAR((recomputed.gradients - memory.gradients).value, 4096 * 2 * norms, 1);
+  EXPECT_NEAR((memory.until_backward - recomputed.until_backward).value, 4096 * 2 * 128 * 512, 1);
+}
+
+// The copies of a token for its experts are made again from the tokens received: each once for every device
+// hit.
+TEST(LayerOpsTest, PermutedTokensAreMadeAgainFromTheTokensReceived) {
+  const Model m = LoadModel("deepseek-v2");
+  Plan plan;
+  plan.parallel.ep = plan.parallel.dp = 8;
+  const Bytes all = OpsOf(BlockKind::kMoe, m, plan, kSequence).memory.kept();
+  plan.recompute = {Recompute::kPermute};
+  const double devices = SpreadOf(m.moe, 8, 8).devices;  // 2.77
+  EXPECT_NEAR((all - OpsOf(BlockKind::kMoe, m, plan, kSequence).memory.kept()).value,
+              4096 * 5120 * 2 * (6 - devices), 1);
+}
+
+TEST(LayerOpsTest, TheSlowestDeviceSetsTheTimeAndTheTokensKeptTheWeightGradients) {
+  const Model m = LoadModel("deepseek-v2");
+  Plan plan;
+  plan.parallel.ep = plan.parallel.dp = 8;
+  Work work = kSequence;
+  const auto even = OpsOf(BlockKind::kMoe, m, plan, work);
+  work.load = {.kept = 0.75, .slowest = 1.5};
+  const auto uneven = OpsOf(BlockKind::kMoe, m, plan, work);
+  const auto experts = [](const BlockOps& ops, Pass pass) {
+    return FlopsIn(ops[pass], OpClass::kGroupedGemm);
+  };
+  EXPECT_EQ(experts(uneven, Pass::kForward), 1.5 * experts(even, Pass::kForward));
+  EXPECT_EQ(experts(uneven, Pass::kBackward), 1.5 * experts(even, Pass::kBackward));
+  EXPECT_EQ(experts(uneven, Pass::kWeight), 0.75 * experts(even, Pass::kWeight));
+  EXPECT_EQ(FlopsIn(uneven[Pass::kForward], OpClass::kGemm), FlopsIn(even[Pass::kForward], OpClass::kGemm));
+  EXPECT_GT(uneven.memory.kept(), even.memory.kept());
+}
+
+TEST(ParametersTest, BlocksSumToTheModel) {
+  for (const char* name : kModels) {
+    const Model m = LoadModel(name);
+    double sum = m.tied_embeddings ? -static_cast<double>(EmbeddingParameters(m)) : 0;
+    for (const auto& [kind, count] : BlocksOf(m)) {
+      const BlockParameters p = ParametersOf(kind, m, {});
+      sum += count * (p.data + p.expert);
+    }
+    EXPECT_EQ(sum, static_cast<double>(TotalParameters(m) + MtpParameters(m))) << name;
+  }
+}
+
+// 160 experts of 3 x 5120 x 1536 over tp 2 and ep 8; the rest over tp, but for norms, router and MLA's
+// down-projections.
+TEST(ParametersTest, ARankHoldsItsPartOfALayer) {
+  const Model m = LoadModel("deepseek-v2");
+  Plan plan;
+  plan.parallel = {.tp = 2, .ep = 8, .dp = 8};
+  const BlockParameters p = ParametersOf(BlockKind::kMoe, m, plan);
+  EXPECT_EQ(p.expert, 160 / 8 * 3.0 * 5120 * 1536 / 2);
+  const double whole = 2 * 5120 + 160 * 5120 + 5120 * (1536 + 512 + 64) + 1536 + 512;
+  const double cut = 1536.0 * 128 * 192 + 512.0 * 128 * 256 + 128.0 * 128 * 5120 + 2 * 3.0 * 5120 * 1536;
+  EXPECT_EQ(p.data, whole + cut / 2);
+}
+
+}  // namespace
+}  // namespace moecast

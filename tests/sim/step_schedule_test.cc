@@ -1,0 +1,282 @@
+#include "sim/training/step_schedule.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <tuple>
+
+#include "base/random.h"
+
+namespace moecast {
+namespace {
+
+PipelineShape ShapeOf(int stages, int micro_batches, int chunks = 1) {
+  PipelineShape shape{.stages = stages, .micro_batches = micro_batches, .chunks = chunks};
+  const size_t n = static_cast<size_t>(stages) * static_cast<size_t>(chunks);
+  shape.forward = shape.backward = shape.weight = std::vector<Time>(n, Time{1000});
+  return shape;
+}
+
+Schedule Build(const char* name, const PipelineShape& shape, const std::vector<StageBlocks>& blocks,
+               const StepShape& step) {
+  const PipelineSchedule& schedule = *FindPipelineSchedule(name);
+  EXPECT_EQ(RejectPipeline(schedule, shape), "");
+  return BuildStepSchedule(schedule, shape, schedule.build(shape), blocks, step, 4);
+}
+
+// Two stages: embedding and a layer; a layer and the head. One time a block, in units of 1 ps:
+//   forward   embedding 1, layer 3, head 2        backward  embedding 1, layer 6, head 4
+//   reduce    embedding 2, layer 3, head 2        gather    embedding 1, layer 2, head 1
+//   norm 1, optimizer 2, transfer 1
+const std::vector<StageBlocks> kTwoStages = {{{BlockKind::kEmbedding, 1}, {BlockKind::kDense, 1}},
+                                             {{BlockKind::kDense, 1}, {BlockKind::kHead, 1}}};
+
+Timing TimeTwoStages(const StepShape& step) {
+  const Schedule s = Build("1f1b", ShapeOf(2, 2), kTwoStages, step);
+  const DurationIndex index{2, 2};
+  std::vector<Time> d(static_cast<size_t>(index.size()));
+  const auto set = [&](int at, int64_t ps) { d.at(static_cast<size_t>(at)) = Time{ps}; };
+  const BlockKind kinds[] = {BlockKind::kEmbedding, BlockKind::kDense, BlockKind::kHead};
+  const int64_t forward[] = {1, 3, 2}, backward[] = {1, 6, 4}, reduce[] = {2, 3, 2}, gather[] = {1, 2, 1};
+  for (int i = 0; i < 3; ++i) {
+    set(index.Part(kinds[i], Phase::kForward), forward[i]);
+    set(index.Part(kinds[i], Phase::kBackward), backward[i]);
+    set(index.GradReduce(kinds[i]), reduce[i]);
+    set(index.ParamGather(kinds[i]), gather[i]);
+  }
+  for (int v = 0; v < 2; ++v) {  // a stage's blocks one after another
+    set(index.Whole(v, Phase::kForward), forward[v] + forward[v + 1]);
+    set(index.Whole(v, Phase::kBackward), backward[v] + backward[v + 1]);
+    set(index.GradNorm(v), 1);
+    set(index.Optimizer(v), 2);
+  }
+  const Time transfer[] = {Time{1}};
+  Timing timing;
+  Retimer(s).Run(d, transfer, timing);
+  return timing;
+}
+
+// Stage 0: weights of the embedding are there at 1, of its layer at 3; F0 1-2 and 3-6, F1 6-10.
+// Stage 1: F0 from 6 + 1: 7-10, 10-12; B0 12-22; F1 22-27; B1 head 27-31, layer 31-37; reduced 31-33 and
+// 37-40. Stage 0: B0 23-30; B1 from 37 + 1: layer 38-44, embedding 44-45; reduced 44-47, 47-49; norm 49-50;
+// all step 50-52.
+TEST(StepScheduleTest, HandTimedWithOverlap) {
+  const Timing t = TimeTwoStages({});
+  EXPECT_EQ(t.total, Time{52});
+  // Compute lanes: stage 0 has F0 in two parts, F1, B0, B1 in two parts, norm, optimizer; stage 1 likewise.
+  const std::vector<int64_t> starts = {1,  3,  6,  23, 38, 44, 49, 50, 7, 10, 12, 22,
+                                       27, 31, 40, 50, 0,  1,  44, 47, 0, 2,  31, 37};
+  ASSERT_EQ(t.start.size(), starts.size());
+  for (size_t i = 0; i < starts.size(); ++i) EXPECT_EQ(t.start[i].ps, starts[i]) << i;
+}
+
+TEST(StepScheduleTest, WithoutABarrierAStageStepsAfterItsOwnNorm) {
+  const Timing t = TimeTwoStages({.norm_is_barrier = false});
+  EXPECT_EQ(t.total, Time{52});
+  EXPECT_EQ(t.start[15], Time{41});  // stage 1's optimizer, after its norm 40-41
+}
+
+// All weights first: stage 0 from 3, stage 1 has them by then. F0 3-7, F1 7-11; stage 1: F0 8-13, B0 13-23,
+// F1 23-28, B1 28-38; stage 0: B0 24-31, B1 39-46; then all its gradients 46-51, norm 51-52, optimizer 52-54.
+TEST(StepScheduleTest, HandTimedWithoutOverlap) {
+  const Timing t = TimeTwoStages({.overlap_reduce = false, .overlap_gather = false});
+  EXPECT_EQ(t.total, Time{54});
+  const std::vector<int64_t> starts = {3,  7,  24, 39, 51, 52, 8, 13, 23, 28,
+                                       43, 52, 0,  1,  46, 49, 0, 2,  38, 40};
+  ASSERT_EQ(t.start.size(), starts.size());
+  for (size_t i = 0; i < starts.size(); ++i) EXPECT_EQ(t.start[i].ps, starts[i]) << i;
+}
+
+// One rank: forwards and backwards end at 45 - 1 (no embedding to wait for), then the optimizer.
+TEST(StepScheduleTest, WithoutDataParallelismOnlyTheOptimizerIsAdded) {
+  const Timing t = TimeTwoStages({.reduces = false, .gathers = false, .norm = false});
+  // F0 0-4, F1 4-8; stage 1: F0 5-10, B0 10-20, F1 20-25, B1 25-35; stage 0: B0 21-28, B1 36-43; optimizer
+  // 43-45.
+  EXPECT_EQ(t.total, Time{45});
+  EXPECT_EQ(t.start.size(), 10u);
+}
+
+struct Case {
+  const char* schedule;
+  int stages, micro_batches, chunks;
+  StepShape step;
+};
+
+std::vector<StageBlocks> AnyBlocks(int virtual_stages, Random& random) {
+  std::vector<StageBlocks> blocks;
+  for (int v = 0; v < virtual_stages; ++v) {
+    StageBlocks b;
+    if (v == 0) b.push_back({BlockKind::kEmbedding, 1});
+    if (const int n = static_cast<int>(random.Below(3)); n > 0) b.push_back({BlockKind::kDense, n});
+    if (const int n = static_cast<int>(random.Below(3)); n > 0) b.push_back({BlockKind::kMoe, n});
+    if (v == virtual_stages - 1) b.push_back({BlockKind::kHead, 1});
+    blocks.push_back(std::move(b));  // in the middle perhaps empty
+  }
+  return blocks;
+}
+int BlocksIn(const StageBlocks& blocks) {
+  int n = 0;
+  for (const BlockRun& run : blocks) n += run.count;
+  return n;
+}
+
+template <class Visit>
+void EachCase(Visit visit) {
+  Random random(9);
+  for (int round = 0; round < 200; ++round) {
+    const char* const names[] = {"1f1b", "zb-h1", "interleaved"};
+    const char* name = names[round % 3];
+    const int stages = 1 + static_cast<int>(random.Below(4)),
+              chunks = round % 3 == 2 ? 1 + static_cast<int>(random.Below(3)) : 1;
+    const int micro_batches = round % 3 == 2 ? stages * (1 + static_cast<int>(random.Below(3)))
+                                             : 1 + static_cast<int>(random.Below(6));
+    const auto flag = [&] { return random.Below(2) == 0; };
+    const Case c{name, stages, micro_batches, chunks, {flag(), flag(), flag(), flag(), flag(), flag()}};
+    const auto shape = ShapeOf(stages, micro_batches, chunks);
+    const auto blocks = AnyBlocks(stages * chunks, random);
+    const Schedule s = Build(name, shape, blocks, c.step);
+    Timing timing;
+    const DurationIndex index{stages * chunks, stages};
+    std::vector<Time> d(static_cast<size_t>(index.size()));
+    for (Time& t : d) t = Time{1 + static_cast<int64_t>(random.Below(50))};
+    const Time transfer[] = {Time{3}};
+    Retimer(s).Run(d, transfer, timing);
+    SCOPED_TRACE(std::string(name) + " " + std::to_string(stages) + " x " + std::to_string(chunks) + " x " +
+                 std::to_string(micro_batches) + ", round " + std::to_string(round));
+    visit(c, blocks, s, timing);
+  }
+}
+
+int VirtualStage(const Case& c, const Schedule& s, int32_t task) {
+  const int stage = s.lanes[static_cast<size_t>(s.LaneOf(task))].rank;
+  return FindPipelineSchedule(c.schedule)
+      ->virtual_stage(ShapeOf(c.stages, c.micro_batches, c.chunks), stage,
+                      s.tasks[static_cast<size_t>(task)].chunk);
+}
+
+TEST(StepScheduleTest, LanesAreEveryStagesComputeThenEveryStagesCommunication) {
+  EachCase([](const Case& c, const auto&, const Schedule& s, const Timing&) {
+    ASSERT_EQ(s.lanes.size(), 2u * static_cast<size_t>(c.stages));
+    for (size_t l = 0; l < s.lanes.size(); ++l) {
+      EXPECT_EQ(s.lanes[l].rank, static_cast<int>(l) % c.stages);
+      EXPECT_EQ(s.lanes[l].stream,
+                l < static_cast<size_t>(c.stages) ? Stream::kCompute : Stream::kCommunication);
+      EXPECT_EQ(s.lanes[l].stands_for, 4);
+    }
+  });
+}
+
+TEST(StepScheduleTest, EveryPipelineTaskIsThereOnceWholeOrByItsBlocks) {
+  EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing&) {
+    std::map<std::tuple<int, Phase, int>, std::vector<int>> parts;  // virtual stage, phase, micro-batch
+    for (int32_t i = 0; i < s.lane_begin[static_cast<size_t>(c.stages)]; ++i) {
+      const Task& t = s.tasks[static_cast<size_t>(i)];
+      if (t.phase <= Phase::kWeight) parts[{VirtualStage(c, s, i), t.phase, t.micro_batch}].push_back(t.part);
+    }
+    const size_t phases = std::string(c.schedule) == "zb-h1" ? 3 : 2;
+    ASSERT_EQ(parts.size(), static_cast<size_t>(c.stages * c.chunks * c.micro_batches) * phases);
+    for (const auto& [key, list] : parts) {
+      if (list == std::vector<int>{-1}) continue;
+      const int n = BlocksIn(blocks[static_cast<size_t>(std::get<0>(key))]);
+      ASSERT_EQ(list.size(), static_cast<size_t>(n));
+      const bool forward = std::get<1>(key) == Phase::kForward;
+      for (int i = 0; i < n; ++i) EXPECT_EQ(list[static_cast<size_t>(i)], forward ? i : n - 1 - i);
+    }
+  });
+}
+
+TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
+  EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing& timing) {
+    for (int stage = 0; stage < c.stages; ++stage) {
+      const size_t lane = static_cast<size_t>(c.stages + stage);
+      Time gathered{};
+      int count = 0, expected = 0;
+      for (int32_t i = s.lane_begin[lane]; i < s.lane_begin[lane + 1]; ++i) {
+        if (s.tasks[static_cast<size_t>(i)].phase != Phase::kParamGather) continue;
+        ++count;
+        gathered = timing.end[static_cast<size_t>(i)];
+      }
+      for (int chunk = 0; chunk < c.chunks; ++chunk)
+        expected += BlocksIn(blocks[static_cast<size_t>(chunk * c.stages + stage)]);
+      EXPECT_EQ(count, c.step.gathers ? expected : 0);
+      // The last block's weights are used by the first forward's last part at the earliest.
+      for (int32_t i = s.lane_begin[static_cast<size_t>(stage)];
+           i < s.lane_begin[static_cast<size_t>(stage) + 1]; ++i) {
+        const Task& t = s.tasks[static_cast<size_t>(i)];
+        if (t.phase == Phase::kBackward && c.chunks == 1) {
+          EXPECT_GE(timing.start[static_cast<size_t>(i)], gathered);
+        }
+        if (c.step.gathers && !c.step.overlap_gather) {
+          EXPECT_GE(timing.start[static_cast<size_t>(i)], gathered);
+        }
+      }
+    }
+  });
+}
+
+TEST(StepScheduleTest, GradientsAreReducedOncePerBlockAfterTheyAreCompleteAndBeforeTheNorm) {
+  EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing& timing) {
+    const Phase last_phase = std::string(c.schedule) == "zb-h1" ? Phase::kWeight : Phase::kBackward;
+    for (int stage = 0; stage < c.stages; ++stage) {
+      // End of the last gradient of each block: by virtual stage and part (-1: all).
+      std::map<std::pair<int, int>, Time> complete;
+      Time after_all{};
+      const size_t compute = static_cast<size_t>(stage), lane = static_cast<size_t>(c.stages + stage);
+      for (int32_t i = s.lane_begin[compute]; i < s.lane_begin[compute + 1]; ++i) {
+        const Task& t = s.tasks[static_cast<size_t>(i)];
+        if (t.phase == last_phase)
+          complete[{VirtualStage(c, s, i), t.part}] = timing.end[static_cast<size_t>(i)];
+        if (t.phase == Phase::kGradNorm || t.phase == Phase::kOptimizer) {
+          after_all = timing.start[static_cast<size_t>(i)];
+          break;
+        }
+      }
+      int count = 0, expected = 0;
+      Time first = kNever, last{};
+      for (int32_t i = s.lane_begin[lane]; i < s.lane_begin[lane + 1]; ++i) {
+        if (s.tasks[static_cast<size_t>(i)].phase != Phase::kGradReduce) continue;
+        ++count;
+        first = std::min(first, timing.start[static_cast<size_t>(i)]);
+        last = timing.end[static_cast<size_t>(i)];
+        for (int32_t e = s.dependency_begin[static_cast<size_t>(i)];
+             e < s.dependency_begin[static_cast<size_t>(i) + 1]; ++e) {
+          const Task& on = s.tasks[static_cast<size_t>(s.dependencies[static_cast<size_t>(e)].task)];
+          EXPECT_EQ(on.phase, last_phase);
+          if (c.step.overlap_reduce) {
+            EXPECT_EQ(on.part, s.tasks[static_cast<size_t>(i)].part);
+          }
+        }
+      }
+      for (int chunk = 0; chunk < c.chunks; ++chunk)
+        expected += BlocksIn(blocks[static_cast<size_t>(chunk * c.stages + stage)]);
+      EXPECT_EQ(count, c.step.reduces ? expected : 0);
+      EXPECT_LE(last, after_all);
+      if (count > 0 && !c.step.overlap_reduce)
+        for (const auto& [block, end] : complete) EXPECT_GE(first, end);
+    }
+  });
+}
+
+TEST(StepScheduleTest, WithABarrierNoOptimizerStartsBeforeTheLastNormEnds) {
+  EachCase([](const Case& c, const auto&, const Schedule& s, const Timing& timing) {
+    Time norms{};
+    int norm_count = 0, optimizers = 0;
+    for (size_t i = 0; i < s.tasks.size(); ++i) {
+      if (s.tasks[i].phase != Phase::kGradNorm) continue;
+      norms = std::max(norms, timing.end[i]);
+      ++norm_count;
+    }
+    for (size_t i = 0; i < s.tasks.size(); ++i) {
+      if (s.tasks[i].phase != Phase::kOptimizer) continue;
+      ++optimizers;
+      if (c.step.norm_is_barrier) {
+        EXPECT_GE(timing.start[i], norms);
+      }
+    }
+    EXPECT_EQ(norm_count, c.step.norm ? c.stages : 0);
+    EXPECT_EQ(optimizers, c.stages);
+  });
+}
+
+}  // namespace
+}  // namespace moecast
