@@ -250,7 +250,10 @@ struct Codec<S> {
 
 template <class T>
 struct Codec<std::optional<T>> {
-  static std::optional<T> Parse(const JsonCursor& at, const Limits& l) { return Codec<T>::Parse(at, l); }
+  // null is absent, so that --set can take a value away.
+  static std::optional<T> Parse(const JsonCursor& at, const Limits& l) {
+    return at.json().is_null() ? std::nullopt : std::optional<T>(Codec<T>::Parse(at, l));
+  }
   static Json Print(const std::optional<T>& v) { return v ? Codec<T>::Print(*v) : Json(); }
   static Json Schema(const Limits& l) { return Codec<T>::Schema(l); }
   static std::string Type(const Limits& l) { return Codec<T>::Type(l); }

@@ -15,7 +15,7 @@
 namespace moecast {
 namespace {
 
-constexpr int64_t kLargest = int64_t{1} << 40;
+constexpr int64_t kLargest = int64_t{1} << 24;  // of one size; a thousand times what models have
 
 struct Options {
   std::string device = "h800", stack = "2025", calibration;
@@ -76,7 +76,7 @@ Operation Gemm(const Calibration& c, const Options& o) {
 }
 
 Operation GroupedGemm(const Calibration& c, const Options& o) {
-  const GroupedGemmQuery q{Size("--groups", o.groups, 1, 1 << 20),
+  const GroupedGemmQuery q{Size("--groups", o.groups, 1, 1 << 14),
                            Size("--rows", o.rows),
                            Size("--n", o.n),
                            Size("--k", o.k),
@@ -288,7 +288,6 @@ void Report(const CommonOptions& common, const Calibration& c, const Operation& 
 Action DefineOp(CLI::App& app, const CommonOptions& common) {
   const auto options = std::make_shared<Options>();
   const auto chosen = std::make_shared<const Kind*>(nullptr);
-  app.require_subcommand(1);
   for (const Kind& kind : kKinds) {
     CLI::App* sub = app.add_subcommand(kind.name, kind.help);
     sub->fallthrough();
@@ -299,7 +298,23 @@ Action DefineOp(CLI::App& app, const CommonOptions& common) {
   app.add_option("--stack", options->stack, "whose kernels: 2025 or 2024h1")->capture_default_str();
   app.add_option("--calibration", options->calibration,
                  "directory of `calibrate import`; the built-in one where not given");
-  return [options, chosen, &common] {
+  // Words that are no kind and no option come to the action, which can name the nearest.
+  app.allow_extras();
+  return [options, chosen, &app, &common] {
+    if (*chosen == nullptr) {
+      std::vector<std::string_view> names;
+      for (const Kind& kind : kKinds) names.push_back(kind.name);
+      const std::vector<std::string> words = app.remaining();
+      const std::string word = words.empty() ? "" : words.front();
+      throw UserError({.file = "op",
+                       .value = words.empty() ? "no kind of operator" : "\"" + Shortened(word) + "\"",
+                       .expected = "one of " + Join(names),
+                       .hint = Nearest(word, names)});
+    }
+    if (const std::vector<std::string> words = app.remaining(true); !words.empty())
+      throw UserError({.file = std::string("op ") + (*chosen)->name,
+                       .value = "\"" + Shortened(words.front()) + "\"",
+                       .expected = "an option of `moecast op " + std::string((*chosen)->name) + " --help`"});
     const Device device = LoadDevice(options->device);
     Size("--sms", options->sms, 0, device.sms);
     const Calibration calibration = LoadCalibration(device, options->stack, options->calibration);

@@ -19,6 +19,7 @@ struct Options {
   int64_t stages = 0, micro_batches = 0, vpp = 1;
   std::string forward, backward, weight, comm = "0s";
   double memory_limit = 0;
+  std::optional<int64_t> weight_delay;
   std::vector<std::string> print;
   std::string timeline;
 };
@@ -90,6 +91,12 @@ PipelineShape ShapeOf(const Options& o, const PipelineSchedule& schedule) {
   shape.weight = ChunkTimes(schedule, shape, StageTimes("--weight", o.weight, shape.stages));
   shape.transfer = Time::From(StageTimes("--comm", o.comm, 1).front());
   shape.memory_limit = o.memory_limit;
+  if (o.weight_delay) {
+    if (*o.weight_delay < 0 || *o.weight_delay > kMaxPipelineTasks)
+      throw UserError({.file = "--weight-delay", .value = std::to_string(*o.weight_delay),
+                       .expected = "a whole number from 0 to " + std::to_string(kMaxPipelineTasks)});
+    shape.weight_delay = static_cast<int>(*o.weight_delay);
+  }
   if (const std::string expected = RejectPipeline(schedule, shape); !expected.empty())
     throw UserError({.file = "moecast pipeline", .expected = expected});
   return shape;
@@ -243,6 +250,8 @@ Action DefinePipeline(CLI::App& app, const CommonOptions& common) {
       ->capture_default_str();
   app.add_option("--vpp", o->vpp, "model chunks a stage (interleaved); the times are still of a whole stage")
       ->capture_default_str();
+  app.add_option("--weight-delay", o->weight_delay,
+                 "most micro-batches whose weight gradients a stage puts off; the schedule's own where absent");
   app.add_option("--memory-limit", o->memory_limit,
                  "most micro-batches a stage may hold alive; 0: as many as the schedule does")
       ->capture_default_str();

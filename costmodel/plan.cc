@@ -1,8 +1,17 @@
 #include "costmodel/plan.h"
 
+#include "base/fields.h"
 #include <algorithm>
 
 namespace moecast {
+
+template <>
+struct Codec<StageLayers> {
+  static StageLayers Parse(const JsonCursor& at, const Limits& limits);
+  static Json Print(const StageLayers& v);
+  static Json Schema(const Limits& limits);
+  static std::string Type(const Limits& limits);
+};
 
 const Fields<Precision>& FieldsOf(const Precision*) {
   static const Fields<Precision> fields(
@@ -134,6 +143,10 @@ const Fields<Plan>& FieldsOf(const Plan*) {
               "layers of each virtual stage; \"balanced\" minimises the slowest one, embedding and head included",
               {.low = 0, .high = 100000}),
           Row("schedule", &Plan::schedule, "pipeline schedule: `moecast pipeline --help` lists them"),
+          Row("weight_delay", &Plan::weight_delay,
+              "most micro-batches whose weight gradients a stage puts off, with schedules that split the backward pass; "
+              "less delay holds less memory and leaves more bubble; absent: the schedule's own",
+              {.low = 0, .high = 100000}),
           Row("recompute", &Plan::recompute, "what the backward pass computes again instead of keeping it"),
           Row("overlap", &Plan::overlap, "what runs at the same time"),
           Row("routing", &Plan::routing, "how unequal the experts' devices are loaded"),

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "base/dtype.h"
-#include "base/fields.h"
+#include "base/enum_names.h"
+#include "base/fields_fwd.h"
+#include "base/units.h"
 #include "topology/placement.h"
 
 namespace moecast {
@@ -100,14 +102,6 @@ struct StageLayers {
   std::vector<int> layers;
   bool balanced() const { return layers.empty(); }
 };
-template <>
-struct Codec<StageLayers> {
-  static StageLayers Parse(const JsonCursor& at, const Limits& limits);
-  static Json Print(const StageLayers& v);
-  static Json Schema(const Limits& limits);
-  static std::string Type(const Limits& limits);
-};
-
 struct Plan {
   std::vector<TrainingPhase> phases;
   int64_t micro_batch = 1;  // sequences
@@ -115,6 +109,7 @@ struct Plan {
   Parallel parallel;
   StageLayers stage_layers;
   std::string schedule = "1f1b";
+  std::optional<int> weight_delay;
   std::vector<Recompute> recompute;
   Overlap overlap;
   RoutingLoad routing;

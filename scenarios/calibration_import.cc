@@ -105,7 +105,7 @@ const std::vector<Reading>& Readings() {
 // than 5%); SGLang's block-scaled GEMM is DeepGEMM.
 constexpr EngineChoice kEngines[] = {{TableId::kGemmBf16, "trtllm", "vllm"},
                                      {TableId::kGemmFp8Block, "sglang", "trtllm"},
-                                     {TableId::kMoeBf16, "trtllm", "vllm"},
+                                     {TableId::kMoeBf16, "trtllm", ""},
                                      {TableId::kMoeFp8, "trtllm", ""},
                                      {TableId::kMoeFp8Block, "trtllm", "vllm"}};
 
@@ -368,8 +368,9 @@ ImportedCalibrations ImportCalibrations(std::span<const TextFile> sources, const
           Rounded(std::max(EngineDisagreement(rounded, other->table), kLeastSigmaTable.value));
       record.sigma_table_from = "disagreement with " + EngineTitle(other->engine) + " " + other->version;
     } else {
-      record.sigma_table = kOneEngineSigmaTable.value;
-      record.sigma_table_from = kOneEngineSigmaTable.source;
+      const Known& reasoned = kind.by_family ? kMoeSigmaTable : kOneEngineSigmaTable;
+      record.sigma_table = reasoned.value;
+      record.sigma_table_from = reasoned.source;
     }
     record.sigma_own = Rounded(left_out.sigma_own);
     record.sigma_own_short = Rounded(left_out.sigma_own_short);

@@ -73,8 +73,8 @@ CalibrationFile ReasonedCalibration(std::string_view stack) {
         "kernels of 2025-26 on Hopper: wgmma GEMMs and attention as measured on H100 SXM in short bursts; "
         "H800 has the same "
         "SMs, clocks and memory, H200 the same SMs and faster memory";
-    file.train_attention = "tables";
-    file.backward_attention = "FlashAttention-3";
+    file.attention_engine = "FlashAttention-3";
+    file.attention_tables = true;
     file.reasoned = Kernels2025();
     return file;
   }
@@ -83,8 +83,7 @@ CalibrationFile ReasonedCalibration(std::string_view stack) {
       "kernels of early 2024 on Hopper: cuBLAS GEMMs as in 2025, FlashAttention-2, grouped GEMMs without "
       "wgmma";
   file.base = "2025";
-  file.train_attention = "FlashAttention-2";
-  file.backward_attention = "FlashAttention-2";
+  file.attention_engine = "FlashAttention-2";
   constexpr const char* kGrouped =
       "NVIDIA/cutlass issue 1280 (December 2023): CUTLASS grouped GEMM, then with Ampere's mma, about 30% "
       "slower on H100 than "

@@ -1,5 +1,6 @@
 #include "scenarios/claims.h"
 
+#include "base/fields.h"
 #include "base/check.h"
 #include "scenarios/builtin.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/fields.h"
+#include "base/fields_fwd.h"
 
 namespace moecast {
 

@@ -1,5 +1,6 @@
 #include "scenarios/cluster_loader.h"
 
+#include "base/fields.h"
 #include "base/json.h"
 #include "scenarios/named_text.h"
 

@@ -1,5 +1,6 @@
 #include "topology/cluster.h"
 
+#include "base/fields.h"
 namespace moecast {
 
 const Fields<ClusterSpec>& FieldsOf(const ClusterSpec*) {

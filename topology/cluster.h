@@ -3,10 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/enum_names.h"
-#include "base/fields.h"
+#include "base/fields_fwd.h"
 #include "base/units.h"
 #include "topology/device.h"
 

@@ -1,5 +1,6 @@
 #include "topology/device.h"
 
+#include "base/fields.h"
 namespace moecast {
 
 const Fields<Device>& FieldsOf(const Device*) {

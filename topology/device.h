@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/dtype.h"
-#include "base/fields.h"
+#include "base/fields_fwd.h"
 #include "base/units.h"
 
 namespace moecast {

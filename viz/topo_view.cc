@@ -2,7 +2,6 @@
 
 #include <vector>
 
-#include "base/quantity_text.h"
 #include "topology/graph.h"
 #include "viz/table.h"
 
@@ -10,7 +9,7 @@ namespace moecast {
 namespace {
 
 std::string Rate(BytesPerSecond rate) {
-  return ShowNumber(rate.value / 1e9, 6) + " GB/s";
+  return Printf("%.6g GB/s", rate.value / 1e9);
 }
 
 struct LinkKind {
@@ -31,7 +30,7 @@ std::vector<LinkKind> KindsOf(const Cluster& cluster) {
   return kinds;
 }
 
-std::string Count(int n, const char* noun) {
+std::string Counted(int n, const char* noun) {
   return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
 }
 
@@ -64,8 +63,8 @@ Json TopoJson(const Cluster& cluster) {
 }
 
 std::string TopoText(const Cluster& cluster) {
-  std::string text = cluster.name + ": " + Count(cluster.gpus, "GPU") + " (" + cluster.device.name + ") in " +
-                     Count(cluster.nodes(), "node") + "\n";
+  std::string text = cluster.name + ": " + Counted(cluster.gpus, "GPU") + " (" + cluster.device.name +
+                     ") in " + Counted(cluster.nodes(), "node") + "\n";
   text += "  bisection  " + Rate(Bisection(cluster)) + "  from the first half of the GPUs to the second\n\n";
   Rows rows = {{"links", "count", "datasheet", "usable"}};
   for (const LinkKind& kind : KindsOf(cluster))
@@ -90,7 +89,7 @@ std::string TopoDot(const Cluster& cluster) {
   const BytesPerSecond nic = cluster.nic;
   if (others > 0) {
     const int first = cluster.gpus_per_node * drawn;
-    dot += "  others [label=\"" + Count(others, "more node") + "\\nGPUs " + std::to_string(first) + "-" +
+    dot += "  others [label=\"" + Counted(others, "more node") + "\\nGPUs " + std::to_string(first) + "-" +
            std::to_string(cluster.gpus - 1) + "\"];\n" +
            DotEdge("others", "network", nic * (cluster.gpus - first));
   }

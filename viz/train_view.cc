@@ -86,6 +86,7 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
   j["busiest_links"] = Json::array();
   for (const BusyLink& l : r.busiest_links)
     j["busiest_links"].push_back({{"name", l.name}, {"bytes", l.bytes.value}, {"utilisation", l.utilisation}});
+  j["contention_s"] = 0.0;  // links are not shared in time at the analytic level
   j["imbalance_s"] = r.imbalance.value;
   j["uncertainty"] = Json::array();
   for (const UncertaintyShare& u : r.uncertainty)

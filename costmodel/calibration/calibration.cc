@@ -129,7 +129,11 @@ Cost Calibration::Attention(const AttentionQuery& q) const {
     return cost;
   }
   const bool backward = q.phase == AttentionPhase::kTrainBackward;
-  if (tables_->train_attention() != "tables") return AttentionOf(tables_->train_attention(), work, backward);
+  // The prefill tables include rotary embedding and writes to the cache, which training has not; for heads of
+  // one dimension there are published rates of training kernels.
+  const bool training = backward || q.phase == AttentionPhase::kTrainForward;
+  if (!tables_->attention_tables() || (training && !mla))
+    return AttentionOf(tables_->attention_engine(), work, backward);
 
   Cost cost;
   if (mla) {
@@ -149,8 +153,8 @@ Cost Calibration::Attention(const AttentionQuery& q) const {
 
   const AttentionByLength& rates = tables_->ByLength();
   const double head_dim = std::min(work.qk_dim, 128.0);  // the widest whose backward was published
-  const auto forward = rates.At(tables_->backward_attention(), false, false, head_dim, work.context);
-  const auto reverse = rates.At(tables_->backward_attention(), true, false, head_dim, work.context);
+  const auto forward = rates.At(tables_->attention_engine(), false, false, head_dim, work.context);
+  const auto reverse = rates.At(tables_->attention_engine(), true, false, head_dim, work.context);
   // Five products where the forward has two (dv, dp, dq, dk and the scores again), arXiv 2205.14135.
   constexpr double kBackwardFlops = 2.5;
   cost.time = cost.time * (kBackwardFlops * forward.flops_per_second / reverse.flops_per_second);

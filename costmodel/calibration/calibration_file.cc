@@ -69,20 +69,19 @@ const Fields<FitRecord>& FieldsOf(const FitRecord*) {
 const Fields<CalibrationFile>& FieldsOf(const CalibrationFile*) {
   using F = CalibrationFile;
   static const Fields<CalibrationFile> fields(
-      "calibration", {
-                         RequiredRow("stack", &F::stack, "name of the set of kernels"),
-                         RequiredRow("description", &F::description, "whose kernels"),
-                         Row("base", &F::base, "stack that has what this one does not"),
-                         RequiredRow("devices", &F::devices, "devices it holds for"),
-                         Row("measured_on", &F::measured_on, "device of the tables"),
-                         RequiredRow("train_attention", &F::train_attention,
-                                     "\"tables\" or an engine of attention_by_length"),
-                         RequiredRow("backward_attention", &F::backward_attention,
-                                     "engine of the backward-to-forward ratio"),
-                         Row("tables", &F::tables, "measured tables"),
-                         Row("reasoned", &F::reasoned, "numbers that no table has"),
-                         Row("fits", &F::fits, "numbers fitted to measurements"),
-                     });
+      "calibration",
+      {
+          RequiredRow("stack", &F::stack, "name of the set of kernels"),
+          RequiredRow("description", &F::description, "whose kernels"),
+          Row("base", &F::base, "stack that has what this one does not"),
+          RequiredRow("devices", &F::devices, "devices it holds for"),
+          Row("measured_on", &F::measured_on, "device of the tables"),
+          RequiredRow("attention_engine", &F::attention_engine, "engine of attention_by_length in training"),
+          Row("attention_tables", &F::attention_tables, "prefill and MLA in training from tables"),
+          Row("tables", &F::tables, "measured tables"),
+          Row("reasoned", &F::reasoned, "numbers that no table has"),
+          Row("fits", &F::fits, "numbers fitted to measurements"),
+      });
   return fields;
 }
 

@@ -65,8 +65,10 @@ struct CalibrationFile {
       base;  // a stack whose tables and numbers hold where this one has none of that name; "" for none
   std::vector<std::string> devices;
   std::optional<MeasuredOn> measured_on;  // the base's where absent
-  std::string train_attention;            // an engine of attention_by_length, or "tables"
-  std::string backward_attention;         // the engine whose backward-to-forward ratio holds
+  // The engine of attention_by_length whose rates hold in training. With attention_tables, prefill and MLA's
+  // training forward come from tables and MLA's backward from them by the engine's backward-to-forward ratio.
+  std::string attention_engine;
+  bool attention_tables = false;
   std::vector<TableRecord> tables;
   std::vector<ReasonedRecord> reasoned;
   std::vector<FitRecord> fits;

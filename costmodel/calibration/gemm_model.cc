@@ -23,16 +23,17 @@ struct TileKind {
   int m, n;
   double efficiency;
 };
-constexpr TileKind kTiles[] = {{256, 192, 0.93}, {256, 128, 0.92}, {128, 256, 0.92}, {128, 192, 0.90},
-                               {192, 128, 0.90}, {128, 160, 0.88}, {128, 128, 0.85}, {64, 256, 0.85},
-                               {256, 64, 0.85},  {128, 96, 0.80},  {128, 64, 0.70},  {64, 128, 0.70},
+constexpr TileKind kTiles[] = {{256, 192, 0.93}, {256, 128, 0.92}, {256, 64, 0.85},  {192, 128, 0.90},
+                               {128, 256, 0.92}, {128, 192, 0.90}, {128, 160, 0.88}, {128, 128, 0.85},
+                               {128, 96, 0.80},  {128, 64, 0.70},  {64, 256, 0.85},  {64, 128, 0.70},
                                {64, 64, 0.50},   {64, 32, 0.30},   {64, 16, 0.18}};
 constexpr int kSplits[] = {1, 2, 4, 8, 16};
-constexpr int64_t kLeastSplitDepth =
-    256;  // elements of k a split keeps: four stages of 64, the pipeline's depth
+constexpr int64_t kLeastSplitDepth = 256;  // k of a split: four stages of 64, the pipeline's depth
 
-int64_t CeilDiv(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
+// 32-bit division takes a third of the time of 64-bit division.
+int64_t CeilDiv(int64_t a, int b) {
+  const int64_t up = a + b - 1;
+  return up <= UINT32_MAX ? static_cast<uint32_t>(up) / static_cast<uint32_t>(b) : up / b;
 }
 
 double InputBytes(Dtype d) {
@@ -85,26 +86,27 @@ TileChoice PickTile(const GemmShape& s, const Machine& machine) {
   const double sm_rate = fp8                       ? machine.fp8_per_sm
                          : s.dtype == Dtype::kFp32 ? machine.bf16_per_sm / 2
                                                    : machine.bf16_per_sm;
-  const double element = InputBytes(s.dtype);
+  const double element = InputBytes(s.dtype), l2_seconds = 1 / machine.l2;
+  const double sums = static_cast<double>(s.groups) * static_cast<double>(s.m) * static_cast<double>(s.n);
   TileChoice best;
   double best_seconds = 0;
+  int last_m = 0;
+  int64_t rows = 0;  // tiles along m; kTiles lists equal heights together: divisions are what this loop costs
   for (const TileKind& tile : kTiles) {
-    const int64_t unsplit = s.groups * CeilDiv(s.m, tile.m) * CeilDiv(s.n, tile.n);
+    if (tile.m != last_m) rows = CeilDiv(s.m, last_m = tile.m);
+    const int64_t unsplit = s.groups * rows * CeilDiv(s.n, tile.n);
+    const double multiply = 2.0 * tile.m * tile.n / (sm_rate * tile.efficiency);
+    const double store = tile.m * tile.n * s.out_bytes * machine.sms * l2_seconds;
+    // Two blocks of a cluster share the longer side of their tiles by multicast.
+    const double feed = (std::max(tile.m, tile.n) / 2 + std::min(tile.m, tile.n)) * element * l2_seconds;
     for (const int split : kSplits) {
-      if (split > 1 && (s.k / split < kLeastSplitDepth || unsplit * split > 2 * machine.sms)) break;
+      if (split > 1 && (s.k < kLeastSplitDepth * split || unsplit * split > 2 * machine.sms)) break;
       const int64_t tiles = unsplit * split, waves = CeilDiv(tiles, machine.sms);
-      const double depth = static_cast<double>(CeilDiv(s.k, split));
-      const double math =
-          static_cast<double>(waves) * 2.0 * tile.m * tile.n * depth / (sm_rate * tile.efficiency);
-      // Two blocks of a cluster share the longer side of their tiles by multicast.
-      const int loaded = std::max(tile.m, tile.n) / 2 + std::min(tile.m, tile.n);
-      const double feed = static_cast<double>(tiles) * loaded * depth * element / machine.l2;
+      const double depth = split == 1 ? static_cast<double>(s.k) : static_cast<double>(CeilDiv(s.k, split));
+      const double compute = std::max(static_cast<double>(waves) * (multiply * depth + store),
+                                      static_cast<double>(tiles) * feed * depth);
       // Partial sums are fp32, written and read back.
-      const double reduction = split == 1 ? 0
-                                          : kSplitLaunch.value + static_cast<double>(s.groups) * split * 8.0 *
-                                                                     static_cast<double>(s.m) *
-                                                                     static_cast<double>(s.n) / machine.l2;
-      const double compute = std::max(math, feed);
+      const double reduction = split == 1 ? 0 : kSplitLaunch.value + split * 8.0 * sums * l2_seconds;
       if (best.tiles != 0 && compute + reduction >= best_seconds) continue;
       best_seconds = compute + reduction;
       best = {tile.m, tile.n, split, tiles, waves, compute, 0, kPrologue.value + reduction + kLaunch.value};

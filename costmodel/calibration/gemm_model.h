@@ -49,7 +49,7 @@ struct TileChoice {
   std::string Text() const;  // one line
 };
 
-// REQUIRES: m, n, k, groups >= 1.
+// REQUIRES: m, n, k, groups >= 1, m * n * groups < 2^62.
 TileChoice PickTile(const GemmShape& shape, const Machine& machine);
 
 // DeepGEMM as SGLang 0.5.14 has it runs shapes that fill one wave only with blocks of 128 x 192 or 128 x 256

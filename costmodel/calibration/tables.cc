@@ -22,6 +22,7 @@ static_assert(std::size(kReasonedNames) == static_cast<size_t>(ReasonedId::kElem
 constexpr double kSigmaShareOnCurve = 0.35;
 constexpr double kSigmaPerOctaveOutside =
     0.1;  // reasoned: ratios of neighbouring curves drift by about this an octave
+constexpr double kFarOctaves = 0.5;
 constexpr double kShortSeconds = 10e-6;
 constexpr double kSigmaUnlistedDevice =
     0.2;  // reasoned: another device's kernels reach another share of its peak
@@ -176,7 +177,9 @@ Cost CalibrationTables::Correct(TableId id, double model_seconds, Bound bound, c
   cost.sigma_own = std::hypot(near, kSigmaPerOctaveOutside * ratio.outside);
   cost.source = table.source;
   cost.bound = bound;
-  cost.extrapolated = ratio.outside > 1e-9 || !device_listed_;
+  // Of scattered families a shape may lie between all and near none.
+  const bool far = KindOf(id).by_family && ratio.distance > kFarOctaves;
+  cost.extrapolated = far || ratio.outside > 1e-9 || !device_listed_;
   return cost;
 }
 

@@ -56,8 +56,8 @@ class CalibrationTables {
   const Machine& machine() const { return machine_; }    // the device asked for
   const Machine& measured() const { return measured_; }  // the one the tables are of
   bool device_listed() const { return device_listed_; }
-  const std::string& train_attention() const { return file_.train_attention; }
-  const std::string& backward_attention() const { return file_.backward_attention; }
+  const std::string& attention_engine() const { return file_.attention_engine; }
+  bool attention_tables() const { return file_.attention_tables; }
   const std::vector<std::string>& sources() const { return sources_; }
 
   // An estimate from a table: `model_seconds` of the baseline on the device asked for, corrected by the

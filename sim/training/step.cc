@@ -188,6 +188,8 @@ void PreparedStep::SplitStages() {
   shape_.stages = plan.parallel.pp;
   shape_.chunks = plan.parallel.vpp;
   shape_.micro_batches = static_cast<int>(plan.MicroBatches(phase_));
+  // A schedule that does not split the backward pass puts nothing off and meets every limit.
+  if (pipeline_->splits_weight) shape_.weight_delay = plan.weight_delay.value_or(-1);
   for (int v = 0; v < virtual_stages; ++v) {
     shape_.forward.push_back(Time::From(BlocksOf(v, Pass::kForward, solved).total));
     shape_.backward.push_back(Time::From(BlocksOf(v, Pass::kBackward, solved).total));

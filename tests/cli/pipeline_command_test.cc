@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <string>
 
+#include "base/file.h"
 #include "base/json.h"
+#include "traces/chrome_trace.h"
 
 namespace moecast {
 namespace {
@@ -51,6 +53,17 @@ TEST(PipelineCommandTest, TimesMayDifferByStageAndTransfersCount) {
   const Json json =
       RunJson("--stages 2 --micro-batches 1 --forward 1ms,2ms --backward 1ms --weight 1ms --comm 500us");
   EXPECT_DOUBLE_EQ(json["total_time_s"].get<double>(), 0.008);
+}
+
+TEST(PipelineCommandTest, TheTimelineIsAFileOfItsTasks) {
+  const std::string path = testing::TempDir() + "pipeline_timeline.json";
+  const Ran ran = RunPipeline("--stages 2 --micro-batches 3 --timeline '" + path + "'" + kTimes);
+  EXPECT_EQ(ran.exit_code, 0) << ran.output;
+  const Timeline timeline = ReadChromeTrace(ReadFile(path), path);
+  std::remove(path.c_str());
+  EXPECT_EQ(timeline.kind, TimelineKind::kPredicted);
+  EXPECT_EQ(timeline.spans.size(), 12u);  // 2 stages, 3 micro-batches, forward and backward
+  EXPECT_EQ(RunPipeline("--stages 2 --micro-batches 3 --timeline - --json -" + kTimes).exit_code, 2);
 }
 
 TEST(PipelineCommandTest, VppDividesTheTimesOfAStage) {

@@ -72,7 +72,7 @@ TEST(SpreadTest, DevicesOfSeveralGroups) {
 TEST(SpreadTest, WithoutADeviceLimitEveryChoiceIsOneOfAllExperts) {
   const Moe moe = Experts(64, 6);
   EXPECT_NEAR(SpreadOf(moe, 8, 8).devices, 8 * (1 - Choose(56, 6) / Choose(64, 6)), 1e-12);
-  EXPECT_NEAR(SpreadOf(moe, 64, 64).devices, 6, 1e-12);  // an expert a device: as many as chosen
+  EXPECT_NEAR(SpreadOf(moe, 64, 64).devices, 6, 1e-11);  // an expert a device: as many as chosen
 }
 
 TEST(SpreadTest, OneDeviceHoldsEveryToken) {

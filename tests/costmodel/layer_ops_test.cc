@@ -299,6 +299,63 @@ TEST(LayerOpsTest, PermutedTokensAreMadeAgainFromTheTokensReceived) {
               4096 * 5120 * 2 * (6 - devices), 1);
 }
 
+TEST(LayerOpsTest, OnOneDevicePermutedTokensAreMadeAgainFromTheLayersInputWhichIsKeptAnyway) {
+  const Model m = LoadModel("deepseek-v2");
+  Plan plan;
+  const Bytes all = OpsOf(BlockKind::kMoe, m, plan, kSequence).memory.kept();
+  plan.recompute = {Recompute::kPermute};
+  EXPECT_NEAR((all - OpsOf(BlockKind::kMoe, m, plan, kSequence).memory.kept()).value, 4096.0 * 5120 * 2 * 6,
+              1);
+}
+
+size_t IndexOf(const std::vector<Op>& ops, OpName name, size_t from = 0) {
+  while (from < ops.size() && ops[from].name != name) ++from;
+  EXPECT_LT(from, ops.size()) << NameOf(name);
+  return from;
+}
+
+// An eighth of the gathered tokens is waited for, seven come in beside; seven are sent off beside the output
+// projection, an eighth after it.
+TEST(LayerOpsTest, ATensorParallelProductOverlapsAllButOnePartOfItsCollective) {
+  Plan plan;
+  plan.parallel.tp = 8;
+  const Model m = LoadModel("deepseek-67b");
+  const auto ops = OpsOf(BlockKind::kDense, m, plan, kSequence)[Pass::kForward];
+  const auto part = [&](size_t i) {
+    return std::get<CollectiveQuery>(ops.at(i).query).bytes / Bytes(4096.0 * m.hidden * 2);
+  };
+  const size_t qkv = IndexOf(ops, OpName::kQkv), output = IndexOf(ops, OpName::kOutput);
+  ASSERT_EQ(qkv, 3u);
+  EXPECT_EQ(ops[1].after, 0);  // the norm
+  EXPECT_DOUBLE_EQ(part(1), 1.0 / 8);
+  EXPECT_EQ(ops[2].after, 0);
+  EXPECT_DOUBLE_EQ(part(2), 7.0 / 8);
+  EXPECT_EQ(ops[qkv].after, 1);
+  EXPECT_DOUBLE_EQ(part(output - 1), 7.0 / 8);
+  EXPECT_EQ(ops[output - 1].after, static_cast<int>(output) - 2);  // the attention
+  EXPECT_EQ(ops[output].after, -1);
+  EXPECT_DOUBLE_EQ(part(output + 1), 1.0 / 8);
+  EXPECT_EQ(ops[output + 1].after, static_cast<int>(output));
+}
+
+TEST(LayerOpsTest, SharedExpertsComputeBesideTheExchangeOfTheirPass) {
+  Plan plan;
+  plan.parallel.ep = plan.parallel.dp = 8;
+  const auto block = OpsOf(BlockKind::kMoe, LoadModel("deepseek-v2"), plan, kSequence);
+  const auto& forward = block[Pass::kForward];
+  const size_t dispatch = IndexOf(forward, OpName::kDispatch);
+  for (const OpName name : {OpName::kSharedUp, OpName::kSharedAct, OpName::kSharedDown}) {
+    EXPECT_GT(IndexOf(forward, name), dispatch);
+    EXPECT_EQ(forward[IndexOf(forward, name)].after, -1);
+  }
+  EXPECT_EQ(forward[IndexOf(forward, OpName::kPermute, dispatch)].after, static_cast<int>(dispatch));
+  const auto& backward = block[Pass::kBackward];
+  const size_t combine = IndexOf(backward, OpName::kCombine);
+  EXPECT_EQ(IndexOf(backward, OpName::kSharedDown), combine + 1);
+  EXPECT_EQ(backward[combine + 1].after, -1);
+  EXPECT_EQ(backward[IndexOf(backward, OpName::kUnpermute, combine)].after, static_cast<int>(combine));
+}
+
 TEST(LayerOpsTest, TheSlowestDeviceSetsTheTimeAndTheTokensKeptTheWeightGradients) {
   const Model m = LoadModel("deepseek-v2");
   Plan plan;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/fields.h"
+
 namespace moecast {
 namespace {
 
@@ -57,8 +59,8 @@ TEST(PlanTest, FaultsNameThePlaceTheValueAndWhatIsRight) {
       {R"("parallel": {"tp": 0})", {"plan.json", "/parallel/tp", "0", "1"}},
       {R"("parallel": {"dp": 1000000000000000000})", {"/parallel/dp", "1048576"}},
       {R"("parallel": {"zero": 4})", {"/parallel/zero", "4", "3"}},
-      {R"("recompute": ["rmsnrom"])", {"/recompute/0", "rmsnrom", "mean rmsnorm"}},
-      {R"("stage_layers": "balancd")", {"/stage_layers", "balancd", "mean balanced"}},
+      {R"("recompute": ["rmsnrom"])", {"/recompute/0", "rmsnrom", "did you mean \"rmsnorm\""}},
+      {R"("stage_layers": "balancd")", {"/stage_layers", "balancd", "did you mean \"balanced\""}},
       {R"("optimizer": {"grad_clip": 1})", {"/optimizer/grad_clip", "barrier"}},
       {R"("schedul": "1f1b")", {"schedul", "schedule"}},
       {R"("routing": {"device_cv": -1})", {"/routing/device_cv", "-1"}},

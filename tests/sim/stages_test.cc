@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 
 #include "base/random.h"
 
@@ -13,8 +14,14 @@ namespace {
 struct Goodness {
   int64_t slowest, squares;
   std::vector<int> layers;
-  auto operator<=>(const Goodness&) const = default;
 };
+
+// Among equals the one with most layers on the last stage, then on the one before, ...
+bool Better(const Goodness& a, const Goodness& b) {
+  if (std::tie(a.slowest, a.squares) != std::tie(b.slowest, b.squares))
+    return std::tie(a.slowest, a.squares) < std::tie(b.slowest, b.squares);
+  return std::lexicographical_compare(b.layers.rbegin(), b.layers.rend(), a.layers.rbegin(), a.layers.rend());
+}
 
 // All splits, in whole seconds so that ties are ties.
 Goodness BestOfAll(const std::vector<int64_t>& times, int64_t first, int64_t last, int stages) {
@@ -38,7 +45,7 @@ Goodness BestOfAll(const std::vector<int64_t>& times, int64_t first, int64_t las
       time = 0;
       layers = 0;
     }
-    if (!any || std::tie(g.slowest, g.squares) < std::tie(best.slowest, best.squares)) best = g;
+    if (!any || Better(g, best)) best = g;
     any = true;
   } while (std::next_permutation(cut.begin(), cut.end()));
   return best;
@@ -78,6 +85,7 @@ TEST(BalancedSplitTest, IsTheBestOfAllSplits) {
     const Goodness best = BestOfAll(times, first, last, stages), got = GoodnessOf(layers, times, first, last);
     EXPECT_EQ(got.slowest, best.slowest);
     EXPECT_EQ(got.squares, best.squares);
+    EXPECT_EQ(layers, best.layers);
   }
 }
 

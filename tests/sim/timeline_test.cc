@@ -81,7 +81,7 @@ TEST(PipelineTimelineTest, EveryTaskIsASliceAndEverySendAnArrowThatTakesItsTime)
   }
 }
 
-TEST(BlockTest, OpSpansSayWhenEachOpRan) {
+TEST(OpSpanTest, SaysWhenEachOpOfABlockRan) {
   // A collective waits for the first kernel, the third kernel for the collective; the second runs beside it,
   // compute bound, at half its rate: 2 s + 1 s of 0.5 s work, then from 5 s on.
   const Op kernel{.name = OpName::kOutput, .query = GemmQuery{}};
@@ -202,15 +202,20 @@ TEST_P(StepTimelineTest, ItsFileKeepsAllOfIt) {
   EXPECT_LT(text.size(), size_t{5} << 20);
 }
 
-INSTANTIATE_TEST_SUITE_P(Scenarios, StepTimelineTest,
-                         testing::Values(std::pair("deepseek-v2-pretrain", std::vector<std::string>{}),
-                                         std::pair("deepseek-v2-lite-pretrain", std::vector<std::string>{}),
-                                         std::pair("deepseek-67b-pretrain", std::vector<std::string>{})),
-                         [](const auto& scenario) {
-                           std::string name = scenario.param.first;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Scenarios, StepTimelineTest,
+    testing::Values(std::pair("deepseek-v2-pretrain", std::vector<std::string>{}),
+                    std::pair("deepseek-v2-lite-pretrain", std::vector<std::string>{}),
+                    std::pair("deepseek-v2-lite-pretrain",
+                              std::vector<std::string>{"training/schedule=\"interleaved\"",
+                                                       "training/parallel/vpp=2"}),
+                    std::pair("deepseek-67b-pretrain", std::vector<std::string>{})),
+    [](const auto& scenario) {
+      std::string name =
+          scenario.param.first + std::string(scenario.param.second.empty() ? "" : "-interleaved");
+      std::replace(name.begin(), name.end(), '-', '_');
+      return name;
+    });
 
 TEST(StepTimelineDetailTest, AllMicroBatchesShowWhatTheFirstShows) {
   const PreparedScenario prepared("deepseek-v2-lite-pretrain");

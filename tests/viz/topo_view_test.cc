@@ -41,11 +41,11 @@ TEST(TopoViewTest, TextCountsLinksByKind) {
   EXPECT_EQ(TopoText(Gpus(16, 8)), R"(test: 16 GPUs (h800) in 2 nodes
   bisection  400 GB/s  from the first half of the GPUs to the second
 
-links        count     datasheet        usable   each, one direction
-nvlink-out      16      200 GB/s      160 GB/s
-nvlink-in       16      200 GB/s      160 GB/s
-nic-out         16       50 GB/s       48 GB/s
-nic-in          16       50 GB/s       48 GB/s
+  links       count  datasheet    usable
+  nvlink-out     16   200 GB/s  160 GB/s
+  nvlink-in      16   200 GB/s  160 GB/s
+  nic-out        16    50 GB/s   48 GB/s
+  nic-in         16    50 GB/s   48 GB/s
 )");
   EXPECT_EQ(TopoText(Gpus(8, 8)).find("nic"), std::string::npos);  // one node has no network
 }

@@ -1,0 +1,63 @@
+// A training prediction: the whole process, one more plan in process, one more timing of a known plan. V2 has 16 stages
+// and 72 micro-batches here.
+#include <benchmark/benchmark.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include "scenarios/scenario.h"
+#include "sim/forecast/forecast.h"
+
+extern char** environ;
+
+namespace moecast {
+namespace {
+
+Scenario Base() { return Scenario::Load("deepseek-v2-pretrain", {}); }
+
+void WholeProcess(benchmark::State& state) {
+  for (auto _ : state) {
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    const char* arguments[] = {MOECAST_BINARY, "train", "deepseek-v2-pretrain", nullptr};
+    pid_t child = 0;
+    if (posix_spawn(&child, MOECAST_BINARY, &actions, nullptr, const_cast<char**>(arguments), environ) != 0)
+      state.SkipWithError("cannot start moecast");
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (status != 0) state.SkipWithError("moecast failed");
+    posix_spawn_file_actions_destroy(&actions);
+  }
+}
+BENCHMARK(WholeProcess)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// Ops, costs, blocks, stage split, order of 3,456 tasks and timing, nothing reused but parsed tables.
+void OneMorePlan(benchmark::State& state) {
+  const Scenario scenario = Base();
+  for (auto _ : state) {
+    const PreparedStep step(scenario.training(), scenario.training().plan.phases.front());
+    benchmark::DoNotOptimize(step.StepTime());
+  }
+}
+BENCHMARK(OneMorePlan)->Unit(benchmark::kMicrosecond);
+
+// A draw of all costs on a prepared plan: blocks solved anew, the known order timed again.
+void OneMoreTiming(benchmark::State& state) {
+  const Scenario scenario = Base();
+  const PreparedStep step(scenario.training(), scenario.training().plan.phases.front());
+  Noise noise{std::vector<double>(step.sources().size(), 0.5), 1};
+  for (auto _ : state) {
+    ++noise.own_seed;
+    benchmark::DoNotOptimize(step.StepTime(noise));
+  }
+}
+BENCHMARK(OneMoreTiming)->Unit(benchmark::kMicrosecond);
+
+void ReadScenario(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(Base());
+}
+BENCHMARK(ReadScenario)->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace moecast

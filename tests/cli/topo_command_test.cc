@@ -1,0 +1,55 @@
+// `moecast topo` as a user runs it.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <string>
+
+#include "base/json.h"
+
+namespace moecast {
+namespace {
+
+struct Ran {
+  int exit_code = -1;
+  std::string output;  // standard output and error together
+};
+
+Ran RunTopo(const std::string& arguments) {
+  Ran ran;
+  FILE* pipe = popen(("'" MOECAST_BINARY "' topo " + arguments + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) return ran;
+  char buffer[4096];
+  for (size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) ran.output.append(buffer, n);
+  const int status = pclose(pipe);
+  if (WIFEXITED(status)) ran.exit_code = WEXITSTATUS(status);
+  return ran;
+}
+
+TEST(TopoCommandTest, JsonHasTheKeysOfAClusterAndNothingElseIsPrinted) {
+  const Ran ran = RunTopo("h800-64 --json -");
+  ASSERT_EQ(ran.exit_code, 0) << ran.output;
+  const Json json = ParseJson(ran.output, "output")->root;
+  EXPECT_EQ(json["gpus"], 64);
+  EXPECT_EQ(json["nodes"], 8);
+  EXPECT_EQ(json["bisection_bytes_per_s"], 32 * 50e9);
+  EXPECT_EQ(json["links"].size(), 256u);
+}
+
+TEST(TopoCommandTest, DotOnStandardOutputIsTheDrawingAlone) {
+  const Ran ran = RunTopo("h800-8 --dot -");
+  EXPECT_EQ(ran.exit_code, 0);
+  EXPECT_TRUE(ran.output.starts_with("graph \"h800-8\" {")) << ran.output;
+  EXPECT_TRUE(ran.output.ends_with("}\n")) << ran.output;
+}
+
+TEST(TopoCommandTest, FaultsAreTheUsers) {
+  const Ran unknown = RunTopo("h800-46");
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_NE(unknown.output.find("did you mean \"h800-64\""), std::string::npos) << unknown.output;
+  EXPECT_EQ(RunTopo("h800-8 --json - --dot -").exit_code, 2);
+  EXPECT_EQ(RunTopo("h800-8 --dot /nowhere/at/all.dot").exit_code, 2);
+}
+
+}  // namespace
+}  // namespace moecast

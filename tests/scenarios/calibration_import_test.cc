@@ -1,0 +1,172 @@
+#include "scenarios/calibration_import.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "costmodel/calibration/calibration.h"
+#include "costmodel/calibration/calibration_file.h"
+#include "scenarios/builtin.h"
+#include "scenarios/calibration_loader.h"
+#include "scenarios/cluster_loader.h"
+
+namespace moecast {
+namespace {
+
+std::string ErrorOf(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const UserError& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+constexpr const char* kGemmName = "h100_gemm_bfloat16_trtllm_1.0.csv";
+const std::string kHeader = "dtype,kernel,m,n,k,latency_us\n";
+
+std::vector<TextFile> Gemm(const std::string& rows) {
+  return {{kGemmName, kHeader + rows}};
+}
+
+const std::string* Find(const ImportedCalibrations& c, std::string_view path) {
+  for (const TextFile& f : c.files)
+    if (f.path == path) return &f.text;
+  return nullptr;
+}
+
+TEST(CalibrationImportTest, TurnsPointsIntoCurvesWithFourDigits) {
+  const auto c = ImportCalibrations(Gemm("bfloat16,x,64,512,256,4.56789\n"
+                                         "bfloat16,x,1,512,256,3.5\n"
+                                         "bfloat16,x,64,256,1024,123456.7\n"
+                                         "fp8,x,1,256,1024,9\n"),
+                                    LoadDevice("h100"));
+  const std::string* csv = Find(c, "2025/gemm_bf16.csv");
+  ASSERT_TRUE(csv);
+  EXPECT_EQ(csv->substr(csv->find("\nn,k") + 1), "n,k,m=1,m=64\n256,1024,,123500\n512,256,3.5,4.568\n");
+  EXPECT_NE(csv->find("TensorRT-LLM 1.0 on h100"), std::string::npos);
+  EXPECT_NE(csv->find("Apache-2.0"), std::string::npos);
+  ASSERT_EQ(c.tables.size(), 1u);
+  EXPECT_EQ(c.tables[0].points, 3u);
+}
+
+TEST(CalibrationImportTest, BrokenFieldsAreNamedByFileLineAndColumn) {
+  const Device h100 = LoadDevice("h100");
+  const std::string name = kGemmName;
+  struct {
+    std::string rows, error;
+  } const cases[] = {
+      {"bfloat16,x,1,256,512,3\nbfloat16,x,4,256,512,nan\n",
+       name + ": line 3, column \"latency_us\": found \"nan\", expected a number from 0.001 to 1e+12"},
+      {"bfloat16,x,1,256,512,fast\n",
+       name + ": line 2, column \"latency_us\": found \"fast\", expected a number from 0.001 to 1e+12"},
+      {"bfloat16,x,1,2.5,512,3\n", name + ": line 2, column \"n\": found \"2.5\", expected a whole number"},
+      {"bfloat16,x,1,256,512,3\nbfloat16,x,1,25\n",
+       name + ": line 3: found 4 fields, expected 6 as in the header"},
+  };
+  for (const auto& c : cases) EXPECT_EQ(ErrorOf([&] { ImportCalibrations(Gemm(c.rows), h100); }), c.error);
+  const std::vector<TextFile> no_column = {{kGemmName, "dtype,m,n,latency_us\nbfloat16,1,2,3\n"}};
+  EXPECT_NE(ErrorOf([&] { ImportCalibrations(no_column, h100); }).find("no column \"k\""), std::string::npos);
+}
+
+TEST(CalibrationImportTest, FilesItCannotUseAreToldAndNoneAtAllIsAnError) {
+  const Device h100 = LoadDevice("h100");
+  std::vector<TextFile> files = Gemm("bfloat16,x,1,256,512,3\n");
+  files.push_back({"holiday.csv", "a\n1\n"});
+  EXPECT_EQ(ImportCalibrations(files, h100).ignored, std::vector<std::string>{"holiday.csv"});
+  EXPECT_THROW(ImportCalibrations({}, h100), UserError);
+  EXPECT_THROW(ImportCalibrations(std::vector<TextFile>{{"holiday.csv", "a\n1\n"}}, h100), UserError);
+}
+
+TEST(CalibrationImportTest, TwoEnginesGiveTheTablesSigma) {
+  // vLLM takes 1.2 times as long on every shape: ln 1.2 = 0.1823, times 1.4826 is 0.2703.
+  std::string rows, slower;
+  for (const char* shape : {"1,4096,4096", "64,4096,4096", "1,8192,4096", "64,8192,4096"}) {
+    rows += std::string("bfloat16,x,") + shape + ",20\n";
+    slower += std::string("bfloat16,x,") + shape + ",24\n";
+  }
+  const std::vector<TextFile> files = {{kGemmName, kHeader + rows},
+                                       {"h100_gemm_bfloat16_vllm_2.0.csv", kHeader + slower}};
+  const auto c = ImportCalibrations(files, LoadDevice("h100"));
+  const CalibrationFile json = ParseCalibrationFile(*Find(c, "2025/calibration.json"), "calibration.json");
+  ASSERT_EQ(json.tables.size(), 1u);
+  EXPECT_NEAR(json.tables[0].sigma_table, 0.2703, 1e-4);
+  EXPECT_EQ(json.tables[0].sigma_table_from, "disagreement with vLLM 2.0");
+}
+
+TEST(CalibrationImportTest, WhatItWritesCanBeEstimatedFromAndLacksOnlyWhatWasNotGiven) {
+  const auto c =
+      ImportCalibrations(Gemm("bfloat16,x,1,256,512,30\nbfloat16,x,64,256,512,40\n"), LoadDevice("h100"));
+  const Calibration calibration(LoadDevice("h100"), "2024h1", [&](std::string_view path) {
+    const std::string* text = Find(c, path);
+    if (!text) throw UserError({.file = std::string(path), .expected = "a file"});
+    return *text;
+  });
+  EXPECT_NEAR(calibration.Gemm({64, 256, 512}).time.value * 1e6, 40, 0.01);
+  EXPECT_NE(ErrorOf([&] {
+              calibration.Gemm({64, 256, 512, Dtype::kFp8});
+            }).find("no table \"gemm_fp8\""),
+            std::string::npos);
+}
+
+TEST(CalibrationFileTest, ParsingWhatIsPrintedGivesTheSame) {
+  for (const char* stack : {"2025", "2024h1"}) {
+    const std::string text(*BuiltinText("calibrations/" + std::string(stack) + "/calibration.json"));
+    EXPECT_EQ(PrintCalibrationFile(ParseCalibrationFile(text, "calibration.json")), text);
+  }
+}
+
+TEST(CalibrationFileTest, UnknownFieldsAndTablesAreErrors) {
+  std::string text(*BuiltinText("calibrations/2024h1/calibration.json"));
+  const auto load = [&](std::string changed) {
+    return ErrorOf([&] {
+      Calibration(LoadDevice("h800"), "2024h1", [&](std::string_view path) {
+        if (path == "2024h1/calibration.json") return changed;
+        return std::string(*BuiltinText("calibrations/" + std::string(path)));
+      });
+    });
+  };
+  EXPECT_EQ(load(text), "no error");
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string changed = text;
+    changed.replace(changed.find(from), from.size(), to);
+    return load(changed);
+  };
+  EXPECT_NE(with("\"stack\"", "\"stak\": 1, \"stack\"").find("did you mean \"stack\"?"), std::string::npos);
+  EXPECT_NE(with("\"grouped_bf16\"", "\"grouped_bf61\"").find("did you mean \"grouped_bf16\"?"),
+            std::string::npos);
+  EXPECT_NE(with("\"base\": \"2025\"", "\"base\": \"\"").find("measured_on"), std::string::npos);
+}
+
+TEST(CalibrationLoaderTest, AnUnknownStackListsTheOnesThereAre) {
+  EXPECT_EQ(ErrorOf([] { LoadCalibration(LoadDevice("h800"), "2024h2"); }),
+            "stack: found \"2024h2\", expected one of 2024h1, 2025 (did you mean \"2024h1\"?)");
+  EXPECT_THROW(LoadCalibration(LoadDevice("h800"), "2025", "/no/such/directory"), UserError);
+}
+
+TEST(CalibrationLoaderTest, TheBuiltInDataIsWhatTheImportMakesOfTheMeasurements) {
+  namespace fs = std::filesystem;
+  const fs::path source = fs::path(MOECAST_SOURCE_DIR) / ".." / "shared" / "ground-truth";
+  if (!fs::is_directory(source)) GTEST_SKIP() << "SKIPPED: no measurements at " << source;
+  std::vector<TextFile> files;
+  for (const auto& entry : fs::recursive_directory_iterator(source))
+    if (entry.path().extension() == ".csv")
+      files.push_back({entry.path().filename().string(), ReadFile(entry.path().string())});
+  std::sort(files.begin(), files.end(), [](const TextFile& a, const TextFile& b) { return a.path < b.path; });
+  const auto c = ImportCalibrations(files, LoadDevice("h100"));
+  size_t built_in = 0;
+  for (const BuiltinFile& f : BuiltinFiles()) built_in += f.path.starts_with("calibrations/");
+  EXPECT_EQ(c.files.size(), built_in);
+  for (const TextFile& f : c.files) {
+    const auto text = BuiltinText("calibrations/" + f.path);
+    ASSERT_TRUE(text) << f.path;
+    EXPECT_TRUE(*text == f.text) << f.path << " differs from what `calibrate import` makes";
+  }
+}
+
+}  // namespace
+}  // namespace moecast

@@ -1,0 +1,188 @@
+#include "scenarios/scenario.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/error.h"
+#include "scenarios/builtin.h"
+#include "sim/forecast/forecast.h"
+#include "sim/forecast/train_report.h"
+#include "viz/train_view.h"
+
+namespace moecast {
+namespace {
+
+const Fields<ScenarioSpec>& Table() { return FieldsOf(static_cast<const ScenarioSpec*>(nullptr)); }
+
+Scenario Load(const std::string& name, std::vector<std::string> sets = {}) { return Scenario::Load(name, sets); }
+
+std::string Report(const Scenario& s) {
+  const PreparedRun run(s.training());
+  std::vector<UnknownField> unknowns;
+  for (const Unknown& u : s.spec().unknown.list) unknowns.push_back({u.pointer, static_cast<int>(u.values.size())});
+  TrainReport report = Summarize(
+      run, ForecastRun(run, unknowns, [&](std::span<const int> c) { return s.Variant(c); }, {.samples = 8}));
+  report.source = s.spec().source;
+  return DumpJson(TrainJson(report, std::nullopt));
+}
+
+TEST(ScenarioTest, EveryBuiltInScenarioReadsBackWhatItPrints) {
+  const auto names = BuiltinNames("training");
+  ASSERT_GE(names.size(), 4u);
+  for (const std::string_view name : names) {
+    const Json printed = Table().Print(Load(std::string(name)).spec());
+    const Scenario again = Scenario::FromText(DumpJson(printed), "printed", "printed", {});
+    EXPECT_EQ(Table().Print(again.spec()), printed) << name;
+  }
+}
+
+// A value for every field of the table whose change must change the report, and the scenario where it does.
+struct FieldCase {
+  const char* pointer;
+  const char* scenario;
+  std::vector<std::string> sets;  // the last one sets the field; the others are part of both sides
+};
+
+constexpr char kMoe[] = "deepseek-v2-pretrain", kDense[] = "deepseek-67b-pretrain";
+
+const std::vector<FieldCase>& FieldCases() {
+  static const std::vector<FieldCase> cases = {
+      {"/model", kDense, {"unknown={}", "training/parallel={\"tp\":8,\"pp\":8,\"dp\":16}", "model=llama-3-70b"}},
+      {"/cluster", kMoe, {"cluster=h100-2048"}},
+      {"/stack", kMoe, {"stack=2025"}},
+      {"/source", kMoe, {"source=elsewhere"}},
+      {"/training/phases/0/name", kMoe, {"training/phases/0/name=long"}},
+      {"/training/phases/0/tokens", kMoe, {"training/phases/0/tokens=1T"}},
+      {"/training/phases/0/sequence_length", kMoe, {"training/phases/0/sequence_length=8192"}},
+      {"/training/phases/0/global_batch", kMoe, {"training/phases/0/global_batch=4608"}},
+      {"/training/micro_batch", kMoe, {"training/micro_batch=2"}},
+      {"/training/precision/gemm", kMoe, {"training/precision/gemm=fp8_block"}},
+      {"/training/precision/dispatch", kMoe, {"training/precision/dispatch=fp8_block"}},
+      {"/training/precision/combine", kMoe, {"training/precision/combine=fp8_block"}},
+      {"/training/precision/saved_activations", kMoe, {"training/precision/saved_activations=fp8_block"}},
+      {"/training/precision/main_grad", kMoe, {"training/precision/main_grad=bf16"}},
+      {"/training/precision/grad_reduce", kMoe, {"training/precision/grad_reduce=fp32"}},
+      {"/training/precision/master", kMoe, {"training/precision/master=bf16"}},
+      {"/training/precision/moments", kMoe, {"training/precision/moments=bf16"}},
+      {"/training/parallel/tp", kDense, {"unknown={}", "training/parallel/dp=4", "training/parallel/tp=4"}},
+      {"/training/parallel/pp", kDense, {"unknown={}", "training/parallel/pp=4"}},
+      {"/training/parallel/vpp", kDense,
+       {"unknown={}", "training/schedule=interleaved", "training/parallel/vpp=2"}},
+      {"/training/parallel/ep", kMoe, {"training/parallel/ep=4"}},
+      {"/training/parallel/cp", kDense, {"unknown={}", "training/parallel/cp=2"}},
+      {"/training/parallel/dp", kMoe, {"training/parallel/dp=64"}},
+      {"/training/parallel/zero", kMoe, {"training/parallel/zero=0"}},
+      {"/training/parallel/sequence", kDense, {"unknown={}", "training/parallel/sequence=false"}},
+      {"/training/parallel/rank_order", kMoe,
+       {"unknown={}", "training/parallel/rank_order=[\"tp\",\"cp\",\"dp\",\"ep\",\"pp\"]"}},
+      {"/training/stage_layers", kMoe, {"training/stage_layers=[3,4,4,4,4,4,4,4,4,4,4,4,4,4,3,2]"}},
+      {"/training/schedule", kMoe, {"unknown={}", "training/schedule=1f1b"}},
+      {"/training/weight_delay", kMoe, {"unknown={}", "training/weight_delay=1"}},
+      {"/training/recompute", kMoe, {"unknown={}", "training/recompute=[\"rmsnorm\"]"}},
+      {"/training/overlap/shared_experts", kMoe, {"training/overlap/shared_experts=false"}},
+      {"/training/overlap/tp", kDense, {"training/overlap/tp=false"}},
+      {"/training/overlap/grad_reduce", kMoe, {"training/overlap/grad_reduce=false"}},
+      {"/training/overlap/param_gather", kDense, {"unknown={}", "training/overlap/param_gather=true"}},
+      {"/training/overlap/communication_sms", kMoe, {"training/overlap/communication_sms=40"}},
+      {"/training/routing/device_cv", kMoe, {"training/routing/device_cv=0.4"}},
+      {"/training/routing/capacity_factor", kMoe, {"training/routing/capacity_factor=1.2"}},
+      {"/training/routing/never_dropped", kMoe, {"training/routing/never_dropped=1"}},
+      {"/training/optimizer/grad_clip", kMoe, {"unknown={}", "training/optimizer/grad_clip=none"}},
+      {"/price/usd_per_gpu_hour", kMoe, {"price/usd_per_gpu_hour=3"}},
+      {"/unknown", kMoe, {"unknown={}"}},
+  };
+  return cases;
+}
+
+// Of another folder than the built-in one; tests/scenarios/calibration_import_test.cc reads such a folder.
+constexpr char kNotHere[] = "/calibration";
+
+TEST(ScenarioFieldsTest, EveryFieldOfTheTableHasACase) {
+  std::vector<FieldDoc> docs;
+  Table().Document("", docs);
+  std::set<std::string> documented, covered{kNotHere};
+  for (const FieldDoc& d : docs) documented.insert(d.pointer);
+  for (const FieldCase& c : FieldCases()) covered.insert(c.pointer);
+  EXPECT_EQ(documented, covered);
+}
+
+TEST(ScenarioFieldsTest, ChangingAFieldChangesTheReport) {
+  for (const FieldCase& c : FieldCases()) {
+    std::vector<std::string> without = c.sets;
+    without.pop_back();
+    EXPECT_NE(Report(Load(c.scenario, without)), Report(Load(c.scenario, c.sets))) << c.pointer;
+  }
+}
+
+TEST(ScenarioTest, TheSameSeedGivesTheSameReport) { EXPECT_EQ(Report(Load(kMoe)), Report(Load(kMoe))); }
+
+struct ErrorCase {
+  std::vector<std::string> sets;
+  const char* pointer;
+  const char* says;  // a part of the message
+};
+
+TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
+  const ErrorCase cases[] = {
+      {{"training/parallel/tpp=4"}, "/training/parallel/tpp", "did you mean \"tp\""},
+      {{"modle=x"}, "/modle", "did you mean \"model\""},
+      {{"model=deepseek-v22"}, "/model", "did you mean \"deepseek-v2\""},
+      {{"cluster=h800-2049"}, "/cluster", "did you mean \"h800-2048\""},
+      {{"stack=2026"}, "/stack", "2024h1"},
+      {{"training/parallel/tp=0"}, "/training/parallel/tp", "from 1"},
+      {{"training/parallel/tp=-3"}, "/training/parallel/tp", "from 1"},
+      {{"training/parallel/tp=1.5"}, "/training/parallel/tp", "whole number"},
+      {{"training/parallel/tp=two"}, "/training/parallel/tp", "whole number"},
+      {{"training/parallel/tp=3"}, "/training/parallel/tp", "divisor of the attention heads, 128"},
+      {{"training/parallel/ep=3"}, "/training/parallel/ep", "divisor of dp"},
+      {{"training/parallel/ep=64"}, "/training/parallel/ep", "divisor of the experts, 160"},
+      {{"training/parallel/dp=100"}, "/training/phases/0/global_batch", "multiple of micro_batch * dp, 100"},
+      {{"training/parallel/pp=61"}, "/training/parallel/pp", "at most"},
+      {{"training/parallel/dp=1000000000000000000"}, "/training/parallel/dp", "whole number from 1"},
+      {{"training/phases=[]"}, "/training/phases", "at least one phase"},
+      {{"training/phases/0/global_batch=0"}, "/training/phases/0/global_batch", "from 1"},
+      {{"training/phases/0/tokens=8100000000000"}, "/training/phases/0/tokens", "text with a unit"},
+      {{"training/phases/0/tokens=8.1 parsecs"}, "/training/phases/0/tokens", "8.1T"},
+      {{"training/phases/0/tokens=nan"}, "/training/phases/0/tokens", "8.1T"},
+      {{"training/stage_layers=[1,2]"}, "/training/stage_layers", "16 numbers"},
+      {{"training/stage_layers=[60,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]"}, "/training/stage_layers", "at least one layer"},
+      {{"training/stage_layers=[4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4]"}, "/training/stage_layers", "sum to the 60"},
+      {{"training/stage_layers=balancd"}, "/training/stage_layers", "did you mean \"balanced\""},
+      {{"training/schedule=zbh1"}, "/training/schedule", "did you mean \"zb-h1\""},
+      {{"training/parallel/vpp=2"}, "/training/parallel/vpp", "1 with the schedule zb-h1"},
+      {{"training/recompute=[\"rmsnorm\",\"rmsnorm\"]"}, "/training/recompute/0", "once"},
+      {{"training/recompute=[\"norm\"]"}, "/training/recompute/0", "rmsnorm"},
+      {{"training/parallel/rank_order=[\"tp\"]"}, "/training/parallel/rank_order", "each of tp, cp, ep, dp, pp once"},
+      {{"training/routing/device_cv=1e999"}, "", "--set"},
+      {{"training/precision=7"}, "/training/precision", "object"},
+      {{"unknown={\"training\": [1]}"}, "/unknown/training", "JSON pointer"},
+      {{"unknown={\"/training/parallel/dp\": []}"}, "/unknown", "1 to 32 values"},
+      {{"unknown={\"/training/parallel/dp\": [128, 7]}"}, "/training", "multiple of micro_batch * dp"},
+      {{"unknown={\"/training/paralel/dp\": [1]}"}, "/training/paralel", "did you mean \"parallel\""},
+      {{"training/parallel/tp"}, "", "a path, '=' and a value"},
+      {{"=3"}, "", "a path, '=' and a value"},
+  };
+  for (const ErrorCase& c : cases) {
+    try {
+      Load(kMoe, c.sets);
+      ADD_FAILURE() << "no error for " << c.sets.back();
+    } catch (const UserError& e) {
+      EXPECT_NE(std::string(e.what()).find(c.says), std::string::npos) << c.sets.back() << "\n" << e.what();
+      EXPECT_EQ(e.parts().pointer.substr(0, std::string_view(c.pointer).size()), c.pointer) << e.what();
+    }
+  }
+}
+
+TEST(ScenarioErrorTest, AFileSaysWhichOfItsFieldsIsMissing) {
+  try {
+    Scenario::FromText(R"({"model": "deepseek-v2", "cluster": "h800-2048"})", "plan.json", "plan", {});
+    FAIL();
+  } catch (const UserError& e) {
+    EXPECT_EQ(e.parts().file, "plan.json");
+    EXPECT_NE(std::string(e.what()).find("\"training\""), std::string::npos) << e.what();
+  }
+}
+
+}  // namespace
+}  // namespace moecast
