@@ -8,7 +8,7 @@ namespace moecast {
 
 }  // namespace moecast
 
-#define MOECAST_CHECK(condition) \
-  do {                           \
+#define MOECAST_CHECK(condition)                                              \
+  do {                                                                        \
     if (!(condition)) ::moecast::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)

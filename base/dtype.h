@@ -11,7 +11,8 @@ enum class Dtype : uint8_t {
   kFp32,
   kBf16,
   kFp8,       // one scale per tensor (or per row); e4m3
-  kFp8Block,  // one fp32 scale per 1x128 of an activation, per 128x128 of a weight (DeepSeek-V3, arXiv 2412.19437)
+  kFp8Block,  // one fp32 scale per 1x128 of an activation, per 128x128 of a weight (DeepSeek-V3, arXiv
+              // 2412.19437)
 };
 
 template <>

@@ -1,6 +1,6 @@
-// The Fields table: one row per member of a plain struct says its name, what it means and what values it takes. Parsing,
-// printing, JSON Schema, help and docs/scenarios.md all come from it. A field's default is the value the member has in a
-// default-constructed struct, so it is written once.
+// The Fields table: one row per member of a plain struct says its name, what it means and what values it
+// takes. Parsing, printing, JSON Schema, help and docs/scenarios.md all come from it. A field's default is
+// the value the member has in a default-constructed struct, so it is written once.
 //
 //   const Fields<Price>& FieldsOf(const Price*) {
 //     static const Fields<Price> fields("price", {
@@ -9,8 +9,9 @@
 //     return fields;
 //   }
 //
-// Any type with a Codec can be a member: bool, int64_t, int, double, std::string, the quantities of base/units.h (as
-// text with units), enumerations with EnumNames, vectors, optionals, and structs that have a FieldsOf.
+// Any type with a Codec can be a member: bool, int64_t, int, double, std::string, the quantities of
+// base/units.h (as text with units), enumerations with EnumNames, vectors, optionals, and structs that have a
+// FieldsOf.
 #pragma once
 
 #include <algorithm>
@@ -132,7 +133,9 @@ class Fields {
 namespace fields_internal {
 
 template <class T>
-concept HasFields = requires(const T* t) { FieldsOf(t); };
+concept HasFields = requires(const T* t) {
+  FieldsOf(t);
+};
 template <class T>
 concept IsEnum = std::is_enum_v<T>;
 
@@ -167,8 +170,7 @@ struct Codec<bool> {
 };
 
 template <class I>
-  requires(std::is_integral_v<I> && !std::is_same_v<I, bool>)
-struct Codec<I> {
+requires(std::is_integral_v<I> && !std::is_same_v<I, bool>) struct Codec<I> {
   static I Parse(const JsonCursor& at, const Limits& l) {
     return static_cast<I>(at.Int(static_cast<int64_t>(l.low), High(l)));
   }
@@ -177,7 +179,8 @@ struct Codec<I> {
     return {{"type", "integer"}, {"minimum", static_cast<int64_t>(l.low)}, {"maximum", High(l)}};
   }
   static std::string Type(const Limits& l) {
-    return "whole number from " + std::to_string(static_cast<int64_t>(l.low)) + " to " + std::to_string(High(l));
+    return "whole number from " + std::to_string(static_cast<int64_t>(l.low)) + " to " +
+           std::to_string(High(l));
   }
   static int64_t High(const Limits& l) {
     constexpr I kHalf = std::numeric_limits<I>::max() / 2;
@@ -189,7 +192,9 @@ template <>
 struct Codec<double> {
   static double Parse(const JsonCursor& at, const Limits& l) { return at.Number(l.low, l.high); }
   static Json Print(double v) { return v; }
-  static Json Schema(const Limits& l) { return {{"type", "number"}, {"minimum", l.low}, {"maximum", l.high}}; }
+  static Json Schema(const Limits& l) {
+    return {{"type", "number"}, {"minimum", l.low}, {"maximum", l.high}};
+  }
   static std::string Type(const Limits& l) {
     return "number from " + ShowNumber(l.low, 6) + " to " + ShowNumber(l.high, 6);
   }
@@ -210,7 +215,9 @@ struct Codec<std::string> {
     static Q Parse(const JsonCursor& at, const Limits& l) { return Text::Parse(at, l, EXAMPLE); }            \
     static Json Print(const Q& v) { return Text::Print(v); }                                                 \
     static Json Schema(const Limits&) { return {{"type", "string"}, {"examples", Json::array({EXAMPLE})}}; } \
-    static std::string Type(const Limits&) { return std::string("text with unit, e.g. \"") + EXAMPLE + "\""; } \
+    static std::string Type(const Limits&) {                                                                 \
+      return std::string("text with unit, e.g. \"") + EXAMPLE + "\"";                                        \
+    }                                                                                                        \
   };
 MOECAST_QUANTITY_CODEC(Bytes, ParseBytes, PrintBytes, "16MiB")
 MOECAST_QUANTITY_CODEC(Seconds, ParseSeconds, PrintSeconds, "18.5ms")

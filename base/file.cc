@@ -47,7 +47,8 @@ std::string ReadFile(const std::string& path, size_t limit) {
     if (n == 0) return text;
     text.append(buffer, static_cast<size_t>(n));
     if (text.size() > limit)
-      throw UserError({.file = path, .value = "more than " + std::to_string(limit >> 20) + " MiB",
+      throw UserError({.file = path,
+                       .value = "more than " + std::to_string(limit >> 20) + " MiB",
                        .expected = "a smaller file"});
   }
 }
@@ -60,7 +61,8 @@ void WriteFile(const std::string& path, std::string_view text) {
   // A device or pipe (/dev/stdout, /dev/null) is written in place: renaming over it would replace it.
   struct stat info {};
   if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
-    if (S_ISDIR(info.st_mode)) throw UserError({.file = path, .value = "a directory", .expected = "a file to write"});
+    if (S_ISDIR(info.st_mode))
+      throw UserError({.file = path, .value = "a directory", .expected = "a file to write"});
     const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
     if (fd < 0) Throw(path, "cannot open");
     WriteAll(fd, text, path);

@@ -44,7 +44,8 @@ class Builder : public nlohmann::json_sax<Json> {
   bool end_array() override { return stack_.pop_back(), keys_.pop_back(), true; }
   bool key(string_t& v) override {
     if (!keys_.back().insert(v).second)
-      throw UserError({.file = file_, .value = "the key \"" + Shortened(v) + "\" twice in one object",
+      throw UserError({.file = file_,
+                       .value = "the key \"" + Shortened(v) + "\" twice in one object",
                        .expected = "each key once"});
     key_ = v;
     return true;
@@ -71,7 +72,8 @@ class Builder : public nlohmann::json_sax<Json> {
   }
   bool Open(Json v) {
     if (stack_.size() >= kMaxDepth)
-      throw UserError({.file = file_, .value = "values nested deeper than " + std::to_string(kMaxDepth),
+      throw UserError({.file = file_,
+                       .value = "values nested deeper than " + std::to_string(kMaxDepth),
                        .expected = "a flatter file"});
     stack_.push_back(Place(std::move(v)));
     keys_.emplace_back();
@@ -125,7 +127,9 @@ void Dump(const Json& j, int indent, int depth, std::string& out) {
       if (!first) out += flat && indent >= 0 ? ", " : ",";
       first = false;
       if (!flat) line(depth + 1);
-      if (object) out += Json(it.key()).dump(-1, ' ', false, Json::error_handler_t::replace) + (indent < 0 ? ":" : ": ");
+      if (object)
+        out +=
+            Json(it.key()).dump(-1, ' ', false, Json::error_handler_t::replace) + (indent < 0 ? ":" : ": ");
       Dump(*it, indent, depth + 1, out);
     }
     if (!first && !flat) line(depth);
@@ -148,7 +152,8 @@ void Dump(const Json& j, int indent, int depth, std::string& out) {
 
 std::shared_ptr<JsonDocument> ParseJson(std::string_view text, const std::string& file) {
   if (text.size() > kMaxBytes)
-    throw UserError({.file = file, .value = std::to_string(text.size()) + " bytes",
+    throw UserError({.file = file,
+                     .value = std::to_string(text.size()) + " bytes",
                      .expected = "at most " + std::to_string(kMaxBytes)});
   Builder builder(file);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) {
@@ -158,7 +163,8 @@ std::shared_ptr<JsonDocument> ParseJson(std::string_view text, const std::string
       why = "a number beyond the range of double precision";
     else if (cut != std::string::npos)
       why = Shortened(why.substr(cut + 2), 120);
-    throw UserError({.file = file, .pointer = LineAndColumn(text, builder.error_at), .value = "no valid JSON: " + why});
+    throw UserError(
+        {.file = file, .pointer = LineAndColumn(text, builder.error_at), .value = "no valid JSON: " + why});
   }
   auto document = std::make_shared<JsonDocument>();
   document->root = std::move(builder.root());
@@ -166,33 +172,39 @@ std::shared_ptr<JsonDocument> ParseJson(std::string_view text, const std::string
   return document;
 }
 
-void PatchJson(JsonDocument& document, std::string_view pointer, Json value, const std::string& origin) {
+void PatchJson(JsonDocument& document, std::string_view pointer, Json value, JsonDocument::Patch patch) {
   if (!pointer.empty() && pointer.front() == '/') pointer.remove_prefix(1);
   Json* node = &document.root;
   std::string walked;
   while (true) {
     const size_t slash = pointer.find('/');
     const std::string key = Unescaped(pointer.substr(0, slash));
-    if (key.empty()) throw UserError({.file = origin, .value = "an empty name in the path", .expected = "a/b/c=value"});
+    if (key.empty())
+      throw UserError(
+          {.file = patch.origin, .value = "an empty name in the path", .expected = "a/b/c=value"});
     const std::string parent = walked;
     walked += '/' + Escaped(key);
     if (node->is_array()) {
       const auto index = ParseNumber(key);
       if (!index || *index != std::floor(*index) || *index < 0 || *index >= static_cast<double>(node->size()))
-        throw UserError({.file = origin, .pointer = walked, .value = "\"" + Shortened(key) + "\"",
+        throw UserError({.file = patch.origin,
+                         .pointer = walked,
+                         .value = "\"" + Shortened(key) + "\"",
                          .expected = "an index below " + std::to_string(node->size())});
       node = &(*node)[static_cast<size_t>(*index)];
     } else if (node->is_object() || node->is_null()) {
       node = &(*node)[key];
     } else {
-      throw UserError({.file = origin, .pointer = parent.empty() ? "/" : parent, .value = TypeName(*node) + " on the way",
+      throw UserError({.file = patch.origin,
+                       .pointer = parent.empty() ? "/" : parent,
+                       .value = TypeName(*node) + " on the way",
                        .expected = "an object or a list"});
     }
     if (slash == std::string_view::npos) break;
     pointer.remove_prefix(slash + 1);
   }
   *node = std::move(value);
-  document.origins[walked] = origin;
+  document.patches[walked] = std::move(patch);
 }
 
 std::string DumpJson(const Json& json, int indent) {
@@ -204,7 +216,9 @@ std::string DumpJson(const Json& json, int indent) {
 JsonCursor::JsonCursor(std::shared_ptr<const JsonDocument> document)
     : document_(std::move(document)), node_(&document_->root) {}
 
-bool JsonCursor::Has(std::string_view key) const { return node_->is_object() && node_->contains(std::string(key)); }
+bool JsonCursor::Has(std::string_view key) const {
+  return node_->is_object() && node_->contains(std::string(key));
+}
 
 JsonCursor JsonCursor::Key(std::string_view key) const {
   return {document_, &node_->at(std::string(key)), pointer_ + '/' + Escaped(key)};
@@ -230,8 +244,8 @@ void JsonCursor::AllowOnly(std::span<const std::string_view> valid) const {
     if (known) continue;
     const std::string nearest = Nearest(key, valid);
     const JsonCursor at = Key(key);
-    const auto origin = document_->origins.find(at.pointer_);
-    throw UserError({.file = origin == document_->origins.end() ? document_->file : origin->second,
+    const auto patch = document_->patches.find(at.pointer_);
+    throw UserError({.file = patch == document_->patches.end() ? document_->file : patch->second.origin,
                      .pointer = at.pointer_,
                      .value = "an unknown field",
                      .expected = valid.empty() ? "none here" : "one of " + Join(valid),
@@ -254,17 +268,18 @@ bool JsonCursor::Bool() const {
 }
 
 int64_t JsonCursor::Int(int64_t low, int64_t high) const {
-  const std::string expected =
-      "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
+  const std::string expected = "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
   if (!node_->is_number()) Fail(expected);
   if (node_->is_number_float()) {
     const double x = node_->get<double>();
-    if (x != std::floor(x) || !(x >= static_cast<double>(low) && x <= static_cast<double>(high))) Fail(expected);
+    if (x != std::floor(x) || !(x >= static_cast<double>(low) && x <= static_cast<double>(high)))
+      Fail(expected);
     return static_cast<int64_t>(x);
   }
   if (node_->is_number_unsigned()) {
     const uint64_t x = node_->get<uint64_t>();
-    if (high < 0 || x > static_cast<uint64_t>(high) || (low > 0 && x < static_cast<uint64_t>(low))) Fail(expected);
+    if (high < 0 || x > static_cast<uint64_t>(high) || (low > 0 && x < static_cast<uint64_t>(low)))
+      Fail(expected);
     return static_cast<int64_t>(x);
   }
   const int64_t x = node_->get<int64_t>();
@@ -281,20 +296,25 @@ double JsonCursor::Number(double low, double high) const {
 }
 
 const std::string& JsonCursor::Text() const {
-  if (!node_->is_string()) Fail("a text");
-  return node_->get_ref<const std::string&>();
+  if (node_->is_string()) return node_->get_ref<const std::string&>();
+  const auto patch = document_->patches.find(pointer_);
+  if (patch == document_->patches.end() || node_->is_structured()) Fail("a text");
+  return patch->second.text;
 }
 
 void JsonCursor::Fail(const std::string& expected, const std::string& hint) const {
   std::string file = document_->file;
   for (std::string p = pointer_; !p.empty(); p.resize(p.rfind('/'))) {
-    const auto origin = document_->origins.find(p);
-    if (origin == document_->origins.end()) continue;
-    file = origin->second;
+    const auto patch = document_->patches.find(p);
+    if (patch == document_->patches.end()) continue;
+    file = patch->second.origin;
     break;
   }
-  throw UserError({.file = file, .pointer = pointer_.empty() ? "/" : pointer_, .value = TypeName(*node_),
-                   .expected = expected, .hint = hint});
+  throw UserError({.file = file,
+                   .pointer = pointer_.empty() ? "/" : pointer_,
+                   .value = TypeName(*node_),
+                   .expected = expected,
+                   .hint = hint});
 }
 
 }  // namespace moecast

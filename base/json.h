@@ -1,5 +1,5 @@
-// JSON at the edges: parsing text with its place kept, a cursor that knows its JSON pointer, and printing. The only
-// header that names nlohmann/json. Objects keep the order of their keys.
+// JSON at the edges: parsing text with its place kept, a cursor that knows its JSON pointer, and printing.
+// The only header that names nlohmann/json. Objects keep the order of their keys.
 #pragma once
 
 #include <cstdint>
@@ -19,17 +19,23 @@ using Json = nlohmann::ordered_json;
 // A parsed text and where it came from.
 struct JsonDocument {
   Json root;
-  std::string file;                            // for messages
-  std::map<std::string, std::string> origins;  // pointer -> "--set ..." for values that did not come from the file
+  std::string file;  // for messages
+  // Values that did not come from the file, by pointer.
+  struct Patch {
+    std::string origin;  // "--set training/parallel/tp=4"
+    std::string text;    // the value as it was written
+  };
+  std::map<std::string, Patch> patches;
 };
 
-// Throws UserError with line and column: not JSON, a key twice in one object, nested deeper than 64, larger than
-// 16 MiB, a number beyond double.
+// Throws UserError with line and column: not JSON, a key twice in one object, nested deeper than 64, larger
+// than 16 MiB, a number beyond double.
 std::shared_ptr<JsonDocument> ParseJson(std::string_view text, const std::string& file);
 
-// Replaces or adds the value at `pointer` (with or without a leading '/'), creating objects on the way; `origin` is what
-// messages about it name. Throws UserError where the path runs through a value that is no object or array.
-void PatchJson(JsonDocument& document, std::string_view pointer, Json value, const std::string& origin);
+// Replaces or adds the value at `pointer` (with or without a leading '/'), creating objects on the way;
+// messages about it name the patch's origin. Throws UserError where the path runs through a value that is no
+// object or array.
+void PatchJson(JsonDocument& document, std::string_view pointer, Json value, JsonDocument::Patch patch);
 
 // Numbers as printed everywhere: integers exactly, others with 9 significant digits.
 std::string DumpJson(const Json& json, int indent = 2);
@@ -50,13 +56,14 @@ class JsonCursor {
   void AllowOnly(std::span<const std::string_view> valid) const;
 
   // Arrays.
-  size_t size() const;                  // throws where this is no array
+  size_t size() const;  // throws where this is no array
   JsonCursor At(size_t index) const;
 
   // Scalars; each throws where the value is of another type or outside [low, high].
   bool Bool() const;
   int64_t Int(int64_t low, int64_t high) const;
   double Number(double low, double high) const;
+  // A patched value may be written without quotes even where it looks like a number ("--set stack=2025").
   const std::string& Text() const;
 
   // Throws a UserError that names this place, its value, what was expected and a hint.

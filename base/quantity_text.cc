@@ -13,14 +13,15 @@ struct Unit {
   double scale;
 };
 
-constexpr Unit kBytes[] = {{"B", 1},        {"KB", 1e3},         {"MB", 1e6},           {"GB", 1e9},
-                           {"TB", 1e12},    {"KiB", 1024.0},     {"MiB", 1048576.0},    {"GiB", 1073741824.0},
-                           {"TiB", 1099511627776.0}};
-constexpr Unit kSeconds[] = {{"s", 1},    {"ps", 1e-12}, {"ns", 1e-9}, {"us", 1e-6},
+constexpr Unit kBytes[] = {{"B", 1},           {"KB", 1e3},           {"MB", 1e6},
+                           {"GB", 1e9},        {"TB", 1e12},          {"KiB", 1024.0},
+                           {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}};
+constexpr Unit kSeconds[] = {{"s", 1},     {"ps", 1e-12}, {"ns", 1e-9}, {"us", 1e-6},
                              {"ms", 1e-3}, {"min", 60},   {"h", 3600},  {"d", 86400}};
-constexpr Unit kRates[] = {{"B/s", 1},         {"KB/s", 1e3},        {"MB/s", 1e6},          {"GB/s", 1e9},
-                           {"TB/s", 1e12},     {"Kb/s", 1e3 / 8},    {"Mb/s", 1e6 / 8},      {"Gb/s", 1e9 / 8},
-                           {"Tb/s", 1e12 / 8}, {"MiB/s", 1048576.0}, {"GiB/s", 1073741824.0}};
+constexpr Unit kRates[] = {{"B/s", 1},           {"KB/s", 1e3},          {"MB/s", 1e6},
+                           {"GB/s", 1e9},        {"TB/s", 1e12},         {"Kb/s", 1e3 / 8},
+                           {"Mb/s", 1e6 / 8},    {"Gb/s", 1e9 / 8},      {"Tb/s", 1e12 / 8},
+                           {"MiB/s", 1048576.0}, {"GiB/s", 1073741824.0}};
 constexpr Unit kFlopRates[] = {{"FLOP/s", 1}, {"GFLOP/s", 1e9}, {"TFLOP/s", 1e12}, {"PFLOP/s", 1e15}};
 constexpr Unit kCounts[] = {{"", 1}, {"K", 1e3}, {"M", 1e6}, {"B", 1e9}, {"T", 1e12}};
 
@@ -111,11 +112,21 @@ std::optional<Count> ParseCount(std::string_view text) {
   return v ? std::optional(Count(*v)) : std::nullopt;
 }
 
-std::string PrintBytes(Bytes b) { return Print(b.value, kBytes); }
-std::string PrintSeconds(Seconds s) { return Print(s.value, kSeconds); }
-std::string PrintRate(BytesPerSecond r) { return Print(r.value, kRates); }
-std::string PrintFlopRate(FlopsPerSecond r) { return Print(r.value, kFlopRates); }
-std::string PrintCount(Count n) { return Print(n.value, kCounts); }
+std::string PrintBytes(Bytes b) {
+  return Print(b.value, kBytes);
+}
+std::string PrintSeconds(Seconds s) {
+  return Print(s.value, kSeconds);
+}
+std::string PrintRate(BytesPerSecond r) {
+  return Print(r.value, kRates);
+}
+std::string PrintFlopRate(FlopsPerSecond r) {
+  return Print(r.value, kFlopRates);
+}
+std::string PrintCount(Count n) {
+  return Print(n.value, kCounts);
+}
 
 std::string ShowBytes(Bytes b, int digits) {
   static constexpr Unit kShown[] = {
@@ -126,7 +137,11 @@ std::string ShowSeconds(Seconds s, int digits) {
   static constexpr Unit kShown[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}};
   return Show(s.value, kShown, digits);
 }
-std::string ShowCount(double n, int digits) { return Show(n, kCounts, digits); }
-std::string ShowNumber(double x, int digits) { return Significant(x, digits); }
+std::string ShowCount(double n, int digits) {
+  return Show(n, kCounts, digits);
+}
+std::string ShowNumber(double x, int digits) {
+  return Significant(x, digits);
+}
 
 }  // namespace moecast

@@ -1,6 +1,6 @@
-// Random numbers that are the same on every machine: SplitMix64 for pseudo-random streams, Latin hypercubes for stratified
-// samples, and the normal quantile both use. The standard library's distributions are not used: their results differ
-// between implementations.
+// Random numbers that are the same on every machine: SplitMix64 for pseudo-random streams, Latin hypercubes
+// for stratified samples, and the normal quantile both use. The standard library's distributions are not
+// used: their results differ between implementations.
 #pragma once
 
 #include <cstdint>
@@ -32,16 +32,17 @@ class Random {
   uint64_t state_;
 };
 
-// Quantile of the standard normal distribution, relative error below 1.2e-9 (P. J. Acklam's rational approximation).
-// REQUIRES: 0 < p < 1.
+// Quantile of the standard normal distribution, relative error below 1.2e-9 (P. J. Acklam's rational
+// approximation). REQUIRES: 0 < p < 1.
 double NormalQuantile(double p);
 
-// One dimension of a Latin hypercube of n points in (0, 1): each of the n equal intervals holds one point, in its middle,
-// in an order drawn from `key` (McKay, Beckman and Conover, Technometrics 1979). Dimensions with different keys are
-// independent orders. REQUIRES: n > 0.
+// One dimension of a Latin hypercube of n points in (0, 1): each of the n equal intervals holds one point, in
+// its middle, in an order drawn from `key` (McKay, Beckman and Conover, Technometrics 1979). Dimensions with
+// different keys are independent orders. REQUIRES: n > 0.
 std::vector<double> LatinHypercube(int n, uint64_t key);
 
-// A key from a name, so that the same quantity gets the same draws wherever it occurs (FNV-1a, mixed with the seed).
+// A key from a name, so that the same quantity gets the same draws wherever it occurs (FNV-1a, mixed with the
+// seed).
 uint64_t KeyOf(std::string_view name, uint64_t seed);
 
 }  // namespace moecast

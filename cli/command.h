@@ -1,5 +1,5 @@
-// A command of the program: a row of the table in main.cc and one function, in a file of its own, that declares its
-// options and returns what to do once they are parsed.
+// A command of the program: a row of the table in main.cc and one function, in a file of its own, that
+// declares its options and returns what to do once they are parsed.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,4 +1,5 @@
-// moecast COMMAND ...: declare the options of every command, parse, run one. Exit 0 done, 2 the user's fault, 1 ours.
+// moecast COMMAND ...: declare the options of every command, parse, run one. Exit 0 done, 2 the user's fault,
+// 1 ours.
 #include <cstdio>
 #include <exception>
 #include <map>
@@ -15,28 +16,33 @@ constexpr Command kCommands[] = {
     {"op", "time of one operator on a device",
      "moecast op gemm --device h800 --m 4096 --n 24576 --k 1536 --dtype bf16", DefineOp},
     {"pipeline", "a pipeline schedule alone: bubble and memory",
-     "moecast pipeline --schedule zb-h1 --stages 8 --micro-batches 24 --forward 30ms --backward 30ms --weight 20ms",
+     "moecast pipeline --schedule zb-h1 --stages 8 --micro-batches 24 --forward 30ms --backward 30ms "
+     "--weight 20ms",
      DefinePipeline},
-    {"train", "a training run: step time, GPU-hours, memory, where the time goes", "moecast train deepseek-v2-pretrain",
-     DefineTrain},
+    {"train", "a training run: step time, GPU-hours, memory, where the time goes",
+     "moecast train deepseek-v2-pretrain", DefineTrain},
     {"scenario", "a scenario as it is read: every field with its value; or the schema of scenario files",
      "moecast scenario deepseek-v2-pretrain", DefineScenario},
     {"topo", "a cluster: links and bisection", "moecast topo h800-64", DefineTopo},
-    {"calibrate", "bring measured tables into calibrations", "moecast calibrate import MEASUREMENTS --out DIR",
-     DefineCalibrate},
-    {"validate", "published and measured figures against predictions", "moecast validate training", DefineValidate},
+    {"calibrate", "bring measured tables into calibrations",
+     "moecast calibrate import MEASUREMENTS --out DIR", DefineCalibrate},
+    {"validate", "published and measured figures against predictions", "moecast validate training",
+     DefineValidate},
 };
 
 std::string UnknownWord(const std::string& word) {
   std::vector<std::string_view> names;
   for (const Command& c : kCommands) names.push_back(c.name);
-  return UserError({.file = "moecast", .value = "\"" + Shortened(word) + "\"", .expected = "one of " + Join(names),
+  return UserError({.file = "moecast",
+                    .value = "\"" + Shortened(word) + "\"",
+                    .expected = "one of " + Join(names),
                     .hint = Nearest(word, names)})
       .what();
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Predicts what it takes to train and serve MLA + MoE language models on GPU clusters.", "moecast");
+  CLI::App app("Predicts what it takes to train and serve MLA + MoE language models on GPU clusters.",
+               "moecast");
   app.require_subcommand(1);
   app.set_version_flag("--version", "moecast 0.1.0");
   CommonOptions common;

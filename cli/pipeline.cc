@@ -93,7 +93,8 @@ PipelineShape ShapeOf(const Options& o, const PipelineSchedule& schedule) {
   shape.memory_limit = o.memory_limit;
   if (o.weight_delay) {
     if (*o.weight_delay < 0 || *o.weight_delay > kMaxPipelineTasks)
-      throw UserError({.file = "--weight-delay", .value = std::to_string(*o.weight_delay),
+      throw UserError({.file = "--weight-delay",
+                       .value = std::to_string(*o.weight_delay),
                        .expected = "a whole number from 0 to " + std::to_string(kMaxPipelineTasks)});
     shape.weight_delay = static_cast<int>(*o.weight_delay);
   }
@@ -250,8 +251,9 @@ Action DefinePipeline(CLI::App& app, const CommonOptions& common) {
       ->capture_default_str();
   app.add_option("--vpp", o->vpp, "model chunks a stage (interleaved); the times are still of a whole stage")
       ->capture_default_str();
-  app.add_option("--weight-delay", o->weight_delay,
-                 "most micro-batches whose weight gradients a stage puts off; the schedule's own where absent");
+  app.add_option(
+      "--weight-delay", o->weight_delay,
+      "most micro-batches whose weight gradients a stage puts off; the schedule's own where absent");
   app.add_option("--memory-limit", o->memory_limit,
                  "most micro-batches a stage may hold alive; 0: as many as the schedule does")
       ->capture_default_str();

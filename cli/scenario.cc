@@ -1,10 +1,12 @@
-// moecast scenario NAME: a scenario as it is read, every field with its value; --schema and --fields describe the format.
+// moecast scenario NAME: a scenario as it is read, every field with its value; --schema and --fields describe
+// the format.
+#include "scenarios/scenario.h"
+
 #include <memory>
 
 #include "base/error.h"
 #include "cli/command.h"
 #include "scenarios/builtin.h"
-#include "scenarios/scenario.h"
 #include "viz/fields_view.h"
 
 namespace moecast {
@@ -17,14 +19,15 @@ Action DefineScenario(CLI::App& app, const CommonOptions& common) {
   };
   const auto o = std::make_shared<Options>();
   app.add_option("scenario", o->scenario, "a built-in scenario or the path of a file");
-  app.add_option("--set", o->sets, "overrides a field: training/parallel/dp=64; may be repeated")->allow_extra_args(false);
+  app.add_option("--set", o->sets, "overrides a field: training/parallel/dp=64; may be repeated")
+      ->allow_extra_args(false);
   app.add_flag("--schema", o->schema, "the JSON Schema of scenario files");
   app.add_flag("--fields", o->fields, "every field with its meaning and default, as Markdown");
   app.add_flag("--list", o->list, "the built-in scenarios");
   return [o, &common] {
     if (o->schema + o->fields + o->list + !o->scenario.empty() != 1)
-      throw UserError({.file = "moecast scenario",
-                       .expected = "one of: a scenario, --schema, --fields, --list"});
+      throw UserError(
+          {.file = "moecast scenario", .expected = "one of: a scenario, --schema, --fields, --list"});
     const auto& table = FieldsOf(static_cast<const ScenarioSpec*>(nullptr));
     if (o->schema) {
       Json schema = table.Schema();

@@ -26,7 +26,9 @@ std::vector<StepPart> PartsNamed(const std::vector<std::string>& names) {
     const auto part = ByName<StepPart>(name);
     const auto valid = Codec<StepPart>::Names();
     if (!part)
-      throw UserError({.file = "--print", .value = "\"" + Shortened(name) + "\"", .expected = "any of " + Join(valid),
+      throw UserError({.file = "--print",
+                       .value = "\"" + Shortened(name) + "\"",
+                       .expected = "any of " + Join(valid),
                        .hint = Nearest(name, valid)});
     parts.push_back(*part);
   }
@@ -43,19 +45,25 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
   };
   const auto o = std::make_shared<Options>();
   app.add_option("scenario", o->scenario, "a built-in training scenario or the path of a file")->required();
-  app.add_option("--set", o->sets, "overrides a field: training/parallel/dp=64; may be repeated")->allow_extra_args(false);
+  app.add_option("--set", o->sets, "overrides a field: training/parallel/dp=64; may be repeated")
+      ->allow_extra_args(false);
   app.add_option("--level", o->level, "network level: analytic")->capture_default_str();
   app.add_option("--samples", o->samples, "draws behind the interval")->capture_default_str();
   app.add_option("--timeline", o->timeline, "write the step as a trace file for ui.perfetto.dev");
-  app.add_option("--print", o->print, "also show: ops, costs, blocks, schedule")->delimiter(',')->allow_extra_args(false);
+  app.add_option("--print", o->print, "also show: ops, costs, blocks, schedule")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   return [o, &common] {
     static constexpr std::string_view kLevels[] = {"analytic"};
     if (o->level != kLevels[0])
-      throw UserError({.file = "--level", .value = "\"" + Shortened(o->level) + "\"", .expected = "analytic",
+      throw UserError({.file = "--level",
+                       .value = "\"" + Shortened(o->level) + "\"",
+                       .expected = "analytic",
                        .hint = Nearest(o->level, kLevels)});
     constexpr int64_t kMostSamples = 100000;
     if (o->samples < 2 || o->samples > kMostSamples)
-      throw UserError({.file = "--samples", .value = std::to_string(o->samples),
+      throw UserError({.file = "--samples",
+                       .value = std::to_string(o->samples),
                        .expected = "a whole number from 2 to " + std::to_string(kMostSamples)});
     const std::vector<StepPart> parts = PartsNamed(o->print);
     const Prediction p = PredictTraining(Scenario::Load(o->scenario, o->sets),

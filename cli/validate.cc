@@ -22,8 +22,12 @@ std::vector<ClaimResult> ValidateTraining(const CommonOptions& common) {
   };
   std::vector<ClaimResult> results;
   for (const Claim& c : LoadClaims("training")) {
-    ClaimResult r{.name = c.name, .quantity = c.quantity, .relation = c.relation, .source = c.source,
-                  .published = c.published, .used_for_fitting = c.used_for_fitting};
+    ClaimResult r{.name = c.name,
+                  .quantity = c.quantity,
+                  .relation = c.relation,
+                  .source = c.source,
+                  .published = c.published,
+                  .used_for_fitting = c.used_for_fitting};
     std::vector<double> predicted = samples_of(c.scenario);
     if (!c.baseline.empty()) {
       // Sample by sample: what both scenarios share errs alike.
@@ -45,8 +49,12 @@ std::vector<ClaimResult> ValidateSchedules(const CommonOptions&) {
     const Time transfer[] = {c.shape.transfer};
     Retimer(lowered).Run(PipelineDurations(schedule, c.shape), transfer, timing);
     const double rate = Summarize(schedule, c.shape, lowered, timing).bubble_rate;
-    results.push_back({.name = c.name, .quantity = "bubble_rate", .relation = "=", .source = c.source,
-                       .published = c.bubble_rate, .predicted = {rate, rate, rate}});
+    results.push_back({.name = c.name,
+                       .quantity = "bubble_rate",
+                       .relation = "=",
+                       .source = c.source,
+                       .published = c.bubble_rate,
+                       .predicted = {rate, rate, rate}});
   }
   return results;
 }
@@ -67,8 +75,10 @@ Action DefineValidate(CLI::App& app, const CommonOptions& common) {
     for (const Suite& s : kSuites) valid.push_back(s.name);
     for (const std::string& name : *names)
       if (std::find(valid.begin(), valid.end(), name) == valid.end())
-        throw UserError({.file = "moecast validate", .value = "\"" + Shortened(name) + "\"",
-                         .expected = "any of " + Join(valid), .hint = Nearest(name, valid)});
+        throw UserError({.file = "moecast validate",
+                         .value = "\"" + Shortened(name) + "\"",
+                         .expected = "any of " + Join(valid),
+                         .hint = Nearest(name, valid)});
     std::vector<ClaimResult> results;
     for (const Suite& s : kSuites) {
       if (!names->empty() && std::find(names->begin(), names->end(), s.name) == names->end()) continue;

@@ -17,13 +17,13 @@ struct EnumNames<Bound> {
       {Bound::kCompute, "compute"}, {Bound::kMemory, "memory"}, {Bound::kLatency, "latency"}};
 };
 
-// Errors are log-normal and come at two levels: `sigma_table` is shared by every estimate with the same `source`
-// (sampled once for all of them), `sigma_own` belongs to this estimate alone.
+// Errors are log-normal and come at two levels: `sigma_table` is shared by every estimate with the same
+// `source` (sampled once for all of them), `sigma_own` belongs to this estimate alone.
 struct Cost {
   Seconds time;
   double sigma_table = 0;  // standard deviation of ln(time), common to the source
   double sigma_own = 0;
-  uint16_t source = 0;     // index into Calibration::sources()
+  uint16_t source = 0;  // index into Calibration::sources()
   Bound bound = Bound::kLatency;
   bool extrapolated = false;  // outside the measured range, or no measurement at all
 };

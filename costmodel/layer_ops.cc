@@ -58,9 +58,11 @@ void AddHead(BlockBuilder& b) {
 }
 
 // DeepSeek-V3's multi-token prediction (arXiv 2412.19437, section 2.2): norms of hidden state and embedding,
-// projection of both, a layer, the shared head.
+// projection of both, a layer, the shared head. The embedding is looked up once more, in a copy where other
+// stages lie between it and the head.
 void AddMtp(BlockBuilder& b, LayerKind kind) {
   const double h = b.model.hidden;
+  AddEmbedding(b);
   b.Norm(OpName::kInputNorm, 2 * b.local_tokens * h);
   b.Multiply({.name = OpName::kMtpProjection,
               .m = b.local_tokens,
@@ -125,6 +127,7 @@ BlockParameters ParametersOf(BlockKind kind, const Model& model, const Plan& pla
     case BlockKind::kMtp: {
       BlockParameters p = LayerParametersOf(model, plan.parallel, model.runs.back().kind);
       p.data += 2 * h * h + 3 * h;
+      if (plan.parallel.pp > 1) p.data += static_cast<double>(EmbeddingParameters(model)) / tp;
       return p;
     }
   }

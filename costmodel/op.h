@@ -113,9 +113,8 @@ enum class GroupKind : uint8_t { kTp, kCp, kEp, kData, kExpertData, kPipelineNex
 template <>
 struct EnumNames<GroupKind> {
   static constexpr EnumName<GroupKind> kNames[] = {
-      {GroupKind::kTp, "tp"},        {GroupKind::kCp, "cp"},
-      {GroupKind::kEp, "ep"},        {GroupKind::kData, "dp"},
-      {GroupKind::kExpertData, "edp"}, {GroupKind::kPipelineNext, "pp"},
+      {GroupKind::kTp, "tp"},      {GroupKind::kCp, "cp"},          {GroupKind::kEp, "ep"},
+      {GroupKind::kData, "dp"},    {GroupKind::kExpertData, "edp"}, {GroupKind::kPipelineNext, "pp"},
       {GroupKind::kWorld, "world"}};
 };
 
@@ -131,14 +130,16 @@ struct EnumNames<CollectiveKind> {
 struct CollectiveQuery {
   CollectiveKind kind = CollectiveKind::kAllGather;
   GroupKind group = GroupKind::kTp;
-  // The whole buffer of a rank: gathered result, input to be scattered, reduced or sent; for dispatch and combine the
-  // tokens a rank holds, each counted once.
+  // The whole buffer of a rank: gathered result, input to be scattered, reduced or sent; for dispatch and
+  // combine the tokens a rank holds, each counted once.
   Bytes bytes;
+  bool operator==(const CollectiveQuery&) const = default;
 };
 
 struct ElementwiseQuery {
   ElementwiseKind kind = ElementwiseKind::kAdd;
   Bytes bytes;  // read and written
+  bool operator==(const ElementwiseQuery&) const = default;
 };
 
 using OpQuery = std::variant<GemmQuery, GroupedGemmQuery, AttentionQuery, ElementwiseQuery, CollectiveQuery>;
@@ -156,15 +157,19 @@ struct EnumNames<OpClass> {
 struct Op {
   OpName name{};
   OpQuery query;
-  // The op starts when the one before it on its stream has ended and `after`, an op of the block, too. -1: none.
+  // The op starts when the one before it on its stream has ended and `after`, an op of the block, too. -1:
+  // none.
   int16_t after = -1;
   bool recomputed = false;  // a forward op run again by the backward pass
 
   OpClass op_class() const { return static_cast<OpClass>(query.index()); }
-  Stream stream() const { return op_class() == OpClass::kCollective ? Stream::kCommunication : Stream::kCompute; }
+  Stream stream() const {
+    return op_class() == OpClass::kCollective ? Stream::kCommunication : Stream::kCompute;
+  }
 };
 
-// Floating-point operations: 2mnk a GEMM, causal attention counted half, backward attention 2.5 times forward.
+// Floating-point operations: 2mnk a GEMM, causal attention counted half, backward attention 2.5 times
+// forward.
 Flops FlopsOf(const Op& op);
 
 }  // namespace moecast

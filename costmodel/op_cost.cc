@@ -25,9 +25,9 @@ Placement PlacementOf(const Parallel& p) {
   return Placement({p.tp, p.cp, p.ep, p.edp(), p.pp}, order);
 }
 
-OpCosts::OpCosts(const Calibration& calibration, const Cluster& cluster, const Model& model, const Plan& plan)
-    : calibration_(calibration), cluster_(cluster), placement_(PlacementOf(plan.parallel)) {
-  sources_ = calibration.sources();
+OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& model, const Plan& plan)
+    : kernels_(kernels), cluster_(cluster), placement_(PlacementOf(plan.parallel)) {
+  sources_ = kernels.calibration().sources();
   sources_.push_back(std::string("NVLink rate: ") + kNvlinkSigma.source);
   sources_.push_back(std::string("network rate: ") + kNetworkSigma.source);
   if (model.moe.experts > 0) {
@@ -95,6 +95,7 @@ const OpCosts::Lowered& OpCosts::Lower(const CollectiveQuery& query) {
     lowered.per_byte = BusyTime(lowered.unit, cluster_);
     lowered.network = IsNetwork(BusiestLink(lowered.unit, cluster_));
   }
+  lowered.sent = BytesSent(lowered.unit);
   return slot.emplace(std::move(lowered));
 }
 
@@ -102,27 +103,22 @@ const Traffic& OpCosts::UnitTraffic(const CollectiveQuery& query) {
   return Lower(query).unit;
 }
 
+PortBytes OpCosts::UnitBytes(const CollectiveQuery& query) {
+  return Lower(query).sent;
+}
+
 Cost OpCosts::Of(const Op& op) {
-  struct Visitor {
-    OpCosts& self;
-    Cost operator()(const GemmQuery& q) const { return self.calibration_.Gemm(q); }
-    Cost operator()(const GroupedGemmQuery& q) const { return self.calibration_.GroupedGemm(q); }
-    Cost operator()(const AttentionQuery& q) const { return self.calibration_.Attention(q); }
-    Cost operator()(const ElementwiseQuery& q) const {
-      return self.calibration_.Elementwise(q.kind, q.bytes);
-    }
-    Cost operator()(const CollectiveQuery& q) const {
-      const Lowered& l = self.Lower(q);
-      if (l.unit.empty() || q.bytes.value <= 0) return {};
-      const size_t kernels = self.calibration_.sources().size();
-      return {.time = l.alpha + l.per_byte * q.bytes.value,
-              .sigma_table = l.network ? kNetworkSigma.value : kNvlinkSigma.value,
-              .source = static_cast<uint16_t>(kernels + (l.network ? 1 : 0)),
-              .bound = Bound::kMemory,
-              .extrapolated = false};
-    }
-  };
-  return std::visit(Visitor{*this}, op.query);
+  const auto* collective = std::get_if<CollectiveQuery>(&op.query);
+  if (!collective) return kernels_.Of(op.query);
+  const Lowered& l = Lower(*collective);
+  if (l.unit.empty() || collective->bytes.value <= 0) return {};
+  // Behind the kernels' sources: NVLink, then network.
+  const size_t source = sources_.size() - (l.network ? 1 : 2);
+  return {.time = l.alpha + l.per_byte * collective->bytes.value,
+          .sigma_table = l.network ? kNetworkSigma.value : kNvlinkSigma.value,
+          .source = static_cast<uint16_t>(source),
+          .bound = Bound::kMemory,
+          .extrapolated = false};
 }
 
 }  // namespace moecast

@@ -10,6 +10,7 @@
 
 #include "costmodel/collectives/collectives.h"
 #include "costmodel/cost.h"
+#include "costmodel/kernel_costs.h"
 #include "costmodel/op.h"
 #include "costmodel/plan.h"
 #include "topology/cluster.h"
@@ -24,12 +25,14 @@ Placement PlacementOf(const Parallel& parallel);
 // is linear in the bytes. Groups of the same kind are alike, so the first rank's stands for all.
 class OpCosts {
  public:
-  // REQUIRES: the plan fits the cluster; `calibration` and `cluster` outlive this.
-  OpCosts(const Calibration& calibration, const Cluster& cluster, const Model& model, const Plan& plan);
+  // REQUIRES: the plan fits the cluster; `kernels` and `cluster` outlive this.
+  OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& model, const Plan& plan);
 
   Cost Of(const Op& op);
   // Traffic of one byte of the collective; empty where the group is a single rank.
   const Traffic& UnitTraffic(const CollectiveQuery& query);
+  // What the busiest GPU sends of it.
+  PortBytes UnitBytes(const CollectiveQuery& query);
   // One text per Cost::source: the calibration's, then "NVLink" and "network".
   const std::vector<std::string>& sources() const { return sources_; }
   const Placement& placement() const { return placement_; }
@@ -38,12 +41,13 @@ class OpCosts {
  private:
   struct Lowered {
     Traffic unit;
+    PortBytes sent;
     Seconds alpha, per_byte;
     bool network = false;
   };
   const Lowered& Lower(const CollectiveQuery& query);
 
-  const Calibration& calibration_;
+  KernelCosts& kernels_;
   const Cluster& cluster_;
   Placement placement_;
   TokenSpread spread_;

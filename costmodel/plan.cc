@@ -1,7 +1,8 @@
 #include "costmodel/plan.h"
 
-#include "base/fields.h"
 #include <algorithm>
+
+#include "base/fields.h"
 
 namespace moecast {
 
@@ -17,7 +18,8 @@ const Fields<Precision>& FieldsOf(const Precision*) {
   static const Fields<Precision> fields(
       "precision",
       {
-          Row("gemm", &Precision::gemm, "operands of the linear layers and experts (attention and router stay in bf16)"),
+          Row("gemm", &Precision::gemm,
+              "operands of the linear layers and experts (attention and router stay in bf16)"),
           Row("dispatch", &Precision::dispatch, "tokens on their way to the experts"),
           Row("combine", &Precision::combine, "expert outputs on their way back"),
           Row("saved_activations", &Precision::saved_activations,
@@ -38,16 +40,21 @@ const Fields<Parallel>& FieldsOf(const Parallel*) {
       {
           Row("tp", &Parallel::tp, "tensor-parallel ranks; experts are cut along with the rest", kSize),
           Row("pp", &Parallel::pp, "pipeline stages", kSize),
-          Row("vpp", &Parallel::vpp, "model chunks of each stage (interleaved schedules)", {.low = 1, .high = 4096}),
+          Row("vpp", &Parallel::vpp, "model chunks of each stage (interleaved schedules)",
+              {.low = 1, .high = 4096}),
           Row("ep", &Parallel::ep, "expert-parallel ranks; a part of dp", kSize),
-          Row("cp", &Parallel::cp, "context-parallel ranks: the tokens of a sequence are cut over them", kSize),
+          Row("cp", &Parallel::cp, "context-parallel ranks: the tokens of a sequence are cut over them",
+              kSize),
           Row("dp", &Parallel::dp, "data-parallel ranks, the expert-parallel ones included", kData),
           Row("zero", &Parallel::zero,
-              "ZeRO stage: 0 nothing, 1 optimizer states, 2 gradients, 3 weights sharded over the data-parallel ranks",
+              "ZeRO stage: 0 nothing, 1 optimizer states, 2 gradients, 3 weights sharded over the "
+              "data-parallel ranks",
               {.low = 0, .high = 3}),
-          Row("sequence", &Parallel::sequence, "sequence parallelism with tp: norms and residuals on 1/tp of the tokens"),
+          Row("sequence", &Parallel::sequence,
+              "sequence parallelism with tp: norms and residuals on 1/tp of the tokens"),
           Row("rank_order", &Parallel::rank_order,
-              "axes from the one whose ranks are neighbours to the outermost; dp stands for the replicas of an "
+              "axes from the one whose ranks are neighbours to the outermost; dp stands for the replicas of "
+              "an "
               "expert-parallel group",
               {.max_items = kAxes}),
       });
@@ -59,7 +66,8 @@ const Fields<Overlap>& FieldsOf(const Overlap*) {
       "overlap",
       {
           Row("shared_experts", &Overlap::shared_experts, "shared experts compute while the all-to-all runs"),
-          Row("tp", &Overlap::tp, "tensor-parallel all-gather and reduce-scatter run chunk by chunk with their GEMM"),
+          Row("tp", &Overlap::tp,
+              "tensor-parallel all-gather and reduce-scatter run chunk by chunk with their GEMM"),
           Row("grad_reduce", &Overlap::grad_reduce,
               "a layer's gradients are reduced while earlier layers still compute theirs"),
           Row("param_gather", &Overlap::param_gather,
@@ -72,17 +80,18 @@ const Fields<Overlap>& FieldsOf(const Overlap*) {
 
 const Fields<RoutingLoad>& FieldsOf(const RoutingLoad*) {
   static const Fields<RoutingLoad> fields(
-      "routing",
-      {
-          Row("device_cv", &RoutingLoad::device_cv,
-              "coefficient of variation of the tokens that the devices of an expert-parallel group receive, per layer and "
-              "micro-batch; 0 is balanced",
-              {.low = 0, .high = 2}),
-          Row("capacity_factor", &RoutingLoad::capacity_factor,
-              "a device drops tokens above this many times the mean; absent: nothing is dropped", {.low = 0.1, .high = 100}),
-          Row("never_dropped", &RoutingLoad::never_dropped, "fraction of the sequences whose tokens are never dropped",
-              {.low = 0, .high = 1}),
-      });
+      "routing", {
+                     Row("device_cv", &RoutingLoad::device_cv,
+                         "coefficient of variation of the tokens that the devices of an expert-parallel "
+                         "group receive, per layer and "
+                         "micro-batch; 0 is balanced",
+                         {.low = 0, .high = 2}),
+                     Row("capacity_factor", &RoutingLoad::capacity_factor,
+                         "a device drops tokens above this many times the mean; absent: nothing is dropped",
+                         {.low = 0.1, .high = 100}),
+                     Row("never_dropped", &RoutingLoad::never_dropped,
+                         "fraction of the sequences whose tokens are never dropped", {.low = 0, .high = 1}),
+                 });
   return fields;
 }
 
@@ -113,7 +122,8 @@ const Fields<TrainingPhase>& FieldsOf(const TrainingPhase*) {
 StageLayers Codec<StageLayers>::Parse(const JsonCursor& at, const Limits& limits) {
   if (at.json().is_string()) {
     static constexpr std::string_view kBalanced[] = {"balanced"};
-    if (at.Text() != kBalanced[0]) at.Fail("\"balanced\" or a list of layers per stage", Nearest(at.Text(), kBalanced));
+    if (at.Text() != kBalanced[0])
+      at.Fail("\"balanced\" or a list of layers per stage", Nearest(at.Text(), kBalanced));
     return {};
   }
   return {Codec<std::vector<int>>::Parse(at, limits)};
@@ -124,7 +134,9 @@ Json Codec<StageLayers>::Print(const StageLayers& v) {
 Json Codec<StageLayers>::Schema(const Limits& limits) {
   return {{"anyOf", Json::array({Json{{"const", "balanced"}}, Codec<std::vector<int>>::Schema(limits)})}};
 }
-std::string Codec<StageLayers>::Type(const Limits&) { return "\"balanced\" or list of whole numbers"; }
+std::string Codec<StageLayers>::Type(const Limits&) {
+  return "\"balanced\" or list of whole numbers";
+}
 
 bool Plan::Recomputes(Recompute what) const {
   return std::find(recompute.begin(), recompute.end(), what) != recompute.end();
@@ -140,11 +152,13 @@ const Fields<Plan>& FieldsOf(const Plan*) {
           Row("precision", &Plan::precision, "number formats"),
           Row("parallel", &Plan::parallel, "sizes of the parallel groups"),
           Row("stage_layers", &Plan::stage_layers,
-              "layers of each virtual stage; \"balanced\" minimises the slowest one, embedding and head included",
+              "layers of each virtual stage; \"balanced\" minimises the slowest one, embedding and head "
+              "included",
               {.low = 0, .high = 100000}),
           Row("schedule", &Plan::schedule, "pipeline schedule: `moecast pipeline --help` lists them"),
           Row("weight_delay", &Plan::weight_delay,
-              "most micro-batches whose weight gradients a stage puts off, with schedules that split the backward pass; "
+              "most micro-batches whose weight gradients a stage puts off, with schedules that split the "
+              "backward pass; "
               "less delay holds less memory and leaves more bubble; absent: the schedule's own",
               {.low = 0, .high = 100000}),
           Row("recompute", &Plan::recompute, "what the backward pass computes again instead of keeping it"),

@@ -1,5 +1,5 @@
-// How a training run is laid out: parallel sizes (Megatron's abbreviations), precision of every state, schedule,
-// recomputation and overlap. Plain data; the Fields tables document every member and its default.
+// How a training run is laid out: parallel sizes (Megatron's abbreviations), precision of every state,
+// schedule, recomputation and overlap. Plain data; the Fields tables document every member and its default.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +38,7 @@ struct Parallel {
   bool sequence = true;
   std::vector<Axis> rank_order = {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp};
 
+  bool operator==(const Parallel&) const = default;
   int64_t gpus() const { return int64_t{1} * tp * pp * cp * dp; }
   int edp() const { return dp / ep; }
 };
@@ -45,11 +46,11 @@ const Fields<Parallel>& FieldsOf(const Parallel*);
 
 // What the backward pass computes again instead of keeping it from the forward pass.
 enum class Recompute : uint8_t {
-  kRmsNorm,   // outputs of the norms, MLA's latent norms included
-  kMlaUp,     // queries, keys and values from MLA's latents, RoPE included
-  kSwiGlu,    // output of the activation
-  kPermute,   // the experts' copies of a token, gathered again from the tokens received
-  kLayer,     // everything but the layer's input, communication included
+  kRmsNorm,  // outputs of the norms, MLA's latent norms included
+  kMlaUp,    // queries, keys and values from MLA's latents, RoPE included
+  kSwiGlu,   // output of the activation
+  kPermute,  // the experts' copies of a token, gathered again from the tokens received
+  kLayer,    // everything but the layer's input, communication included
 };
 template <>
 struct EnumNames<Recompute> {
@@ -116,7 +117,8 @@ struct Plan {
   Optimizer optimizer;
 
   bool Recomputes(Recompute what) const;
-  // Sequences each data-parallel rank takes in a step, in micro-batches. REQUIRES: a plan that CheckPlan passed.
+  // Sequences each data-parallel rank takes in a step, in micro-batches. REQUIRES: a plan that CheckPlan
+  // passed.
   int64_t MicroBatches(const TrainingPhase& phase) const {
     return phase.global_batch / (micro_batch * parallel.dp);
   }

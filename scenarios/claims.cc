@@ -1,7 +1,7 @@
 #include "scenarios/claims.h"
 
-#include "base/fields.h"
 #include "base/check.h"
+#include "base/fields.h"
 #include "scenarios/builtin.h"
 
 namespace moecast {

@@ -17,7 +17,8 @@ std::string NameOfPath(const std::filesystem::path& path) {
 
 bool LooksLikePath(const std::string& word) {
   std::error_code ignored;
-  return word.find('/') != std::string::npos || word.ends_with(".json") || std::filesystem::exists(word, ignored);
+  return word.find('/') != std::string::npos || word.ends_with(".json") ||
+         std::filesystem::exists(word, ignored);
 }
 
 }  // namespace
@@ -27,8 +28,10 @@ NamedText ReadNamed(std::string_view folder, std::string_view what, const std::s
   if (const auto text = BuiltinText(builtin)) return {word, builtin, std::string(*text)};
   if (LooksLikePath(word)) return {NameOfPath(word), word, ReadFile(word)};
   const std::vector<std::string_view> names = BuiltinNames(folder);
-  throw UserError({.file = std::string(what), .value = "\"" + Shortened(word) + "\"",
-                   .expected = "the path of a file or one of " + Join(names), .hint = Nearest(word, names)});
+  throw UserError({.file = std::string(what),
+                   .value = "\"" + Shortened(word) + "\"",
+                   .expected = "the path of a file or one of " + Join(names),
+                   .hint = Nearest(word, names)});
 }
 
 }  // namespace moecast

@@ -29,7 +29,8 @@ std::vector<PipelineClaim> LoadPipelineClaims() {
       return *t;
     };
     const auto of_chunks = [&](const char* column) {
-      return std::vector<Time>(static_cast<size_t>(c.shape.virtual_stages()), Time::From(time(column) / c.shape.chunks));
+      return std::vector<Time>(static_cast<size_t>(c.shape.virtual_stages()),
+                               Time::From(time(column) / c.shape.chunks));
     };
     c.shape.forward = of_chunks("forward");
     c.shape.backward = of_chunks("backward");
@@ -38,7 +39,8 @@ std::vector<PipelineClaim> LoadPipelineClaims() {
     c.bubble_rate = table.Number(row, table.Column("bubble_rate"), 0, 1);
     c.tolerance = table.Number(row, table.Column("tolerance"), 0, 1);
     c.source = table.Text(row, table.Column("source"));
-    c.name = c.schedule + " " + std::to_string(c.shape.stages) + " stages x " + std::to_string(c.shape.micro_batches);
+    c.name = c.schedule + " " + std::to_string(c.shape.stages) + " stages x " +
+             std::to_string(c.shape.micro_batches);
     claims.push_back(std::move(c));
   }
   return claims;

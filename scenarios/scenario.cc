@@ -10,7 +10,8 @@
 namespace moecast {
 namespace {
 
-// The value right of --set's '=': JSON where it is that, else text, so that names and quantities need no quotes.
+// The value right of --set's '=': JSON where it is that, else text, so that names and quantities need no
+// quotes.
 Json ValueOf(const std::string& text) {
   Json value = Json::parse(text, nullptr, false);
   return value.is_discarded() ? Json(text) : value;
@@ -20,9 +21,11 @@ void ApplySets(JsonDocument& document, std::span<const std::string> sets) {
   for (const std::string& set : sets) {
     const size_t equals = set.find('=');
     if (equals == std::string::npos || equals == 0)
-      throw UserError({.file = "--set", .value = "\"" + Shortened(set) + "\"",
+      throw UserError({.file = "--set",
+                       .value = "\"" + Shortened(set) + "\"",
                        .expected = "a path, '=' and a value, as in training/parallel/tp=4"});
-    PatchJson(document, set.substr(0, equals), ValueOf(set.substr(equals + 1)), "--set " + Shortened(set, 100));
+    const std::string value = set.substr(equals + 1);
+    PatchJson(document, set.substr(0, equals), ValueOf(value), {"--set " + Shortened(set, 100), value});
   }
 }
 
@@ -38,20 +41,21 @@ auto Resolve(const JsonCursor& root, const char* field, Load load) {
   }
 }
 
-TrainingRun Compose(const std::string& name, const ScenarioSpec& spec, const JsonCursor& root, const TrainingRun* known,
-                    const ScenarioSpec* known_spec) {
+TrainingRun Compose(const std::string& name, const ScenarioSpec& spec, const JsonCursor& root,
+                    const TrainingRun* known, const ScenarioSpec* known_spec) {
   TrainingRun run;
   run.name = name;
   const bool same_cluster = known && known_spec->cluster == spec.cluster;
   run.model = known && known_spec->model == spec.model
                   ? known->model
                   : Resolve(root, "model", [&] { return LoadModel(spec.model); });
-  run.cluster = same_cluster ? known->cluster : Resolve(root, "cluster", [&] { return LoadCluster(spec.cluster); });
+  run.cluster =
+      same_cluster ? known->cluster : Resolve(root, "cluster", [&] { return LoadCluster(spec.cluster); });
   if (same_cluster && known_spec->stack == spec.stack && known_spec->calibration == spec.calibration)
     run.calibration = known->calibration;
   else
-    run.calibration = std::make_shared<const Calibration>(
-        Resolve(root, "stack", [&] { return LoadCalibration(run.cluster.device, spec.stack, spec.calibration); }));
+    run.calibration = std::make_shared<const Calibration>(Resolve(
+        root, "stack", [&] { return LoadCalibration(run.cluster.device, spec.stack, spec.calibration); }));
   run.plan = spec.training;
   run.usd_per_gpu_hour = spec.price.usd_per_gpu_hour;
 
@@ -79,8 +83,8 @@ TrainingRun Compose(const std::string& name, const ScenarioSpec& spec, const Jso
 
 const Fields<Price>& FieldsOf(const Price*) {
   static const Fields<Price> fields(
-      "price",
-      {Row("usd_per_gpu_hour", &Price::usd_per_gpu_hour, "rent of one GPU for an hour, US dollars", {.low = 0, .high = 1e4})});
+      "price", {Row("usd_per_gpu_hour", &Price::usd_per_gpu_hour, "rent of one GPU for an hour, US dollars",
+                    {.low = 0, .high = 1e4})});
   return fields;
 }
 
@@ -108,13 +112,16 @@ Json Codec<Unknowns>::Print(const Unknowns& v) {
 Json Codec<Unknowns>::Schema(const Limits&) {
   return {{"type", "object"}, {"additionalProperties", {{"type", "array"}, {"minItems", 1}}}};
 }
-std::string Codec<Unknowns>::Type(const Limits&) { return "object: JSON pointer of a field -> list of values"; }
+std::string Codec<Unknowns>::Type(const Limits&) {
+  return "object: JSON pointer of a field -> list of values";
+}
 
 const Fields<ScenarioSpec>& FieldsOf(const ScenarioSpec*) {
   static const Fields<ScenarioSpec> fields(
       "scenario",
       {
-          RequiredRow("model", &ScenarioSpec::model, "a built-in model or the path of a Hugging Face config.json"),
+          RequiredRow("model", &ScenarioSpec::model,
+                      "a built-in model or the path of a Hugging Face config.json"),
           RequiredRow("cluster", &ScenarioSpec::cluster, "a built-in cluster or the path of a cluster file"),
           Row("stack", &ScenarioSpec::stack, "whose kernels: 2024h1 (the time of DeepSeek-V2) or 2025"),
           Row("calibration", &ScenarioSpec::calibration,
@@ -123,7 +130,8 @@ const Fields<ScenarioSpec>& FieldsOf(const ScenarioSpec*) {
           RequiredRow("training", &ScenarioSpec::training, "the training run"),
           Row("price", &ScenarioSpec::price, "what GPUs cost"),
           Row("unknown", &ScenarioSpec::unknown,
-              "fields whose value the source does not say, each with the values it may have; their spread is part of the "
+              "fields whose value the source does not say, each with the values it may have; their spread is "
+              "part of the "
               "predicted interval"),
       });
   return fields;
@@ -162,8 +170,9 @@ TrainingRun Scenario::Variant(std::span<const int> choice) const {
   auto document = std::make_shared<JsonDocument>(*document_);
   for (size_t u = 0; u < unknowns.size(); ++u) {
     if (choice[u] < 0) continue;  // as in the base
-    PatchJson(*document, unknowns[u].pointer, unknowns[u].values.at(static_cast<size_t>(choice[u])),
-              document_->file + ": unknown " + unknowns[u].pointer);
+    const Json& value = unknowns[u].values.at(static_cast<size_t>(choice[u]));
+    PatchJson(*document, unknowns[u].pointer, value,
+              {document_->file + ": unknown " + unknowns[u].pointer, value.dump()});
   }
   const JsonCursor root(document);
   const ScenarioSpec spec = Codec<ScenarioSpec>::Table().Parse(root);

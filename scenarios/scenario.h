@@ -1,4 +1,5 @@
-// A scenario: what is trained, on what, how, and what of it is not known. Read from a built-in name or a file, changed by
+// A scenario: what is trained, on what, how, and what of it is not known. Read from a built-in name or a
+// file, changed by
 // --set, checked whole. One mechanism serves --set, unknowns and their variants: patch the JSON, then parse.
 #pragma once
 
@@ -20,8 +21,8 @@ struct Price {
 };
 const Fields<Price>& FieldsOf(const Price*);
 
-// A field whose value the source does not say, with the values it may have. Several values of one pointer are equally
-// likely; unknowns are independent of each other.
+// A field whose value the source does not say, with the values it may have. Several values of one pointer are
+// equally likely; unknowns are independent of each other.
 struct Unknown {
   std::string pointer;  // "/training/parallel/dp"
   std::vector<Json> values;
@@ -52,16 +53,16 @@ const Fields<ScenarioSpec>& FieldsOf(const ScenarioSpec*);
 
 class Scenario {
  public:
-  // `sets` are the arguments of --set, "training/parallel/tp=4". Throws UserError for anything wrong, unknown values
-  // included.
+  // `sets` are the arguments of --set, "training/parallel/tp=4". Throws UserError for anything wrong, unknown
+  // values included.
   static Scenario Load(const std::string& name_or_path, std::span<const std::string> sets);
   static Scenario FromText(std::string_view text, const std::string& file, const std::string& name,
                            std::span<const std::string> sets);
 
   const ScenarioSpec& spec() const { return spec_; }
   const TrainingRun& training() const { return *training_; }
-  // The run with unknown i at its value choice[i], or as in the file where that is -1. REQUIRES: as many choices as
-  // unknowns, each within its values.
+  // The run with unknown i at its value choice[i], or as in the file where that is -1. REQUIRES: as many
+  // choices as unknowns, each within its values.
   TrainingRun Variant(std::span<const int> choice) const;
 
  private:

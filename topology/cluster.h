@@ -24,6 +24,7 @@ struct Cluster {
   Seconds nvlink_step = Microseconds(0.85);       // each further step inside a node
   Seconds network_step = Microseconds(12);        // each step that crosses nodes
 
+  bool operator==(const Cluster&) const = default;
   int nodes() const { return (gpus + gpus_per_node - 1) / gpus_per_node; }
   int NodeOf(int gpu) const { return gpu / gpus_per_node; }
 };

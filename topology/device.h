@@ -20,6 +20,7 @@ struct Device {
   BytesPerSecond nvlink_usable;  // each direction, the most a collective reaches
   std::string source;
 
+  bool operator==(const Device&) const = default;
   FlopsPerSecond Peak(Dtype d) const {
     return d == Dtype::kFp8 || d == Dtype::kFp8Block ? fp8_peak : bf16_peak;
   }

@@ -2,9 +2,9 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 
 #include "base/error.h"
-#include "base/quantity_text.h"
 
 namespace moecast {
 namespace {
@@ -114,8 +114,11 @@ double Measurements::Number(size_t row, size_t column, double low, double high) 
   const std::string_view cell = Text(row, column);
   double x = 0;
   const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), x);
-  if (error != std::errc() || end != cell.data() + cell.size() || !(x >= low && x <= high))
-    Fail(row, column, "a number from " + ShowNumber(low, 6) + " to " + ShowNumber(high, 6));
+  if (error != std::errc() || end != cell.data() + cell.size() || !(x >= low && x <= high)) {
+    char expected[80];
+    std::snprintf(expected, sizeof expected, "a number from %g to %g", low, high);
+    Fail(row, column, expected);
+  }
   return x;
 }
 

@@ -9,16 +9,24 @@ namespace moecast {
 namespace {
 
 // Large counts in thousands, small ones as they are.
-std::string Show(double x) { return std::fabs(x) >= 1e4 ? Printf("%.1f K", x / 1e3) : ShowNumber(x, 4); }
+std::string Show(double x) {
+  return std::fabs(x) >= 1e4 ? Printf("%.1f K", x / 1e3) : ShowNumber(x, 4);
+}
 
 }  // namespace
 
 Json ClaimsJson(const std::vector<ClaimResult>& results) {
   Json cases = Json::array();
   for (const ClaimResult& r : results)
-    cases.push_back({{"name", r.name}, {"quantity", r.quantity}, {"relation", r.relation}, {"published", r.published},
-                     {"predicted", r.predicted.p50}, {"p10", r.predicted.p10}, {"p90", r.predicted.p90},
-                     {"error_percent", r.error_percent()}, {"source", r.source},
+    cases.push_back({{"name", r.name},
+                     {"quantity", r.quantity},
+                     {"relation", r.relation},
+                     {"published", r.published},
+                     {"predicted", r.predicted.p50},
+                     {"p10", r.predicted.p10},
+                     {"p90", r.predicted.p90},
+                     {"error_percent", r.error_percent()},
+                     {"source", r.source},
                      {"used_for_fitting", r.used_for_fitting}});
   return {{"cases", cases}};
 }

@@ -12,25 +12,30 @@ namespace {
 std::string ShapeText(const Op& op) {
   struct Visitor {
     std::string operator()(const GemmQuery& q) const {
-      return Printf("%s m %lld n %lld k %lld %s", std::string(NameOf(q.pass)).c_str(), static_cast<long long>(q.m),
-                    static_cast<long long>(q.n), static_cast<long long>(q.k), std::string(NameOf(q.dtype)).c_str());
+      return Printf("%s m %lld n %lld k %lld %s", std::string(NameOf(q.pass)).c_str(),
+                    static_cast<long long>(q.m), static_cast<long long>(q.n), static_cast<long long>(q.k),
+                    std::string(NameOf(q.dtype)).c_str());
     }
     std::string operator()(const GroupedGemmQuery& q) const {
       return Printf("%s %lld groups, rows %lld n %lld k %lld %s", std::string(NameOf(q.pass)).c_str(),
-                    static_cast<long long>(q.groups), static_cast<long long>(q.rows_total), static_cast<long long>(q.n),
-                    static_cast<long long>(q.k), std::string(NameOf(q.dtype)).c_str());
+                    static_cast<long long>(q.groups), static_cast<long long>(q.rows_total),
+                    static_cast<long long>(q.n), static_cast<long long>(q.k),
+                    std::string(NameOf(q.dtype)).c_str());
     }
     std::string operator()(const AttentionQuery& q) const {
       return Printf("%s batch %lld heads %lld/%lld dims %lld/%lld query %lld context %lld%s",
-                    std::string(NameOf(q.phase)).c_str(), static_cast<long long>(q.batch), static_cast<long long>(q.heads),
-                    static_cast<long long>(q.kv_heads), static_cast<long long>(q.qk_dim), static_cast<long long>(q.v_dim),
-                    static_cast<long long>(q.query), static_cast<long long>(q.context), q.causal ? " causal" : "");
+                    std::string(NameOf(q.phase)).c_str(), static_cast<long long>(q.batch),
+                    static_cast<long long>(q.heads), static_cast<long long>(q.kv_heads),
+                    static_cast<long long>(q.qk_dim), static_cast<long long>(q.v_dim),
+                    static_cast<long long>(q.query), static_cast<long long>(q.context),
+                    q.causal ? " causal" : "");
     }
     std::string operator()(const ElementwiseQuery& q) const {
       return std::string(NameOf(q.kind)) + " " + ShowBytes(q.bytes);
     }
     std::string operator()(const CollectiveQuery& q) const {
-      return std::string(NameOf(q.kind)) + " over " + std::string(NameOf(q.group)) + " of " + ShowBytes(q.bytes);
+      return std::string(NameOf(q.kind)) + " over " + std::string(NameOf(q.group)) + " of " +
+             ShowBytes(q.bytes);
     }
   };
   return std::visit(Visitor{}, op.query);
@@ -46,8 +51,12 @@ void EachPass(const PreparedStep& step, Visit visit) {
 }
 
 Json OpJson(const Op& op) {
-  return {{"name", NameOf(op.name)}, {"class", NameOf(op.op_class())}, {"stream", NameOf(op.stream())},
-          {"shape", ShapeText(op)},  {"after", op.after},              {"recomputed", op.recomputed},
+  return {{"name", NameOf(op.name)},
+          {"class", NameOf(op.op_class())},
+          {"stream", NameOf(op.stream())},
+          {"shape", ShapeText(op)},
+          {"after", op.after},
+          {"recomputed", op.recomputed},
           {"flops", FlopsOf(op).value}};
 }
 
@@ -68,16 +77,25 @@ Json BlockJson(const PreparedStep& step, BlockKind kind, Pass pass) {
   for (int c = 0; c < kOpClasses; ++c) busy[std::string(NameOf(static_cast<OpClass>(c)))] = b.busy[c].value;
   for (int g = 0; g < kGroupKinds; ++g)
     if (b.exposed[g].value > 0) exposed[std::string(NameOf(static_cast<GroupKind>(g)))] = b.exposed[g].value;
-  return {{"block", NameOf(kind)},       {"pass", NameOf(pass)}, {"seconds", b.total.value}, {"busy_seconds", busy},
-          {"recomputed_seconds", b.recomputed.value}, {"exposed_seconds", exposed}};
+  return {{"block", NameOf(kind)},
+          {"pass", NameOf(pass)},
+          {"seconds", b.total.value},
+          {"busy_seconds", busy},
+          {"recomputed_seconds", b.recomputed.value},
+          {"exposed_seconds", exposed}};
 }
 
 Json TaskJson(const PreparedStep& step, int32_t i) {
   const Task& t = step.schedule().tasks[i];
   const Lane& lane = step.schedule().lanes[step.schedule().LaneOf(i)];
-  return {{"stage", lane.rank}, {"stream", NameOf(lane.stream)}, {"phase", NameOf(t.phase)},
-          {"micro_batch", t.micro_batch}, {"chunk", t.chunk}, {"part", t.part},
-          {"start_s", step.timing().start[i].seconds().value}, {"end_s", step.timing().end[i].seconds().value}};
+  return {{"stage", lane.rank},
+          {"stream", NameOf(lane.stream)},
+          {"phase", NameOf(t.phase)},
+          {"micro_batch", t.micro_batch},
+          {"chunk", t.chunk},
+          {"part", t.part},
+          {"start_s", step.timing().start[i].seconds().value},
+          {"end_s", step.timing().end[i].seconds().value}};
 }
 
 }  // namespace
@@ -85,7 +103,8 @@ Json TaskJson(const PreparedStep& step, int32_t i) {
 Json StepPartJson(const PreparedStep& step, StepPart part) {
   Json list = Json::array();
   if (part == StepPart::kSchedule) {
-    for (size_t i = 0; i < step.schedule().tasks.size(); ++i) list.push_back(TaskJson(step, static_cast<int32_t>(i)));
+    for (size_t i = 0; i < step.schedule().tasks.size(); ++i)
+      list.push_back(TaskJson(step, static_cast<int32_t>(i)));
     return list;
   }
   EachPass(step, [&](BlockKind kind, Pass pass) {
@@ -96,7 +115,8 @@ Json StepPartJson(const PreparedStep& step, StepPart part) {
     const CostedOps& costed = step.Costed(kind, pass);
     for (size_t i = 0; i < costed.ops.size(); ++i) {
       Json op = {{"block", NameOf(kind)}, {"pass", NameOf(pass)}};
-      op.update(part == StepPart::kOps ? OpJson(costed.ops[i]) : CostJson(step, costed.ops[i], costed.costs[i]));
+      op.update(part == StepPart::kOps ? OpJson(costed.ops[i])
+                                       : CostJson(step, costed.ops[i], costed.costs[i]));
       list.push_back(std::move(op));
     }
   });
@@ -111,7 +131,8 @@ std::string StepPartText(const PreparedStep& step, StepPart part) {
       const Task& t = step.schedule().tasks[i];
       const Lane& lane = step.schedule().lanes[step.schedule().LaneOf(static_cast<int32_t>(i))];
       rows.push_back({Printf("%d", lane.rank), std::string(NameOf(lane.stream)), std::string(NameOf(t.phase)),
-                      Printf("%d", t.micro_batch), Printf("%d", t.chunk), t.part < 0 ? "-" : Printf("%d", t.part),
+                      Printf("%d", t.micro_batch), Printf("%d", t.chunk),
+                      t.part < 0 ? "-" : Printf("%d", t.part),
                       Printf("%.6f s", step.timing().start[i].seconds().value),
                       Printf("%.6f s", step.timing().end[i].seconds().value)});
     }
@@ -150,7 +171,8 @@ std::string StepPartText(const PreparedStep& step, StepPart part) {
       const double spread = std::sqrt(cost.sigma_table * cost.sigma_table + cost.sigma_own * cost.sigma_own);
       rows.push_back({name, ShapeText(op), ShowSeconds(cost.time),
                       flops > 0 && cost.time.value > 0 ? Printf("%.0f", flops / cost.time.value / 1e12) : "-",
-                      Printf("%.0f%%", 100 * spread), std::string(NameOf(cost.bound)), step.sources().at(cost.source)});
+                      Printf("%.0f%%", 100 * spread), std::string(NameOf(cost.bound)),
+                      step.sources().at(cost.source)});
     }
     out += Aligned(rows, part == StepPart::kOps ? "llr" : "llrrrll");
   });

@@ -37,7 +37,8 @@ std::string Aligned(const Rows& rows, std::string_view sides) {
 std::string Thousands(int64_t n) {
   std::string digits = std::to_string(n);
   const int sign = n < 0 ? 1 : 0;
-  for (int i = static_cast<int>(digits.size()) - 3; i > sign; i -= 3) digits.insert(static_cast<size_t>(i), ",");
+  for (int i = static_cast<int>(digits.size()) - 3; i > sign; i -= 3)
+    digits.insert(static_cast<size_t>(i), ",");
   return digits;
 }
 

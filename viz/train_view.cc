@@ -8,19 +8,24 @@
 namespace moecast {
 namespace {
 
-Json IntervalJson(const Interval& i) { return {{"p10", i.p10}, {"p50", i.p50}, {"p90", i.p90}}; }
+Json IntervalJson(const Interval& i) {
+  return {{"p10", i.p10}, {"p50", i.p50}, {"p90", i.p90}};
+}
 
 struct MemoryPart {
   const char* name;
   Bytes bytes;
 };
 std::vector<MemoryPart> PartsOf(const StageMemory& m) {
-  return {{"weights", m.states.weights},     {"gradients", m.states.gradients}, {"optimizer", m.states.optimizer},
-          {"activations", m.activations},    {"transient", m.transient},        {"buffers", m.buffers}};
+  return {{"weights", m.states.weights},     {"gradients", m.states.gradients},
+          {"optimizer", m.states.optimizer}, {"activations", m.activations},
+          {"transient", m.transient},        {"buffers", m.buffers}};
 }
 
 // 50 characters for the whole.
-std::string Bar(double fraction) { return std::string(static_cast<size_t>(std::lround(fraction * 50)), '#'); }
+std::string Bar(double fraction) {
+  return std::string(static_cast<size_t>(std::lround(fraction * 50)), '#');
+}
 
 // "4 x 12, 3 x 4": runs of equal numbers.
 std::string Runs(const std::vector<int>& numbers) {
@@ -28,7 +33,8 @@ std::string Runs(const std::vector<int>& numbers) {
   for (size_t i = 0; i < numbers.size();) {
     size_t j = i;
     while (j < numbers.size() && numbers[j] == numbers[i]) ++j;
-    text += (text.empty() ? "" : ", ") + (j - i > 1 ? Printf("%zu of %d", j - i, numbers[i]) : Printf("%d", numbers[i]));
+    text += (text.empty() ? "" : ", ") +
+            (j - i > 1 ? Printf("%zu of %d", j - i, numbers[i]) : Printf("%d", numbers[i]));
     i = j;
   }
   return text;
@@ -77,15 +83,21 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
   for (const RankMemory& m : r.memory) {
     Json parts = Json::object();
     for (const MemoryPart& part : PartsOf(m.memory)) parts[part.name] = part.bytes.value;
-    ranks.push_back({{"rank", m.rank}, {"stage", m.stage}, {"peak_bytes", m.memory.total().value}, {"parts", parts}});
+    ranks.push_back(
+        {{"rank", m.rank}, {"stage", m.stage}, {"peak_bytes", m.memory.total().value}, {"parts", parts}});
   }
   const Bytes peak = r.memory[r.fullest].memory.total();
-  j["memory"] = {{"fits", r.fits}, {"peak_bytes", peak.value}, {"device_bytes", r.device_memory.value},
-                 {"over_bytes", std::max(0.0, (peak - r.device_memory).value)}, {"ranks", ranks}};
-  j["traffic"] = {{"nvlink_bytes_per_gpu", r.nvlink_per_gpu.value}, {"ib_bytes_per_gpu", r.network_per_gpu.value}};
+  j["memory"] = {{"fits", r.fits},
+                 {"peak_bytes", peak.value},
+                 {"device_bytes", r.device_memory.value},
+                 {"over_bytes", std::max(0.0, (peak - r.device_memory).value)},
+                 {"ranks", ranks}};
+  j["traffic"] = {{"nvlink_bytes_per_gpu", r.nvlink_per_gpu.value},
+                  {"ib_bytes_per_gpu", r.network_per_gpu.value}};
   j["busiest_links"] = Json::array();
   for (const BusyLink& l : r.busiest_links)
-    j["busiest_links"].push_back({{"name", l.name}, {"bytes", l.bytes.value}, {"utilisation", l.utilisation}});
+    j["busiest_links"].push_back(
+        {{"name", l.name}, {"bytes", l.bytes.value}, {"utilisation", l.utilisation}});
   j["contention_s"] = 0.0;  // links are not shared in time at the analytic level
   j["imbalance_s"] = r.imbalance.value;
   j["uncertainty"] = Json::array();
@@ -95,36 +107,46 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
                     {"gpu_hours_per_trillion_tokens", IntervalJson(r.gpu_hours_per_trillion_tokens)}};
   j["phases"] = Json::array();
   for (const PhaseReport& p : r.phases)
-    j["phases"].push_back({{"name", p.name}, {"steps", p.steps}, {"tokens", p.tokens.value},
-                           {"step_time_s", p.step_time.value}, {"gpu_hours", p.gpu_hours.p50},
-                           {"gpu_hours_interval", IntervalJson(p.gpu_hours)}, {"days", p.days}, {"cost_usd", p.cost_usd}});
+    j["phases"].push_back({{"name", p.name},
+                           {"steps", p.steps},
+                           {"tokens", p.tokens.value},
+                           {"step_time_s", p.step_time.value},
+                           {"gpu_hours", p.gpu_hours.p50},
+                           {"gpu_hours_interval", IntervalJson(p.gpu_hours)},
+                           {"days", p.days},
+                           {"cost_usd", p.cost_usd}});
   j["extrapolated_fraction"] = r.extrapolated_fraction;
   return j;
 }
 
 std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& published) {
-  std::string out = Printf("%s: %s on %lld GPUs of %s, schedule %s, %d micro-batches\n\n", r.name.c_str(), r.model.c_str(),
-                           static_cast<long long>(r.gpus), r.cluster.c_str(), r.schedule.c_str(), r.micro_batches);
+  std::string out =
+      Printf("%s: %s on %lld GPUs of %s, schedule %s, %d micro-batches\n\n", r.name.c_str(), r.model.c_str(),
+             static_cast<long long>(r.gpus), r.cluster.c_str(), r.schedule.c_str(), r.micro_batches);
   const Interval& hours = r.gpu_hours_per_trillion_tokens;
   Rows head = {
-      {"step time", Printf("%.2f s for %s tokens", r.step_time.value, ShowCount(r.tokens_per_step, 3).c_str())},
+      {"step time",
+       Printf("%.2f s for %s tokens", r.step_time.value, ShowCount(r.tokens_per_step, 3).c_str())},
       {"GPU-hours per trillion tokens", IntervalText(hours, 1e3, " K")},
   };
   if (published)
-    head.push_back({"  published", Printf("%.1f K  (predicted %+.1f%%)  %s", published->gpu_hours_per_trillion_tokens / 1e3,
-                                          100 * (hours.p50 / published->gpu_hours_per_trillion_tokens - 1),
-                                          published->source.c_str())});
+    head.push_back({"  published",
+                    Printf("%.1f K  (predicted %+.1f%%)  %s", published->gpu_hours_per_trillion_tokens / 1e3,
+                           100 * (hours.p50 / published->gpu_hours_per_trillion_tokens - 1),
+                           published->source.c_str())});
   head.push_back({"throughput", Printf("%.0f tokens/s per GPU, %.0f model TFLOP/s per GPU, MFU %.1f%%",
                                        r.tokens_per_gpu_per_s, r.model_tflops_per_gpu, 100 * r.mfu)});
-  head.push_back({"whole run", Printf("%s GPU-hours, %.1f days, %s USD", ShowCount(r.gpu_hours_total, 4).c_str(), r.days,
-                                      ShowCount(r.cost_usd, 3).c_str())});
+  head.push_back(
+      {"whole run", Printf("%s GPU-hours, %.1f days, %s USD", ShowCount(r.gpu_hours_total, 4).c_str(), r.days,
+                           ShowCount(r.cost_usd, 3).c_str())});
   head.push_back({"layers by stage", Runs(r.stage_layers)});
   out += Aligned(head, "ll");
 
   out += "\nwhere the step goes (mean over stages)\n";
   Rows times;
   for (const BreakdownRow& row : r.breakdown)
-    times.push_back({row.name, ShowSeconds(row.time), Printf("%.1f%%", 100 * row.fraction), Bar(row.fraction)});
+    times.push_back(
+        {row.name, ShowSeconds(row.time), Printf("%.1f%%", 100 * row.fraction), Bar(row.fraction)});
   out += Aligned(times, "lrrl");
   if (r.imbalance.value > 0) out += "  of it, unequal expert loads add " + ShowSeconds(r.imbalance) + "\n";
 
@@ -135,11 +157,12 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
                 r.fits ? "" : (", DOES NOT FIT by " + ShowBytes(peak - r.device_memory)).c_str());
   Rows memory;
   for (const MemoryPart& part : PartsOf(full.memory))
-    memory.push_back({part.name, ShowBytes(part.bytes), Printf("%.1f%%", 100 * (part.bytes / peak)), Bar(part.bytes / peak)});
+    memory.push_back({part.name, ShowBytes(part.bytes), Printf("%.1f%%", 100 * (part.bytes / peak)),
+                      Bar(part.bytes / peak)});
   out += Aligned(memory, "lrrl");
 
-  out += Printf("\ntraffic of a GPU and step: %s by NVLink, %s by InfiniBand", ShowBytes(r.nvlink_per_gpu).c_str(),
-                ShowBytes(r.network_per_gpu).c_str());
+  out += Printf("\ntraffic of a GPU and step: %s by NVLink, %s by InfiniBand",
+                ShowBytes(r.nvlink_per_gpu).c_str(), ShowBytes(r.network_per_gpu).c_str());
   if (!r.busiest_links.empty())
     out += Printf("; busiest link %s, %.1f%% of the step", r.busiest_links[0].name.c_str(),
                   100 * r.busiest_links[0].utilisation);
@@ -154,14 +177,16 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
         shares.push_back({Printf("%.0f%%", 100 * r.uncertainty[i].share), r.uncertainty[i].source});
     out += Aligned(shares, "rl");
   }
-  out += Printf("\n%.0f%% of the time is from outside measured ranges or from reasoned efficiencies (--print costs)\n",
-                100 * r.extrapolated_fraction);
+  out += Printf(
+      "\n%.0f%% of the time is from outside measured ranges or from reasoned efficiencies (--print costs)\n",
+      100 * r.extrapolated_fraction);
   if (r.phases.size() > 1) {
     out += "\nphases\n";
     Rows rows = {{"phase", "steps", "tokens", "step", "GPU-hours", "days", "USD"}};
     for (const PhaseReport& p : r.phases)
-      rows.push_back({p.name, Thousands(std::llround(p.steps)), ShowCount(p.tokens.value, 3), ShowSeconds(p.step_time),
-                      ShowCount(p.gpu_hours.p50, 4), Printf("%.1f", p.days), ShowCount(p.cost_usd, 3)});
+      rows.push_back({p.name, Thousands(std::llround(p.steps)), ShowCount(p.tokens.value, 3),
+                      ShowSeconds(p.step_time), ShowCount(p.gpu_hours.p50, 4), Printf("%.1f", p.days),
+                      ShowCount(p.cost_usd, 3)});
     out += Aligned(rows, "l");
   }
   return out;

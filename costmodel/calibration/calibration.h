@@ -35,6 +35,7 @@ struct GemmQuery {
   GemmPass pass = GemmPass::kForward;
   Dtype main_grad = Dtype::kFp32;  // what wgrad accumulates into (read and written)
   int sms = 0;                     // 0: the whole device
+  bool operator==(const GemmQuery&) const = default;
 };
 
 // `groups` products of one (n, k), rows_total rows spread evenly over them.
@@ -44,6 +45,7 @@ struct GroupedGemmQuery {
   GemmPass pass = GemmPass::kForward;
   Dtype main_grad = Dtype::kFp32;
   int sms = 0;
+  bool operator==(const GroupedGemmQuery&) const = default;
 };
 
 enum class AttentionPhase : uint8_t { kTrainForward, kTrainBackward, kPrefill, kDecode };
@@ -65,6 +67,7 @@ struct AttentionQuery {
   bool causal = true;
   Dtype dtype = Dtype::kBf16;
   Dtype kv_dtype = Dtype::kBf16;
+  bool operator==(const AttentionQuery&) const = default;
 };
 
 // Absorbed MLA decode: one query token a sequence against compressed keys of 512 + 64 elements.

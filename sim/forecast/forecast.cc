@@ -42,24 +42,27 @@ double Variance(const std::vector<double>& x) {
 // Prepared variants by their choice, so that each distinct one is prepared once.
 class Variants {
  public:
-  Variants(const PreparedRun& base, const VariantOf& variant) : base_(base), variant_(variant) {}
+  Variants(const PreparedRun& base, const VariantOf& variant, StepCache& cache)
+      : base_(base), variant_(variant), cache_(cache) {}
 
   const PreparedRun& At(const std::vector<int>& choice) {
     if (std::all_of(choice.begin(), choice.end(), [](int c) { return c < 0; })) return base_;
     auto& slot = prepared_[choice];
-    if (!slot) slot = std::make_unique<PreparedRun>(variant_(choice));
+    if (!slot) slot = std::make_unique<PreparedRun>(variant_(choice), cache_);
     return *slot;
   }
 
  private:
   const PreparedRun& base_;
   const VariantOf& variant_;
+  StepCache& cache_;
   std::map<std::vector<int>, std::unique_ptr<PreparedRun>> prepared_;
 };
 
 // One thing at a time, the rest at its median: first-order shares of the variance.
-std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const UnknownField> unknowns, Variants& variants,
-                                     std::span<const uint16_t> sources, const ForecastOptions& options) {
+std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const UnknownField> unknowns,
+                                     Variants& variants, std::span<const uint16_t> sources,
+                                     const ForecastOptions& options) {
   const size_t all_sources = base.step(0).sources().size();
   std::vector<UncertaintyShare> shares;
   const Noise quiet{std::vector<double>(all_sources, 0), 0};
@@ -97,8 +100,10 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const Un
 
 }  // namespace
 
-PreparedRun::PreparedRun(TrainingRun run) : run_(std::make_unique<TrainingRun>(std::move(run))) {
-  for (const TrainingPhase& phase : run_->plan.phases) steps_.push_back(std::make_unique<PreparedStep>(*run_, phase));
+PreparedRun::PreparedRun(TrainingRun run, StepCache& cache)
+    : run_(std::make_unique<TrainingRun>(std::move(run))) {
+  for (const TrainingPhase& phase : run_->plan.phases)
+    steps_.push_back(std::make_unique<PreparedStep>(*run_, phase, cache));
 }
 
 double PreparedRun::GpuSecondsPerToken(size_t phase, Seconds step_time) const {
@@ -107,15 +112,17 @@ double PreparedRun::GpuSecondsPerToken(size_t phase, Seconds step_time) const {
   return step_time.value * static_cast<double>(run_->plan.parallel.gpus()) / tokens;
 }
 
-Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unknowns, const VariantOf& variant,
-                     const ForecastOptions& options) {
-  Variants variants(base, variant);
+Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unknowns,
+                     const VariantOf& variant, const ForecastOptions& options, StepCache& cache) {
+  Variants variants(base, variant, cache);
   const std::vector<uint16_t> sources = UsedSources(base);
   const size_t phases = base.phases();
   const std::vector<std::string>& names = base.step(0).sources();
-  // Dimensions are drawn by name: two scenarios that share a cost table or an unknown err alike in the same sample.
+  // Dimensions are drawn by name: two scenarios that share a cost table or an unknown err alike in the same
+  // sample.
   std::vector<std::vector<double>> unknown_draws, source_draws;
-  for (const UnknownField& u : unknowns) unknown_draws.push_back(LatinHypercube(options.samples, KeyOf(u.pointer, options.seed)));
+  for (const UnknownField& u : unknowns)
+    unknown_draws.push_back(LatinHypercube(options.samples, KeyOf(u.pointer, options.seed)));
   for (const uint16_t source : sources)
     source_draws.push_back(LatinHypercube(options.samples, KeyOf(names[source], options.seed)));
 
@@ -126,8 +133,10 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
     for (size_t u = 0; u < unknowns.size(); ++u)
       choice.push_back(static_cast<int>(unknown_draws[u][i] * unknowns[u].values));
     const PreparedRun& prepared = variants.At(choice);
-    Noise noise{std::vector<double>(prepared.step(0).sources().size(), 0), KeyOf("own", options.seed) + static_cast<uint64_t>(i)};
-    for (size_t s = 0; s < sources.size(); ++s) noise.by_source.at(sources[s]) = NormalQuantile(source_draws[s][i]);
+    Noise noise{std::vector<double>(prepared.step(0).sources().size(), 0),
+                KeyOf("own", options.seed) + static_cast<uint64_t>(i)};
+    for (size_t s = 0; s < sources.size(); ++s)
+      noise.by_source.at(sources[s]) = NormalQuantile(source_draws[s][i]);
     double weighted = 0, tokens = 0;
     for (size_t p = 0; p < phases; ++p) {
       const Seconds time = prepared.step(p).StepTime(noise);

@@ -1,5 +1,5 @@
-// The uncertainty of a training run: its step times with the errors of the cost tables and the declared unknowns drawn
-// together, from a Latin hypercube and always the same for the same seed.
+// The uncertainty of a training run: its step times with the errors of the cost tables and the declared
+// unknowns drawn together, from a Latin hypercube and always the same for the same seed.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace moecast {
 // A run with a prepared step for each of its phases.
 class PreparedRun {
  public:
-  explicit PreparedRun(TrainingRun run);
+  PreparedRun(TrainingRun run, StepCache& cache);
 
   const TrainingRun& run() const { return *run_; }
   const PreparedStep& step(size_t phase) const { return *steps_[phase]; }
@@ -56,7 +56,8 @@ struct Forecast {
 // `variant` makes the run for a choice of a value for each unknown field (-1: as in the base).
 using VariantOf = std::function<TrainingRun(std::span<const int>)>;
 
-Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unknowns, const VariantOf& variant,
-                     const ForecastOptions& options);
+// Variants are prepared with `cache`, the base's own.
+Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unknowns,
+                     const VariantOf& variant, const ForecastOptions& options, StepCache& cache);
 
 }  // namespace moecast

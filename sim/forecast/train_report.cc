@@ -8,7 +8,9 @@ namespace {
 
 constexpr double kTrillion = 1e12, kHour = 3600, kDay = 86400;
 
-Interval Scaled(const Interval& i, double by) { return {i.p10 * by, i.p50 * by, i.p90 * by}; }
+Interval Scaled(const Interval& i, double by) {
+  return {i.p10 * by, i.p50 * by, i.p90 * by};
+}
 
 std::vector<BreakdownRow> Breakdown(const std::vector<LaneTime>& lanes, Seconds step) {
   const double n = static_cast<double>(lanes.size());
@@ -39,7 +41,9 @@ std::vector<BreakdownRow> Breakdown(const std::vector<LaneTime>& lanes, Seconds 
   return rows;
 }
 
-bool IsExposedCommunication(const BreakdownRow& row) { return row.name.starts_with("exposed"); }
+bool IsExposedCommunication(const BreakdownRow& row) {
+  return row.name.starts_with("exposed");
+}
 
 std::vector<BusyLink> BusiestLinks(const PreparedStep& step, const Cluster& cluster, Seconds time) {
   std::vector<BusyLink> links;
@@ -61,16 +65,16 @@ std::vector<BusyLink> BusiestLinks(const PreparedStep& step, const Cluster& clus
 }
 
 // The step with balanced expert loads, everything dropped that is dropped.
-Seconds BalancedStepTime(const TrainingRun& run) {
+Seconds BalancedStepTime(const TrainingRun& run, StepCache& cache) {
   TrainingRun balanced = run;
   balanced.plan.routing.device_cv = 0;
-  const PreparedStep step(balanced, balanced.plan.phases.front());
+  const PreparedStep step(balanced, balanced.plan.phases.front(), cache);
   return step.StepTime();
 }
 
 }  // namespace
 
-TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast) {
+TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, StepCache& cache) {
   const TrainingRun& run = prepared.run();
   const PreparedStep& step = prepared.step(0);
   const TrainingPhase& phase = run.plan.phases.front();
@@ -97,7 +101,7 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast) {
     if (row.name == "bubble") r.bubble_fraction = row.fraction;
     if (IsExposedCommunication(row)) r.exposed_communication_fraction += row.fraction;
   }
-  if (run.plan.routing.device_cv > 0) r.imbalance = r.step_time - BalancedStepTime(run);
+  if (run.plan.routing.device_cv > 0) r.imbalance = r.step_time - BalancedStepTime(run, cache);
 
   r.device_memory = run.cluster.device.memory;
   const std::vector<StageMemory> memory = step.MemoryByStage();
@@ -119,7 +123,8 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast) {
   for (size_t i = 0; i < prepared.phases(); ++i) {
     const TrainingPhase& p = run.plan.phases[i];
     PhaseReport out{.name = p.name, .tokens = p.tokens, .step_time = prepared.step(i).StepTime()};
-    out.steps = std::ceil(p.tokens.value / (static_cast<double>(p.global_batch) * static_cast<double>(p.sequence_length)));
+    out.steps = std::ceil(p.tokens.value /
+                          (static_cast<double>(p.global_batch) * static_cast<double>(p.sequence_length)));
     out.gpu_hours = Scaled(forecast.gpu_seconds_per_token[i], p.tokens.value / kHour);
     out.days = out.gpu_hours.p50 * kHour / gpus / kDay;
     out.cost_usd = out.gpu_hours.p50 * run.usd_per_gpu_hour;

@@ -54,11 +54,11 @@ struct TrainReport {
   double mfu = 0;
   double bubble_fraction = 0;
   double exposed_communication_fraction = 0;
-  Seconds imbalance;  // what unequal expert loads add to the step
+  Seconds imbalance;                    // what unequal expert loads add to the step
   std::vector<BreakdownRow> breakdown;  // sums to the step
   std::vector<RankMemory> memory;       // a rank of each stage
   Bytes device_memory;
-  size_t fullest = 0;                   // index into memory
+  size_t fullest = 0;  // index into memory
   bool fits = true;
   Bytes nvlink_per_gpu, network_per_gpu;  // sent in a step, mean over stages
   std::vector<BusyLink> busiest_links;
@@ -73,6 +73,6 @@ struct TrainReport {
   std::vector<UncertaintyShare> uncertainty;
 };
 
-TrainReport Summarize(const PreparedRun& run, const Forecast& forecast);
+TrainReport Summarize(const PreparedRun& run, const Forecast& forecast, StepCache& cache);
 
 }  // namespace moecast

@@ -84,7 +84,8 @@ std::string RejectPipeline(const PipelineSchedule& schedule, const PipelineShape
   if (shape.stages > kMaxPipelineTasks / shape.micro_batches / shape.chunks)
     return "at most " + std::to_string(kMaxPipelineTasks) + " stages * micro-batches * chunks";
   if (shape.weight_delay >= 0 && !schedule.splits_weight)
-    return "no weight delay with schedule " + std::string(schedule.name) + ", which does not split the backward pass";
+    return "no weight delay with schedule " + std::string(schedule.name) +
+           ", which does not split the backward pass";
   if (!(shape.memory_limit >= 0)) return "a memory limit of 0 (none) or more micro-batches";
   if (std::string times = RejectTimes(shape); !times.empty()) return times;
   return schedule.reject(shape);

@@ -25,7 +25,8 @@ struct PipelineShape {
   // Most micro-batches (counted in whole stages: one of c chunks counts 1/c) a stage may hold alive; 0: the
   // schedule's own.
   double memory_limit = 0;
-  // Most micro-batches whose weight gradients a stage puts off, where the schedule does that; -1: as many as it wants.
+  // Most micro-batches whose weight gradients a stage puts off, where the schedule does that; -1: as many as
+  // it wants.
   int weight_delay = -1;
 
   int virtual_stages() const { return stages * chunks; }

@@ -36,7 +36,8 @@ struct OpSpan {
 };
 
 // Runs the ops. `time` by op; `costs` says which ops are compute-bound. When both streams are busy,
-// compute-bound kernels run at the given rate and the rest at full rate. `spans`, where given, gets one a op, in order.
+// compute-bound kernels run at the given rate and the rest at full rate. `spans`, where given, gets one a op,
+// in order.
 BlockTime SolveBlock(std::span<const Op> ops, std::span<const Cost> costs, std::span<const Seconds> time,
                      OverlapRate rate, std::vector<OpSpan>* spans = nullptr);
 

@@ -11,7 +11,9 @@ namespace {
 
 using Fault = std::optional<PlanFault>;
 
-std::string Number(int64_t n) { return std::to_string(n); }
+std::string Number(int64_t n) {
+  return std::to_string(n);
+}
 
 Fault CheckTensorParallel(const Parallel& p, const Model& m) {
   const auto divides = [&](int64_t n, const char* what) -> Fault {
@@ -19,8 +21,10 @@ Fault CheckTensorParallel(const Parallel& p, const Model& m) {
     return PlanFault{"/parallel/tp", std::string("a divisor of the ") + what + ", " + Number(n), ""};
   };
   if (Fault f = divides(m.attention.heads, "attention heads")) return f;
-  if (m.attention.kind == AttentionKind::kGqa && m.attention.kv_heads % p.tp != 0 && p.tp % m.attention.kv_heads != 0)
-    return PlanFault{"/parallel/tp", "a divisor or a multiple of the KV heads, " + Number(m.attention.kv_heads), ""};
+  if (m.attention.kind == AttentionKind::kGqa && m.attention.kv_heads % p.tp != 0 &&
+      p.tp % m.attention.kv_heads != 0)
+    return PlanFault{"/parallel/tp",
+                     "a divisor or a multiple of the KV heads, " + Number(m.attention.kv_heads), ""};
   if (m.dense_inter > 0)
     if (Fault f = divides(m.dense_inter, "MLP's intermediate size")) return f;
   if (m.moe.experts > 0)
@@ -30,7 +34,8 @@ Fault CheckTensorParallel(const Parallel& p, const Model& m) {
 
 Fault CheckExpertParallel(const Parallel& p, const Model& m) {
   if (p.dp % p.ep != 0)
-    return PlanFault{"/parallel/ep", "a divisor of dp, " + Number(p.dp) + ": expert-parallel ranks are data-parallel too",
+    return PlanFault{"/parallel/ep",
+                     "a divisor of dp, " + Number(p.dp) + ": expert-parallel ranks are data-parallel too",
                      ""};
   if (p.ep == 1) return std::nullopt;
   if (m.moe.experts == 0) return PlanFault{"/parallel/ep", "1 for a model without experts", ""};
@@ -38,7 +43,8 @@ Fault CheckExpertParallel(const Parallel& p, const Model& m) {
     return PlanFault{"/parallel/ep", "a divisor of the experts, " + Number(m.moe.experts), ""};
   // A device holds whole groups, or a part of one group.
   if (m.moe.groups % p.ep != 0 && p.ep % m.moe.groups != 0)
-    return PlanFault{"/parallel/ep", "a divisor or a multiple of the expert groups, " + Number(m.moe.groups), ""};
+    return PlanFault{"/parallel/ep", "a divisor or a multiple of the expert groups, " + Number(m.moe.groups),
+                     ""};
   return std::nullopt;
 }
 
@@ -53,17 +59,22 @@ Fault CheckStages(const Plan& plan, const Model& m) {
   const int64_t virtual_stages = int64_t{1} * p.pp * p.vpp;
   if (virtual_stages > m.layers())
     return PlanFault{p.vpp > 1 ? "/parallel/vpp" : "/parallel/pp",
-                     "at most " + Number(m.layers() / (p.vpp > 1 ? p.pp : 1)) + ": each of pp * vpp stages holds at least "
-                     "one of the " + Number(m.layers()) + " layers", ""};
+                     "at most " + Number(m.layers() / (p.vpp > 1 ? p.pp : 1)) +
+                         ": each of pp * vpp stages holds at least "
+                         "one of the " +
+                         Number(m.layers()) + " layers",
+                     ""};
   if (!plan.stage_layers.balanced()) {
     const std::vector<int>& layers = plan.stage_layers.layers;
     if (static_cast<int64_t>(layers.size()) != virtual_stages)
-      return PlanFault{"/stage_layers", Number(virtual_stages) + " numbers, one for each of pp * vpp stages", ""};
+      return PlanFault{"/stage_layers", Number(virtual_stages) + " numbers, one for each of pp * vpp stages",
+                       ""};
     for (const int n : layers)
       if (n < 1) return PlanFault{"/stage_layers", "at least one layer on every stage", ""};
     const int64_t sum = std::accumulate(layers.begin(), layers.end(), int64_t{0});
     if (sum != m.layers())
-      return PlanFault{"/stage_layers", "numbers that sum to the " + Number(m.layers()) + " layers, not " + Number(sum), ""};
+      return PlanFault{"/stage_layers",
+                       "numbers that sum to the " + Number(m.layers()) + " layers, not " + Number(sum), ""};
   }
   return std::nullopt;
 }
@@ -79,14 +90,18 @@ Fault CheckPhases(const Plan& plan) {
     if (phase.global_batch % at_once != 0)
       return PlanFault{at + "/global_batch", "a multiple of micro_batch * dp, " + Number(at_once), ""};
     if (p.cp > 1 && phase.sequence_length % (2 * p.cp) != 0)
-      return PlanFault{at + "/sequence_length", "a multiple of 2 cp, " + Number(2 * p.cp) +
-                       ": each rank takes two slices of a sequence", ""};
+      return PlanFault{
+          at + "/sequence_length",
+          "a multiple of 2 cp, " + Number(2 * p.cp) + ": each rank takes two slices of a sequence", ""};
     if (p.tp > 1 && p.sequence && plan.micro_batch * phase.sequence_length / p.cp % p.tp != 0)
-      return PlanFault{at + "/sequence_length", "a number of tokens that tp, " + Number(p.tp) + ", divides", ""};
+      return PlanFault{at + "/sequence_length", "a number of tokens that tp, " + Number(p.tp) + ", divides",
+                       ""};
     const int64_t micro_batches = plan.MicroBatches(phase);
     if (micro_batches > kMaxPipelineTasks / (int64_t{1} * p.pp * p.vpp))
-      return PlanFault{at + "/global_batch", "at most " + Number(kMaxPipelineTasks) +
-                       " stages * chunks * micro-batches, not " + Number(micro_batches) + " micro-batches", ""};
+      return PlanFault{at + "/global_batch",
+                       "at most " + Number(kMaxPipelineTasks) + " stages * chunks * micro-batches, not " +
+                           Number(micro_batches) + " micro-batches",
+                       ""};
     PipelineShape shape{.stages = p.pp, .micro_batches = static_cast<int>(micro_batches), .chunks = p.vpp};
     shape.forward.resize(static_cast<size_t>(shape.virtual_stages()));
     shape.backward = shape.weight = shape.forward;
@@ -106,10 +121,12 @@ std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const C
     return PlanFault{"/parallel/rank_order", "each of tp, cp, ep, dp, pp once", ""};
   if (Fault f = CheckTensorParallel(p, model)) return f;
   if (Fault f = CheckExpertParallel(p, model)) return f;
-  if (p.gpus() > cluster.gpus)
-    return PlanFault{"/parallel", "tp * pp * cp * dp of at most the cluster's " + Number(cluster.gpus) + " GPUs, not " +
-                     Number(p.gpus()), ""};
   if (Fault f = CheckStages(plan, model)) return f;
+  if (p.gpus() > cluster.gpus)
+    return PlanFault{"/parallel",
+                     "tp * pp * cp * dp of at most the cluster's " + Number(cluster.gpus) + " GPUs, not " +
+                         Number(p.gpus()),
+                     ""};
   if (Fault f = CheckPhases(plan)) return f;
   for (size_t i = 0; i < plan.recompute.size(); ++i) {
     const std::string at = "/recompute/" + Number(static_cast<int64_t>(i));

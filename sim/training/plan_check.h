@@ -1,5 +1,6 @@
-// Whether a plan can be laid out at all: sizes that divide each other, a schedule that takes them, ranks that the cluster
-// has. A plan that is well formed but does not fit in memory is an answer of the report, not a fault.
+// Whether a plan can be laid out at all: sizes that divide each other, a schedule that takes them, ranks that
+// the cluster has. A plan that is well formed but does not fit in memory is an answer of the report, not a
+// fault.
 #pragma once
 
 #include <optional>
@@ -12,7 +13,7 @@
 namespace moecast {
 
 struct PlanFault {
-  std::string pointer;   // below the training section: "/parallel/tp"
+  std::string pointer;  // below the training section: "/parallel/tp"
   std::string expected;
   std::string hint;
 };

@@ -13,6 +13,7 @@ namespace moecast {
 struct BlockRun {
   BlockKind kind;
   int count;
+  bool operator==(const BlockRun&) const = default;
 };
 
 // Blocks of a virtual stage in forward order, neighbours of one kind together.

@@ -15,7 +15,8 @@ Op CollectiveOp(OpName name, CollectiveKind kind, GroupKind group, double bytes)
 
 double NoiseOf(const Cost& cost, const Noise& noise, uint64_t position) {
   double shift = noise.by_source.at(cost.source) * cost.sigma_table;
-  if (noise.own_seed != 0) shift += Random(noise.own_seed ^ (position * 0x9e3779b97f4a7c15ULL)).Normal() * cost.sigma_own;
+  if (noise.own_seed != 0)
+    shift += Random(noise.own_seed ^ (position * 0x9e3779b97f4a7c15ULL)).Normal() * cost.sigma_own;
   return std::exp(shift);
 }
 
@@ -30,7 +31,7 @@ StageTraffic TrafficOf(std::span<const Op> ops, OpCosts& costs) {
   for (const Op& op : ops) {
     const auto* query = std::get_if<CollectiveQuery>(&op.query);
     if (!query) continue;
-    const PortBytes unit = BytesSent(costs.UnitTraffic(*query));
+    const PortBytes unit = costs.UnitBytes(*query);
     total += StageTraffic{unit.nvlink * query->bytes.value, unit.network * query->bytes.value};
   }
   return total;
@@ -43,8 +44,8 @@ CostedOps WithCosts(std::vector<Op> ops, OpCosts& costs) {
   return costed;
 }
 
-// Weights or gradients that ZeRO moves in every micro-batch, beside the block's other work: weights for the block that
-// comes next, gradients of the one before, so nothing of the block waits for them.
+// Weights or gradients that ZeRO moves in every micro-batch, beside the block's other work: weights for the
+// block that comes next, gradients of the one before, so nothing of the block waits for them.
 void Prefetch(std::vector<Op>& ops, std::vector<Op> moves) {
   const int16_t n = static_cast<int16_t>(moves.size());
   for (Op& op : ops)
@@ -58,7 +59,7 @@ Seconds LaneTime::total() const {
   return blocks.total + grad_reduce + param_gather + grad_norm + optimizer + bubble;
 }
 
-PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase)
+PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, StepCache& cache)
     : run_(run), phase_(phase), placement_(PlacementOf(run.plan.parallel)) {
   const Plan& plan = run.plan;
   work_ = {.sequences = plan.micro_batch,
@@ -69,7 +70,7 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase)
   overlap_.compute =
       std::max(0.05, 1 - static_cast<double>(plan.overlap.communication_sms) / run.cluster.device.sms);
 
-  OpCosts costs(*run.calibration, run.cluster, run.model, plan);
+  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, plan);
   sources_ = costs.sources();
   const std::vector<BlockKind> layers = LayerKinds(run.model);
   PrepareKind(BlockKind::kEmbedding, costs);
@@ -98,17 +99,18 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase)
     }
     const double updated = OptimizedParameters(held, plan);
     // The norm reads this rank's reduced gradients; one number is summed over all ranks.
-    grad_norm_.push_back(WithCosts(
-        {{.name = OpName::kGradNorm,
-          .query = ElementwiseQuery{ElementwiseKind::kReduce, Bytes(updated * ElementBytes(plan.precision.main_grad))}},
-         CollectiveOp(OpName::kGradNorm, CollectiveKind::kAllReduce, GroupKind::kWorld, 4)},
-        costs));
-    optimizer_.push_back(WithCosts(
-        {{.name = OpName::kAdam,
-          .query = ElementwiseQuery{ElementwiseKind::kOptimizer, Bytes(updated * AdamBytes(plan.precision))}}},
-        costs));
+    grad_norm_.push_back(
+        WithCosts({{.name = OpName::kGradNorm,
+                    .query = ElementwiseQuery{ElementwiseKind::kReduce,
+                                              Bytes(updated * ElementBytes(plan.precision.main_grad))}},
+                   CollectiveOp(OpName::kGradNorm, CollectiveKind::kAllReduce, GroupKind::kWorld, 4)},
+                  costs));
+    optimizer_.push_back(WithCosts({{.name = OpName::kAdam,
+                                     .query = ElementwiseQuery{ElementwiseKind::kOptimizer,
+                                                               Bytes(updated * AdamBytes(plan.precision))}}},
+                                   costs));
   }
-  BuildOrder();
+  FixOrder(cache);
 }
 
 void PreparedStep::PrepareKind(BlockKind kind, OpCosts& costs) {
@@ -128,8 +130,8 @@ void PreparedStep::PrepareKind(BlockKind kind, OpCosts& costs) {
     return ops;
   };
   const auto reduce =
-      moves(plan.parallel.zero == 0 ? CollectiveKind::kAllReduce : CollectiveKind::kReduceScatter, OpName::kGradReduce,
-            OpName::kExpertGradReduce, grad);
+      moves(plan.parallel.zero == 0 ? CollectiveKind::kAllReduce : CollectiveKind::kReduceScatter,
+            OpName::kGradReduce, OpName::kExpertGradReduce, grad);
   const auto gather =
       moves(CollectiveKind::kAllGather, OpName::kParamGather, OpName::kExpertParamGather, weight);
   if (plan.parallel.zero >= 2) Prefetch(k.ops.pass[static_cast<size_t>(Pass::kWeight)], reduce);
@@ -181,7 +183,8 @@ void PreparedStep::SplitStages() {
     std::vector<Seconds> times;
     for (const BlockKind kind : LayerKinds(run_.model)) times.push_back(step_of(kind));
     layers = BalancedSplit(times, step_of(BlockKind::kEmbedding),
-                           step_of(BlockKind::kHead) + step_of(BlockKind::kMtp) * run_.model.mtp_layers, virtual_stages);
+                           step_of(BlockKind::kHead) + step_of(BlockKind::kMtp) * run_.model.mtp_layers,
+                           virtual_stages);
   }
   blocks_of_ = StagesOf(run_.model, layers);
 
@@ -205,7 +208,7 @@ BlockTime PreparedStep::BlocksOf(int virtual_stage, Pass pass, const SolvedKinds
   return sum;
 }
 
-void PreparedStep::BuildOrder() {
+void PreparedStep::FixOrder(StepCache& cache) {
   const Plan& plan = run_.plan;
   const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;
   const GradClip clip = plan.optimizer.grad_clip;
@@ -217,12 +220,18 @@ void PreparedStep::BuildOrder() {
                        .norm_is_barrier = clip == GradClip::kBarrier};
   index_ = {shape_.virtual_stages(), shape_.stages};
   const int32_t stands_for = static_cast<int32_t>(plan.parallel.gpus() / plan.parallel.pp);
-  schedule_ = BuildStepSchedule(*pipeline_, shape_, pipeline_->build(shape_), blocks_of_, step, stands_for);
-  retimer_ = std::make_unique<Retimer>(schedule_);
+  order_ = cache.OrderFor(shape_, {.pipeline = pipeline_,
+                                   .stages = shape_.stages,
+                                   .micro_batches = shape_.micro_batches,
+                                   .chunks = shape_.chunks,
+                                   .weight_delay = shape_.weight_delay,
+                                   .stands_for = stands_for,
+                                   .step = step,
+                                   .blocks = blocks_of_});
   SolvedKinds solved;
   for (size_t kind = 0; kind < kBlockKinds; ++kind) solved[kind] = kinds_[kind].solved;
   const Time transfer[] = {shape_.transfer};
-  retimer_->Run(Durations(solved, nullptr), transfer, timing_);
+  order_->retimer.Run(Durations(solved, nullptr), transfer, timing_);
 }
 
 Seconds PreparedStep::Total(const CostedOps& ops, const Noise* noise, uint64_t salt) const {
@@ -247,8 +256,8 @@ std::vector<Time> PreparedStep::Durations(const SolvedKinds& solved, const Noise
         BlocksOf(v, Pass::kWeight, solved).total);
   for (int k = 0; k < kBlockKinds; ++k) {
     const BlockKind kind = static_cast<BlockKind>(k);
-    set(index_.Part(kind, Phase::kForward), index_.Part(kind, Phase::kBackward), index_.Part(kind, Phase::kWeight),
-        solved[k][0].total, solved[k][1].total, solved[k][2].total);
+    set(index_.Part(kind, Phase::kForward), index_.Part(kind, Phase::kBackward),
+        index_.Part(kind, Phase::kWeight), solved[k][0].total, solved[k][1].total, solved[k][2].total);
     d[index_.GradReduce(kind)] = Time::From(Total(kinds_[k].grad_reduce, noise, 2 * k));
     d[index_.ParamGather(kind)] = Time::From(Total(kinds_[k].param_gather, noise, 2 * k + 1));
   }
@@ -261,15 +270,16 @@ std::vector<Time> PreparedStep::Durations(const SolvedKinds& solved, const Noise
 
 Seconds PreparedStep::Period(const Timing& timing) const {
   if (run_.plan.optimizer.grad_clip == GradClip::kBarrier) return timing.total.seconds();
-  // Without a barrier a stage starts its next step when it is done with this one: its span, from the gather of the
-  // weights that its first forward needs.
+  // Without a barrier a stage starts its next step when it is done with this one: its span, from the gather
+  // of the weights that its first forward needs.
   Time longest{};
   for (int s = 0; s < shape_.stages; ++s) {
-    Time start = timing.start[schedule_.lane_begin[s]];
-    const int32_t end = schedule_.lane_begin[s + 1] - 1, communication = shape_.stages + s;
+    Time start = timing.start[order_->schedule.lane_begin[s]];
+    const int32_t end = order_->schedule.lane_begin[s + 1] - 1, communication = shape_.stages + s;
     Time gather{};
-    for (int32_t i = schedule_.lane_begin[communication]; i < schedule_.lane_begin[communication + 1]; ++i) {
-      if (schedule_.tasks[i].phase != Phase::kParamGather) break;
+    for (int32_t i = order_->schedule.lane_begin[communication];
+         i < order_->schedule.lane_begin[communication + 1]; ++i) {
+      if (order_->schedule.tasks[i].phase != Phase::kParamGather) break;
       gather += timing.end[i] - timing.start[i];
       if (run_.plan.overlap.param_gather) break;
     }
@@ -278,13 +288,15 @@ Seconds PreparedStep::Period(const Timing& timing) const {
   return longest.seconds();
 }
 
-Seconds PreparedStep::StepTime() const { return Period(timing_); }
+Seconds PreparedStep::StepTime() const {
+  return Period(timing_);
+}
 
 Seconds PreparedStep::StepTime(const Noise& noise) const {
   const SolvedKinds solved = Solve(&noise);
   const Time transfer[] = {Time::From(Total(send_, &noise, 102))};
   Timing timing;
-  retimer_->Run(Durations(solved, &noise), transfer, timing);
+  order_->retimer.Run(Durations(solved, &noise), transfer, timing);
   return Period(timing);
 }
 

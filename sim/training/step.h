@@ -1,5 +1,5 @@
-// One training step of a plan, prepared so that it can be timed many times: ops, costs, stage split, order and
-// topological sort are found once; a timing with other op times is a few sweeps over flat arrays.
+// One training step of a plan, prepared so that it can be timed many times: ops, costs, stage split, order
+// and topological sort are found once; a timing with other op times is a few sweeps over flat arrays.
 #pragma once
 
 #include <array>
@@ -13,6 +13,7 @@
 #include "sim/engine/schedule.h"
 #include "sim/training/block.h"
 #include "sim/training/stages.h"
+#include "sim/training/step_cache.h"
 #include "sim/training/step_schedule.h"
 
 namespace moecast {
@@ -41,12 +42,12 @@ struct CostedOps {
 
 // The kinds of time a compute lane spends, per stage; they sum to the step.
 struct LaneTime {
-  BlockTime blocks;          // forward, backward and weight-gradient blocks
-  Seconds grad_reduce;       // waiting for gradients to be reduced
-  Seconds param_gather;      // waiting for updated weights
+  BlockTime blocks;      // forward, backward and weight-gradient blocks
+  Seconds grad_reduce;   // waiting for gradients to be reduced
+  Seconds param_gather;  // waiting for updated weights
   Seconds grad_norm;
   Seconds optimizer;
-  Seconds bubble;            // waiting for other stages
+  Seconds bubble;  // waiting for other stages
   Seconds total() const;
 };
 
@@ -55,7 +56,9 @@ struct StageMemory {
   Bytes activations;  // at the peak of what the schedule keeps alive
   Bytes transient;    // of the pass that needs most
   Bytes buffers;      // pipeline receive buffers, gradient buckets, runtime
-  Bytes total() const { return states.weights + states.gradients + states.optimizer + activations + transient + buffers; }
+  Bytes total() const {
+    return states.weights + states.gradients + states.optimizer + activations + transient + buffers;
+  }
 };
 
 struct StageTraffic {
@@ -64,14 +67,17 @@ struct StageTraffic {
 
 class PreparedStep {
  public:
-  PreparedStep(const TrainingRun& run, const TrainingPhase& phase);
+  // What other steps prepared with the same cache have solved is reused. REQUIRES: run and phase outlive
+  // this.
+  PreparedStep(const TrainingRun& run, const TrainingPhase& phase, StepCache& cache);
 
-  // Time from one step to the next: all stages with a barrier at the optimizer, else the longest of one stage.
+  // Time from one step to the next: all stages with a barrier at the optimizer, else the longest of one
+  // stage.
   Seconds StepTime() const;
   Seconds StepTime(const Noise& noise) const;
 
   // Of the median times.
-  std::vector<LaneTime> LaneTimes() const;        // by stage
+  std::vector<LaneTime> LaneTimes() const;  // by stage
   std::vector<StageMemory> MemoryByStage() const;
   // Activations alive after each task of the stage's compute lane, in its order.
   std::vector<Bytes> ActivationsAlong(int stage) const;
@@ -84,7 +90,7 @@ class PreparedStep {
   const BlockTime& Solved(BlockKind kind, Pass pass) const;
   const BlockOps& Ops(BlockKind kind) const { return kinds_[static_cast<size_t>(kind)].ops; }
   bool Has(BlockKind kind) const { return kinds_[static_cast<size_t>(kind)].present; }
-  const Schedule& schedule() const { return schedule_; }
+  const Schedule& schedule() const { return order_->schedule; }
   const DurationIndex& durations() const { return index_; }
   const PipelineSchedule& pipeline() const { return *pipeline_; }
   const PipelineShape& shape() const { return shape_; }
@@ -109,7 +115,7 @@ class PreparedStep {
 
   void PrepareKind(BlockKind kind, OpCosts& costs);
   void SplitStages();
-  void BuildOrder();
+  void FixOrder(StepCache& cache);
   SolvedKinds Solve(const Noise* noise) const;
   std::vector<Time> Durations(const SolvedKinds& solved, const Noise* noise) const;
   Seconds Period(const Timing& timing) const;
@@ -125,9 +131,8 @@ class PreparedStep {
   CostedOps send_;
   std::vector<StageBlocks> blocks_of_;  // by virtual stage
   PipelineShape shape_;
-  Schedule schedule_;
+  std::shared_ptr<const OrderedStep> order_;
   DurationIndex index_;
-  std::unique_ptr<Retimer> retimer_;
   Timing timing_;
   OverlapRate overlap_;
   std::vector<std::string> sources_;

@@ -34,25 +34,27 @@ std::vector<LaneTime> PreparedStep::LaneTimes() const {
         lane.blocks += BlocksOf(pipeline_->virtual_stage(shape_, s, c), pass, solved) * shape_.micro_batches;
     // A gap before a task is charged to what ended last of the things it waited for.
     Time previous{};
-    for (int32_t i = schedule_.lane_begin[s]; i < schedule_.lane_begin[s + 1]; ++i) {
+    for (int32_t i = order_->schedule.lane_begin[s]; i < order_->schedule.lane_begin[s + 1]; ++i) {
       const Time gap = timing_.start[i] - previous;
       previous = timing_.end[i];
-      const Phase phase = schedule_.tasks[i].phase;
+      const Phase phase = order_->schedule.tasks[i].phase;
       if (phase == Phase::kGradNorm) lane.grad_norm += (timing_.end[i] - timing_.start[i]).seconds();
       if (phase == Phase::kOptimizer) lane.optimizer += (timing_.end[i] - timing_.start[i]).seconds();
       if (gap == Time{}) continue;
       Phase cause = Phase::kForward;
-      for (int32_t d = schedule_.dependency_begin[i]; d < schedule_.dependency_begin[i + 1]; ++d) {
-        const Dependency& on = schedule_.dependencies[d];
+      for (int32_t d = order_->schedule.dependency_begin[i]; d < order_->schedule.dependency_begin[i + 1];
+           ++d) {
+        const Dependency& on = order_->schedule.dependencies[d];
         const Time until = timing_.end[on.task] + (on.transfer < 0 ? Time{} : shape_.transfer);
-        if (until == timing_.start[i]) cause = schedule_.tasks[on.task].phase;
+        if (until == timing_.start[i]) cause = order_->schedule.tasks[on.task].phase;
       }
       Seconds& charged = cause == Phase::kGradReduce    ? lane.grad_reduce
                          : cause == Phase::kParamGather ? lane.param_gather
                                                         : lane.bubble;
       charged += gap.seconds();
     }
-    // Without a barrier the lane's step may be shorter than the time of all stages: the rest is no bubble of this step.
+    // Without a barrier the lane's step may be shorter than the time of all stages: the rest is no bubble of
+    // this step.
     lane.bubble += StepTime() - lane.total();
     lanes.push_back(lane);
   }
@@ -64,13 +66,14 @@ std::vector<Bytes> PreparedStep::ActivationsAlong(int stage) const {
   std::vector<Bytes> alive_after;
   double alive = 0, peak = 0;
   const bool split = pipeline_->splits_weight;
-  for (int32_t i = schedule_.lane_begin[stage]; i < schedule_.lane_begin[stage + 1]; ++i) {
-    const Task& t = schedule_.tasks[i];
+  for (int32_t i = order_->schedule.lane_begin[stage]; i < order_->schedule.lane_begin[stage + 1]; ++i) {
+    const Task& t = order_->schedule.tasks[i];
     if (t.phase == Phase::kForward || t.phase == Phase::kBackward || t.phase == Phase::kWeight) {
       int position = 0;
       for (const BlockRun& run : blocks_of_[pipeline_->virtual_stage(shape_, stage, t.chunk)]) {
         const BlockMemory& m = kinds_[static_cast<size_t>(run.kind)].ops.memory;
-        const int count = t.part < 0 ? run.count : (t.part >= position && t.part < position + run.count ? 1 : 0);
+        const int count =
+            t.part < 0 ? run.count : (t.part >= position && t.part < position + run.count ? 1 : 0);
         position += run.count;
         const double delta = t.phase == Phase::kForward  ? m.kept().value
                              : t.phase == Phase::kWeight ? -(m.until_weight + m.gradients).value
@@ -100,15 +103,17 @@ std::vector<StageMemory> PreparedStep::MemoryByStage() const {
         BlockParameters held{kind.parameters.data * run.count, kind.parameters.expert * run.count};
         memory.states += StatesOf(held, plan);
         memory.transient = std::max(memory.transient, kind.ops.memory.transient);
-        bucket = std::max(bucket, (kind.parameters.data + kind.parameters.expert) * ElementBytes(plan.precision.grad_reduce));
+        bucket = std::max(bucket, (kind.parameters.data + kind.parameters.expert) *
+                                      ElementBytes(plan.precision.grad_reduce));
       }
     }
     double peak = 0;
     for (const Bytes alive : ActivationsAlong(s)) peak = std::max(peak, alive.value);
     memory.activations = Bytes(peak);
     const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;
-    memory.buffers = Bytes(kRuntimeBytes.value + (shape_.stages > 1 ? 4 * tokens * run_.model.hidden * 2 : 0) +
-                           (data_parallel ? 2 * bucket : 0));
+    memory.buffers =
+        Bytes(kRuntimeBytes.value + (shape_.stages > 1 ? 4 * tokens * run_.model.hidden * 2 : 0) +
+              (data_parallel ? 2 * bucket : 0));
     stages.push_back(memory);
   }
   return stages;

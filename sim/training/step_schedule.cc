@@ -127,8 +127,9 @@ class Assembler {
         size_t i = 0;
         EachBlock(v, true, [&](BlockKind kind, int16_t part) {
           last = Append({index_.GradReduce(kind), 0, c, part, Phase::kGradReduce});
-          const int32_t needs =
-              step_.overlap_reduce ? gradients_[v][i++] : gradients_[virtual_stage(gradient_order.back())].back();
+          const int32_t needs = step_.overlap_reduce
+                                    ? gradients_[v][i++]
+                                    : gradients_[virtual_stage(gradient_order.back())].back();
           edges_.push_back({last, {needs, -1}});
         });
       }

@@ -40,6 +40,7 @@ struct StepShape {
   bool overlap_gather = true;
   bool norm = true;             // gradient norm
   bool norm_is_barrier = true;  // every stage waits for all others' gradients
+  bool operator==(const StepShape&) const = default;
 };
 
 // Compute lanes first, by stage, then their communication lanes. Rank of a lane: its stage. A virtual stage

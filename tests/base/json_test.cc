@@ -76,18 +76,18 @@ TEST(ParseJsonTest, KeysKeepTheirOrder) {
 
 TEST(PatchJsonTest, ReplacesAddsAndWalksLists) {
   const auto document = ParseJson("{\"a\": {\"b\": 1}, \"l\": [1, {\"x\": 2}]}", "f.json");
-  PatchJson(*document, "a/b", 5, "--set");
-  PatchJson(*document, "/a/c/d", "new", "--set");
-  PatchJson(*document, "l/0", 7, "--set");
-  PatchJson(*document, "l/1/x", 8, "--set");
-  PatchJson(*document, "a~1b/~0", 9, "--set");  // the keys "a/b" and "~"
+  PatchJson(*document, "a/b", 5, {"--set", ""});
+  PatchJson(*document, "/a/c/d", "new", {"--set", ""});
+  PatchJson(*document, "l/0", 7, {"--set", ""});
+  PatchJson(*document, "l/1/x", 8, {"--set", ""});
+  PatchJson(*document, "a~1b/~0", 9, {"--set", ""});  // the keys "a/b" and "~"
   EXPECT_EQ(DumpJson(document->root, -1), R"({"a":{"b":5,"c":{"d":"new"}},"l":[7,{"x":8}],"a/b":{"~":9}})");
 }
 
 TEST(PatchJsonTest, APathThroughAScalarOrBesideAListIsTheUsersFault) {
   const auto document = ParseJson("{\"a\": 3, \"l\": [1]}", "f.json");
   const auto patch = [&](const char* path) {
-    return MessageOf([&] { PatchJson(*document, path, 1, "--set x"); });
+    return MessageOf([&] { PatchJson(*document, path, 1, {"--set x", ""}); });
   };
   EXPECT_EQ(patch("a/b"), "--set x: /a: found 3 on the way, expected an object or a list");
   EXPECT_EQ(patch("l/1"), "--set x: /l/1: found \"1\", expected an index below 1");
@@ -101,12 +101,20 @@ TEST(PatchJsonTest, APathThroughAScalarOrBesideAListIsTheUsersFault) {
 
 TEST(PatchJsonTest, MessagesAboutAPatchedValueNameThePatch) {
   const auto document = ParseJson("{\"a\": {\"b\": 1}, \"c\": 2}", "f.json");
-  PatchJson(*document, "a", Json{{"b", "x"}}, "--set a");
+  PatchJson(*document, "a", Json{{"b", "x"}}, {"--set a", ""});
   const JsonCursor root(document);
   EXPECT_EQ(MessageOf([&] { root.Key("a").Key("b").Int(0, 9); }),
             "--set a: /a/b: found \"x\", expected a whole number from 0 to 9");
   EXPECT_EQ(MessageOf([&] { root.Key("c").Int(5, 9); }),
             "f.json: /c: found 2, expected a whole number from 5 to 9");
+}
+
+TEST(PatchJsonTest, ATextNeedsNoQuotesWhereItLooksLikeANumber) {
+  const auto document = ParseJson("{\"stack\": \"2024h1\", \"n\": 3}", "f.json");
+  PatchJson(*document, "stack", 2025, {"--set stack=2025", "2025"});
+  const JsonCursor root(document);
+  EXPECT_EQ(root.Key("stack").Text(), "2025");
+  EXPECT_EQ(MessageOf([&] { root.Key("n").Text(); }), "f.json: /n: found 3, expected a text");
 }
 
 TEST(JsonCursorTest, KnowsItsPointer) {

@@ -1,31 +1,19 @@
 // `moecast pipeline` as a user runs it: the program, its output and its exit code.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <cstdio>
 #include <string>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "tests/cli/run_command.h"
 #include "traces/chrome_trace.h"
 
 namespace moecast {
 namespace {
 
-struct Ran {
-  int exit_code = -1;
-  std::string output;  // standard output and error together
-};
-
 Ran RunPipeline(const std::string& arguments) {
-  Ran ran;
-  FILE* pipe = popen(("'" MOECAST_BINARY "' pipeline " + arguments + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return ran;
-  char buffer[4096];
-  for (size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) ran.output.append(buffer, n);
-  const int status = pclose(pipe);
-  if (WIFEXITED(status)) ran.exit_code = WEXITSTATUS(status);
-  return ran;
+  return RunCommand("pipeline " + arguments);
 }
 
 const std::string kTimes = " --forward 1ms --backward 1ms --weight 1ms";

@@ -22,17 +22,17 @@ Machine TestMachine() {
 }
 
 TEST(GemmModelTest, OneWaveOfLargeTilesByHand) {
-  // 2048 x 2112 is 8 x 16.5 tiles of 256 x 128: 136, two waves; 256 x 192 makes 8 x 11 = 88, one wave:
-  //   2 * 256 * 192 * 4096 / (7.5e12 * 0.93) + 256 * 192 * 2 / (8e12 / 132) = 57.730 us + 1.622 us
-  const TileChoice c = PickTile({2048, 2112, 4096}, TestMachine());
+  // 12 x 11 tiles of 256 x 128 fill the 132 SMs once:
+  //   2 * 256 * 128 * 4096 / (7.5e12 * 0.92) + 256 * 128 * 2 / (8e12 / 132) = 38.904 us + 1.081 us
+  const TileChoice c = PickTile({256 * 12, 128 * 11, 4096}, TestMachine());
   EXPECT_EQ(c.tile_m, 256);
-  EXPECT_EQ(c.tile_n, 192);
-  EXPECT_EQ(c.tiles, 88);
+  EXPECT_EQ(c.tile_n, 128);
+  EXPECT_EQ(c.tiles, 132);
   EXPECT_EQ(c.waves, 1);
-  EXPECT_NEAR(c.compute * 1e6, 57.730 + 1.622, 0.001);
+  EXPECT_NEAR(c.compute * 1e6, 38.904 + 1.081, 0.001);
   EXPECT_EQ(c.bound(), Bound::kCompute);
-  // (2048 + 2112) * 4096 * 2 + 2048 * 2112 * 2 bytes at 0.9 * 3.35 TB/s
-  EXPECT_NEAR(c.memory * 1e6, (4160.0 * 4096 * 2 + 2048.0 * 2112 * 2) / 3.015e6, 0.001);
+  // (3072 + 1408) * 4096 * 2 + 3072 * 1408 * 2 bytes at 0.9 * 3.35 TB/s
+  EXPECT_NEAR(c.memory * 1e6, (4480.0 * 4096 * 2 + 3072.0 * 1408 * 2) / 3.015e6, 0.001);
 }
 
 TEST(GemmModelTest, FewRowsAreBoundByReadingTheWeights) {
@@ -141,8 +141,8 @@ TEST(RatioSurfaceTest, APlaneInLogarithmsIsReproducedWhereItWasNotMeasured) {
 TEST(RatioSurfaceTest, BeyondTheRangeTheRatioStaysAndTheDistanceIsToldInOctaves) {
   const RatioSurface s = Grid([](double x, double, double) { return std::exp(0.1 * x); });
   const auto edge = s.At({64, 8, 1, 1}, 8), beyond = s.At({256, 8, 1, 1}, 32);
-  EXPECT_NEAR(beyond.log_ratio, edge.log_ratio, 1e-12);
-  EXPECT_NEAR(beyond.outside, 4, 1e-12);  // two of the key, two of the axis
+  EXPECT_NEAR(beyond.log_ratio, edge.log_ratio, 1e-4);  // curves that end count less there
+  EXPECT_NEAR(beyond.outside, 4, 1e-12);                // two of the key, two of the axis
 }
 
 TEST(RatioSurfaceTest, LeftOutCurvesAreNotLookedAt) {
@@ -435,7 +435,7 @@ TEST_F(BuiltinCalibration, LeftOutCurvesAreEstimatedBetterThanByInverseDistances
     double mape_percent;  // what the table reaches, with a little room
   } const cases[] = {{TableId::kGemmBf16, 4},
                      {TableId::kGemmFp8, 4},
-                     {TableId::kGemmFp8Block, 7},
+                     {TableId::kGemmFp8Block, 6},
                      {TableId::kMlaPrefill, 7}};
   for (const auto& test : cases) {
     const TableKind& kind = KindOf(test.id);

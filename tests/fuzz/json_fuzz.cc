@@ -53,7 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     RoundTrip(document->root, -1);
     RoundTrip(document->root, 2);
     // The text as a path of --set, too.
-    PatchJson(*document, text.substr(0, 40), 1, "--set");
+    PatchJson(*document, text.substr(0, 40), 1, {"--set", ""});
   } catch (const UserError&) {
   }
   return 0;

@@ -13,16 +13,25 @@
 namespace moecast {
 namespace {
 
-const Fields<ScenarioSpec>& Table() { return FieldsOf(static_cast<const ScenarioSpec*>(nullptr)); }
+const Fields<ScenarioSpec>& Table() {
+  return FieldsOf(static_cast<const ScenarioSpec*>(nullptr));
+}
 
-Scenario Load(const std::string& name, std::vector<std::string> sets = {}) { return Scenario::Load(name, sets); }
+Scenario Load(const std::string& name, std::vector<std::string> sets = {}) {
+  return Scenario::Load(name, sets);
+}
 
 std::string Report(const Scenario& s) {
-  const PreparedRun run(s.training());
+  StepCache cache;
+  const PreparedRun run(s.training(), cache);
   std::vector<UnknownField> unknowns;
-  for (const Unknown& u : s.spec().unknown.list) unknowns.push_back({u.pointer, static_cast<int>(u.values.size())});
+  for (const Unknown& u : s.spec().unknown.list)
+    unknowns.push_back({u.pointer, static_cast<int>(u.values.size())});
   TrainReport report = Summarize(
-      run, ForecastRun(run, unknowns, [&](std::span<const int> c) { return s.Variant(c); }, {.samples = 8}));
+      run,
+      ForecastRun(
+          run, unknowns, [&](std::span<const int> c) { return s.Variant(c); }, {.samples = 8}, cache),
+      cache);
   report.source = s.spec().source;
   return DumpJson(TrainJson(report, std::nullopt));
 }
@@ -48,7 +57,9 @@ constexpr char kMoe[] = "deepseek-v2-pretrain", kDense[] = "deepseek-67b-pretrai
 
 const std::vector<FieldCase>& FieldCases() {
   static const std::vector<FieldCase> cases = {
-      {"/model", kDense, {"unknown={}", "training/parallel={\"tp\":8,\"pp\":8,\"dp\":16}", "model=llama-3-70b"}},
+      {"/model",
+       kDense,
+       {"unknown={}", "training/parallel={\"tp\":8,\"pp\":8,\"dp\":16}", "model=llama-3-70b"}},
       {"/cluster", kMoe, {"cluster=h100-2048"}},
       {"/stack", kMoe, {"stack=2025"}},
       {"/source", kMoe, {"source=elsewhere"}},
@@ -67,14 +78,16 @@ const std::vector<FieldCase>& FieldCases() {
       {"/training/precision/moments", kMoe, {"training/precision/moments=bf16"}},
       {"/training/parallel/tp", kDense, {"unknown={}", "training/parallel/dp=4", "training/parallel/tp=4"}},
       {"/training/parallel/pp", kDense, {"unknown={}", "training/parallel/pp=4"}},
-      {"/training/parallel/vpp", kDense,
+      {"/training/parallel/vpp",
+       kDense,
        {"unknown={}", "training/schedule=interleaved", "training/parallel/vpp=2"}},
       {"/training/parallel/ep", kMoe, {"training/parallel/ep=4"}},
       {"/training/parallel/cp", kDense, {"unknown={}", "training/parallel/cp=2"}},
       {"/training/parallel/dp", kMoe, {"training/parallel/dp=64"}},
       {"/training/parallel/zero", kMoe, {"training/parallel/zero=0"}},
       {"/training/parallel/sequence", kDense, {"unknown={}", "training/parallel/sequence=false"}},
-      {"/training/parallel/rank_order", kMoe,
+      {"/training/parallel/rank_order",
+       kMoe,
        {"unknown={}", "training/parallel/rank_order=[\"tp\",\"cp\",\"dp\",\"ep\",\"pp\"]"}},
       {"/training/stage_layers", kMoe, {"training/stage_layers=[3,4,4,4,4,4,4,4,4,4,4,4,4,4,3,2]"}},
       {"/training/schedule", kMoe, {"unknown={}", "training/schedule=1f1b"}},
@@ -115,7 +128,9 @@ TEST(ScenarioFieldsTest, ChangingAFieldChangesTheReport) {
   }
 }
 
-TEST(ScenarioTest, TheSameSeedGivesTheSameReport) { EXPECT_EQ(Report(Load(kMoe)), Report(Load(kMoe))); }
+TEST(ScenarioTest, TheSameSeedGivesTheSameReport) {
+  EXPECT_EQ(Report(Load(kMoe)), Report(Load(kMoe)));
+}
 
 struct ErrorCase {
   std::vector<std::string> sets;
@@ -137,7 +152,7 @@ TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
       {{"training/parallel/tp=3"}, "/training/parallel/tp", "divisor of the attention heads, 128"},
       {{"training/parallel/ep=3"}, "/training/parallel/ep", "divisor of dp"},
       {{"training/parallel/ep=64"}, "/training/parallel/ep", "divisor of the experts, 160"},
-      {{"training/parallel/dp=100"}, "/training/phases/0/global_batch", "multiple of micro_batch * dp, 100"},
+      {{"training/parallel/dp=120"}, "/training/phases/0/global_batch", "multiple of micro_batch * dp, 120"},
       {{"training/parallel/pp=61"}, "/training/parallel/pp", "at most"},
       {{"training/parallel/dp=1000000000000000000"}, "/training/parallel/dp", "whole number from 1"},
       {{"training/phases=[]"}, "/training/phases", "at least one phase"},
@@ -146,19 +161,27 @@ TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
       {{"training/phases/0/tokens=8.1 parsecs"}, "/training/phases/0/tokens", "8.1T"},
       {{"training/phases/0/tokens=nan"}, "/training/phases/0/tokens", "8.1T"},
       {{"training/stage_layers=[1,2]"}, "/training/stage_layers", "16 numbers"},
-      {{"training/stage_layers=[60,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]"}, "/training/stage_layers", "at least one layer"},
-      {{"training/stage_layers=[4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4]"}, "/training/stage_layers", "sum to the 60"},
+      {{"training/stage_layers=[60,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]"},
+       "/training/stage_layers",
+       "at least one layer"},
+      {{"training/stage_layers=[4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4]"},
+       "/training/stage_layers",
+       "sum to the 60"},
       {{"training/stage_layers=balancd"}, "/training/stage_layers", "did you mean \"balanced\""},
       {{"training/schedule=zbh1"}, "/training/schedule", "did you mean \"zb-h1\""},
       {{"training/parallel/vpp=2"}, "/training/parallel/vpp", "1 with the schedule zb-h1"},
       {{"training/recompute=[\"rmsnorm\",\"rmsnorm\"]"}, "/training/recompute/0", "once"},
       {{"training/recompute=[\"norm\"]"}, "/training/recompute/0", "rmsnorm"},
-      {{"training/parallel/rank_order=[\"tp\"]"}, "/training/parallel/rank_order", "each of tp, cp, ep, dp, pp once"},
+      {{"training/parallel/rank_order=[\"tp\"]"},
+       "/training/parallel/rank_order",
+       "each of tp, cp, ep, dp, pp once"},
       {{"training/routing/device_cv=1e999"}, "", "--set"},
       {{"training/precision=7"}, "/training/precision", "object"},
       {{"unknown={\"training\": [1]}"}, "/unknown/training", "JSON pointer"},
       {{"unknown={\"/training/parallel/dp\": []}"}, "/unknown", "1 to 32 values"},
-      {{"unknown={\"/training/parallel/dp\": [128, 7]}"}, "/training", "multiple of micro_batch * dp"},
+      {{"unknown={\"/training/parallel/dp\": [128, 120]}"},
+       "/training/phases",
+       "multiple of micro_batch * dp"},
       {{"unknown={\"/training/paralel/dp\": [1]}"}, "/training/paralel", "did you mean \"parallel\""},
       {{"training/parallel/tp"}, "", "a path, '=' and a value"},
       {{"=3"}, "", "a path, '=' and a value"},

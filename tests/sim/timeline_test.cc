@@ -104,10 +104,11 @@ TEST(OpSpanTest, SaysWhenEachOpOfABlockRan) {
 
 struct PreparedScenario {
   Scenario scenario;
+  StepCache cache;
   PreparedStep step;
   explicit PreparedScenario(const std::string& name, std::vector<std::string> sets = {})
       : scenario(Scenario::Load(name, sets)),
-        step(scenario.training(), scenario.training().plan.phases.front()) {}
+        step(scenario.training(), scenario.training().plan.phases.front(), cache) {}
 };
 
 class StepTimelineTest : public testing::TestWithParam<std::pair<const char*, std::vector<std::string>>> {

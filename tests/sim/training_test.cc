@@ -9,7 +9,14 @@
 namespace moecast {
 namespace {
 
-Scenario Load(const std::string& name, std::vector<std::string> sets = {}) { return Scenario::Load(name, sets); }
+Scenario Load(const std::string& name, std::vector<std::string> sets = {}) {
+  return Scenario::Load(name, sets);
+}
+
+PreparedRun Prepare(const Scenario& scenario) {
+  StepCache cache;
+  return PreparedRun(scenario.training(), cache);
+}
 
 // Schedules, ZeRO stages and axes in every combination that the properties below must hold for.
 std::vector<Scenario> ManyScenarios() {
@@ -19,23 +26,24 @@ std::vector<Scenario> ManyScenarios() {
       all.push_back(Load("deepseek-v2-pretrain", {"unknown={}", "training/weight_delay=null",
                                                   std::string("training/parallel/zero=") + zero,
                                                   std::string("training/schedule=") + schedule}));
-  for (const char* parallel : {R"({"tp":8,"pp":8,"dp":16})", R"({"tp":4,"pp":8,"dp":8,"cp":2})", R"({"pp":1,"dp":64})",
-                               R"({"tp":8,"pp":4,"dp":16,"vpp":3,"sequence":false})"})
+  for (const char* parallel : {R"({"tp":8,"pp":8,"dp":16})", R"({"tp":4,"pp":8,"dp":8,"cp":2})",
+                               R"({"pp":1,"dp":64})", R"({"tp":8,"pp":4,"dp":16,"vpp":3,"sequence":false})"})
     for (const char* overlap : {"true", "false"})
-      all.push_back(Load("deepseek-67b-pretrain",
-                         {"unknown={}", "training/schedule=interleaved", std::string("training/parallel=") + parallel,
-                          std::string("training/overlap/grad_reduce=") + overlap,
-                          std::string("training/overlap/param_gather=") + overlap,
-                          std::string("training/overlap/tp=") + overlap}));
+      all.push_back(Load("deepseek-67b-pretrain", {"unknown={}", "training/schedule=interleaved",
+                                                   std::string("training/parallel=") + parallel,
+                                                   std::string("training/overlap/grad_reduce=") + overlap,
+                                                   std::string("training/overlap/param_gather=") + overlap,
+                                                   std::string("training/overlap/tp=") + overlap}));
   for (const char* clip : {"barrier", "post-validation", "none"})
-    all.push_back(Load("deepseek-v3-pretrain", {"unknown={}", std::string("training/optimizer/grad_clip=") + clip}));
+    all.push_back(
+        Load("deepseek-v3-pretrain", {"unknown={}", std::string("training/optimizer/grad_clip=") + clip}));
   all.push_back(Load("deepseek-v2-lite-pretrain", {"unknown={}", "training/recompute=[\"layer\"]"}));
   return all;
 }
 
 TEST(TrainingStepTest, WhatEachStageSpendsItsTimeOnSumsToTheStep) {
   for (const Scenario& s : ManyScenarios()) {
-    const PreparedRun run(s.training());
+    const PreparedRun run = Prepare(s);
     const Seconds step = run.step(0).StepTime();
     for (const LaneTime& lane : run.step(0).LaneTimes()) {
       EXPECT_NEAR(lane.total() / step, 1, 1e-9);
@@ -46,7 +54,7 @@ TEST(TrainingStepTest, WhatEachStageSpendsItsTimeOnSumsToTheStep) {
 
 TEST(TrainingStepTest, TheStepTakesAtLeastTheWorkOfTheBusiestStage) {
   for (const Scenario& s : ManyScenarios()) {
-    const PreparedRun run(s.training());
+    const PreparedRun run = Prepare(s);
     const PreparedStep& step = run.step(0);
     for (const LaneTime& lane : step.LaneTimes())
       EXPECT_GE(step.StepTime().value * (1 + 1e-9), (lane.blocks.total + lane.optimizer).value);
@@ -56,9 +64,9 @@ TEST(TrainingStepTest, TheStepTakesAtLeastTheWorkOfTheBusiestStage) {
 TEST(TrainingStepTest, OneStageOnOneRankTakesItsMicroBatchesOneAfterAnother) {
   // No pipeline, no data parallelism, no norm: step = M (F + B + W) + Adam.
   const Scenario s = Load("deepseek-v2-lite-pretrain",
-                          {"unknown={}", "training/parallel={\"pp\":1,\"dp\":1}", "training/phases/0/global_batch=6",
-                           "training/optimizer/grad_clip=none"});
-  const PreparedRun run(s.training());
+                          {"unknown={}", "training/parallel={\"pp\":1,\"dp\":1}",
+                           "training/phases/0/global_batch=6", "training/optimizer/grad_clip=none"});
+  const PreparedRun run = Prepare(s);
   const PreparedStep& step = run.step(0);
   double blocks = 0;
   for (const StageBlocks& stage : step.virtual_stages())
@@ -73,7 +81,7 @@ TEST(TrainingStepTest, OneStageOnOneRankTakesItsMicroBatchesOneAfterAnother) {
 TEST(TrainingStepTest, LayersOfAllStagesAreTheModels) {
   for (const Scenario& s : ManyScenarios()) {
     int layers = 0;
-    const PreparedRun run(s.training());
+    const PreparedRun run = Prepare(s);
     for (const int n : run.step(0).LayersByStage()) {
       EXPECT_GE(n, 1);
       layers += n;
@@ -87,8 +95,8 @@ TEST(TrainingStepTest, ADefaultSplitIsNoSlowerThanTheEvenOne) {
   const std::vector<std::string> base = {"unknown={}", "training/parallel/pp=15"};
   std::vector<std::string> even = base;
   even.push_back("training/stage_layers=[4,4,4,4,4,4,4,4,4,4,4,4,4,4,4]");
-  const PreparedRun balanced(Load("deepseek-v2-pretrain", base).training());
-  const PreparedRun fixed(Load("deepseek-v2-pretrain", even).training());
+  const PreparedRun balanced = Prepare(Load("deepseek-v2-pretrain", base));
+  const PreparedRun fixed = Prepare(Load("deepseek-v2-pretrain", even));
   const auto slowest = [](const PreparedRun& run) {
     double most = 0;
     for (const LaneTime& lane : run.step(0).LaneTimes()) most = std::max(most, lane.blocks.total.value);
@@ -98,14 +106,15 @@ TEST(TrainingStepTest, ADefaultSplitIsNoSlowerThanTheEvenOne) {
 }
 
 TEST(TrainingMemoryTest, WeightsAndStatesOfV2ByHand) {
-  // A rank of 4 MoE layers under EP 8: data-parallel parameters of a layer are attention 149,227,520, two norms of 5120,
-  // the router 160 * 5120 and two shared experts 2 * 3 * 5120 * 1536; experts 20 * 3 * 5120 * 1536. bf16 weights, fp32
-  // gradients, optimizer 12 bytes over dp = 128 and over dp / ep = 16.
-  const PreparedRun run(Load("deepseek-v2-pretrain", {"unknown={}"}).training());
+  // A rank of 4 MoE layers under EP 8: data-parallel parameters of a layer are attention 149,227,520, two
+  // norms of 5120, the router 160 * 5120 and two shared experts 2 * 3 * 5120 * 1536; experts 20 * 3 * 5120 *
+  // 1536. bf16 weights, fp32 gradients, optimizer 12 bytes over dp = 128 and over dp / ep = 16.
+  const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
   const std::vector<int> layers = run.step(0).LayersByStage();
   const size_t stage = 8;
   ASSERT_EQ(layers[stage], 4);
-  const double data = 4 * (149227520.0 + 2 * 5120 + 160 * 5120 + 2 * 3 * 5120.0 * 1536), expert = 4 * 20 * 3 * 5120.0 * 1536;
+  const double data = 4 * (149227520.0 + 2 * 5120 + 160 * 5120 + 2 * 3 * 5120.0 * 1536),
+               expert = 4 * 20 * 3 * 5120.0 * 1536;
   const StateBytes states = run.step(0).MemoryByStage()[stage].states;
   EXPECT_DOUBLE_EQ(states.weights.value, 2 * (data + expert));
   EXPECT_DOUBLE_EQ(states.gradients.value, 4 * (data + expert));
@@ -115,8 +124,8 @@ TEST(TrainingMemoryTest, WeightsAndStatesOfV2ByHand) {
 TEST(TrainingMemoryTest, ZeroStagesHoldLessAndLess) {
   double last = INFINITY;
   for (const char* zero : {"0", "1", "2", "3"}) {
-    const PreparedRun run(
-        Load("deepseek-v2-pretrain", {"unknown={}", std::string("training/parallel/zero=") + zero}).training());
+    const PreparedRun run =
+        Prepare(Load("deepseek-v2-pretrain", {"unknown={}", std::string("training/parallel/zero=") + zero}));
     const StateBytes s = run.step(0).MemoryByStage()[5].states;
     const double total = (s.weights + s.gradients + s.optimizer).value;
     EXPECT_LT(total, last);
@@ -127,8 +136,8 @@ TEST(TrainingMemoryTest, ZeroStagesHoldLessAndLess) {
 TEST(TrainingMemoryTest, LessDelayOfWeightGradientsHoldsLess) {
   double last = 0;
   for (const char* delay : {"0", "2", "4", "8"}) {
-    const PreparedRun run(
-        Load("deepseek-v2-pretrain", {"unknown={}", std::string("training/weight_delay=") + delay}).training());
+    const PreparedRun run =
+        Prepare(Load("deepseek-v2-pretrain", {"unknown={}", std::string("training/weight_delay=") + delay}));
     const double activations = run.step(0).MemoryByStage().back().activations.value;
     EXPECT_GT(activations, last);
     last = activations;
@@ -137,27 +146,28 @@ TEST(TrainingMemoryTest, LessDelayOfWeightGradientsHoldsLess) {
 
 TEST(TrainingTrafficTest, ExpertBytesOfV2ByHand) {
   // 59 MoE layers over 16 stages; a layer and micro-batch: dispatch and combine, forward and backward, each
-  // 4096 tokens * 5120 * 2 bytes to 7/8 of M (1 - C(40,6)/C(60,6)) devices. By NVLink also the parts of rings inside a
-  // node, so at least that.
-  const PreparedRun run(Load("deepseek-v2-pretrain", {"unknown={}", "training/routing={}"}).training());
+  // 4096 tokens * 5120 * 2 bytes to 7/8 of M (1 - C(40,6)/C(60,6)) devices. By NVLink go also the parts of
+  // rings inside a node, 2.7% here.
+  const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}", "training/routing={}"}));
   const double devices = 3 * (1 - 3838380.0 / 50063860.0);
   const double layer = 4 * 4096 * 5120 * 2.0 * devices * 7 / 8;
   double nvlink = 0;
   for (const StageTraffic& t : run.step(0).TrafficByStage()) nvlink += t.nvlink.value;
   const double experts = 72 * 59 * layer;
   EXPECT_GE(nvlink, experts);
-  EXPECT_LE(nvlink, experts * 1.02);
+  EXPECT_LE(nvlink, experts * 1.03);
 }
 
 TEST(ForecastTest, WithoutUnknownsAndErrorsEverySampleIsTheMedian) {
-  const PreparedRun run(Load("deepseek-v2-pretrain", {"unknown={}"}).training());
+  const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
   const Noise quiet{std::vector<double>(run.step(0).sources().size(), 0), 0};
   EXPECT_NEAR(run.step(0).StepTime(quiet) / run.step(0).StepTime(), 1, 1e-12);
 }
 
 TEST(ForecastTest, ACommonErrorOfAllTablesScalesTheStep) {
-  // Every table slower by its own sigma: no op is faster, so the step is slower, and by no more than the largest sigma.
-  const PreparedRun run(Load("deepseek-v2-pretrain", {"unknown={}"}).training());
+  // Every table slower by its own sigma: no op is faster, so the step is slower, and by no more than the
+  // largest sigma.
+  const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
   const Noise slow{std::vector<double>(run.step(0).sources().size(), 1), 0};
   double largest = 0;
   for (int k = 0; k < kBlockKinds; ++k)
@@ -171,12 +181,14 @@ TEST(ForecastTest, ACommonErrorOfAllTablesScalesTheStep) {
 
 TEST(ForecastTest, UnknownsWidenTheIntervalAndHaveTheirShare) {
   const Scenario s = Load("deepseek-v2-pretrain");
-  const PreparedRun run(s.training());
+  const PreparedRun run = Prepare(s);
   std::vector<UnknownField> unknowns;
-  for (const Unknown& u : s.spec().unknown.list) unknowns.push_back({u.pointer, static_cast<int>(u.values.size())});
+  for (const Unknown& u : s.spec().unknown.list)
+    unknowns.push_back({u.pointer, static_cast<int>(u.values.size())});
   const auto variant = [&](std::span<const int> c) { return s.Variant(c); };
-  const Forecast with = ForecastRun(run, unknowns, variant, {.samples = 128});
-  const Forecast without = ForecastRun(run, {}, variant, {.samples = 128});
+  StepCache cache;
+  const Forecast with = ForecastRun(run, unknowns, variant, {.samples = 128}, cache);
+  const Forecast without = ForecastRun(run, {}, variant, {.samples = 128}, cache);
   const auto width = [](const Interval& i) { return i.p90 / i.p10; };
   EXPECT_GT(width(with.run_gpu_seconds_per_token), width(without.run_gpu_seconds_per_token));
   double sum = 0;

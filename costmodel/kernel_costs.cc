@@ -1,0 +1,68 @@
+#include "costmodel/kernel_costs.h"
+
+#include <bit>
+
+#include "base/check.h"
+
+namespace moecast {
+namespace {
+
+// Mixes the members of a query; the constant and the shifts are boost::hash_combine's.
+class Mixer {
+ public:
+  template <class... Members>
+  size_t operator()(const Members&... members) {
+    (Add(members), ...);
+    return static_cast<size_t>(state_);
+  }
+
+ private:
+  template <class T>
+  void Add(const T& member) {
+    uint64_t bits = 0;
+    if constexpr (std::is_same_v<T, double>)
+      bits = std::bit_cast<uint64_t>(member);
+    else
+      bits = static_cast<uint64_t>(member);
+    state_ ^= bits + 0x9e3779b97f4a7c15ULL + (state_ << 12) + (state_ >> 4);
+  }
+  uint64_t state_ = 0;
+};
+
+struct HashOf {
+  size_t operator()(const GemmQuery& q) const {
+    return Mixer()(q.m, q.n, q.k, q.dtype, q.pass, q.main_grad, q.sms);
+  }
+  size_t operator()(const GroupedGemmQuery& q) const {
+    return Mixer()(q.groups, q.rows_total, q.n, q.k, q.dtype, q.pass, q.main_grad, q.sms);
+  }
+  size_t operator()(const AttentionQuery& q) const {
+    return Mixer()(q.phase, q.heads, q.kv_heads, q.qk_dim, q.v_dim, q.batch, q.query, q.context, q.causal,
+                   q.dtype, q.kv_dtype);
+  }
+  size_t operator()(const ElementwiseQuery& q) const { return Mixer()(q.kind, q.bytes.value); }
+  size_t operator()(const CollectiveQuery& q) const { return Mixer()(q.kind, q.group, q.bytes.value); }
+};
+
+struct Estimate {
+  const Calibration& calibration;
+  Cost operator()(const GemmQuery& q) const { return calibration.Gemm(q); }
+  Cost operator()(const GroupedGemmQuery& q) const { return calibration.GroupedGemm(q); }
+  Cost operator()(const AttentionQuery& q) const { return calibration.Attention(q); }
+  Cost operator()(const ElementwiseQuery& q) const { return calibration.Elementwise(q.kind, q.bytes); }
+  Cost operator()(const CollectiveQuery&) const { MOECAST_CHECK(false); }
+};
+
+}  // namespace
+
+size_t KernelCosts::Hash::operator()(const OpQuery& query) const {
+  return std::visit(HashOf{}, query) * 8 + query.index();
+}
+
+const Cost& KernelCosts::Of(const OpQuery& query) {
+  const auto found = known_.find(query);
+  if (found != known_.end()) return found->second;
+  return known_.emplace(query, std::visit(Estimate{calibration_}, query)).first->second;
+}
+
+}  // namespace moecast

@@ -1,0 +1,34 @@
+#include "sim/training/step_cache.h"
+
+namespace moecast {
+
+OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
+                             const Model& model, const Plan& plan) {
+  for (Placed& p : placed_)
+    if (p.calibration == calibration.get() && p.parallel == plan.parallel && p.moe == model.moe &&
+        *p.cluster == cluster)
+      return *p.costs;
+  KernelCosts* kernels = nullptr;
+  for (Kernels& k : kernels_)
+    if (k.calibration == calibration) kernels = k.costs.get();
+  if (!kernels) {
+    kernels_.push_back({calibration, std::make_unique<KernelCosts>(*calibration)});
+    kernels = kernels_.back().costs.get();
+  }
+  auto owned = std::make_unique<Cluster>(cluster);
+  auto costs = std::make_unique<OpCosts>(*kernels, *owned, model, plan);
+  placed_.push_back({calibration.get(), plan.parallel, model.moe, std::move(owned), std::move(costs)});
+  return *placed_.back().costs;
+}
+
+std::shared_ptr<const OrderedStep> StepCache::OrderFor(const PipelineShape& shape, OrderKey key) {
+  for (const Ordered& o : orders_)
+    if (o.key == key) return o.order;
+  auto order = std::make_shared<const OrderedStep>(BuildStepSchedule(
+      *key.pipeline, shape, key.pipeline->build(shape), key.blocks, key.step, key.stands_for));
+  if (orders_.size() == kMostOrders) orders_.pop_front();
+  orders_.push_back({std::move(key), order});
+  return order;
+}
+
+}  // namespace moecast

@@ -1,0 +1,62 @@
+// What plans share, so that a set of them solves each distinct thing once: kernel costs by shape, collectives
+// by placement, orders by their sizes. A value that the caller owns; nothing outside it remembers.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "costmodel/kernel_costs.h"
+#include "costmodel/op_cost.h"
+#include "sim/training/step_schedule.h"
+
+namespace moecast {
+
+// A schedule with its topological order, to be timed any number of times.
+struct OrderedStep {
+  Schedule schedule;
+  Retimer retimer;
+  explicit OrderedStep(Schedule s) : schedule(std::move(s)), retimer(schedule) {}
+};
+
+// What decides the order of a step. Times are left out: no present builder looks at them.
+struct OrderKey {
+  const PipelineSchedule* pipeline = nullptr;
+  int stages = 0, micro_batches = 0, chunks = 0, weight_delay = 0;
+  int32_t stands_for = 1;
+  StepShape step;
+  std::vector<StageBlocks> blocks;  // by virtual stage
+  bool operator==(const OrderKey&) const = default;
+};
+
+class StepCache {
+ public:
+  // Costs of a plan's ops. The cache keeps the calibration alive.
+  OpCosts& CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
+                    const Model& model, const Plan& plan);
+  std::shared_ptr<const OrderedStep> OrderFor(const PipelineShape& shape, OrderKey key);
+
+ private:
+  struct Kernels {
+    std::shared_ptr<const Calibration> calibration;
+    std::unique_ptr<KernelCosts> costs;
+  };
+  struct Placed {
+    const Calibration* calibration;
+    Parallel parallel;
+    Moe moe;
+    std::unique_ptr<Cluster> cluster;
+    std::unique_ptr<OpCosts> costs;
+  };
+  struct Ordered {
+    OrderKey key;
+    std::shared_ptr<const OrderedStep> order;
+  };
+  // Few of each, looked through in order. Orders are large: the newest kMostOrders are kept.
+  static constexpr size_t kMostOrders = 64;
+  std::vector<Kernels> kernels_;
+  std::vector<Placed> placed_;
+  std::deque<Ordered> orders_;
+};
+
+}  // namespace moecast

@@ -1,0 +1,161 @@
+// train, validate and scenario as a user runs them: output, files and exit codes.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cstdio>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "tests/cli/run_command.h"
+#include "traces/chrome_trace.h"
+
+namespace moecast {
+namespace {
+
+Json JsonOf(const std::string& arguments) {
+  const Ran ran = RunCommand(arguments + " --json -");
+  EXPECT_EQ(ran.exit_code, 0) << ran.output;
+  return ParseJson(ran.output, "output")->root;
+}
+
+TEST(TrainCommandTest, JsonHasTheKeysOfTheContract) {
+  const Json json = JsonOf("train deepseek-v2-pretrain --samples 8");
+  for (const char* key : {"step_time_s",
+                          "tokens_per_step",
+                          "gpus",
+                          "tokens_per_gpu_per_s",
+                          "gpu_hours_per_trillion_tokens",
+                          "gpu_hours_total",
+                          "days",
+                          "cost_usd",
+                          "model_tflops_per_gpu",
+                          "mfu",
+                          "flops_convention",
+                          "bubble_fraction",
+                          "exposed_communication_fraction",
+                          "breakdown",
+                          "memory",
+                          "traffic",
+                          "busiest_links",
+                          "contention_s",
+                          "imbalance_s",
+                          "uncertainty",
+                          "intervals",
+                          "phases",
+                          "extrapolated_fraction"})
+    EXPECT_TRUE(json.contains(key)) << key;
+  double sum = 0;
+  for (const Json& row : json["breakdown"]) sum += row["fraction"].get<double>();
+  EXPECT_NEAR(sum, 1, 1e-6);
+  EXPECT_LE(json["gpu_hours_per_trillion_tokens"]["p10"], json["gpu_hours_per_trillion_tokens"]["p50"]);
+  EXPECT_LE(json["gpu_hours_per_trillion_tokens"]["p50"], json["gpu_hours_per_trillion_tokens"]["p90"]);
+  EXPECT_EQ(json["published"]["gpu_hours_per_trillion_tokens"], 172800);
+}
+
+TEST(TrainCommandTest, TheSameSeedPrintsTheSameBytes) {
+  const std::string command = "train deepseek-67b-pretrain --samples 16 --seed 3 --json -";
+  EXPECT_EQ(RunCommand(command).output, RunCommand(command).output);
+}
+
+TEST(TrainCommandTest, APlanThatDoesNotFitIsAnAnswer) {
+  const Json json = JsonOf(
+      "train deepseek-67b-pretrain --samples 4 --set unknown={} --set "
+      "training/parallel='{\"pp\":1,\"dp\":16}'");
+  EXPECT_EQ(json["memory"]["fits"], false);
+  // 67.4e9 parameters at 2 bytes and 4 of gradients alone are over 400 GB.
+  EXPECT_GT(json["memory"]["over_bytes"].get<double>(), 300e9);
+}
+
+TEST(TrainCommandTest, AChangedScenarioIsNotComparedWithThePublishedRun) {
+  EXPECT_FALSE(
+      JsonOf("train deepseek-v2-pretrain --samples 4 --set training/parallel/dp=64").contains("published"));
+}
+
+TEST(TrainCommandTest, TheTimelineReadsBack) {
+  const std::string path = testing::TempDir() + "train_timeline.json";
+  const Ran ran = RunCommand("train deepseek-v2-lite-pretrain --samples 4 --timeline '" + path + "'");
+  EXPECT_EQ(ran.exit_code, 0) << ran.output;
+  EXPECT_GT(ReadChromeTrace(ReadFile(path), path).spans.size(), 100u);
+  std::remove(path.c_str());
+}
+
+TEST(TrainCommandTest, PrintShowsEveryStageOfThePipe) {
+  const Json json = JsonOf("train deepseek-v2-lite-pretrain --samples 4 --print ops,costs,blocks,schedule");
+  for (const char* key : {"ops", "costs", "blocks", "schedule"}) EXPECT_GT(json[key].size(), 10u) << key;
+  // An op shows what it runs, a cost where it comes from.
+  EXPECT_TRUE(json["ops"][0].contains("shape"));
+  EXPECT_TRUE(json["costs"][0].contains("source"));
+}
+
+TEST(TrainCommandTest, WrongInputsAreOneErrorAndExitCodeTwo) {
+  const std::string folder = testing::TempDir();
+  const std::string deep = folder + "deep.json", large = folder + "large.json",
+                    broken = folder + "broken.json";
+  WriteFile(deep, std::string(100000, '[') + std::string(100000, ']'));
+  WriteFile(large, "{\"model\": \"" + std::string(size_t{100} << 20, 'x') + "\"}");
+  WriteFile(broken, "{\"model\": \"deepseek-v2\",\n \"cluster\": }");
+  struct Case {
+    std::string arguments, says;
+  };
+  const Case cases[] = {
+      {"train", "scenario is required"},
+      {"train deepseek-v2-pretran", "did you mean \"deepseek-v2-pretrain\""},
+      {"trian deepseek-v2-pretrain", "did you mean \"train\""},
+      {"train deepseek-v2-pretrain --level fluidd", "--level"},
+      {"train deepseek-v2-pretrain --samples 0", "--samples"},
+      {"train deepseek-v2-pretrain --samples many", "--samples"},
+      {"train deepseek-v2-pretrain --print op", "did you mean \"ops\""},
+      {"train deepseek-v2-pretrain --set training/parallel/tp=7", "/training/parallel/tp"},
+      {"train deepseek-v2-pretrain --set training/parallel/dp=1000000000000000000", "/training/parallel/dp"},
+      {"train " + folder, "directory"},
+      {"train /no/such/file.json", "cannot open"},
+      {"train " + deep, "nested deeper"},
+      {"train " + large, "at most"},
+      {"train " + broken, "line 2, column 13"},
+      {"train deepseek-v2-pretrain --samples 4 --json /no/such/folder/out.json", "cannot write"},
+      {"train deepseek-v2-pretrain --samples 4 --timeline " + folder, "directory"},
+      {"validate trainings", "did you mean \"training\""},
+      {"scenario", "one of"},
+      {"scenario --list --schema", "one of"},
+  };
+  for (const Case& c : cases) {
+    const Ran ran = RunCommand(c.arguments);
+    EXPECT_EQ(ran.exit_code, 2) << c.arguments << "\n" << ran.output;
+    EXPECT_NE(ran.output.find(c.says), std::string::npos) << c.arguments << "\n" << ran.output;
+  }
+  for (const std::string& file : {deep, large, broken}) std::remove(file.c_str());
+}
+
+TEST(TrainCommandTest, AFailedRunLeavesNoFileBehind) {
+  const std::string path = testing::TempDir() + "not_written.json";
+  std::remove(path.c_str());
+  EXPECT_EQ(
+      RunCommand("train deepseek-v2-pretrain --set training/parallel/tp=7 --json '" + path + "'").exit_code,
+      2);
+  struct stat info {};
+  EXPECT_NE(stat(path.c_str(), &info), 0);
+}
+
+TEST(ValidateCommandTest, TrainingPrintsPublishedBesidePredicted) {
+  const Json json = JsonOf("validate training");
+  ASSERT_GE(json["cases"].size(), 4u);
+  for (const Json& c : json["cases"])
+    for (const char* key : {"name", "quantity", "relation", "published", "predicted", "p10", "p90",
+                            "error_percent", "source", "used_for_fitting"})
+      EXPECT_TRUE(c.contains(key)) << key;
+}
+
+TEST(ScenarioCommandTest, TheFieldsPageOfTheDocumentationIsUpToDate) {
+  EXPECT_EQ(RunCommand("scenario --fields").output, ReadFile(MOECAST_SOURCE_DIR "/docs/scenarios.md"))
+      << "make it with: moecast scenario --fields > docs/scenarios.md";
+}
+
+TEST(ScenarioCommandTest, TheSchemaNamesEveryTopLevelField) {
+  const Json schema = JsonOf("scenario --schema");
+  for (const char* key : {"model", "cluster", "stack", "training", "price", "unknown"})
+    EXPECT_TRUE(schema["properties"].contains(key)) << key;
+  EXPECT_EQ(schema["additionalProperties"], false);
+}
+
+}  // namespace
+}  // namespace moecast
