@@ -27,17 +27,22 @@ std::string Bar(double fraction) {
   return std::string(static_cast<size_t>(std::lround(fraction * 50)), '#');
 }
 
-// "4 x 12, 3 x 4": runs of equal numbers.
+// "4 (12 stages), 3": runs of equal numbers.
 std::string Runs(const std::vector<int>& numbers) {
   std::string text;
   for (size_t i = 0; i < numbers.size();) {
     size_t j = i;
     while (j < numbers.size() && numbers[j] == numbers[i]) ++j;
-    text += (text.empty() ? "" : ", ") +
-            (j - i > 1 ? Printf("%zu of %d", j - i, numbers[i]) : Printf("%d", numbers[i]));
+    text += (text.empty() ? "" : ", ") + Printf("%d", numbers[i]) +
+            (j - i > 1 ? Printf(" (%zu stages)", j - i) : "");
     i = j;
   }
   return text;
+}
+
+// The name of a source without what it says of itself: "wgrad" of "wgrad: reasoned: ...".
+std::string ShortSource(const std::string& source) {
+  return source.substr(0, source.find(": "));
 }
 
 std::string IntervalText(const Interval& i, double scale, const char* unit) {
@@ -174,7 +179,8 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
     constexpr size_t kShown = 6;
     for (size_t i = 0; i < std::min(kShown, r.uncertainty.size()); ++i)
       if (r.uncertainty[i].share > 0.005)
-        shares.push_back({Printf("%.0f%%", 100 * r.uncertainty[i].share), r.uncertainty[i].source});
+        shares.push_back(
+            {Printf("%.0f%%", 100 * r.uncertainty[i].share), ShortSource(r.uncertainty[i].source)});
     out += Aligned(shares, "rl");
   }
   out += Printf(

@@ -145,6 +145,18 @@ TEST(ValidateCommandTest, TrainingPrintsPublishedBesidePredicted) {
       EXPECT_TRUE(c.contains(key)) << key;
 }
 
+TEST(DocumentationTest, TheReadmeShowsWhatItsCommandsPrint) {
+  const std::string readme = ReadFile(MOECAST_SOURCE_DIR "/README.md");
+  for (const char* command : {"validate training", "train deepseek-v2-pretrain"})
+    EXPECT_NE(readme.find(RunCommand(command).output), std::string::npos) << command;
+}
+
+TEST(DocumentationTest, TheAccuracyPageShowsWhatValidatePrints) {
+  const std::string page = ReadFile(MOECAST_SOURCE_DIR "/docs/accuracy.md");
+  for (const char* command : {"validate training", "validate schedules"})
+    EXPECT_NE(page.find(RunCommand(command).output), std::string::npos) << command;
+}
+
 TEST(ScenarioCommandTest, TheFieldsPageOfTheDocumentationIsUpToDate) {
   EXPECT_EQ(RunCommand("scenario --fields").output, ReadFile(MOECAST_SOURCE_DIR "/docs/scenarios.md"))
       << "make it with: moecast scenario --fields > docs/scenarios.md";
