@@ -40,6 +40,19 @@ std::string UnknownWord(const std::string& word) {
       .what();
 }
 
+// " (did you mean --set?)" for the first word that looks like an option and is none.
+std::string OptionHint(const CLI::App& app) {
+  for (const CLI::App* sub : app.get_subcommands()) {
+    std::vector<std::string> names;
+    for (const CLI::Option* option : sub->get_options()) names.push_back(option->get_name());
+    const std::vector<std::string_view> views(names.begin(), names.end());
+    for (const std::string& word : sub->remaining(true))
+      if (const std::string near = word.starts_with("-") ? Nearest(word, views) : ""; !near.empty())
+        return " (did you mean " + near + "?)";
+  }
+  return "";
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("Predicts what it takes to train and serve MLA + MoE language models on GPU clusters.",
                "moecast");
@@ -66,7 +79,7 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
-    std::fprintf(stderr, "error: %s\n", e.what());
+    std::fprintf(stderr, "error: %s%s\n", e.what(), OptionHint(app).c_str());
     return 2;
   }
   actions.at(app.get_subcommands().front())();

@@ -1,4 +1,6 @@
 // moecast op KIND: the time of one operator on a device.
+#include "costmodel/op.h"
+
 #include <cmath>
 #include <cstdio>
 #include <functional>
@@ -7,7 +9,6 @@
 #include "base/error.h"
 #include "base/quantity_text.h"
 #include "cli/command.h"
-#include "costmodel/calibration/gemm_model.h"
 #include "costmodel/calibration/table_kinds.h"
 #include "scenarios/calibration_loader.h"
 #include "scenarios/cluster_loader.h"
@@ -55,13 +56,8 @@ E Name(const char* option, const std::string& word) {
                    .hint = Nearest(word, names)});
 }
 
-// Flops and bytes of a product; a weight gradient's output is read and written in its own format.
-Operation Product(Cost cost, int64_t groups, int64_t m, const Options& o, Dtype dtype, GemmPass pass,
-                  Dtype grad) {
-  GemmShape shape{m, o.n, o.k, groups, dtype};
-  if (pass == GemmPass::kDgrad) std::swap(shape.n, shape.k);
-  if (pass == GemmPass::kWgrad) shape = {o.n, o.k, m, groups, dtype, 2 * ElementBytes(grad)};
-  return {cost, shape.flops(), shape.bytes()};
+Operation Of(Cost cost, const OpQuery& query) {
+  return {cost, FlopsOf(query).value, BytesOf(query).value};
 }
 
 Operation Gemm(const Calibration& c, const Options& o) {
@@ -72,7 +68,7 @@ Operation Gemm(const Calibration& c, const Options& o) {
                     Name<GemmPass>("--pass", o.pass),
                     Name<Dtype>("--main-grad", o.main_grad),
                     static_cast<int>(o.sms)};
-  return Product(c.Gemm(q), 1, q.m, o, q.dtype, q.pass, q.main_grad);
+  return Of(c.Gemm(q), q);
 }
 
 Operation GroupedGemm(const Calibration& c, const Options& o) {
@@ -84,16 +80,7 @@ Operation GroupedGemm(const Calibration& c, const Options& o) {
                            Name<GemmPass>("--pass", o.pass),
                            Name<Dtype>("--main-grad", o.main_grad),
                            static_cast<int>(o.sms)};
-  Operation op = Product(c.GroupedGemm(q), q.groups, 1, o, q.dtype, q.pass, q.main_grad);
-  // Per-group rows need not be whole: flops and row bytes follow the total.
-  const double rows = static_cast<double>(q.rows_total),
-               nk = static_cast<double>(q.n) * static_cast<double>(q.k);
-  const double weights = q.pass == GemmPass::kWgrad ? 2 * ElementBytes(q.main_grad) : ElementBytes(q.dtype);
-  op.flops = 2 * rows * nk;
-  op.bytes = static_cast<double>(q.groups) * nk * weights +
-             rows * (static_cast<double>(q.pass == GemmPass::kDgrad ? q.n : q.k) * ElementBytes(q.dtype) +
-                     static_cast<double>(q.pass == GemmPass::kDgrad ? q.k : q.n) * 2);
-  return op;
+  return Of(c.GroupedGemm(q), q);
 }
 
 Operation Attention(const Calibration& c, const Options& o) {
@@ -121,18 +108,7 @@ Operation Attention(const Calibration& c, const Options& o) {
   q.causal = o.causal;
   q.dtype = Name<Dtype>("--dtype", o.dtype);
   q.kv_dtype = Name<Dtype>("--kv-dtype", o.kv_dtype);
-  const AttentionWork work{static_cast<double>(q.heads),
-                           static_cast<double>(q.kv_heads),
-                           static_cast<double>(q.qk_dim),
-                           static_cast<double>(q.v_dim),
-                           static_cast<double>(q.batch),
-                           static_cast<double>(q.query),
-                           static_cast<double>(q.context),
-                           q.causal,
-                           false,
-                           ElementBytes(q.kv_dtype)};
-  const double backward = q.phase == AttentionPhase::kTrainBackward ? 2.5 : 1;
-  return {c.Attention(q), backward * work.flops(), backward * work.bytes()};
+  return Of(c.Attention(q), q);
 }
 
 Operation MlaDecode(const Calibration& c, const Options& o) {
@@ -174,7 +150,7 @@ Operation Elementwise(const Calibration& c, const Options& o) {
     throw UserError({.file = "--bytes",
                      .value = "\"" + Shortened(o.bytes) + "\"",
                      .expected = "a size with a unit such as 64MiB"});
-  return {c.Elementwise(kind, *bytes), 0, bytes->value};
+  return Of(c.Elementwise(kind, *bytes), ElementwiseQuery{kind, *bytes});
 }
 
 struct Kind {

@@ -170,6 +170,10 @@ struct Op {
 
 // Floating-point operations: 2mnk a GEMM, causal attention counted half, backward attention 2.5 times
 // forward.
-Flops FlopsOf(const Op& op);
+Flops FlopsOf(const OpQuery& query);
+
+// Bytes of device memory its algorithm reads and writes, each operand once; a weight gradient reads and
+// writes the main gradient. Of a collective: its buffer.
+Bytes BytesOf(const OpQuery& query);
 
 }  // namespace moecast

@@ -57,7 +57,8 @@ Json OpJson(const Op& op) {
           {"shape", ShapeText(op)},
           {"after", op.after},
           {"recomputed", op.recomputed},
-          {"flops", FlopsOf(op).value}};
+          {"flops", FlopsOf(op.query).value},
+          {"bytes", BytesOf(op.query).value}};
 }
 
 Json CostJson(const PreparedStep& step, const Op& op, const Cost& cost) {
@@ -157,15 +158,16 @@ std::string StepPartText(const PreparedStep& step, StepPart part) {
       out += Aligned(rows, "lr");
       return;
     }
-    Rows rows = {{"op", "what", "GFLOP"}};
+    Rows rows = {{"op", "what", "GFLOP", "bytes"}};
     if (part == StepPart::kCosts) rows = {{"op", "what", "time", "TFLOP/s", "+-", "bound", "source"}};
     for (size_t i = 0; i < costed.ops.size(); ++i) {
       const Op& op = costed.ops[i];
       const Cost& cost = costed.costs[i];
       const std::string name = std::string(NameOf(op.name)) + (op.recomputed ? " (again)" : "");
-      const double flops = FlopsOf(op).value;
+      const double flops = FlopsOf(op.query).value;
       if (part == StepPart::kOps) {
-        rows.push_back({name, ShapeText(op), flops > 0 ? Printf("%.1f", flops / 1e9) : "-"});
+        rows.push_back({name, ShapeText(op), flops > 0 ? Printf("%.1f", flops / 1e9) : "-",
+                        ShowBytes(BytesOf(op.query))});
         continue;
       }
       const double spread = std::sqrt(cost.sigma_table * cost.sigma_table + cost.sigma_own * cost.sigma_own);
@@ -174,7 +176,7 @@ std::string StepPartText(const PreparedStep& step, StepPart part) {
                       Printf("%.0f%%", 100 * spread), std::string(NameOf(cost.bound)),
                       step.sources().at(cost.source)});
     }
-    out += Aligned(rows, part == StepPart::kOps ? "llr" : "llrrrll");
+    out += Aligned(rows, part == StepPart::kOps ? "llrr" : "llrrrll");
   });
   return out;
 }

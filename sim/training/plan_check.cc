@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "base/error.h"
 #include "sim/pipeline/pipeline.h"
@@ -10,6 +11,8 @@ namespace moecast {
 namespace {
 
 using Fault = std::optional<PlanFault>;
+
+constexpr int64_t kMaxMicroBatchTokens = int64_t{1} << 30;  // experts' rows counted
 
 std::string Number(int64_t n) {
   return std::to_string(n);
@@ -79,13 +82,20 @@ Fault CheckStages(const Plan& plan, const Model& m) {
   return std::nullopt;
 }
 
-Fault CheckPhases(const Plan& plan) {
+Fault CheckPhases(const Plan& plan, const Model& model) {
   const Parallel& p = plan.parallel;
   if (plan.phases.empty()) return PlanFault{"/phases", "at least one phase", ""};
   const PipelineSchedule* schedule = FindPipelineSchedule(plan.schedule);
   for (size_t i = 0; i < plan.phases.size(); ++i) {
     const TrainingPhase& phase = plan.phases[i];
     const std::string at = "/phases/" + Number(static_cast<int64_t>(i));
+    // Products of these numbers stay far inside 64 bits.
+    const int64_t tokens = plan.micro_batch * phase.sequence_length, choices = std::max(1, model.moe.top_k);
+    if (tokens > kMaxMicroBatchTokens / choices)
+      return PlanFault{at + "/sequence_length",
+                       "at most " + Number(kMaxMicroBatchTokens / choices) +
+                           " tokens in a micro-batch, not " + Number(tokens),
+                       ""};
     const int64_t at_once = plan.micro_batch * p.dp;
     if (phase.global_batch % at_once != 0)
       return PlanFault{at + "/global_batch", "a multiple of micro_batch * dp, " + Number(at_once), ""};
@@ -111,6 +121,18 @@ Fault CheckPhases(const Plan& plan) {
   return std::nullopt;
 }
 
+// Sums and states of the optimizer are kept in formats that hold small differences.
+Fault CheckPrecision(const Precision& p) {
+  const std::pair<const char*, Dtype> sums[] = {{"main_grad", p.main_grad},
+                                                {"grad_reduce", p.grad_reduce},
+                                                {"master", p.master},
+                                                {"moments", p.moments}};
+  for (const auto& [name, dtype] : sums)
+    if (dtype != Dtype::kFp32 && dtype != Dtype::kBf16)
+      return PlanFault{std::string("/precision/") + name, "fp32 or bf16", ""};
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const Cluster& cluster) {
@@ -119,6 +141,7 @@ std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const C
   std::sort(axes.begin(), axes.end());
   if (axes != std::vector<Axis>{Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp})
     return PlanFault{"/parallel/rank_order", "each of tp, cp, ep, dp, pp once", ""};
+  if (Fault f = CheckPrecision(plan.precision)) return f;
   if (Fault f = CheckTensorParallel(p, model)) return f;
   if (Fault f = CheckExpertParallel(p, model)) return f;
   if (Fault f = CheckStages(plan, model)) return f;
@@ -127,7 +150,7 @@ std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const C
                      "tp * pp * cp * dp of at most the cluster's " + Number(cluster.gpus) + " GPUs, not " +
                          Number(p.gpus()),
                      ""};
-  if (Fault f = CheckPhases(plan)) return f;
+  if (Fault f = CheckPhases(plan, model)) return f;
   for (size_t i = 0; i < plan.recompute.size(); ++i) {
     const std::string at = "/recompute/" + Number(static_cast<int64_t>(i));
     if (std::count(plan.recompute.begin(), plan.recompute.end(), plan.recompute[i]) > 1)

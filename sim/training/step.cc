@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/error.h"
+#include "base/quantity_text.h"
 #include "base/random.h"
 
 namespace moecast {
@@ -110,6 +112,7 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, S
                                                                Bytes(updated * AdamBytes(plan.precision))}}},
                                    costs));
   }
+  CheckHorizon();
   FixOrder(cache);
 }
 
@@ -193,12 +196,6 @@ void PreparedStep::SplitStages() {
   shape_.micro_batches = static_cast<int>(plan.MicroBatches(phase_));
   // A schedule that does not split the backward pass puts nothing off and meets every limit.
   if (pipeline_->splits_weight) shape_.weight_delay = plan.weight_delay.value_or(-1);
-  for (int v = 0; v < virtual_stages; ++v) {
-    shape_.forward.push_back(Time::From(BlocksOf(v, Pass::kForward, solved).total));
-    shape_.backward.push_back(Time::From(BlocksOf(v, Pass::kBackward, solved).total));
-    shape_.weight.push_back(Time::From(BlocksOf(v, Pass::kWeight, solved).total));
-  }
-  shape_.transfer = Time::From(send_.costs[0].time);
 }
 
 BlockTime PreparedStep::BlocksOf(int virtual_stage, Pass pass, const SolvedKinds& solved) const {
@@ -208,7 +205,34 @@ BlockTime PreparedStep::BlocksOf(int virtual_stage, Pass pass, const SolvedKinds
   return sum;
 }
 
+// The integer time of the engine ends; a step that long is a mistake in the plan, and said so before.
+void PreparedStep::CheckHorizon() const {
+  Seconds sum = send_.costs[0].time * (2.0 * shape_.virtual_stages() * shape_.micro_batches);
+  for (const StageBlocks& blocks : blocks_of_) {
+    for (const BlockRun& run : blocks) {
+      const Kind& k = kinds_[static_cast<size_t>(run.kind)];
+      for (const BlockTime& pass : k.solved) sum += pass.total * (1.0 * run.count * shape_.micro_batches);
+      sum += (Total(k.grad_reduce, nullptr, 0) + Total(k.param_gather, nullptr, 0)) * run.count;
+    }
+  }
+  for (int s = 0; s < shape_.stages; ++s)
+    sum += Total(grad_norm_[s], nullptr, 0) + Total(optimizer_[s], nullptr, 0);
+  constexpr Seconds kLongest{1e6};
+  if (!(sum <= kLongest))
+    throw UserError({.file = run_.name,
+                     .value = "a step with " + ShowNumber(sum.value) + " s of work",
+                     .expected = "at most " + ShowNumber(kLongest.value) + " s over all stages"});
+}
+
 void PreparedStep::FixOrder(StepCache& cache) {
+  SolvedKinds solved;
+  for (size_t kind = 0; kind < kBlockKinds; ++kind) solved[kind] = kinds_[kind].solved;
+  for (int v = 0; v < shape_.virtual_stages(); ++v) {
+    shape_.forward.push_back(Time::From(BlocksOf(v, Pass::kForward, solved).total));
+    shape_.backward.push_back(Time::From(BlocksOf(v, Pass::kBackward, solved).total));
+    shape_.weight.push_back(Time::From(BlocksOf(v, Pass::kWeight, solved).total));
+  }
+  shape_.transfer = Time::From(send_.costs[0].time);
   const Plan& plan = run_.plan;
   const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;
   const GradClip clip = plan.optimizer.grad_clip;
@@ -228,8 +252,6 @@ void PreparedStep::FixOrder(StepCache& cache) {
                                    .stands_for = stands_for,
                                    .step = step,
                                    .blocks = blocks_of_});
-  SolvedKinds solved;
-  for (size_t kind = 0; kind < kBlockKinds; ++kind) solved[kind] = kinds_[kind].solved;
   const Time transfer[] = {shape_.transfer};
   order_->retimer.Run(Durations(solved, nullptr), transfer, timing_);
 }

@@ -115,6 +115,7 @@ class PreparedStep {
 
   void PrepareKind(BlockKind kind, OpCosts& costs);
   void SplitStages();
+  void CheckHorizon() const;
   void FixOrder(StepCache& cache);
   SolvedKinds Solve(const Noise* noise) const;
   std::vector<Time> Durations(const SolvedKinds& solved, const Noise* noise) const;

@@ -114,6 +114,7 @@ TEST(TrainCommandTest, WrongInputsAreOneErrorAndExitCodeTwo) {
       {"train " + broken, "line 2, column 13"},
       {"train deepseek-v2-pretrain --samples 4 --json /no/such/folder/out.json", "cannot write"},
       {"train deepseek-v2-pretrain --samples 4 --timeline " + folder, "directory"},
+      {"train deepseek-v2-pretrain --sampels 4", "did you mean --samples"},
       {"validate trainings", "did you mean \"training\""},
       {"scenario", "one of"},
       {"scenario --list --schema", "one of"},

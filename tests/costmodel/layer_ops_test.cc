@@ -19,7 +19,7 @@ const Work kSequence{.sequences = 1, .sequence_length = 4096};
 double FlopsIn(const std::vector<Op>& ops, OpClass op_class, bool recomputed = false) {
   double sum = 0;
   for (const Op& op : ops)
-    if (op.op_class() == op_class && op.recomputed == recomputed) sum += FlopsOf(op).value;
+    if (op.op_class() == op_class && op.recomputed == recomputed) sum += FlopsOf(op.query).value;
   return sum;
 }
 double GemmFlops(const std::vector<Op>& ops) {
@@ -169,7 +169,7 @@ Sizes SizesOf(const BlockOps& block) {
         continue;
       }
       const auto* e = std::get_if<ElementwiseQuery>(&op.query);
-      const double size = e ? e->bytes.value : FlopsOf(op).value;
+      const double size = e ? e->bytes.value : FlopsOf(op.query).value;
       (op.recomputed ? sizes.recomputed : sizes.work[op.name]) += size;
     }
   }

@@ -176,6 +176,8 @@ TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
        "/training/parallel/rank_order",
        "each of tp, cp, ep, dp, pp once"},
       {{"training/routing/device_cv=1e999"}, "", "--set"},
+      {{"training/micro_batch=1048576"}, "/training/phases/0/sequence_length", "tokens in a micro-batch"},
+      {{"training/precision/moments=fp8"}, "/training/precision", "fp32 or bf16"},
       {{"training/precision=7"}, "/training/precision", "object"},
       {{"unknown={\"training\": [1]}"}, "/unknown/training", "JSON pointer"},
       {{"unknown={\"/training/parallel/dp\": []}"}, "/unknown", "1 to 32 values"},
@@ -194,6 +196,20 @@ TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
       EXPECT_NE(std::string(e.what()).find(c.says), std::string::npos) << c.sets.back() << "\n" << e.what();
       EXPECT_EQ(e.parts().pointer.substr(0, std::string_view(c.pointer).size()), c.pointer) << e.what();
     }
+  }
+}
+
+TEST(ScenarioErrorTest, AStepBeyondTheEnginesTimeIsRefused) {
+  // Attention over 16M tokens: 10^8 times the query-key pairs of a 4K sequence, a thousand times for each
+  // token.
+  const Scenario s = Load(kMoe, {"unknown={}", "training/phases/0/sequence_length=16777216",
+                                 "training/phases/0/global_batch=15360"});
+  try {
+    StepCache cache;
+    const PreparedRun run(s.training(), cache);
+    FAIL();
+  } catch (const UserError& e) {
+    EXPECT_NE(std::string(e.what()).find("s of work"), std::string::npos) << e.what();
   }
 }
 

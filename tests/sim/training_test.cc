@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "base/error.h"
+#include "base/random.h"
 #include "scenarios/scenario.h"
 #include "sim/forecast/forecast.h"
 #include "sim/forecast/train_report.h"
@@ -103,6 +105,59 @@ TEST(TrainingStepTest, ADefaultSplitIsNoSlowerThanTheEvenOne) {
     return most;
   };
   EXPECT_LE(slowest(balanced), slowest(fixed) * (1 + 1e-12));
+}
+
+TEST(TrainingStepTest, RandomPlansAreRefusedOrKeepTheLaws) {
+  Random rng(7);
+  const auto pick = [&rng](std::initializer_list<const char*> values) {
+    return std::string(*(values.begin() + rng.Below(values.size())));
+  };
+  int simulated = 0, refused = 0;
+  for (int i = 0; i < 600; ++i) {
+    const std::string scenario = pick({"deepseek-v2-pretrain", "deepseek-67b-pretrain",
+                                       "deepseek-v2-lite-pretrain", "deepseek-v3-pretrain"});
+    const std::vector<std::string> sets = {
+        "unknown={}",
+        "training/parallel/tp=" + pick({"1", "1", "2", "4", "8"}),
+        "training/parallel/pp=" + pick({"1", "2", "4", "16", "27"}),
+        "training/parallel/vpp=" + pick({"1", "1", "2", "3"}),
+        "training/parallel/ep=" + pick({"1", "2", "8", "16"}),
+        "training/parallel/cp=" + pick({"1", "1", "2", "4"}),
+        "training/parallel/dp=" + pick({"1", "8", "16", "64"}),
+        "training/parallel/zero=" + pick({"0", "1", "2", "3"}),
+        "training/parallel/sequence=" + pick({"true", "false"}),
+        "training/micro_batch=" + pick({"1", "1", "2", "3"}),
+        "training/phases/0/global_batch=" + pick({"64", "768", "1000"}),
+        "training/phases/0/sequence_length=" + pick({"512", "4096", "4097"}),
+        "training/schedule=" + pick({"1f1b", "interleaved", "zb-h1"}),
+        "training/weight_delay=" + pick({"null", "0", "2"}),
+        "training/recompute=" +
+            pick({"[]", "[\"layer\"]", "[\"rmsnorm\",\"swiglu\"]", "[\"mla_up\"]", "[\"permute\"]"}),
+        "training/precision/gemm=" + pick({"bf16", "fp8", "fp8_block"}),
+        "training/overlap/tp=" + pick({"true", "false"}),
+        "training/overlap/grad_reduce=" + pick({"true", "false"}),
+        "training/overlap/param_gather=" + pick({"true", "false"}),
+        "training/overlap/shared_experts=" + pick({"true", "false"}),
+        "training/routing/device_cv=" + pick({"0", "0.3"}),
+        "training/optimizer/grad_clip=" + pick({"barrier", "post-validation", "none"}),
+    };
+    try {
+      const PreparedRun run = Prepare(Load(scenario, sets));
+      const PreparedStep& step = run.step(0);
+      ++simulated;
+      for (const LaneTime& lane : step.LaneTimes()) {
+        EXPECT_NEAR(lane.total() / step.StepTime(), 1, 1e-9);
+        EXPECT_GE(lane.bubble.value, -1e-9 * step.StepTime().value);
+      }
+      for (const StageMemory& m : step.MemoryByStage()) EXPECT_GT(m.total().value, 0);
+      for (const StageTraffic& t : step.TrafficByStage()) EXPECT_GE(t.network.value + t.nvlink.value, 0);
+    } catch (const UserError&) {
+      ++refused;
+    }
+  }
+  // Both happen, or the choices above test nothing.
+  EXPECT_GT(simulated, 50);
+  EXPECT_GT(refused, 50);
 }
 
 TEST(TrainingMemoryTest, WeightsAndStatesOfV2ByHand) {
