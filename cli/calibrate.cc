@@ -1,14 +1,15 @@
-// moecast calibrate import: measured tables into calibrations.
+// moecast calibrate: import measured tables into calibrations, check how good their estimates are.
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/command.h"
+#include "scenarios/calibration_check.h"
 #include "scenarios/calibration_import.h"
 #include "scenarios/cluster_loader.h"
+#include "viz/table.h"
 
 namespace moecast {
 namespace {
@@ -28,39 +29,74 @@ std::vector<TextFile> ReadSources(const std::string& folder) {
   return files;
 }
 
-Json TablesJson(const ImportedCalibrations& imported) {
-  Json tables = Json::array();
-  for (const ImportedTable& t : imported.tables) {
-    Json bands = Json::array();
-    for (const LeftOutBand& b : t.left_out.bands)
-      bands.push_back({{"from_us", b.from_us},
-                       {"to_us", b.to_us < 1e300 ? Json(b.to_us) : Json()},
-                       {"points", b.points},
-                       {"mape_percent", b.mape_percent}});
-    tables.push_back({{"operator", t.name},
-                      {"stack", "2025"},
-                      {"points", t.points},
-                      {"left_out_mape_percent", t.left_out.mape_percent},
-                      {"left_out_p90_percent", t.left_out.p90_percent},
-                      {"inverse_distance_mape_percent", t.left_out.inverse_distance_mape_percent},
-                      {"coverage_percent", t.left_out.coverage_percent},
-                      {"bands", bands}});
-  }
-  return {{"tables", tables}, {"ignored", imported.ignored}};
+Json TableJson(const std::string& name, const std::string& stack, size_t points, const LeftOut& l) {
+  Json bands = Json::array();
+  for (const LeftOutBand& b : l.bands)
+    bands.push_back({{"from", b.from},
+                     {"to", b.to < 1e300 ? Json(b.to) : Json()},
+                     {"points", b.points},
+                     {"left_out_mape_percent", b.mape_percent},
+                     {"inverse_distance_mape_percent", b.inverse_distance_mape_percent}});
+  return {{"operator", name},
+          {"stack", stack},
+          {"points", points},
+          {"left_out_mape_percent", l.mape_percent},
+          {"left_out_p90_percent", l.p90_percent},
+          {"inverse_distance_mape_percent", l.inverse_distance_mape_percent},
+          {"coverage_percent", l.coverage_percent},
+          {"bands", bands}};
 }
 
-std::string TablesText(const ImportedCalibrations& imported) {
-  std::string text =
-      "table                    points   error left out (mean, p90)   by inverse distance   in 80% "
-      "interval\n";
-  char line[200];
-  for (const ImportedTable& t : imported.tables) {
-    std::snprintf(line, sizeof line, "%-24s %6zu %15.1f%% %9.1f%% %20.1f%% %16.0f%%\n", t.name.c_str(),
-                  t.points, t.left_out.mape_percent, t.left_out.p90_percent,
-                  t.left_out.inverse_distance_mape_percent, t.left_out.coverage_percent);
-    text += line;
+const Rows kHeader = {{"table", "of", "points", "mean", "p90", "by inverse distance", "in 80% interval"}};
+
+std::vector<std::string> TableRow(const std::string& name, size_t points, const LeftOut& l) {
+  return {name,
+          "all",
+          Printf("%zu", points),
+          Printf("%.1f%%", l.mape_percent),
+          Printf("%.1f%%", l.p90_percent),
+          Printf("%.1f%%", l.inverse_distance_mape_percent),
+          Printf("%.0f%%", l.coverage_percent)};
+}
+
+constexpr char kTitle[] = "error where a curve is left out, points of 10 us and more\n";
+
+void Import(const std::string& source, const std::string& out, const Device& device,
+            const CommonOptions& common) {
+  const ImportedCalibrations imported = ImportCalibrations(ReadSources(source), device);
+  for (const TextFile& file : imported.files) {
+    const std::filesystem::path path = std::filesystem::path(out) / file.path;
+    std::error_code error;
+    std::filesystem::create_directories(path.parent_path(), error);
+    if (error)
+      throw UserError({.file = path.parent_path().string(),
+                       .value = error.message(),
+                       .expected = "a directory that can be made"});
+    WriteFile(path.string(), file.text);
   }
-  return text;
+  Json tables = Json::array();
+  Rows rows = kHeader;
+  for (const ImportedTable& t : imported.tables) {
+    tables.push_back(TableJson(t.name, "2025", t.points, t.left_out));
+    rows.push_back(TableRow(t.name, t.points, t.left_out));
+  }
+  Emit(common, {{"tables", tables}, {"ignored", imported.ignored}}, kTitle + Aligned(rows, "ll"));
+}
+
+void Check(const std::string& directory, const Device& device, const CommonOptions& common) {
+  Json tables = Json::array();
+  Rows rows = kHeader;
+  for (const CheckedTable& t : CheckCalibrations(directory, device)) {
+    tables.push_back(TableJson(t.name, t.stack, t.points, t.left_out));
+    rows.push_back(TableRow(t.name, t.points, t.left_out));
+    for (const LeftOutBand& b : t.left_out.bands)
+      rows.push_back({"",
+                      b.to < 1e300 ? Printf("%s %g-%g", t.axis.c_str(), b.from, b.to)
+                                   : Printf("%s %g and more", t.axis.c_str(), b.from),
+                      Printf("%zu", b.points), Printf("%.1f%%", b.mape_percent), "",
+                      Printf("%.1f%%", b.inverse_distance_mape_percent), ""});
+  }
+  Emit(common, {{"tables", tables}}, kTitle + Aligned(rows, "ll"));
 }
 
 }  // namespace
@@ -77,20 +113,17 @@ Action DefineCalibrate(CLI::App& app, const CommonOptions& common) {
       ->required();
   import->add_option("--out", options->out, "directory to write to, one folder a stack")->required();
   import->add_option("--measured-on", options->device, "device of the tables")->capture_default_str();
-  return [options, &common] {
-    const ImportedCalibrations imported =
-        ImportCalibrations(ReadSources(options->source), LoadDevice(options->device));
-    for (const TextFile& file : imported.files) {
-      const std::filesystem::path path = std::filesystem::path(options->out) / file.path;
-      std::error_code error;
-      std::filesystem::create_directories(path.parent_path(), error);
-      if (error)
-        throw UserError({.file = path.parent_path().string(),
-                         .value = error.message(),
-                         .expected = "a directory that can be made"});
-      WriteFile(path.string(), file.text);
-    }
-    Emit(common, TablesJson(imported), TablesText(imported));
+  CLI::App* check = app.add_subcommand("check", "how good the estimates are where nothing was measured");
+  check->fallthrough();
+  check->add_option("--calibration", options->source,
+                    "folder of `calibrate import`; the built-in one where absent");
+  check->add_option("--measured-on", options->device, "device of the tables")->capture_default_str();
+  return [options, import, &common] {
+    const Device device = LoadDevice(options->device);
+    if (import->parsed())
+      Import(options->source, options->out, device, common);
+    else
+      Check(options->source, device, common);
   };
 }
 

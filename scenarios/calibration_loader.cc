@@ -46,12 +46,21 @@ Calibration LoadCalibration(const Device& device, std::string_view stack, const 
                      .hint = Nearest(stack, names)});
   }
   return Calibration(device, stack, [directory](std::string_view path) {
-    if (!directory.empty()) return ReadFile(directory + "/" + std::string(path));
-    if (const auto text = BuiltinText(std::string(kFolder) + std::string(path))) return std::string(*text);
-    throw UserError({.file = std::string(kFolder) + std::string(path),
-                     .value = "no such built-in file",
+    if (auto text = CalibrationText(path, directory)) return *std::move(text);
+    throw UserError({.file = (directory.empty() ? std::string(kFolder) : directory + "/") + std::string(path),
+                     .value = "no such file",
                      .expected = "one that calibration.json names"});
   });
+}
+
+std::optional<std::string> CalibrationText(std::string_view path, const std::string& directory) {
+  if (directory.empty()) {
+    const auto text = BuiltinText(std::string(kFolder) + std::string(path));
+    return text ? std::optional(std::string(*text)) : std::nullopt;
+  }
+  const std::string file = directory + "/" + std::string(path);
+  std::error_code ignored;
+  return std::filesystem::exists(file, ignored) ? std::optional(ReadFile(file)) : std::nullopt;
 }
 
 }  // namespace moecast

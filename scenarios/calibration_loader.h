@@ -1,6 +1,7 @@
 // Builds a Calibration from the built-in data or from a directory of `calibrate import`.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,5 +17,8 @@ Calibration LoadCalibration(const Device& device, std::string_view stack, const 
 
 // The stacks of the built-in data or of a directory, sorted.
 std::vector<std::string> CalibrationStacks(const std::string& directory = "");
+
+// The text of a file of a calibration ("2025/gemm_bf16.csv"), or nothing where there is none.
+std::optional<std::string> CalibrationText(std::string_view path, const std::string& directory = "");
 
 }  // namespace moecast

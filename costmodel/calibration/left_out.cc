@@ -15,6 +15,7 @@ const double kNormal80 = NormalQuantile(0.9);  // half the width of the 80% inte
 
 struct Error {
   int fold;
+  double axis;
   double us;
   double log;
 };
@@ -32,13 +33,18 @@ std::vector<double> Absolute(const std::vector<Error>& errors, int without_fold,
   return out;
 }
 
-double MeanPercent(const std::vector<Error>& errors, double from_us, double to_us, size_t* points) {
-  double sum = 0;
-  size_t n = 0;
+struct Mean {
+  size_t points = 0;
+  double percent = 0;
+};
+// Of the points of 10 us and more with from <= axis <= to.
+Mean MeanOf(const std::vector<Error>& errors, double from, double to) {
+  Mean mean;
   for (const Error& e : errors)
-    if (e.us >= from_us && e.us < to_us) sum += std::fabs(std::expm1(e.log)), ++n;
-  if (points) *points = n;
-  return n ? 100 * sum / static_cast<double>(n) : 0;
+    if (e.us >= kShortUs && e.axis >= from && e.axis <= to)
+      mean.percent += 100 * std::fabs(std::expm1(e.log)), ++mean.points;
+  if (mean.points) mean.percent /= static_cast<double>(mean.points);
+  return mean;
 }
 
 std::vector<Error> LeaveOut(const TableKind& kind, const CurveTable& table, const Machine& machine,
@@ -75,7 +81,7 @@ std::vector<Error> LeaveOut(const TableKind& kind, const CurveTable& table, cons
           if (std::isnan(us)) continue;
           const double estimate = std::log(kind.baseline(key, axis, machine) * 1e6) +
                                   surface.At(curve.key, axis * curve.axis_scale, left_out).log_ratio;
-          errors.push_back({f, us, estimate - std::log(us)});
+          errors.push_back({f, axis, us, estimate - std::log(us)});
         }
       }
     }
@@ -91,20 +97,23 @@ double One(std::span<const double>, double, const Machine&) {
 
 LeftOut EvaluateLeftOut(const TableKind& kind, const CurveTable& table, const Machine& machine,
                         uint64_t seed) {
-  const std::vector<Error> errors = LeaveOut(kind, table, machine, seed);
   TableKind plain = kind;
   plain.scheme = RatioSurface::Scheme::kInverseDistance;
   plain.baseline = One;
+  const std::vector<Error> errors = LeaveOut(kind, table, machine, seed);
+  const std::vector<Error> plain_errors = LeaveOut(plain, table, machine, seed);
+  constexpr double kEnd = 1e300;
   LeftOut out;
-  out.mape_percent = MeanPercent(errors, kShortUs, 1e300, &out.points);
+  const Mean all = MeanOf(errors, 0, kEnd);
+  out.points = all.points;
+  out.mape_percent = all.percent;
   std::vector<double> percent;
   for (const Error& e : errors)
     if (e.us >= kShortUs) percent.push_back(100 * std::fabs(std::expm1(e.log)));
   out.p90_percent = Percentile(percent, 0.9);
   out.sigma_own = Percentile(Absolute(errors, -1, false), 0.8) / kNormal80;
   out.sigma_own_short = Percentile(Absolute(errors, -1, true), 0.8) / kNormal80;
-  out.inverse_distance_mape_percent =
-      MeanPercent(LeaveOut(plain, table, machine, seed), kShortUs, 1e300, nullptr);
+  out.inverse_distance_mape_percent = MeanOf(plain_errors, 0, kEnd).percent;
   int folds = 0;
   for (const Error& e : errors) folds = std::max(folds, e.fold + 1);
   size_t inside = 0;
@@ -114,11 +123,10 @@ LeftOut EvaluateLeftOut(const TableKind& kind, const CurveTable& table, const Ma
       inside += e.fold == f && e.us >= kShortUs && std::fabs(e.log) <= sigma * kNormal80;
   }
   if (out.points) out.coverage_percent = 100 * static_cast<double>(inside) / static_cast<double>(out.points);
-  const double edges[] = {0, 10, 100, 1000, 10000, 1e300};
-  for (size_t i = 0; i + 1 < std::size(edges); ++i) {
-    LeftOutBand band{edges[i], edges[i + 1]};
-    band.mape_percent = MeanPercent(errors, band.from_us, band.to_us, &band.points);
-    if (band.points) out.bands.push_back(band);
+  for (const auto& [from, to] : {std::pair{0.0, 64.0}, {65.0, 1024.0}, {1025.0, kEnd}}) {
+    const Mean mean = MeanOf(errors, from, to);
+    if (mean.points)
+      out.bands.push_back({from, to, mean.points, mean.percent, MeanOf(plain_errors, from, to).percent});
   }
   return out;
 }

@@ -9,10 +9,12 @@
 
 namespace moecast {
 
+// Points of 10 us and more whose place on the curve (m, tokens, context: the table's axis) is in [from, to].
 struct LeftOutBand {
-  double from_us = 0, to_us = 0;
+  double from = 0, to = 0;
   size_t points = 0;
   double mape_percent = 0;
+  double inverse_distance_mape_percent = 0;
 };
 
 struct LeftOut {
@@ -25,7 +27,7 @@ struct LeftOut {
   double sigma_own = 0, sigma_own_short = 0;
   double coverage_percent =
       0;  // of the points of 10 us and more; sigma from four fifths, counted on the fifth
-  std::vector<LeftOutBand> bands;
+  std::vector<LeftOutBand> bands;  // up to 64, up to 1024, above; those with points
 };
 
 LeftOut EvaluateLeftOut(const TableKind& kind, const CurveTable& table, const Machine& machine,
