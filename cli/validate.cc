@@ -1,4 +1,5 @@
-// moecast validate [training, schedules]: every claim the project knows of, published beside predicted.
+// moecast validate [training, schedules, memory]: every claim the project knows of, published beside
+// predicted.
 #include <map>
 #include <memory>
 
@@ -6,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/predict.h"
 #include "scenarios/claims.h"
+#include "scenarios/memory_claims.h"
 #include "scenarios/pipeline_claims.h"
 #include "sim/pipeline/pipeline.h"
 #include "viz/claims_view.h"
@@ -59,17 +61,34 @@ std::vector<ClaimResult> ValidateSchedules(const CommonOptions&) {
   return results;
 }
 
+std::vector<ClaimResult> ValidateMemory(const CommonOptions&) {
+  std::vector<ClaimResult> results;
+  for (const MemoryClaim& c : LoadMemoryClaims()) {
+    StepCache cache;
+    const PreparedRun run(c.run, cache);
+    const double peak = run.step(0).MemoryByStage()[c.stage].allocated() / GiB(1);
+    results.push_back({.name = c.name,
+                       .quantity = "peak_allocated_GiB",
+                       .relation = "=",
+                       .source = c.source,
+                       .published = c.peak / GiB(1),
+                       .predicted = {peak, peak, peak}});
+  }
+  return results;
+}
+
 struct Suite {
   std::string_view name;
   std::vector<ClaimResult> (*run)(const CommonOptions&);
 };
-constexpr Suite kSuites[] = {{"training", ValidateTraining}, {"schedules", ValidateSchedules}};
+constexpr Suite kSuites[] = {
+    {"training", ValidateTraining}, {"schedules", ValidateSchedules}, {"memory", ValidateMemory}};
 
 }  // namespace
 
 Action DefineValidate(CLI::App& app, const CommonOptions& common) {
   const auto names = std::make_shared<std::vector<std::string>>();
-  app.add_option("suite", *names, "training, schedules; all where none is named");
+  app.add_option("suite", *names, "training, schedules, memory; all where none is named");
   return [names, &common] {
     std::vector<std::string_view> valid;
     for (const Suite& s : kSuites) valid.push_back(s.name);

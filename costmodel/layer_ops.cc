@@ -49,12 +49,14 @@ void AddHead(BlockBuilder& b) {
               .k = h,
               .tp = TpSide::kColumn,
               .input = b.InputFrom(Recompute::kRmsNorm)});
-  // Cross-entropy on fp32 logits: the bf16 logits are read and written as fp32, read for the maximum and sum,
-  // and the softmax is written; backward reads it and writes bf16 gradients.
-  b.Elementwise(OpName::kLoss, ElementwiseKind::kSoftmax, logits * (kBf16 + 3 * kFp32),
+  // Cross-entropy: the bf16 logits are read and written as fp32, read for the maximum and sum, and their
+  // exponentials are written; fused, they are read and the exponentials written. Backward reads these and
+  // writes bf16 gradients. Unfused, the fp32 logits live beside the exponentials for a while.
+  const bool fused = b.plan.fused_cross_entropy;
+  b.Elementwise(OpName::kLoss, ElementwiseKind::kSoftmax, logits * (kBf16 + (fused ? 1 : 3) * kFp32),
                 logits * (kFp32 + kBf16));
   b.KeepUntilBackward(logits * kFp32);
-  b.Transient(logits * (kBf16 + kFp32));
+  b.Transient(logits * (kBf16 + (fused ? 0 : kFp32)));
 }
 
 // DeepSeek-V3's multi-token prediction (arXiv 2412.19437, section 2.2): norms of hidden state and embedding,

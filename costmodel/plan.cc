@@ -162,6 +162,8 @@ const Fields<Plan>& FieldsOf(const Plan*) {
               "less delay holds less memory and leaves more bubble; absent: the schedule's own",
               {.low = 0, .high = 100000}),
           Row("recompute", &Plan::recompute, "what the backward pass computes again instead of keeping it"),
+          Row("fused_cross_entropy", &Plan::fused_cross_entropy,
+              "the loss goes from bf16 logits to their fp32 exponentials in one kernel, without copies"),
           Row("overlap", &Plan::overlap, "what runs at the same time"),
           Row("routing", &Plan::routing, "how unequal the experts' devices are loaded"),
           Row("optimizer", &Plan::optimizer, "AdamW's step"),

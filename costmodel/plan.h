@@ -112,6 +112,7 @@ struct Plan {
   std::string schedule = "1f1b";
   std::optional<int> weight_delay;
   std::vector<Recompute> recompute;
+  bool fused_cross_entropy = false;
   Overlap overlap;
   RoutingLoad routing;
   Optimizer optimizer;

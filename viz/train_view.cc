@@ -17,9 +17,10 @@ struct MemoryPart {
   Bytes bytes;
 };
 std::vector<MemoryPart> PartsOf(const StageMemory& m) {
-  return {{"weights", m.states.weights},     {"gradients", m.states.gradients},
-          {"optimizer", m.states.optimizer}, {"activations", m.activations},
-          {"transient", m.transient},        {"buffers", m.buffers}};
+  return {
+      {"weights", m.states.weights},  {"gradients", m.states.gradients}, {"optimizer", m.states.optimizer},
+      {"activations", m.activations}, {"transient", m.transient},        {"buffers", m.buffers},
+      {"runtime", m.runtime}};
 }
 
 // 50 characters for the whole.

@@ -88,7 +88,8 @@ std::vector<Op> MlaProjections(BlockBuilder& b) {
       (b.tokens * 2 * a.qk_rope_head_dim + keys * (2 * a.qk_nope_head_dim + a.qk_rope_head_dim));
   b.Elementwise(OpName::kRope, ElementwiseKind::kRope, rope, rope);
 
-  const double kept = heads * kBf16 * (b.tokens * a.qk_dim() + keys * (a.qk_dim() + a.v_head_dim));
+  // Values are a slice of the up-projection's output, which stays whole for them.
+  const double kept = heads * kBf16 * b.tokens * a.qk_dim() + keys * (heads * a.qk_dim() + kv_width) * kBf16;
   std::vector<Op> again;
   if (b.Recomputes(Recompute::kMlaUp)) {
     for (const Linear& up : {q_up, kv_up})

@@ -55,10 +55,12 @@ struct StageMemory {
   StateBytes states;
   Bytes activations;  // at the peak of what the schedule keeps alive
   Bytes transient;    // of the pass that needs most
-  Bytes buffers;      // pipeline receive buffers, gradient buckets, runtime
-  Bytes total() const {
+  Bytes buffers;      // pipeline receive buffers, gradient buckets
+  Bytes runtime;      // CUDA context and NCCL, outside the framework's allocator
+  Bytes allocated() const {
     return states.weights + states.gradients + states.optimizer + activations + transient + buffers;
   }
+  Bytes total() const { return allocated() + runtime; }
 };
 
 struct StageTraffic {

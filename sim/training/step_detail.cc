@@ -111,9 +111,11 @@ std::vector<StageMemory> PreparedStep::MemoryByStage() const {
     for (const Bytes alive : ActivationsAlong(s)) peak = std::max(peak, alive.value);
     memory.activations = Bytes(peak);
     const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;
+    // Gradients reduced in the format they are summed in need no copy; others go through two buckets.
+    const bool copies = data_parallel && plan.precision.grad_reduce != plan.precision.main_grad;
     memory.buffers =
-        Bytes(kRuntimeBytes.value + (shape_.stages > 1 ? 4 * tokens * run_.model.hidden * 2 : 0) +
-              (data_parallel ? 2 * bucket : 0));
+        Bytes((shape_.stages > 1 ? 4 * tokens * run_.model.hidden * 2 : 0) + (copies ? 2 * bucket : 0));
+    memory.runtime = Bytes(kRuntimeBytes.value);
     stages.push_back(memory);
   }
   return stages;

@@ -154,7 +154,7 @@ TEST(DocumentationTest, TheReadmeShowsWhatItsCommandsPrint) {
 
 TEST(DocumentationTest, TheAccuracyPageShowsWhatValidatePrints) {
   const std::string page = ReadFile(MOECAST_SOURCE_DIR "/docs/accuracy.md");
-  for (const char* command : {"validate training", "validate schedules"})
+  for (const char* command : {"validate training", "validate schedules", "validate memory"})
     EXPECT_NE(page.find(RunCommand(command).output), std::string::npos) << command;
 }
 

@@ -93,6 +93,7 @@ const std::vector<FieldCase>& FieldCases() {
       {"/training/schedule", kMoe, {"unknown={}", "training/schedule=1f1b"}},
       {"/training/weight_delay", kMoe, {"unknown={}", "training/weight_delay=1"}},
       {"/training/recompute", kMoe, {"unknown={}", "training/recompute=[\"rmsnorm\"]"}},
+      {"/training/fused_cross_entropy", kMoe, {"training/fused_cross_entropy=true"}},
       {"/training/overlap/shared_experts", kMoe, {"training/overlap/shared_experts=false"}},
       {"/training/overlap/tp", kDense, {"training/overlap/tp=false"}},
       {"/training/overlap/grad_reduce", kMoe, {"training/overlap/grad_reduce=false"}},

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "scenarios/memory_claims.h"
 #include "scenarios/scenario.h"
 #include "sim/forecast/forecast.h"
 #include "sim/forecast/train_report.h"
@@ -174,6 +175,16 @@ TEST(TrainingMemoryTest, WeightsAndStatesOfV2ByHand) {
   EXPECT_DOUBLE_EQ(states.weights.value, 2 * (data + expert));
   EXPECT_DOUBLE_EQ(states.gradients.value, 4 * (data + expert));
   EXPECT_NEAR(states.optimizer.value, 12 * (data / 128 + expert / 16), 1);
+}
+
+TEST(TrainingMemoryTest, PeaksAreWithinFourPercentOfThePublishedOnes) {
+  const std::vector<MemoryClaim> claims = LoadMemoryClaims();
+  EXPECT_EQ(claims.size(), 6u);
+  for (const MemoryClaim& c : claims) {
+    StepCache cache;
+    const PreparedRun run(c.run, cache);
+    EXPECT_NEAR(run.step(0).MemoryByStage()[c.stage].allocated() / c.peak, 1, 0.04) << c.name;
+  }
 }
 
 TEST(TrainingMemoryTest, ZeroStagesHoldLessAndLess) {

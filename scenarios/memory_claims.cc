@@ -1,0 +1,84 @@
+#include "scenarios/memory_claims.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "base/check.h"
+#include "base/quantity_text.h"
+#include "scenarios/builtin.h"
+#include "scenarios/calibration_loader.h"
+#include "scenarios/cluster_loader.h"
+#include "scenarios/model_loader.h"
+#include "sim/training/plan_check.h"
+#include "traces/measurements.h"
+
+namespace moecast {
+namespace {
+
+// The model's first layers.
+Model Cut(Model model, int layers) {
+  for (LayerRun& run : model.runs) {
+    run.count = std::min(run.count, layers);
+    layers -= run.count;
+  }
+  std::erase_if(model.runs, [](const LayerRun& run) { return run.count == 0; });
+  return model;
+}
+
+}  // namespace
+
+std::vector<MemoryClaim> LoadMemoryClaims() {
+  const std::string file = "claims/memory.csv";
+  const auto text = BuiltinText(file);
+  MOECAST_CHECK(text.has_value());
+  const Measurements table(std::string(*text), file);
+  // Memory does not depend on how long the kernels take; any device with a calibration will do.
+  const Cluster cluster = LoadCluster("h200-8");
+  const auto calibration = std::make_shared<const Calibration>(LoadCalibration(cluster.device, "2025"));
+  std::vector<MemoryClaim> claims;
+  for (size_t row = 0; row < table.rows(); ++row) {
+    const auto whole = [&](const char* column) {
+      return static_cast<int>(table.Integer(row, table.Column(column), 1, 1 << 20));
+    };
+    const std::string model(table.Text(row, table.Column("model")));
+    TrainingRun run;
+    run.name = model;
+    run.model = Cut(LoadModel(model), whole("layers"));
+    run.cluster = cluster;
+    run.calibration = calibration;
+    Parallel& p = run.plan.parallel;
+    p.tp = whole("tp");
+    p.ep = whole("ep");
+    p.pp = whole("pp");
+    p.dp = whole("dp");
+    run.plan.precision.grad_reduce = run.plan.precision.main_grad;
+    run.plan.fused_cross_entropy = true;
+    run.plan.stage_layers.layers.assign(static_cast<size_t>(p.pp), whole("layers") / p.pp);
+    // The peak does not depend on the number of micro-batches once the pipeline is full.
+    constexpr int64_t kMicroBatches = 8;
+    run.plan.phases = {{.name = "step",
+                        .tokens = Count(1e9),
+                        .sequence_length = whole("sequence"),
+                        .global_batch = kMicroBatches * p.dp}};
+    MOECAST_CHECK(!CheckPlan(run.plan, run.model, cluster));
+    for (const bool last : {false, true}) {
+      if (last && p.pp == 1) continue;  // one stage: the ranks are alike
+      const char* column = last ? "last_rank" : "first_rank";
+      const auto peak = ParseBytes(table.Text(row, table.Column(column)));
+      if (!peak) table.Fail(row, table.Column(column), "a size with a unit");
+      claims.push_back({.name = model + " of " + std::to_string(whole("layers")) + " layers, tp " +
+                                std::to_string(p.tp) + " ep " + std::to_string(p.ep) + " pp " +
+                                std::to_string(p.pp) + " dp " + std::to_string(p.dp) +
+                                (p.pp == 1 ? ""
+                                 : last    ? ", last stage"
+                                           : ", first stage"),
+                        .run = run,
+                        .stage = last ? p.pp - 1 : 0,
+                        .peak = *peak,
+                        .source = std::string(table.Text(row, table.Column("source")))});
+    }
+  }
+  return claims;
+}
+
+}  // namespace moecast
