@@ -106,6 +106,12 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
         {{"name", l.name}, {"bytes", l.bytes.value}, {"utilisation", l.utilisation}});
   j["contention_s"] = 0.0;  // links are not shared in time at the analytic level
   j["imbalance_s"] = r.imbalance.value;
+  j["critical_path"] = Json::array();
+  for (const PathCause& p : r.critical_path)
+    j["critical_path"].push_back({{"cause", p.cause}, {"seconds", p.time.value}});
+  j["marginal"] = Json::array();
+  for (const Marginal& m : r.marginal)
+    j["marginal"].push_back({{"resource", m.resource}, {"step_change_percent", m.step_change_percent}});
   j["uncertainty"] = Json::array();
   for (const UncertaintyShare& u : r.uncertainty)
     j["uncertainty"].push_back({{"source", u.source}, {"share", u.share}});
@@ -172,6 +178,12 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
   if (!r.busiest_links.empty())
     out += Printf("; busiest link %s, %.1f%% of the step", r.busiest_links[0].name.c_str(),
                   100 * r.busiest_links[0].utilisation);
+  out += "\n";
+
+  out += "\nwith a resource 10% faster the step takes";
+  for (size_t i = 0; i < r.marginal.size(); ++i)
+    out += Printf("%s %+.1f%% (%s)", i == 0 ? "" : ",", r.marginal[i].step_change_percent,
+                  r.marginal[i].resource.c_str());
   out += "\n";
 
   if (!r.uncertainty.empty()) {

@@ -117,6 +117,8 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, Ste
     r.network_per_gpu += t.network / static_cast<double>(traffic.size());
   }
   r.busiest_links = BusiestLinks(step, run.cluster, r.step_time);
+  r.critical_path = CriticalPath(step);
+  r.marginal = MarginalValues(step);
   r.extrapolated_fraction = step.ExtrapolatedFraction();
 
   r.gpu_hours_per_trillion_tokens = Scaled(forecast.run_gpu_seconds_per_token, kTrillion / kHour);

@@ -6,6 +6,7 @@
 
 #include "base/interval.h"
 #include "sim/forecast/forecast.h"
+#include "sim/forecast/why.h"
 #include "sim/training/step.h"
 
 namespace moecast {
@@ -62,6 +63,8 @@ struct TrainReport {
   bool fits = true;
   Bytes nvlink_per_gpu, network_per_gpu;  // sent in a step, mean over stages
   std::vector<BusyLink> busiest_links;
+  std::vector<PathCause> critical_path;
+  std::vector<Marginal> marginal;
   double extrapolated_fraction = 0;
 
   // Of the whole run.

@@ -15,6 +15,10 @@ Op CollectiveOp(OpName name, CollectiveKind kind, GroupKind group, double bytes)
   return {.name = name, .query = CollectiveQuery{kind, group, Bytes(bytes)}};
 }
 
+Seconds Median(const Cost& cost, uint64_t) {
+  return cost.time;
+}
+
 double NoiseOf(const Cost& cost, const Noise& noise, uint64_t position) {
   double shift = noise.by_source.at(cost.source) * cost.sigma_table;
   if (noise.own_seed != 0)
@@ -153,7 +157,7 @@ void PreparedStep::PrepareKind(BlockKind kind, OpCosts& costs) {
   }
 }
 
-PreparedStep::SolvedKinds PreparedStep::Solve(const Noise* noise) const {
+PreparedStep::SolvedKinds PreparedStep::Solve(const OpTimes& time_of) const {
   SolvedKinds solved;
   std::vector<Seconds> times;
   for (size_t kind = 0; kind < kBlockKinds; ++kind) {
@@ -162,8 +166,7 @@ PreparedStep::SolvedKinds PreparedStep::Solve(const Noise* noise) const {
       const CostedOps& costed = kinds_[kind].costed[p];
       times.clear();
       for (size_t i = 0; i < costed.ops.size(); ++i) {
-        const Cost& c = costed.costs[i];
-        times.push_back(noise ? c.time * NoiseOf(c, *noise, (kind * kPasses + p) * 4096 + i + 1) : c.time);
+        times.push_back(time_of(costed.costs[i], (kind * kPasses + p) * 4096 + i + 1));
       }
       solved[kind][p] = SolveBlock(costed.ops, costed.costs, times, overlap_);
     }
@@ -173,7 +176,7 @@ PreparedStep::SolvedKinds PreparedStep::Solve(const Noise* noise) const {
 
 void PreparedStep::SplitStages() {
   const Plan& plan = run_.plan;
-  const SolvedKinds solved = Solve(nullptr);
+  const SolvedKinds solved = Solve(Median);
   for (size_t kind = 0; kind < kBlockKinds; ++kind) kinds_[kind].solved = solved[kind];
   const int virtual_stages = plan.parallel.pp * plan.parallel.vpp;
   std::vector<int> layers = plan.stage_layers.layers;
@@ -212,11 +215,11 @@ void PreparedStep::CheckHorizon() const {
     for (const BlockRun& run : blocks) {
       const Kind& k = kinds_[static_cast<size_t>(run.kind)];
       for (const BlockTime& pass : k.solved) sum += pass.total * (1.0 * run.count * shape_.micro_batches);
-      sum += (Total(k.grad_reduce, nullptr, 0) + Total(k.param_gather, nullptr, 0)) * run.count;
+      sum += (Total(k.grad_reduce, Median, 0) + Total(k.param_gather, Median, 0)) * run.count;
     }
   }
   for (int s = 0; s < shape_.stages; ++s)
-    sum += Total(grad_norm_[s], nullptr, 0) + Total(optimizer_[s], nullptr, 0);
+    sum += Total(grad_norm_[s], Median, 0) + Total(optimizer_[s], Median, 0);
   constexpr Seconds kLongest{1e6};
   if (!(sum <= kLongest))
     throw UserError({.file = run_.name,
@@ -253,18 +256,17 @@ void PreparedStep::FixOrder(StepCache& cache) {
                                    .step = step,
                                    .blocks = blocks_of_});
   const Time transfer[] = {shape_.transfer};
-  order_->retimer.Run(Durations(solved, nullptr), transfer, timing_);
+  order_->retimer.Run(Durations(solved, Median), transfer, timing_);
 }
 
-Seconds PreparedStep::Total(const CostedOps& ops, const Noise* noise, uint64_t salt) const {
+Seconds PreparedStep::Total(const CostedOps& ops, const OpTimes& time_of, uint64_t salt) const {
   Seconds total;
   for (size_t i = 0; i < ops.costs.size(); ++i)
-    total += noise ? ops.costs[i].time * NoiseOf(ops.costs[i], *noise, salt * 64 + i + (uint64_t{1} << 32))
-                   : ops.costs[i].time;
+    total += time_of(ops.costs[i], salt * 64 + i + (uint64_t{1} << 32));
   return total;
 }
 
-std::vector<Time> PreparedStep::Durations(const SolvedKinds& solved, const Noise* noise) const {
+std::vector<Time> PreparedStep::Durations(const SolvedKinds& solved, const OpTimes& time_of) const {
   std::vector<Time> d(static_cast<size_t>(index_.size()));
   const bool split = pipeline_->splits_weight;
   const auto set = [&](int forward, int backward, int weight, Seconds f, Seconds b, Seconds w) {
@@ -280,12 +282,12 @@ std::vector<Time> PreparedStep::Durations(const SolvedKinds& solved, const Noise
     const BlockKind kind = static_cast<BlockKind>(k);
     set(index_.Part(kind, Phase::kForward), index_.Part(kind, Phase::kBackward),
         index_.Part(kind, Phase::kWeight), solved[k][0].total, solved[k][1].total, solved[k][2].total);
-    d[index_.GradReduce(kind)] = Time::From(Total(kinds_[k].grad_reduce, noise, 2 * k));
-    d[index_.ParamGather(kind)] = Time::From(Total(kinds_[k].param_gather, noise, 2 * k + 1));
+    d[index_.GradReduce(kind)] = Time::From(Total(kinds_[k].grad_reduce, time_of, 2 * k));
+    d[index_.ParamGather(kind)] = Time::From(Total(kinds_[k].param_gather, time_of, 2 * k + 1));
   }
   for (int s = 0; s < shape_.stages; ++s) {
-    d[index_.GradNorm(s)] = Time::From(Total(grad_norm_[s], noise, 100));
-    d[index_.Optimizer(s)] = Time::From(Total(optimizer_[s], noise, 101));
+    d[index_.GradNorm(s)] = Time::From(Total(grad_norm_[s], time_of, 100));
+    d[index_.Optimizer(s)] = Time::From(Total(optimizer_[s], time_of, 101));
   }
   return d;
 }
@@ -314,12 +316,28 @@ Seconds PreparedStep::StepTime() const {
   return Period(timing_);
 }
 
-Seconds PreparedStep::StepTime(const Noise& noise) const {
-  const SolvedKinds solved = Solve(&noise);
-  const Time transfer[] = {Time::From(Total(send_, &noise, 102))};
+Seconds PreparedStep::StepTime(const OpTimes& time_of) const {
+  const SolvedKinds solved = Solve(time_of);
+  const Time transfer[] = {Time::From(Total(send_, time_of, 102))};
   Timing timing;
-  order_->retimer.Run(Durations(solved, &noise), transfer, timing);
+  order_->retimer.Run(Durations(solved, time_of), transfer, timing);
   return Period(timing);
+}
+
+Seconds PreparedStep::StepTime(const Noise& noise) const {
+  return StepTime(
+      [&noise](const Cost& cost, uint64_t position) { return cost.time * NoiseOf(cost, noise, position); });
+}
+
+Seconds PreparedStep::StepTime(const Speedup& speedup) const {
+  const size_t nvlink = sources_.size() - 2, network = sources_.size() - 1;
+  return StepTime([&](const Cost& cost, uint64_t) {
+    if (cost.source == nvlink) return cost.time / speedup.nvlink;
+    if (cost.source == network) return cost.time / speedup.network;
+    if (cost.bound == Bound::kCompute) return cost.time / speedup.compute;
+    if (cost.bound == Bound::kMemory) return cost.time / speedup.hbm;
+    return cost.time;
+  });
 }
 
 const CostedOps& PreparedStep::Costed(BlockKind kind, Pass pass) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,15 @@ struct Noise {
   std::vector<double> by_source;  // by Cost::source
   uint64_t own_seed = 0;          // of each estimate's own error; 0: none
 };
+
+// How much faster each resource is. An op takes the time of the one that bounds it; what bounds it next is
+// not looked at, so small changes are meant.
+struct Speedup {
+  double compute = 1, hbm = 1, nvlink = 1, network = 1;
+};
+
+// Time of an op whose cost this is; `position` tells the ops of a step apart.
+using OpTimes = std::function<Seconds(const Cost& cost, uint64_t position)>;
 
 // Ops with their costs, in order.
 struct CostedOps {
@@ -77,6 +87,7 @@ class PreparedStep {
   // stage.
   Seconds StepTime() const;
   Seconds StepTime(const Noise& noise) const;
+  Seconds StepTime(const Speedup& speedup) const;
 
   // Of the median times.
   std::vector<LaneTime> LaneTimes() const;  // by stage
@@ -99,6 +110,8 @@ class PreparedStep {
   const std::vector<std::string>& sources() const { return sources_; }
   OverlapRate overlap() const { return overlap_; }
   const ExpertLoad& load() const { return work_.load; }
+  // What the blocks of a virtual stage do in one pass; a backward pass that is not split has both.
+  BlockTime BlocksOf(int virtual_stage, Phase phase) const;
   // First GPU of a stage.
   int RankOfStage(int stage) const;
   // Share of the compute and communication time of the blocks that comes from outside measured ranges.
@@ -119,11 +132,12 @@ class PreparedStep {
   void SplitStages();
   void CheckHorizon() const;
   void FixOrder(StepCache& cache);
-  SolvedKinds Solve(const Noise* noise) const;
-  std::vector<Time> Durations(const SolvedKinds& solved, const Noise* noise) const;
+  Seconds StepTime(const OpTimes& time_of) const;
+  SolvedKinds Solve(const OpTimes& time_of) const;
+  std::vector<Time> Durations(const SolvedKinds& solved, const OpTimes& time_of) const;
   Seconds Period(const Timing& timing) const;
   BlockTime BlocksOf(int virtual_stage, Pass pass, const SolvedKinds& solved) const;
-  Seconds Total(const CostedOps& ops, const Noise* noise, uint64_t salt) const;
+  Seconds Total(const CostedOps& ops, const OpTimes& time_of, uint64_t salt) const;
 
   const TrainingRun& run_;
   const TrainingPhase& phase_;

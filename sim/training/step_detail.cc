@@ -6,6 +6,24 @@
 
 namespace moecast {
 
+BlockTime PreparedStep::BlocksOf(int virtual_stage, Phase phase) const {
+  SolvedKinds solved;
+  for (size_t kind = 0; kind < kBlockKinds; ++kind) solved[kind] = kinds_[kind].solved;
+  switch (phase) {
+    case Phase::kForward:
+      return BlocksOf(virtual_stage, Pass::kForward, solved);
+    case Phase::kBackward: {
+      BlockTime b = BlocksOf(virtual_stage, Pass::kBackward, solved);
+      if (!pipeline_->splits_weight) b += BlocksOf(virtual_stage, Pass::kWeight, solved);
+      return b;
+    }
+    case Phase::kWeight:
+      return BlocksOf(virtual_stage, Pass::kWeight, solved);
+    default:
+      return {};
+  }
+}
+
 int PreparedStep::RankOfStage(int stage) const {
   RankCoordinates c;
   c[Axis::kPp] = stage;

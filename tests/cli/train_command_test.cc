@@ -39,6 +39,8 @@ TEST(TrainCommandTest, JsonHasTheKeysOfTheContract) {
                           "busiest_links",
                           "contention_s",
                           "imbalance_s",
+                          "critical_path",
+                          "marginal",
                           "uncertainty",
                           "intervals",
                           "phases",

@@ -8,6 +8,7 @@
 #include "scenarios/scenario.h"
 #include "sim/forecast/forecast.h"
 #include "sim/forecast/train_report.h"
+#include "sim/forecast/why.h"
 
 namespace moecast {
 namespace {
@@ -175,6 +176,36 @@ TEST(TrainingMemoryTest, WeightsAndStatesOfV2ByHand) {
   EXPECT_DOUBLE_EQ(states.weights.value, 2 * (data + expert));
   EXPECT_DOUBLE_EQ(states.gradients.value, 4 * (data + expert));
   EXPECT_NEAR(states.optimizer.value, 12 * (data / 128 + expert / 16), 1);
+}
+
+TEST(WhyTest, TheCriticalPathSumsToTheTimeOfAllStages) {
+  for (const Scenario& s : ManyScenarios()) {
+    const PreparedRun run = Prepare(s);
+    double sum = 0;
+    for (const PathCause& cause : CriticalPath(run.step(0))) sum += cause.time.value;
+    EXPECT_NEAR(sum / run.step(0).timing().total.seconds().value, 1, 1e-9);
+  }
+}
+
+TEST(WhyTest, AStepOfOneStageNeitherFillsNorDrains) {
+  const PreparedRun run =
+      Prepare(Load("deepseek-v2-lite-pretrain", {"unknown={}", "training/parallel={\"pp\":1,\"dp\":8}"}));
+  for (const PathCause& cause : CriticalPath(run.step(0))) EXPECT_FALSE(cause.cause.starts_with("pipeline"));
+}
+
+TEST(WhyTest, AllResourcesTenPercentFasterMakeTheStepNearlyThatMuchFaster) {
+  // Only what is bound by latency stays.
+  const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
+  const PreparedStep& step = run.step(0);
+  const double ratio = step.StepTime(Speedup{1.1, 1.1, 1.1, 1.1}) / step.StepTime();
+  EXPECT_GE(ratio, 1 / 1.1);
+  EXPECT_LT(ratio, 1 / 1.1 * 1.001);
+  double sum = 0;
+  for (const Marginal& m : MarginalValues(step)) {
+    EXPECT_LE(m.step_change_percent, 0) << m.resource;
+    sum += m.step_change_percent;
+  }
+  EXPECT_NEAR(sum, 100 * (ratio - 1), 1);
 }
 
 TEST(TrainingMemoryTest, PeaksAreWithinFourPercentOfThePublishedOnes) {
