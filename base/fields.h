@@ -308,13 +308,11 @@ template <class S, class T>
 Field<S> Row(std::string_view name, T S::*member, std::string_view help, Limits limits = {}) {
   using Element = fields_internal::Element<T>;
   Field<S> row{name, help, false, Element::kOptional, {}, {}, {}, {}, {}};
-  row.parse = [member, limits](S& s, const JsonCursor& at) {
-    // A nested struct keeps the outer struct's defaults for what the object leaves out.
-    if constexpr (fields_internal::HasFields<T>)
-      Codec<T>::Table().ParseInto(at, s.*member);
-    else
-      s.*member = Codec<T>::Parse(at, limits);
-  };
+  // A nested struct keeps the outer struct's defaults for what the object leaves out.
+  if constexpr (fields_internal::HasFields<T>)
+    row.parse = [member](S& s, const JsonCursor& at) { Codec<T>::Table().ParseInto(at, s.*member); };
+  else
+    row.parse = [member, limits](S& s, const JsonCursor& at) { s.*member = Codec<T>::Parse(at, limits); };
   row.print = [member](const S& s) { return Codec<T>::Print(s.*member); };
   row.schema = [limits] { return Codec<T>::Schema(limits); };
   row.type = [limits] { return Codec<T>::Type(limits); };

@@ -78,8 +78,7 @@ LayerKind Model::kind_of(int layer) const {
     if (layer < run.count) return run.kind;
     layer -= run.count;
   }
-  MOECAST_CHECK(!"layer < layers()");
-  return LayerKind::kDense;
+  MOECAST_CHECK(false);  // layer >= layers()
 }
 
 int64_t MlpParameters(const Model& m, int inter) {

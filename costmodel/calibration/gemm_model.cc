@@ -98,7 +98,7 @@ TileChoice PickTile(const GemmShape& s, const Machine& machine) {
     const double multiply = 2.0 * tile.m * tile.n / (sm_rate * tile.efficiency);
     const double store = tile.m * tile.n * s.out_bytes * machine.sms * l2_seconds;
     // Two blocks of a cluster share the longer side of their tiles by multicast.
-    const double feed = (std::max(tile.m, tile.n) / 2 + std::min(tile.m, tile.n)) * element * l2_seconds;
+    const double feed = (std::max(tile.m, tile.n) / 2.0 + std::min(tile.m, tile.n)) * element * l2_seconds;
     for (const int split : kSplits) {
       if (split > 1 && (s.k < kLeastSplitDepth * split || unsplit * split > 2 * machine.sms)) break;
       const int64_t tiles = unsplit * split, waves = CeilDiv(tiles, machine.sms);

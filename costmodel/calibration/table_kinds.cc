@@ -42,14 +42,14 @@ double MlaDecodeBaseline(std::span<const double> key, double context, const Mach
 
 template <int kBits>
 double PrefillBaseline(std::span<const double> key, double query, const Machine& machine) {
-  return AttentionRoofline({key[0], key[1], 128, 128, key[2], query, query, true, kBits == 8, kBits / 8},
+  return AttentionRoofline({key[0], key[1], 128, 128, key[2], query, query, true, kBits == 8, kBits / 8.0},
                            machine)
       .seconds();
 }
 
 template <int kBits>
 double DecodeBaseline(std::span<const double> key, double context, const Machine& machine) {
-  return AttentionRoofline({key[0], key[1], 128, 128, key[2], 1, context, true, false, kBits / 8, true},
+  return AttentionRoofline({key[0], key[1], 128, 128, key[2], 1, context, true, false, kBits / 8.0, true},
                            machine)
       .seconds();
 }
