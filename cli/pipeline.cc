@@ -16,9 +16,10 @@ namespace {
 
 struct Options {
   std::string schedule = "1f1b";
-  int64_t stages = 0, micro_batches = 0, vpp = 1;
+  int64_t stages = 0, micro_batches = 0;
+  std::optional<int64_t> vpp;
   std::string forward, backward, weight, comm = "0s";
-  double memory_limit = 0;
+  double memory_limit = 0, kept_for_weight = 1;
   std::optional<int64_t> weight_delay;
   std::vector<std::string> print;
   std::string timeline;
@@ -34,12 +35,11 @@ const PipelineSchedule& ScheduleNamed(const std::string& name) {
                    .hint = Nearest(name, names)});
 }
 
-int Count(const char* option, int64_t value, int64_t high, const std::string& why = "") {
+int Count(const char* option, int64_t value, int64_t high) {
   if (value < 1 || value > high)
-    throw UserError(
-        {.file = option,
-         .value = std::to_string(value),
-         .expected = (high == 1 ? "1" : "a whole number from 1 to " + std::to_string(high)) + why});
+    throw UserError({.file = option,
+                     .value = std::to_string(value),
+                     .expected = (high == 1 ? "1" : "a whole number from 1 to " + std::to_string(high))});
   return static_cast<int>(value);
 }
 
@@ -77,20 +77,30 @@ std::vector<Time> ChunkTimes(const PipelineSchedule& schedule, const PipelineSha
   return times;
 }
 
+// The chunks asked for; where none are, the fewest that the schedule takes.
+int ChunksOf(const Options& o, const PipelineSchedule& schedule, const PipelineShape& shape) {
+  const int least = schedule.least_chunks;
+  if (!o.vpp) return least;
+  if (least == schedule.most_chunks && *o.vpp != least)
+    throw UserError({.file = "--vpp",
+                     .value = std::to_string(*o.vpp),
+                     .expected = std::to_string(least) + ": schedule " + o.schedule + " has " +
+                                 (least == 1 ? "one chunk" : std::to_string(least) + " chunks") +
+                                 " a stage"});
+  return Count("--vpp", *o.vpp, std::max<int64_t>(1, kMaxPipelineTasks / shape.stages / shape.micro_batches));
+}
+
 PipelineShape ShapeOf(const Options& o, const PipelineSchedule& schedule) {
   PipelineShape shape;
   shape.stages = Count("--stages", o.stages, kMaxPipelineStages);
   shape.micro_batches = Count("--micro-batches", o.micro_batches, kMaxPipelineTasks / shape.stages);
-  if (schedule.chunked)
-    shape.chunks =
-        Count("--vpp", o.vpp, std::max<int64_t>(1, kMaxPipelineTasks / shape.stages / shape.micro_batches));
-  else
-    Count("--vpp", o.vpp, 1, ": schedule " + o.schedule + " has one chunk a stage");
+  shape.chunks = ChunksOf(o, schedule, shape);
   shape.forward = ChunkTimes(schedule, shape, StageTimes("--forward", o.forward, shape.stages));
   shape.backward = ChunkTimes(schedule, shape, StageTimes("--backward", o.backward, shape.stages));
   shape.weight = ChunkTimes(schedule, shape, StageTimes("--weight", o.weight, shape.stages));
   shape.transfer = Time::From(StageTimes("--comm", o.comm, 1).front());
   shape.memory_limit = o.memory_limit;
+  shape.kept_for_weight = o.kept_for_weight;
   if (o.weight_delay) {
     if (*o.weight_delay < 0 || *o.weight_delay > kMaxPipelineTasks)
       throw UserError({.file = "--weight-delay",
@@ -249,13 +259,20 @@ Action DefinePipeline(CLI::App& app, const CommonOptions& common) {
   app.add_option("--weight", o->weight, "... of its gradients of weights")->required();
   app.add_option("--comm", o->comm, "time to pass activations or gradients to a neighbouring stage")
       ->capture_default_str();
-  app.add_option("--vpp", o->vpp, "model chunks a stage (interleaved); the times are still of a whole stage")
-      ->capture_default_str();
+  app.add_option(
+      "--vpp", o->vpp,
+      "model chunks a stage: any number with interleaved, 2 with the V schedules; the times are still of a "
+      "whole stage");
   app.add_option(
       "--weight-delay", o->weight_delay,
       "most micro-batches whose weight gradients a stage puts off; the schedule's own where absent");
   app.add_option("--memory-limit", o->memory_limit,
                  "most micro-batches a stage may hold alive; 0: as many as the schedule does")
+      ->capture_default_str();
+  app.add_option("--kept-for-weight", o->kept_for_weight,
+                 "what a micro-batch keeps from B to W, of what it keeps from F to B; counts in "
+                 "--memory-limit, which "
+                 "zb-1p and zb-2p order by")
       ->capture_default_str();
   app.add_option("--print", o->print, "timeline: start and end of every task")
       ->check(CLI::IsMember({"timeline"}));

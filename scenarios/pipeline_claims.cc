@@ -36,6 +36,7 @@ std::vector<PipelineClaim> LoadPipelineClaims() {
     c.shape.backward = of_chunks("backward");
     c.shape.weight = of_chunks("weight");
     c.shape.transfer = Time::From(time("comm"));
+    c.shape.kept_for_weight = table.Number(row, table.Column("kept_for_weight"), 0, 1);
     c.bubble_rate = table.Number(row, table.Column("bubble_rate"), 0, 1);
     c.tolerance = table.Number(row, table.Column("tolerance"), 0, 1);
     c.source = table.Text(row, table.Column("source"));

@@ -68,10 +68,4 @@ PipelineOrder Interleaved(const PipelineShape& shape) {
   return order;
 }
 
-double InterleavedPeak(const PipelineShape& shape) {
-  if (shape.chunks == 1) return OneFOneBPeak(shape);
-  const int forwards = shape.micro_batches * shape.chunks;
-  return std::min(forwards, WarmUp(shape, 0) + 1) / static_cast<double>(shape.chunks);
-}
-
 }  // namespace moecast

@@ -7,11 +7,11 @@
 
 namespace moecast {
 
-PipelineOrder OneFOneB(const PipelineShape& shape) {
+PipelineOrder WarmUpThenAlternate(const PipelineShape& shape, int depth) {
   const int p = shape.stages, m = shape.micro_batches;
   PipelineOrder order{.by_stage = std::vector<std::vector<PipelineTask>>(p)};
   for (int s = 0; s < p; ++s) {
-    const int warm_up = std::min(p - s - 1, m);
+    const int warm_up = std::min((p - s - 1) * depth, m);
     std::vector<PipelineTask>& tasks = order.by_stage[s];
     tasks.reserve(2 * static_cast<size_t>(m));
     for (int i = 0; i < warm_up; ++i) tasks.push_back({Phase::kForward, i});
@@ -23,8 +23,8 @@ PipelineOrder OneFOneB(const PipelineShape& shape) {
   return order;
 }
 
-double OneFOneBPeak(const PipelineShape& shape) {
-  return std::min(shape.stages, shape.micro_batches);
+PipelineOrder OneFOneB(const PipelineShape& shape) {
+  return WarmUpThenAlternate(shape, 1);
 }
 
 }  // namespace moecast

@@ -1,6 +1,4 @@
-// The order builders, one file each; the table in pipeline.cc names them. Each REQUIRES a shape that
-// RejectPipeline accepts, and has a peak: the most micro-batches one stage holds alive in that order, from
-// the start of F to the end of its last backward task (W where it is split).
+// The order builders; the table in pipeline.cc names them. Each REQUIRES a shape that RejectPipeline accepts.
 #pragma once
 
 #include "sim/pipeline/pipeline.h"
@@ -8,12 +6,22 @@
 namespace moecast {
 
 PipelineOrder OneFOneB(const PipelineShape& shape);
-double OneFOneBPeak(const PipelineShape& shape);
-
 PipelineOrder Interleaved(const PipelineShape& shape);
-double InterleavedPeak(const PipelineShape& shape);
-
 PipelineOrder ZbH1(const PipelineShape& shape);
-double ZbH1Peak(const PipelineShape& shape);
+PipelineOrder ZbH2(const PipelineShape& shape);
+PipelineOrder Zb1p(const PipelineShape& shape);
+PipelineOrder Zb2p(const PipelineShape& shape);
+PipelineOrder ZbV(const PipelineShape& shape);
+PipelineOrder VHalf(const PipelineShape& shape);
+PipelineOrder VMin(const PipelineShape& shape);
+
+// What builders share.
+
+// Stage s of p runs (p - s - 1) * `depth` forwards, then forwards and backwards in turn: 1F1B at depth 1.
+PipelineOrder WarmUpThenAlternate(const PipelineShape& shape, int depth);
+// Adds W: on stage s that of micro-batch i comes after B of micro-batch i + s * `depth`.
+void SplitWeights(const PipelineShape& shape, int depth, PipelineOrder& order);
+// Moves weight gradients forward in an order, so that no stage puts off more than the shape's weight_delay.
+void LimitWeightDelay(const PipelineShape& shape, PipelineOrder& order);
 
 }  // namespace moecast

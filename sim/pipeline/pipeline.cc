@@ -17,25 +17,63 @@ int RoundRobin(const PipelineShape& shape, int stage, int chunk) {
   return chunk * shape.stages + stage;
 }
 
-// Of schedules whose order is fixed: they hold what they hold.
-template <double (*kPeak)(const PipelineShape&)>
-std::string RejectMemory(const PipelineShape& shape) {
-  const double peak = kPeak(shape);
-  if (shape.memory_limit == 0 || shape.memory_limit >= peak) return "";
-  char text[32];
-  std::snprintf(text, sizeof text, "%g",
-                std::ceil(peak * 1000) / 1000);  // up: what we ask for must be enough
-  return "a memory limit of at least " + std::string(text) +
-         " micro-batches, which this schedule holds alive";
+// V placement: the model goes down the stages with chunk 0 and comes back up with chunk 1.
+int VShaped(const PipelineShape& shape, int stage, int chunk) {
+  return chunk == 0 ? stage : 2 * shape.stages - 1 - stage;
 }
 
+std::string AtLeast(double micro_batches, const char* why) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g",
+                std::ceil(micro_batches * 1000) / 1000);  // up: what we ask for must be enough
+  return "a memory limit of at least " + std::string(text) + " micro-batches, which " + why;
+}
+
+// Of schedules whose order is fixed: they hold what they hold.
+template <PipelineOrder (*kBuild)(const PipelineShape&)>
+std::string RejectMemory(const PipelineShape& shape) {
+  if (shape.memory_limit == 0) return "";
+  const double peak = PeakAlive(shape, kBuild(shape));
+  return shape.memory_limit >= peak ? "" : AtLeast(peak, "this schedule holds alive");
+}
+
+// Of schedules that keep to any limit that one micro-batch keeps to.
+std::string RejectLessThanOne(const PipelineShape& shape) {
+  const double one = std::max(1.0, shape.kept_for_weight);
+  return shape.memory_limit == 0 || shape.memory_limit >= one ? "" : AtLeast(one, "one holds alive");
+}
+
+// Of schedules that are searched for stage by stage, moment by moment.
+template <PipelineOrder (*kBuild)(const PipelineShape&)>
+std::string RejectVShaped(const PipelineShape& shape) {
+  constexpr int kMostStages = 1000;
+  if (shape.stages > kMostStages) return "at most " + std::to_string(kMostStages) + " stages in V placement";
+  return RejectMemory<kBuild>(shape);
+}
+
+constexpr int kMostKept = 1000;
+constexpr int kAnyChunks = std::numeric_limits<int16_t>::max();
+
 constexpr PipelineSchedule kSchedules[] = {
-    {"1f1b", "one forward, one backward; stage s of p holds p - s micro-batches", OneFOneB, false, false,
-     RoundRobin, RejectMemory<OneFOneBPeak>},
+    {"1f1b", "one forward, one backward; stage s of p holds p - s micro-batches", OneFOneB, false, 1, 1,
+     false, RoundRobin, RejectMemory<OneFOneB>},
     {"interleaved", "1F1B over several model chunks a stage (vpp); the bubble shrinks by their number",
-     Interleaved, false, true, RoundRobin, RejectMemory<InterleavedPeak>},
-    {"zb-h1", "1F1B order, weight gradients delayed by the stage's index; memory of 1F1B", ZbH1, true, false,
-     RoundRobin, RejectMemory<ZbH1Peak>},
+     Interleaved, false, 1, kAnyChunks, false, RoundRobin, RejectMemory<Interleaved>},
+    {"zb-h1", "1F1B order, weight gradients delayed by the stage's index; memory of 1F1B", ZbH1, true, 1, 1,
+     false, RoundRobin, RejectMemory<ZbH1>},
+    {"zb-h2", "ZB-H1 twice as deep: no bubble where F = B = W; twice the memory of 1F1B", ZbH2, true, 1, 1,
+     false, RoundRobin, RejectMemory<ZbH2>},
+    {"zb-1p", "built from the times within the memory of 1F1B, or another memory limit", Zb1p, true, 1, 1,
+     true, RoundRobin, RejectLessThanOne},
+    {"zb-2p", "built from the times within twice the memory of 1F1B, or another memory limit", Zb2p, true, 1,
+     1, true, RoundRobin, RejectLessThanOne},
+    {"zb-v", "two chunks a stage in a V: hardly a bubble where F = B = W; memory of 1F1B", ZbV, true, 2, 2,
+     false, VShaped, RejectVShaped<ZbV>},
+    {"v-half", "two chunks a stage in a V: half the bubble (F = B = W) and half the memory of 1F1B", VHalf,
+     true, 2, 2, false, VShaped, RejectVShaped<VHalf>},
+    {"v-min",
+     "two chunks a stage in a V: two thirds of the bubble (F = B = W), a third of the memory of 1F1B", VMin,
+     true, 2, 2, false, VShaped, RejectVShaped<VMin>},
 };
 
 int BlockOffset(Phase phase) {
@@ -73,13 +111,28 @@ const PipelineSchedule* FindPipelineSchedule(std::string_view name) {
   return nullptr;
 }
 
+double PeakAlive(const PipelineShape& shape, const PipelineOrder& order) {
+  double peak = 0;
+  for (const std::vector<PipelineTask>& tasks : order.by_stage) {
+    int until_backward = 0, until_weight = 0;  // the latter from B on
+    for (const PipelineTask& t : tasks) {
+      until_backward += (t.phase == Phase::kForward) - (t.phase == Phase::kBackward);
+      if (order.splits_weight) until_weight += (t.phase == Phase::kBackward) - (t.phase == Phase::kWeight);
+      peak = std::max(peak, until_backward + shape.kept_for_weight * until_weight);
+    }
+  }
+  return peak / shape.chunks;
+}
+
 std::string RejectPipeline(const PipelineSchedule& schedule, const PipelineShape& shape) {
   if (shape.stages < 1 || shape.micro_batches < 1 || shape.chunks < 1)
     return "at least 1 stage, 1 micro-batch and 1 chunk";
-  if (shape.chunks > 1 && !schedule.chunked)
-    return "1 chunk a stage (vpp) with schedule " + std::string(schedule.name);
+  if (shape.chunks < schedule.least_chunks ||
+      (shape.chunks > schedule.most_chunks && schedule.most_chunks < kAnyChunks))
+    return std::to_string(schedule.least_chunks) + (schedule.least_chunks == 1 ? " chunk" : " chunks") +
+           " a stage (vpp) with schedule " + std::string(schedule.name);
   if (shape.stages > kMaxPipelineStages) return "at most " + std::to_string(kMaxPipelineStages) + " stages";
-  if (shape.chunks > std::numeric_limits<int16_t>::max()) return "at most 32767 chunks a stage";
+  if (shape.chunks > kAnyChunks) return "at most 32767 chunks a stage";
   // One factor at a time: their product may not fit in 64 bits.
   if (shape.stages > kMaxPipelineTasks / shape.micro_batches / shape.chunks)
     return "at most " + std::to_string(kMaxPipelineTasks) + " stages * micro-batches * chunks";
@@ -87,6 +140,8 @@ std::string RejectPipeline(const PipelineSchedule& schedule, const PipelineShape
     return "no weight delay with schedule " + std::string(schedule.name) +
            ", which does not split the backward pass";
   if (!(shape.memory_limit >= 0)) return "a memory limit of 0 (none) or more micro-batches";
+  if (!(shape.kept_for_weight >= 0 && shape.kept_for_weight <= kMostKept))
+    return "0 to " + std::to_string(kMostKept) + " of a micro-batch's memory kept for its weight gradients";
   if (std::string times = RejectTimes(shape); !times.empty()) return times;
   return schedule.reject(shape);
 }

@@ -25,6 +25,8 @@ struct PipelineShape {
   // Most micro-batches (counted in whole stages: one of c chunks counts 1/c) a stage may hold alive; 0: the
   // schedule's own.
   double memory_limit = 0;
+  // What a micro-batch keeps from B to W, of what it keeps from F to B: counts in the memory limit.
+  double kept_for_weight = 1;
   // Most micro-batches whose weight gradients a stage puts off, where the schedule does that; -1: as many as
   // it wants.
   int weight_delay = -1;
@@ -51,7 +53,8 @@ struct PipelineSchedule {
   std::string_view help;
   PipelineOrder (*build)(const PipelineShape&);  // REQUIRES: RejectPipeline has nothing to say of the shape
   bool splits_weight;
-  bool chunked;  // takes chunks > 1
+  int least_chunks, most_chunks;  // a stage
+  bool times_matter;              // the order depends on the times, not on sizes alone
   // The virtual stage of a stage's chunk.
   int (*virtual_stage)(const PipelineShape&, int stage, int chunk);
   // Why this shape cannot be scheduled (message for the user: what was expected), or "".
@@ -66,6 +69,10 @@ const PipelineSchedule* FindPipelineSchedule(std::string_view name);  // null wh
 inline constexpr int64_t kMaxPipelineStages = 10'000;
 inline constexpr int64_t kMaxPipelineTasks = 1'000'000;
 inline constexpr Seconds kMaxPipelineTime{9e6};
+
+// The most that a stage holds alive in this order, in micro-batches: whole until B ends (until B and W where
+// they are one task), then kept_for_weight until W ends.
+double PeakAlive(const PipelineShape& shape, const PipelineOrder& order);
 
 // Why the schedule cannot take this shape (what was expected, for the user), or "": sizes, lengths of the
 // time lists, negative times, chunks, and what the schedule itself rejects.

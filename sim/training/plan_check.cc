@@ -57,8 +57,9 @@ Fault CheckStages(const Plan& plan, const Model& m) {
   for (const PipelineSchedule& s : PipelineSchedules()) names.push_back(s.name);
   const PipelineSchedule* schedule = FindPipelineSchedule(plan.schedule);
   if (!schedule) return PlanFault{"/schedule", "one of " + Join(names), Nearest(plan.schedule, names)};
-  if (p.vpp > 1 && !schedule->chunked)
-    return PlanFault{"/parallel/vpp", "1 with the schedule " + plan.schedule, ""};
+  if (p.vpp < schedule->least_chunks || p.vpp > schedule->most_chunks)
+    return PlanFault{"/parallel/vpp", Number(schedule->least_chunks) + " with the schedule " + plan.schedule,
+                     ""};
   const int64_t virtual_stages = int64_t{1} * p.pp * p.vpp;
   if (virtual_stages > m.layers())
     return PlanFault{p.vpp > 1 ? "/parallel/vpp" : "/parallel/pp",

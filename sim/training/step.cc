@@ -230,11 +230,21 @@ void PreparedStep::CheckHorizon() const {
 void PreparedStep::FixOrder(StepCache& cache) {
   SolvedKinds solved;
   for (size_t kind = 0; kind < kBlockKinds; ++kind) solved[kind] = kinds_[kind].solved;
+  double kept_for_weight = 0;
   for (int v = 0; v < shape_.virtual_stages(); ++v) {
     shape_.forward.push_back(Time::From(BlocksOf(v, Pass::kForward, solved).total));
     shape_.backward.push_back(Time::From(BlocksOf(v, Pass::kBackward, solved).total));
     shape_.weight.push_back(Time::From(BlocksOf(v, Pass::kWeight, solved).total));
+    double kept = 0, for_weight = 0;
+    for (const BlockRun& run : blocks_of_[v]) {
+      const BlockMemory& m = kinds_[static_cast<size_t>(run.kind)].ops.memory;
+      kept += m.kept().value * run.count;
+      for_weight += (m.until_weight + m.gradients).value * run.count;
+    }
+    // Of the stage where it is the most; a schedule's memory limit is one for all stages.
+    if (kept > 0) kept_for_weight = std::max(kept_for_weight, for_weight / kept);
   }
+  if (pipeline_->times_matter) shape_.kept_for_weight = kept_for_weight;
   shape_.transfer = Time::From(send_.costs[0].time);
   const Plan& plan = run_.plan;
   const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;

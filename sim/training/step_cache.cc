@@ -22,6 +22,13 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
 }
 
 std::shared_ptr<const OrderedStep> StepCache::OrderFor(const PipelineShape& shape, OrderKey key) {
+  if (key.pipeline->times_matter) {
+    for (const std::vector<Time>* times : {&shape.forward, &shape.backward, &shape.weight})
+      key.times.insert(key.times.end(), times->begin(), times->end());
+    key.times.push_back(shape.transfer);
+    key.memory_limit = shape.memory_limit;
+    key.kept_for_weight = shape.kept_for_weight;
+  }
   for (const Ordered& o : orders_)
     if (o.key == key) return o.order;
   auto order = std::make_shared<const OrderedStep>(BuildStepSchedule(

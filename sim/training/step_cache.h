@@ -19,13 +19,17 @@ struct OrderedStep {
   explicit OrderedStep(Schedule s) : schedule(std::move(s)), retimer(schedule) {}
 };
 
-// What decides the order of a step. Times are left out: no present builder looks at them.
+// What decides the order of a step.
 struct OrderKey {
   const PipelineSchedule* pipeline = nullptr;
   int stages = 0, micro_batches = 0, chunks = 0, weight_delay = 0;
   int32_t stands_for = 1;
   StepShape step;
   std::vector<StageBlocks> blocks;  // by virtual stage
+  // Where the pipeline's order depends on times: forward, backward, weight and transfer, and the memory that
+  // such an order keeps within. Else empty.
+  std::vector<Time> times;
+  double memory_limit = 0, kept_for_weight = 0;
   bool operator==(const OrderKey&) const = default;
 };
 

@@ -155,8 +155,13 @@ std::vector<StageTraffic> PreparedStep::TrafficByStage() const {
         for (const StageTraffic& pass : traffic_[kind]) add(pass, run.count * m);
         add(data_parallel_traffic_[kind], run.count);
       }
-      // Activations to the next virtual stage, gradients to the one before.
-      add(send_traffic_, m * ((v + 1 < shape_.virtual_stages() ? 1 : 0) + (v > 0 ? 1 : 0)));
+      // Activations to the next virtual stage, gradients to the one before, where they are on another stage.
+      for (const int neighbour : {v - 1, v + 1}) {
+        bool elsewhere = neighbour >= 0 && neighbour < shape_.virtual_stages();
+        for (int other = 0; other < shape_.chunks; ++other)
+          elsewhere = elsewhere && pipeline_->virtual_stage(shape_, s, other) != neighbour;
+        if (elsewhere) add(send_traffic_, m);
+      }
     }
     stages.push_back({Bytes(nvlink), Bytes(network)});
   }

@@ -80,6 +80,22 @@ TEST(PipelineCommandTest, APersonSeesTheScheduleDrawn) {
   EXPECT_NE(ran.output.find("    0  " + stage_0), std::string::npos) << ran.output;
 }
 
+TEST(PipelineCommandTest, MemoryKeptForWeightGradientsChangesAnAutomaticOrder) {
+  // Two stages with memory for two micro-batches: where nothing is kept for them, weight gradients can all wait.
+  const std::string shape = "--schedule zb-2p --memory-limit 2 --stages 2 --micro-batches 8" + kTimes;
+  const Json all = RunJson(shape), none = RunJson(shape + " --kept-for-weight 0");
+  EXPECT_LE(all["peak_activations"][1]["until_weight"].get<double>(), 2);
+  EXPECT_GT(none["peak_activations"][1]["until_weight"].get<double>(), 2);
+  EXPECT_LE(none["peak_activations"][1]["until_backward"].get<double>(), 2);
+}
+
+TEST(PipelineCommandTest, VSchedulesHaveTwoChunksAStageWithoutBeingTold) {
+  // F = B = W = 1 ms, no bubble: 8 * 3 ms.
+  const Json json = RunJson("--schedule zb-v --stages 4 --micro-batches 8" + kTimes);
+  EXPECT_EQ(json["vpp"], 2);
+  EXPECT_DOUBLE_EQ(json["stage_span_s"].get<double>(), 0.024);
+}
+
 TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
   struct Case {
     const char* arguments;
@@ -92,8 +108,13 @@ TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
       {"--stages -4 --micro-batches 8", "--stages: found -4, expected a whole number from 1 to 10000"},
       {"--stages 4 --micro-batches 8 --vpp 2",
        "--vpp: found 2, expected 1: schedule 1f1b has one chunk a stage"},
+      {"--stages 4 --micro-batches 8 --schedule zb-v --vpp 3",
+       "--vpp: found 3, expected 2: schedule zb-v has 2 chunks a stage"},
+      {"--stages 4 --micro-batches 8 --schedule zb-1p --kept-for-weight=-1",
+       "expected 0 to 1000 of a micro-batch's memory kept for its weight gradients"},
       {"--stages 4 --micro-batches 8 --schedule zb-h",
-       "--schedule: found \"zb-h\", expected one of 1f1b, interleaved, zb-h1 (did you mean \"zb-h1\"?)"},
+       "--schedule: found \"zb-h\", expected one of 1f1b, interleaved, zb-h1, zb-h2, zb-1p, zb-2p, zb-v, "
+       "v-half, v-min (did you mean \"zb-h1\"?)"},
       {"--stages 4 --micro-batches 8 --comm 3",
        "--comm: found \"3\", expected a time with a unit such as 18.5ms"},
       {"--stages 4 --micro-batches 8 --comm=-3ms",

@@ -8,42 +8,10 @@
 #include "base/quantity_text.h"
 #include "base/random.h"
 #include "scenarios/pipeline_claims.h"
+#include "tests/sim/solve_pipeline.h"
 
 namespace moecast {
 namespace {
-
-const PipelineSchedule& Named(std::string_view name) {
-  const PipelineSchedule* row = FindPipelineSchedule(name);
-  EXPECT_NE(row, nullptr) << name;
-  return *row;
-}
-
-// Equal stages; the times are of a whole stage in picoseconds, divided among the chunks.
-PipelineShape Uniform(int stages, int micro_batches, int64_t f, int64_t b, int64_t w, int chunks = 1,
-                      int64_t comm = 0) {
-  PipelineShape shape{
-      .stages = stages, .micro_batches = micro_batches, .chunks = chunks, .transfer = Time{comm}};
-  shape.forward.assign(shape.virtual_stages(), Time{f / chunks});
-  shape.backward.assign(shape.virtual_stages(), Time{b / chunks});
-  shape.weight.assign(shape.virtual_stages(), Time{w / chunks});
-  return shape;
-}
-
-struct Solved {
-  Schedule schedule;
-  Timing timing;
-  PipelineResult result;
-};
-
-Solved Solve(std::string_view name, const PipelineShape& shape) {
-  const PipelineSchedule& row = Named(name);
-  EXPECT_EQ(RejectPipeline(row, shape), "");
-  Solved s;
-  s.schedule = LowerPipeline(row, shape, row.build(shape));
-  Retimer(s.schedule).Run(PipelineDurations(row, shape), std::span(&shape.transfer, 1), s.timing);
-  s.result = Summarize(row, shape, s.schedule, s.timing);
-  return s;
-}
 
 // "F0 F1 B0 ...", the chunk after a dot where there are several.
 std::string OrderText(const std::vector<PipelineTask>& tasks, bool chunks = false) {
@@ -69,7 +37,9 @@ TEST(PipelinePublishedTest, BubbleRatesAreThoseOfTheZeroBubblePaper) {
     EXPECT_NEAR(Solve(c.schedule, c.shape).result.bubble_rate, c.bubble_rate, c.tolerance) << c.name;
     ++rows[c.schedule];
   }
-  EXPECT_EQ(rows, (std::map<std::string, int>{{"1f1b", 6}, {"interleaved", 6}, {"zb-h1", 6}}));
+  EXPECT_EQ(rows,
+            (std::map<std::string, int>{
+                {"1f1b", 6}, {"interleaved", 6}, {"zb-h1", 6}, {"zb-h2", 6}, {"zb-1p", 6}, {"zb-2p", 6}}));
 }
 
 TEST(PipelineGoldenTest, OneFOneBWithTwoStagesAndTwoMicroBatches) {
@@ -119,11 +89,64 @@ TEST(PipelineGoldenTest, InterleavedWithTwoStagesTwoChunksAndTwoMicroBatches) {
   EXPECT_EQ(s.result.peak_until_backward, (std::vector<double>{2, 1.5}));
 }
 
+TEST(PipelineGoldenTest, ZbH2WithTwoStagesAndThreeMicroBatches) {
+  // F = B = W = 1. Stage 0: 2 (2 - 0) - 1 = 3 forwards at 0, 1, 2, then B0 when stage 1's B0 ends at 3, W0 4,
+  // B1 5, W1 6, B2 7, W2 8, ends at 9. Stage 1 (W two backwards late): F0 1, B0 2, F1 3, B1 4, F2 5, B2 6, W0
+  // 7, W1 8, W2 9, ends at 10. Both work 9 without a gap: no bubble.
+  const PipelineShape shape = Uniform(2, 3, 1, 1, 1);
+  const PipelineOrder order = Named("zb-h2").build(shape);
+  EXPECT_EQ(OrderText(order.by_stage[0]), "F0 F1 F2 B0 W0 B1 W1 B2 W2");
+  EXPECT_EQ(OrderText(order.by_stage[1]), "F0 B0 F1 B1 F2 B2 W0 W1 W2");
+  const Solved s = Solve("zb-h2", shape);
+  EXPECT_EQ(Starts(s, 0), (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8}));
+  EXPECT_EQ(Starts(s, 1), (std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  EXPECT_EQ(s.result.bubble_rate, 0);
+  EXPECT_EQ(s.result.peak_until_weight, (std::vector<double>{3, 3}));
+}
+
+TEST(PipelineGoldenTest, Zb1pWithTwoStagesAndTwoMicroBatchesIsZbH1) {
+  // Stage 0: memory for two forwards before B0 arrives at 3; then B0, W0 fills the gap until stage 1's B1
+  // ends at 5.
+  const PipelineShape shape = Uniform(2, 2, 1, 1, 1);
+  EXPECT_EQ(OrderText(Named("zb-1p").build(shape).by_stage[0]), "F0 F1 B0 W0 B1 W1");
+  EXPECT_EQ(OrderText(Named("zb-1p").build(shape).by_stage[1]), "F0 B0 F1 B1 W0 W1");
+  EXPECT_EQ(Solve("zb-1p", shape).result.stage_span, Time{7});
+}
+
+TEST(PipelineGoldenTest, Zb2pFillsTheGapBeforeTheFirstBackwardThatZb1pHasNoMemoryFor) {
+  // Two stages, F = B = W = 1: before B0 is back, at 3, stage 0 has time for three forwards; p = 2
+  // micro-batches of memory hold two, 2 p hold three.
+  const PipelineShape shape = Uniform(2, 3, 1, 1, 1);
+  EXPECT_EQ(OrderText(Named("zb-1p").build(shape).by_stage[0]).substr(0, 8), "F0 F1 B0");
+  EXPECT_EQ(OrderText(Named("zb-2p").build(shape).by_stage[0]).substr(0, 11), "F0 F1 F2 B0");
+  EXPECT_EQ(Solve("zb-1p", shape).result.stage_span, Time{10});
+  EXPECT_EQ(Solve("zb-2p", shape).result.stage_span, Time{9});
+}
+
+TEST(PipelineGoldenTest, ZbVWithTwoStagesAndOneMicroBatch) {
+  // Virtual stages 0, 1, 2, 3 are on stages 0, 1, 1, 0. Slots of 1: F 0 to 3, then B of 3, 2, 1, 0 at 4 to 7.
+  // Stage 0 runs F0.0 at 0, F0.1 3, B0.1 4, W0.1 while stage 1 runs its two B, B0.0 7, W0.0 8. Stage 1: F0.0
+  // 1, F0.1 2, B0.1 5, B0.0 6, W0.1 7, W0.0 8.
+  const PipelineShape shape = Uniform(2, 1, 2, 2, 2, 2);
+  const PipelineOrder order = Named("zb-v").build(shape);
+  EXPECT_EQ(OrderText(order.by_stage[0], true), "F0.0 F0.1 B0.1 W0.1 B0.0 W0.0");
+  EXPECT_EQ(OrderText(order.by_stage[1], true), "F0.0 F0.1 B0.1 B0.0 W0.1 W0.0");
+  const Solved s = Solve("zb-v", shape);
+  EXPECT_EQ(Starts(s, 0), (std::vector<int64_t>{0, 3, 4, 5, 7, 8}));
+  EXPECT_EQ(Starts(s, 1), (std::vector<int64_t>{1, 2, 5, 6, 7, 8}));
+  EXPECT_EQ(OrderText(Named("v-half").build(shape).by_stage[0], true), "F0.0 F0.1 B0.1 W0.1 B0.0 W0.0");
+  EXPECT_EQ(OrderText(Named("v-min").build(shape).by_stage[1], true), "F0.0 F0.1 B0.1 B0.0 W0.1 W0.0");
+}
+
 TEST(PipelineGoldenTest, ATransferDelaysEveryHopBetweenStages) {
   // One micro-batch over 3 stages, F = 2, B + W = 3, transfer 10: 3 * 2 + 3 * 3 + 4 * 10.
   EXPECT_EQ(Solve("1f1b", Uniform(3, 1, 2, 1, 2, 1, 10)).result.total, Time{55});
   // Split, W of stage 0 ends it: 3 * 2 + 3 * 1 + 2 + 4 * 10.
   EXPECT_EQ(Solve("zb-h1", Uniform(3, 1, 2, 1, 2, 1, 10)).result.total, Time{51});
+  // In a V two chunks cross stages 4 times a direction, not where they turn on stage 2; W of chunk 0 of stage
+  // 0 ends it, with chunk times halved: 6 * 1 + 6 * 1 + 2 + 8 * 10.
+  for (const char* name : {"zb-v", "v-half", "v-min"})
+    EXPECT_EQ(Solve(name, Uniform(3, 1, 2, 2, 4, 2, 10)).result.total, Time{94});
   // Two chunks cross stages 5 times a direction: 3 * 2 + 3 * 3 + 10 * 10 with chunk times halved.
   EXPECT_EQ(Solve("interleaved", Uniform(3, 1, 2, 2, 2, 2, 10)).result.total, Time{3 * 2 + 3 * 4 + 100});
 }
@@ -177,6 +200,45 @@ TEST(PipelineClosedFormTest, ZbH1HasAThirdOfTheBubbleOfOneFOneBWhereForwardBackw
   }
 }
 
+// Bubble in slots of one chunk's F, B or W, all alike.
+int64_t BubbleSlots(std::string_view name, int p, int m) {
+  return Solve(name, Uniform(p, m, 2, 2, 2, 2)).result.stage_span.ps - int64_t{6} * m;
+}
+
+TEST(PipelineClosedFormTest, ZbH2HasNoBubbleWhereForwardBackwardAndWeightAreEqual) {
+  for (int p = 1; p <= 12; ++p)
+    for (int m = 2 * p - 1; m <= 30; ++m)
+      EXPECT_EQ(Solve("zb-h2", Uniform(p, m, 7, 7, 7)).result.bubble_rate, 0) << p << " x " << m;
+}
+
+TEST(PipelineClosedFormTest, Zb2pHasNoBubbleAndZb1pThatOfZbH1WhereForwardBackwardAndWeightAreEqual) {
+  for (int p = 1; p <= 9; ++p) {
+    for (int m = 2 * p; m <= 24; ++m) {
+      const PipelineShape shape = Uniform(p, m, 7, 7, 7);
+      EXPECT_EQ(Solve("zb-2p", shape).result.bubble_rate, 0) << p << " x " << m;
+      EXPECT_EQ(Solve("zb-1p", shape).result.stage_span, Solve("zb-h1", shape).result.stage_span)
+          << p << " x " << m;
+    }
+  }
+}
+
+TEST(PipelineClosedFormTest, ZbVHasNoBubbleUpToTwelveStagesAndHardlyOneBeyondWhereTimesAreEqual) {
+  for (int p = 1; p <= 12; ++p)
+    for (const int m : {2 * p, 3 * p + 1, 6 * p}) EXPECT_EQ(BubbleSlots("zb-v", p, m), 0) << p << " x " << m;
+  for (const int p : {16, 24, 32})
+    EXPECT_LE(BubbleSlots("zb-v", p, 2 * p) * 20, 6 * (p - 1)) << p;  // a twentieth of 1F1B's 6 (p - 1) slots
+}
+
+TEST(PipelineClosedFormTest,
+     VHalfHasAtMostHalfAndVMinAtMostTwoThirdsOfTheBubbleOfOneFOneBWhereTimesAreEqual) {
+  for (int p = 1; p <= 32; ++p) {
+    for (const int m : {2 * p, 3 * p + 1}) {
+      EXPECT_LE(BubbleSlots("v-half", p, m) * 2, 6 * (p - 1)) << p << " x " << m;
+      EXPECT_LE(BubbleSlots("v-min", p, m) * 3, 2 * 6 * (p - 1)) << p << " x " << m;
+    }
+  }
+}
+
 TEST(PipelineClosedFormTest, InterleavingDividesTheBubbleByTheChunksAlsoWhereMicroBatchesDoNotFillGroups) {
   Random random(13);
   for (int p = 1; p <= 8; ++p) {
@@ -202,7 +264,7 @@ TEST(PipelineClosedFormTest, InterleavedWithOneChunkIsOneFOneB) {
 
 TEST(PipelineClosedFormTest, OneStageHasNoBubble) {
   for (const PipelineSchedule& row : PipelineSchedules())
-    for (int chunks = 1; chunks <= (row.chunked ? 3 : 1); ++chunks)
+    for (int chunks = row.least_chunks; chunks <= std::min(row.most_chunks, 3); ++chunks)
       for (const int m : {1, 2, 7})
         EXPECT_EQ(Solve(row.name, Uniform(1, m, 6, 12, 18, chunks, 1000)).result.bubble_rate, 0) << row.name;
 }
@@ -231,109 +293,34 @@ TEST(PipelineMemoryTest, InterleavedHoldsTheWarmUpAndOneChunkMore) {
   EXPECT_EQ(r.peak_until_backward, (std::vector<double>{15.0 / 3, 13.0 / 3, 11.0 / 3, 9.0 / 3}));
 }
 
-// A random shape: unequal stages, times of zero, fewer micro-batches than stages or more.
-PipelineShape RandomShape(Random& random, bool chunked) {
-  const auto below = [&](uint64_t n) { return static_cast<int>(random.Below(n)); };
-  PipelineShape shape{
-      .stages = 1 + below(9), .micro_batches = 1 + below(20), .chunks = chunked ? 1 + below(4) : 1};
-  shape.transfer = Time{below(6)};
-  for (std::vector<Time>* times : {&shape.forward, &shape.backward, &shape.weight})
-    for (int v = 0; v < shape.virtual_stages(); ++v) times->push_back(Time{below(30)});
-  return shape;
-}
-
-class PipelinePropertyTest : public testing::TestWithParam<std::string_view> {};
-INSTANTIATE_TEST_SUITE_P(Schedules, PipelinePropertyTest, testing::ValuesIn([] {
-                           std::vector<std::string_view> names;
-                           for (const PipelineSchedule& row : PipelineSchedules()) names.push_back(row.name);
-                           return names;
-                         }()),
-                         [](const auto& param) {
-                           std::string name(param.param);
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
-
-TEST_P(PipelinePropertyTest, EveryMicroBatchPassesEveryVirtualStageOnceAPhaseInOrder) {
-  const PipelineSchedule& row = Named(GetParam());
-  Random random(21);
-  for (int round = 0; round < 300; ++round) {
-    const PipelineShape shape = RandomShape(random, row.chunked);
-    const Solved s = Solve(row.name, shape);
-    const int last = shape.virtual_stages() - 1, m = shape.micro_batches;
-    std::map<std::tuple<int, Phase, int>, std::pair<Time, Time>> when;  // virtual stage, phase, micro-batch
-    std::vector<int> stage_of(shape.virtual_stages());
-    for (int stage = 0; stage < shape.stages; ++stage) {
-      Time free{};
-      for (int32_t i = s.schedule.lane_begin[stage]; i < s.schedule.lane_begin[stage + 1]; ++i) {
-        const Task& t = s.schedule.tasks[i];
-        const int v = row.virtual_stage(shape, stage, t.chunk);
-        stage_of[v] = stage;
-        EXPECT_TRUE(when.insert({{v, t.phase, t.micro_batch}, {s.timing.start[i], s.timing.end[i]}}).second);
-        EXPECT_GE(s.timing.start[i], free) << "overlap on stage " << stage;
-        free = s.timing.end[i];
-        const Time work = t.phase == Phase::kForward  ? shape.forward[v]
-                          : t.phase == Phase::kWeight ? shape.weight[v]
-                          : row.splits_weight         ? shape.backward[v]
-                                                      : shape.backward[v] + shape.weight[v];
-        EXPECT_EQ(s.timing.end[i] - s.timing.start[i], work);
-      }
-    }
-    ASSERT_EQ(when.size(), static_cast<size_t>(m) * (last + 1) * (row.splits_weight ? 3 : 2));
-    const auto hop = [&](int a, int b) { return stage_of[a] == stage_of[b] ? Time{} : shape.transfer; };
-    for (int i = 0; i < m; ++i) {
-      for (int v = 0; v <= last; ++v) {
-        const auto forward = when.at({v, Phase::kForward, i}), backward = when.at({v, Phase::kBackward, i});
-        const auto ready = [&](int before, Phase phase) {
-          return before < 0 || before > last ? Time{} : when.at({before, phase, i}).second + hop(before, v);
-        };
-        EXPECT_GE(forward.first, ready(v - 1, Phase::kForward));
-        EXPECT_GE(backward.first, ready(v + 1, Phase::kBackward));
-        EXPECT_GE(backward.first, forward.second);
-        EXPECT_GE(row.splits_weight ? when.at({v, Phase::kWeight, i}).first : kNever, backward.second);
-      }
+TEST(PipelineMemoryTest, ZbH2HoldsOneLessThanTwiceWhatOneFOneBHolds) {
+  for (const int m : {1, 3, 11, 20}) {
+    const PipelineResult r = Solve("zb-h2", Uniform(6, m, 2, 2, 1)).result;
+    for (int s = 0; s < 6; ++s) {
+      EXPECT_EQ(r.peak_until_backward[s], std::min(2 * (6 - s) - 1, m));
+      EXPECT_EQ(r.peak_until_weight[s], std::min(11, m));
     }
   }
 }
 
-TEST_P(PipelinePropertyTest, TotalIsNoLessThanTheBusiestStageAndOneMicroBatchAlone) {
-  const PipelineSchedule& row = Named(GetParam());
-  Random random(22);
-  for (int round = 0; round < 300; ++round) {
-    const PipelineShape shape = RandomShape(random, row.chunked);
-    const Solved s = Solve(row.name, shape);
-    for (int stage = 0; stage < shape.stages; ++stage) {
-      Time busy{};
-      for (int c = 0; c < shape.chunks; ++c) {
-        const int v = row.virtual_stage(shape, stage, c);
-        busy += (shape.forward[v] + shape.backward[v] + shape.weight[v]) * shape.micro_batches;
-      }
-      EXPECT_GE(s.result.total, busy);
-    }
-    Time alone{};
-    for (int v = 0; v < shape.virtual_stages(); ++v) {
-      alone += shape.forward[v] + shape.backward[v];
-      if (!row.splits_weight || v == 0) alone += shape.weight[v];
-    }
-    if (shape.stages > 1) alone += shape.transfer * (2 * (shape.virtual_stages() - 1));
-    EXPECT_GE(s.result.total, alone);
-    EXPECT_GE(s.result.total, s.result.stage_span);
-    EXPECT_GE(s.result.bubble_rate, 0);
-    EXPECT_LE(s.result.bubble_rate, 1);
+TEST(PipelineMemoryTest, VPlacementHoldsWhatItsPaperSays) {
+  // arXiv 2405.15362: p for V-ZB (ours one more until W ends), (p + 2) / 2 for V-Half, (p + 4) / 3 for V-Min,
+  // rounded down.
+  for (int p = 2; p <= 24; ++p) {
+    const PipelineShape shape = Uniform(p, 4 * p, 2, 2, 2, 2);
+    EXPECT_EQ(PeakAlive(shape, Named("v-half").build(shape)), (p + 2) / 2) << p;
+    EXPECT_EQ(PeakAlive(shape, Named("v-min").build(shape)), (p + 4) / 3) << p;
+    EXPECT_LE(PeakAlive(shape, Named("zb-v").build(shape)), p + 1) << p;
+    PipelineShape until_backward = shape;
+    until_backward.kept_for_weight = 0;
+    EXPECT_LE(PeakAlive(until_backward, Named("zb-v").build(shape)), p) << p;
   }
 }
 
-TEST_P(PipelinePropertyTest, AMemoryLimitIsAcceptedFromTheOrdersOwnPeakOn) {
-  const PipelineSchedule& row = Named(GetParam());
-  Random random(23);
-  for (int round = 0; round < 200; ++round) {
-    PipelineShape shape = RandomShape(random, row.chunked);
-    const std::vector<double> peaks = Solve(row.name, shape).result.peak_until_weight;
-    shape.memory_limit = *std::max_element(peaks.begin(), peaks.end());
-    EXPECT_EQ(RejectPipeline(row, shape), "");
-    shape.memory_limit -= 0.01;
-    EXPECT_NE(RejectPipeline(row, shape), "");
-  }
+TEST(PipelineMemoryTest, Zb1pWithTheMemoryOfZb2pIsZb2p) {
+  PipelineShape shape = Uniform(4, 12, 3, 3, 2);
+  shape.memory_limit = 8;
+  EXPECT_EQ(Named("zb-1p").build(shape).by_stage, Named("zb-2p").build(shape).by_stage);
 }
 
 TEST(PipelineRejectTest, ShapesThatCannotBeScheduledSayWhatWasExpected) {
@@ -358,6 +345,17 @@ TEST(PipelineRejectTest, ShapesThatCannotBeScheduledSayWhatWasExpected) {
   EXPECT_NE(rejects([](PipelineShape& s) { s.forward[0] = Time::From(Seconds(9e6)); }), "");
   EXPECT_EQ(rejects([](PipelineShape& s) { s.memory_limit = 3; }),
             "a memory limit of at least 4 micro-batches, which this schedule holds alive");
+  EXPECT_EQ(rejects([](PipelineShape& s) { s.kept_for_weight = -1; }),
+            "0 to 1000 of a micro-batch's memory kept for its weight gradients");
+  EXPECT_EQ(RejectPipeline(Named("v-half"), good), "2 chunks a stage (vpp) with schedule v-half");
+  EXPECT_EQ(RejectPipeline(Named("v-half"), Uniform(1001, 2, 2, 2, 2, 2)),
+            "at most 1000 stages in V placement");
+  PipelineShape tight = good;
+  tight.memory_limit = 1;
+  EXPECT_EQ(RejectPipeline(Named("zb-1p"), tight), "");
+  tight.kept_for_weight = 1.5;
+  EXPECT_EQ(RejectPipeline(Named("zb-1p"), tight),
+            "a memory limit of at least 1.5 micro-batches, which one holds alive");
 }
 
 TEST(PipelineLowerDeathTest, AnOrderThatIsNotOneOfTheShapeAborts) {

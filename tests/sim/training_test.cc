@@ -26,7 +26,7 @@ PreparedRun Prepare(const Scenario& scenario) {
 std::vector<Scenario> ManyScenarios() {
   std::vector<Scenario> all;
   for (const char* zero : {"0", "1", "2", "3"})
-    for (const char* schedule : {"1f1b", "zb-h1"})
+    for (const char* schedule : {"1f1b", "zb-h1", "zb-2p"})
       all.push_back(Load("deepseek-v2-pretrain", {"unknown={}", "training/weight_delay=null",
                                                   std::string("training/parallel/zero=") + zero,
                                                   std::string("training/schedule=") + schedule}));
@@ -41,6 +41,9 @@ std::vector<Scenario> ManyScenarios() {
   for (const char* clip : {"barrier", "post-validation", "none"})
     all.push_back(
         Load("deepseek-v3-pretrain", {"unknown={}", std::string("training/optimizer/grad_clip=") + clip}));
+  for (const char* schedule : {"zb-v", "v-half", "v-min"})
+    all.push_back(Load("deepseek-67b-pretrain", {"unknown={}", std::string("training/schedule=") + schedule,
+                                                 R"(training/parallel={"tp":8,"pp":4,"dp":16,"vpp":2})"}));
   all.push_back(Load("deepseek-v2-lite-pretrain", {"unknown={}", "training/recompute=[\"layer\"]"}));
   return all;
 }
@@ -131,7 +134,7 @@ TEST(TrainingStepTest, RandomPlansAreRefusedOrKeepTheLaws) {
         "training/micro_batch=" + pick({"1", "1", "2", "3"}),
         "training/phases/0/global_batch=" + pick({"64", "768", "1000"}),
         "training/phases/0/sequence_length=" + pick({"512", "4096", "4097"}),
-        "training/schedule=" + pick({"1f1b", "interleaved", "zb-h1"}),
+        "training/schedule=" + pick({"1f1b", "interleaved", "zb-h1", "zb-1p", "v-half"}),
         "training/weight_delay=" + pick({"null", "0", "2"}),
         "training/recompute=" +
             pick({"[]", "[\"layer\"]", "[\"rmsnorm\",\"swiglu\"]", "[\"mla_up\"]", "[\"permute\"]"}),
