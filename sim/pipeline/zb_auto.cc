@@ -4,10 +4,14 @@
 // room for;
 // - from then on each round gives every stage a forward and a backward;
 // - weight gradients fill gaps as long as they are; a shorter gap is filled too where leaving it would make
-// the stage
-//   the one that has idled longest. They also free memory for a forward;
+//   the stage the one that has idled longest. They also free memory for a forward;
 // - a stage that is two or more forwards ahead of the next may leave one out that would delay its next
-// backward. The paper leaves three yes-or-no choices open and searches over them, as we do: the order with
+//   backward.
+// Where a micro-batch takes more memory from B to W than from F to B, a limit of p holds fewer than p of them
+// in flight; rounds then make some neighbours wait for each other, and the order idles far more than it would
+// have to.
+//
+// The paper leaves three yes-or-no choices open and searches over them, as we do: the order with
 // the shortest stage span is taken. It then hands that order to an integer linear program, which we leave
 // out; it does not say what it optimises further, nor how ties go.
 #include <algorithm>
