@@ -81,7 +81,8 @@ TEST(PipelineCommandTest, APersonSeesTheScheduleDrawn) {
 }
 
 TEST(PipelineCommandTest, MemoryKeptForWeightGradientsChangesAnAutomaticOrder) {
-  // Two stages with memory for two micro-batches: where nothing is kept for them, weight gradients can all wait.
+  // Two stages with memory for two micro-batches: where nothing is kept for them, weight gradients can all
+  // wait.
   const std::string shape = "--schedule zb-2p --memory-limit 2 --stages 2 --micro-batches 8" + kTimes;
   const Json all = RunJson(shape), none = RunJson(shape + " --kept-for-weight 0");
   EXPECT_LE(all["peak_activations"][1]["until_weight"].get<double>(), 2);
