@@ -99,10 +99,6 @@ const OpCosts::Lowered& OpCosts::Lower(const CollectiveQuery& query) {
   return slot.emplace(std::move(lowered));
 }
 
-const Traffic& OpCosts::UnitTraffic(const CollectiveQuery& query) {
-  return Lower(query).unit;
-}
-
 PortBytes OpCosts::UnitBytes(const CollectiveQuery& query) {
   return Lower(query).sent;
 }

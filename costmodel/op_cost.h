@@ -29,9 +29,7 @@ class OpCosts {
   OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& model, const Plan& plan);
 
   Cost Of(const Op& op);
-  // Traffic of one byte of the collective; empty where the group is a single rank.
-  const Traffic& UnitTraffic(const CollectiveQuery& query);
-  // What the busiest GPU sends of it.
+  // What the busiest GPU sends of one byte of the collective.
   PortBytes UnitBytes(const CollectiveQuery& query);
   // One text per Cost::source: the calibration's, then "NVLink" and "network".
   const std::vector<std::string>& sources() const { return sources_; }

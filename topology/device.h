@@ -21,9 +21,6 @@ struct Device {
   std::string source;
 
   bool operator==(const Device&) const = default;
-  FlopsPerSecond Peak(Dtype d) const {
-    return d == Dtype::kFp8 || d == Dtype::kFp8Block ? fp8_peak : bf16_peak;
-  }
 };
 
 const Fields<Device>& FieldsOf(const Device*);

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "base/error.h"
+#include "tests/message_of.h"
 
 namespace moecast {
 namespace {
@@ -29,16 +29,6 @@ class FileTest : public testing::Test {
 
   fs::path folder_;
 };
-
-template <class F>
-std::string MessageOf(F f) {
-  try {
-    f();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "no UserError";
-}
 
 TEST_F(FileTest, WhatWasWrittenIsRead) {
   const std::string text("a\0b\nc", 5);

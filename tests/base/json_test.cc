@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "tests/message_of.h"
+
 namespace moecast {
 namespace {
 
@@ -11,15 +13,6 @@ JsonCursor Cursor(std::string_view text) {
   return JsonCursor(ParseJson(text, "f.json"));
 }
 
-template <class F>
-std::string MessageOf(F f) {
-  try {
-    f();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "no UserError";
-}
 std::string ParseError(std::string_view text) {
   return MessageOf([&] { ParseJson(text, "f.json"); });
 }

@@ -4,27 +4,17 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <functional>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "costmodel/calibration/calibration.h"
 #include "costmodel/calibration/calibration_file.h"
 #include "scenarios/builtin.h"
 #include "scenarios/calibration_loader.h"
 #include "scenarios/cluster_loader.h"
+#include "tests/message_of.h"
 
 namespace moecast {
 namespace {
-
-std::string ErrorOf(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 constexpr const char* kGemmName = "h100_gemm_bfloat16_trtllm_1.0.csv";
 const std::string kHeader = "dtype,kernel,m,n,k,latency_us\n";
@@ -68,9 +58,10 @@ TEST(CalibrationImportTest, BrokenFieldsAreNamedByFileLineAndColumn) {
       {"bfloat16,x,1,256,512,3\nbfloat16,x,1,25\n",
        name + ": line 3: found 4 fields, expected 6 as in the header"},
   };
-  for (const auto& c : cases) EXPECT_EQ(ErrorOf([&] { ImportCalibrations(Gemm(c.rows), h100); }), c.error);
+  for (const auto& c : cases) EXPECT_EQ(MessageOf([&] { ImportCalibrations(Gemm(c.rows), h100); }), c.error);
   const std::vector<TextFile> no_column = {{kGemmName, "dtype,m,n,latency_us\nbfloat16,1,2,3\n"}};
-  EXPECT_NE(ErrorOf([&] { ImportCalibrations(no_column, h100); }).find("no column \"k\""), std::string::npos);
+  EXPECT_NE(MessageOf([&] { ImportCalibrations(no_column, h100); }).find("no column \"k\""),
+            std::string::npos);
 }
 
 TEST(CalibrationImportTest, FilesItCannotUseAreToldAndNoneAtAllIsAnError) {
@@ -107,7 +98,7 @@ TEST(CalibrationImportTest, WhatItWritesCanBeEstimatedFromAndLacksOnlyWhatWasNot
     return *text;
   });
   EXPECT_NEAR(calibration.Gemm({64, 256, 512}).time.value * 1e6, 40, 0.01);
-  EXPECT_NE(ErrorOf([&] {
+  EXPECT_NE(MessageOf([&] {
               calibration.Gemm({64, 256, 512, Dtype::kFp8});
             }).find("no table \"gemm_fp8\""),
             std::string::npos);
@@ -123,14 +114,14 @@ TEST(CalibrationFileTest, ParsingWhatIsPrintedGivesTheSame) {
 TEST(CalibrationFileTest, UnknownFieldsAndTablesAreErrors) {
   std::string text(*BuiltinText("calibrations/2024h1/calibration.json"));
   const auto load = [&](std::string changed) {
-    return ErrorOf([&] {
+    return MessageOf([&] {
       Calibration(LoadDevice("h800"), "2024h1", [&](std::string_view path) {
         if (path == "2024h1/calibration.json") return changed;
         return std::string(*BuiltinText("calibrations/" + std::string(path)));
       });
     });
   };
-  EXPECT_EQ(load(text), "no error");
+  EXPECT_EQ(load(text), "no UserError");
   const auto with = [&](const std::string& from, const std::string& to) {
     std::string changed = text;
     changed.replace(changed.find(from), from.size(), to);
@@ -143,7 +134,7 @@ TEST(CalibrationFileTest, UnknownFieldsAndTablesAreErrors) {
 }
 
 TEST(CalibrationLoaderTest, AnUnknownStackListsTheOnesThereAre) {
-  EXPECT_EQ(ErrorOf([] { LoadCalibration(LoadDevice("h800"), "2024h2"); }),
+  EXPECT_EQ(MessageOf([] { LoadCalibration(LoadDevice("h800"), "2024h2"); }),
             "stack: found \"2024h2\", expected one of 2024h1, 2025 (did you mean \"2024h1\"?)");
   EXPECT_THROW(LoadCalibration(LoadDevice("h800"), "2025", "/no/such/directory"), UserError);
 }

@@ -2,22 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <memory>
 
-#include "base/error.h"
+#include "tests/message_of.h"
 
 namespace moecast {
 namespace {
-
-std::string ErrorOf(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST(MeasurementsTest, ReadsQuotedFieldsCommentsAndBothLineEnds) {
   const Measurements t("# from a card\r\nname,us\r\n\"a, \"\"b\"\"\",1.5\r\nplain,2\n\n", "t.csv");
@@ -37,19 +27,19 @@ TEST(MeasurementsTest, ACopyOutlivesTheTableItWasMadeFrom) {
 
 TEST(MeasurementsTest, AnErrorNamesFileLineAndColumn) {
   const Measurements t("m,us\n1,2\n2,nan\n3,x\n4,-1\n5,1.5\n", "t.csv");
-  EXPECT_EQ(ErrorOf([&] { t.Number(1, 1, 0, 10); }),
+  EXPECT_EQ(MessageOf([&] { t.Number(1, 1, 0, 10); }),
             "t.csv: line 3, column \"us\": found \"nan\", expected a number from 0 to 10");
-  EXPECT_EQ(ErrorOf([&] { t.Number(2, 1, 0, 10); }),
+  EXPECT_EQ(MessageOf([&] { t.Number(2, 1, 0, 10); }),
             "t.csv: line 4, column \"us\": found \"x\", expected a number from 0 to 10");
-  EXPECT_EQ(ErrorOf([&] { t.Number(3, 1, 0, 10); }),
+  EXPECT_EQ(MessageOf([&] { t.Number(3, 1, 0, 10); }),
             "t.csv: line 5, column \"us\": found \"-1\", expected a number from 0 to 10");
-  EXPECT_EQ(ErrorOf([&] { t.Integer(4, 1, 0, 10); }),
+  EXPECT_EQ(MessageOf([&] { t.Integer(4, 1, 0, 10); }),
             "t.csv: line 6, column \"us\": found \"1.5\", expected a whole number");
 }
 
 TEST(MeasurementsTest, AMissingColumnNamesTheNearest) {
   const Measurements t("latency_us,m\n", "t.csv");
-  EXPECT_EQ(ErrorOf([&] { t.Column("latncy_us"); }),
+  EXPECT_EQ(MessageOf([&] { t.Column("latncy_us"); }),
             "t.csv: found no column \"latncy_us\" among latency_us, m, expected that column (did you mean "
             "\"latency_us\"?)");
 }
@@ -68,7 +58,7 @@ TEST(MeasurementsTest, BrokenTablesAreRefused) {
       {"a\n\"x\"y\n",
        "t.csv: line 2: found text after a closing quote, expected a comma or the end of the line"},
   };
-  for (const auto& c : cases) EXPECT_EQ(ErrorOf([&] { Measurements(c.text, "t.csv"); }), c.error);
+  for (const auto& c : cases) EXPECT_EQ(MessageOf([&] { Measurements(c.text, "t.csv"); }), c.error);
 }
 
 }  // namespace
