@@ -36,6 +36,10 @@ int64_t AttentionBiasesAndNorms(const Model& m) {
   return norms + (a.qkv_bias ? down_biases : 0) + output_bias;
 }
 
+int64_t NormParameters(const Model& m) {
+  return int64_t{m.norm_bias ? 2 : 1} * m.hidden;
+}
+
 int64_t MlpWeights(const Model& m, int inter) {
   return int64_t{MlpMatrices(m.mlp)} * m.hidden * inter;
 }
@@ -43,7 +47,7 @@ int64_t MlpWeights(const Model& m, int inter) {
 LayerParts LayerWithExperts(const Model& m, LayerKind kind, int routed) {
   LayerParts parts;
   parts.attention = AttentionParameters(m);
-  parts.norms = 2 * int64_t{m.hidden};
+  parts.norms = 2 * NormParameters(m);
   if (kind == LayerKind::kDense) {
     parts.dense_mlp = MlpParameters(m, m.dense_inter);
   } else {
@@ -55,7 +59,7 @@ LayerParts LayerWithExperts(const Model& m, LayerKind kind, int routed) {
 }
 
 int64_t OutsideLayers(const Model& m) {
-  return EmbeddingParameters(m) + HeadParameters(m) + m.hidden;
+  return EmbeddingParameters(m) + HeadParameters(m) + NormParameters(m);
 }
 
 }  // namespace
@@ -122,7 +126,7 @@ int64_t ActivatedParameters(const Model& m, InputEmbedding input_embedding) {
 int64_t MtpParameters(const Model& m) {
   const int64_t hidden = m.hidden;
   const int64_t module =
-      2 * hidden + 2 * hidden * hidden + LayerParameters(m, m.runs.back().kind).total() + hidden;
+      3 * NormParameters(m) + 2 * hidden * hidden + LayerParameters(m, m.runs.back().kind).total();
   return m.mtp_layers * module;
 }
 

@@ -1,5 +1,6 @@
 #include "scenarios/hf_config.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "base/enum_names.h"
@@ -71,9 +72,7 @@ int Layers(const JsonCursor& at) {
 }
 
 // What every family has; attention, layers and MLP are left for the family.
-Model Common(const JsonCursor& at, const std::string& name) {
-  if (at.Has("hidden_act") && at.Key("hidden_act").Text() != "silu")
-    at.Key("hidden_act").Fail("\"silu\" (SwiGLU)");
+Model Sizes(const JsonCursor& at, const std::string& name) {
   Model m;
   m.name = name;
   m.hidden = Size(at, "hidden_size", kMaxHidden);
@@ -81,6 +80,13 @@ Model Common(const JsonCursor& at, const std::string& name) {
   m.max_position = Size(at, "max_position_embeddings", kMaxPosition);
   m.tied_embeddings = BoolOr(at, "tie_word_embeddings", false);
   return m;
+}
+
+// ... of a family with SwiGLU and RMSNorm.
+Model Common(const JsonCursor& at, const std::string& name) {
+  if (at.Has("hidden_act") && at.Key("hidden_act").Text() != "silu")
+    at.Key("hidden_act").Fail("\"silu\" (SwiGLU)");
+  return Sizes(at, name);
 }
 
 void AllDense(const JsonCursor& at, Model& m) {
@@ -173,6 +179,24 @@ void DeepseekGating(const JsonCursor& at, TopKMethod default_method, Scoring def
   }
 }
 
+// GPT with two MLP matrices, and a bias on every matrix and norm (modeling_gpt_neox.py). Whether attention and
+// MLP run from one residual or one after the other (use_parallel_residual) changes no count.
+Model GptNeox(const JsonCursor& at, const std::string& name) {
+  static constexpr std::string_view kActivations[] = {"gelu", "gelu_fast", "gelu_new", "gelu_pytorch_tanh"};
+  if (at.Has("hidden_act")) {
+    const std::string activation = at.Key("hidden_act").Text();
+    if (std::find(std::begin(kActivations), std::end(kActivations), activation) == std::end(kActivations))
+      at.Key("hidden_act").Fail("one of " + Join(kActivations), Nearest(activation, kActivations));
+  }
+  Model m = Sizes(at, name);
+  m.attention = GroupedQuery(at, m);
+  m.attention.qkv_bias = m.attention.output_bias = BoolOr(at, "attention_bias", true);
+  m.mlp = MlpKind::kGelu;
+  m.mlp_bias = m.norm_bias = true;
+  AllDense(at, m);
+  return m;
+}
+
 Model Llama(const JsonCursor& at, const std::string& name) {
   Model m = Common(at, name);
   m.attention = GroupedQueryWithBiasField(at, m);
@@ -251,8 +275,8 @@ struct Family {
 
 constexpr Family kFamilies[] = {
     {"deepseek", DeepseekMoe}, {"deepseek_v2", DeepseekV2}, {"deepseek_v3", DeepseekV3},
-    {"llama", Llama},          {"mistral", Mistral},        {"mixtral", Mixtral},
-    {"qwen2", Qwen2},
+    {"gpt_neox", GptNeox},     {"llama", Llama},            {"mistral", Mistral},
+    {"mixtral", Mixtral},      {"qwen2", Qwen2},
 };
 
 // What a config of each shape must hold, to say how far one of an unknown type is from a known type. The

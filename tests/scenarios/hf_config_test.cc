@@ -267,8 +267,18 @@ TEST(HfConfigTest, EachFaultIsNamedWithItsPlaceAndWhatWasExpected) {
   }
 }
 
+// EleutherAI/gpt-neox-20b has 20,554,567,680 parameters: 44 (12 h^2 + 13 h) + 2 v h + 2 h.
+TEST(HfConfigTest, GptNeoxHasTwoMlpMatricesAndABiasOnEveryMatrixAndNorm) {
+  const std::string text = R"({"model_type": "gpt_neox", "hidden_size": 6144, "num_hidden_layers": 44,
+    "num_attention_heads": 64, "intermediate_size": 24576, "vocab_size": 50432,
+    "max_position_embeddings": 2048, "hidden_act": "gelu_fast"})";
+  EXPECT_EQ(TotalParameters(Parse(text)), 20'554'567'680);
+  EXPECT_NE(Refusal(With(text, "hidden_act", "\"gelu_fst\"")).find("did you mean \"gelu_fast\"?"),
+            std::string::npos);
+}
+
 TEST(HfConfigTest, AnUnknownTypeSaysWhichFieldsItMisses) {
-  std::string text = With(kLlama, "model_type", "\"gpt_neox\"");
+  std::string text = With(kLlama, "model_type", "\"gpt_bigcode\"");
   EXPECT_NE(Refusal(text).find("it has the fields of llama"), std::string::npos);
   text = With(With(text, "vocab_size", ""), "intermediate_size", "");
   EXPECT_NE(Refusal(text).find("to be read as llama it misses intermediate_size, vocab_size"),
