@@ -189,4 +189,10 @@ double TrainingFlopsPerToken(const Model& m, int64_t sequence) {
   return 3 * ForwardFlopsPerToken(m, sequence);
 }
 
+double TrainingFlopsPerTokenNotHalved(const Model& m, int64_t sequence) {
+  const Attention& a = m.attention;
+  const double other_half = 2 * (static_cast<double>(sequence) - MeanContext(a, sequence)) * a.heads * (a.qk_dim() + a.v_dim());
+  return TrainingFlopsPerToken(m, sequence) + 3 * m.layers() * other_half;
+}
+
 }  // namespace moecast

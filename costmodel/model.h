@@ -181,6 +181,8 @@ double MtpForwardFlopsPerToken(const Model& model,
                                int64_t sequence);  // the modules' layers, projections and heads
 double TrainingFlopsPerToken(const Model& model,
                              int64_t sequence);  // forward and twice that backward; no MTP
+// The same with every query counted against the whole sequence, as Megatron-LM does.
+double TrainingFlopsPerTokenNotHalved(const Model& model, int64_t sequence);
 
 inline constexpr std::string_view kFlopsConvention =
     "2mnk a GEMM, causal attention counted half, recompute not counted, training 3 x forward, MTP left out";

@@ -25,8 +25,12 @@ Placement PlacementOf(const Parallel& p) {
   return Placement({p.tp, p.cp, p.ep, p.edp(), p.pp}, order);
 }
 
-OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& model, const Plan& plan)
-    : kernels_(kernels), cluster_(cluster), placement_(PlacementOf(plan.parallel)) {
+OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& model, const Plan& plan,
+                 const WholeStep& whole_step)
+    : kernels_(kernels),
+      cluster_(cluster),
+      whole_step_(whole_step),
+      placement_(PlacementOf(plan.parallel)) {
   sources_ = kernels.calibration().sources();
   sources_.push_back(std::string("NVLink rate: ") + kNvlinkSigma.source);
   sources_.push_back(std::string("network rate: ") + kNetworkSigma.source);
@@ -105,16 +109,17 @@ PortBytes OpCosts::UnitBytes(const CollectiveQuery& query) {
 
 Cost OpCosts::Of(const Op& op) {
   const auto* collective = std::get_if<CollectiveQuery>(&op.query);
-  if (!collective) return kernels_.Of(op.query);
+  if (!collective) return Sustained(kernels_.Of(op.query), whole_step_);
   const Lowered& l = Lower(*collective);
   if (l.unit.empty() || collective->bytes.value <= 0) return {};
   // Behind the kernels' sources: NVLink, then network.
   const size_t source = sources_.size() - (l.network ? 1 : 2);
-  return {.time = l.alpha + l.per_byte * collective->bytes.value,
-          .sigma_table = l.network ? kNetworkSigma.value : kNvlinkSigma.value,
-          .source = static_cast<uint16_t>(source),
-          .bound = Bound::kMemory,
-          .extrapolated = false};
+  return SustainedCollective({.time = l.alpha + l.per_byte * collective->bytes.value,
+                              .sigma_table = l.network ? kNetworkSigma.value : kNvlinkSigma.value,
+                              .source = static_cast<uint16_t>(source),
+                              .bound = Bound::kMemory,
+                              .extrapolated = false},
+                             whole_step_);
 }
 
 }  // namespace moecast

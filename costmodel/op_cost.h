@@ -1,5 +1,5 @@
 // What the ops of a plan cost on a cluster: kernels by the calibration, collectives by their Traffic alone on
-// idle links.
+// idle links; both as they are in a long run.
 #pragma once
 
 #include <array>
@@ -13,6 +13,7 @@
 #include "costmodel/kernel_costs.h"
 #include "costmodel/op.h"
 #include "costmodel/plan.h"
+#include "costmodel/whole_step.h"
 #include "topology/cluster.h"
 #include "topology/placement.h"
 #include "topology/traffic.h"
@@ -26,7 +27,8 @@ Placement PlacementOf(const Parallel& parallel);
 class OpCosts {
  public:
   // REQUIRES: the plan fits the cluster; `kernels` and `cluster` outlive this.
-  OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& model, const Plan& plan);
+  OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& model, const Plan& plan,
+          const WholeStep& whole_step);
 
   Cost Of(const Op& op);
   // What the busiest GPU sends of one byte of the collective.
@@ -47,6 +49,7 @@ class OpCosts {
 
   KernelCosts& kernels_;
   const Cluster& cluster_;
+  WholeStep whole_step_;
   Placement placement_;
   TokenSpread spread_;
   std::vector<std::string> sources_;

@@ -57,6 +57,7 @@ TrainingRun Compose(const std::string& name, const ScenarioSpec& spec, const Jso
     run.calibration = std::make_shared<const Calibration>(Resolve(
         root, "stack", [&] { return LoadCalibration(run.cluster.device, spec.stack, spec.calibration); }));
   run.plan = spec.training;
+  run.whole_step = spec.whole_step;
   run.usd_per_gpu_hour = spec.price.usd_per_gpu_hour;
 
   if (const auto fault = CheckPlan(run.plan, run.model, run.cluster)) {
@@ -128,6 +129,8 @@ const Fields<ScenarioSpec>& FieldsOf(const ScenarioSpec*) {
               "folder of a calibration made by `moecast calibrate import`; empty: the built-in one"),
           Row("source", &ScenarioSpec::source, "where the scenario's values come from; shown in the report"),
           RequiredRow("training", &ScenarioSpec::training, "the training run"),
+          Row("whole_step", &ScenarioSpec::whole_step,
+              "what a step of a long run takes beyond its kernels in a burst"),
           Row("price", &ScenarioSpec::price, "what GPUs cost"),
           Row("unknown", &ScenarioSpec::unknown,
               "fields whose value the source does not say, each with the values it may have; their spread is "

@@ -46,6 +46,7 @@ struct ScenarioSpec {
   std::string calibration;
   std::string source;
   Plan training;
+  WholeStep whole_step;
   Price price;
   Unknowns unknown;
 };

@@ -73,6 +73,8 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const Un
     const double moved = std::log(RunGpuSecondsPerToken(base, noise)) - median;
     shares.push_back({base.step(0).sources()[source], moved * moved});
   }
+  if (const double sigma = base.run().whole_step.sigma; sigma > 0)
+    shares.push_back({"what whole steps have and kernels do not", sigma * sigma});
   for (size_t u = 0; u < unknowns.size(); ++u) {
     std::vector<double> values;
     std::vector<int> choice(unknowns.size(), -1);
@@ -126,6 +128,9 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
   for (const uint16_t source : sources)
     source_draws.push_back(LatinHypercube(options.samples, KeyOf(names[source], options.seed)));
 
+  const std::vector<double> whole_step_draws =
+      LatinHypercube(options.samples, KeyOf("whole step", options.seed));
+
   Forecast f;
   std::vector<std::vector<double>> step_times(phases), gpu_seconds(phases);
   for (int i = 0; i < options.samples; ++i) {
@@ -134,7 +139,7 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
       choice.push_back(static_cast<int>(unknown_draws[u][i] * unknowns[u].values));
     const PreparedRun& prepared = variants.At(choice);
     Noise noise{std::vector<double>(prepared.step(0).sources().size(), 0),
-                KeyOf("own", options.seed) + static_cast<uint64_t>(i)};
+                KeyOf("own", options.seed) + static_cast<uint64_t>(i), NormalQuantile(whole_step_draws[i])};
     for (size_t s = 0; s < sources.size(); ++s)
       noise.by_source.at(sources[s]) = NormalQuantile(source_draws[s][i]);
     double weighted = 0, tokens = 0;

@@ -76,7 +76,7 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, S
   overlap_.compute =
       std::max(0.05, 1 - static_cast<double>(plan.overlap.communication_sms) / run.cluster.device.sms);
 
-  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, plan);
+  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, plan, run.whole_step);
   sources_ = costs.sources();
   const std::vector<BlockKind> layers = LayerKinds(run.model);
   PrepareKind(BlockKind::kEmbedding, costs);
@@ -335,8 +335,17 @@ Seconds PreparedStep::StepTime(const OpTimes& time_of) const {
 }
 
 Seconds PreparedStep::StepTime(const Noise& noise) const {
-  return StepTime(
+  const Seconds time = StepTime(
       [&noise](const Cost& cost, uint64_t position) { return cost.time * NoiseOf(cost, noise, position); });
+  return time * std::exp(noise.whole_step * run_.whole_step.sigma);
+}
+
+Seconds PreparedStep::StepTime(const WholeStep& whole_step) const {
+  MOECAST_CHECK(run_.whole_step == kKernelsAlone);
+  const size_t nvlink = sources_.size() - 2;  // collectives' sources are the last two
+  return StepTime([&](const Cost& cost, uint64_t) {
+    return (cost.source < nvlink ? Sustained(cost, whole_step) : SustainedCollective(cost, whole_step)).time;
+  });
 }
 
 Seconds PreparedStep::StepTime(const Speedup& speedup) const {

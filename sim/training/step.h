@@ -26,6 +26,7 @@ struct TrainingRun {
   Cluster cluster;
   std::shared_ptr<const Calibration> calibration;
   Plan plan;
+  WholeStep whole_step;
   double usd_per_gpu_hour = 0;
 };
 
@@ -33,6 +34,7 @@ struct TrainingRun {
 struct Noise {
   std::vector<double> by_source;  // by Cost::source
   uint64_t own_seed = 0;          // of each estimate's own error; 0: none
+  double whole_step = 0;          // of WholeStep::sigma
 };
 
 // How much faster each resource is. An op takes the time of the one that bounds it; what bounds it next is
@@ -88,6 +90,8 @@ class PreparedStep {
   Seconds StepTime() const;
   Seconds StepTime(const Noise& noise) const;
   Seconds StepTime(const Speedup& speedup) const;
+  // With these whole-step effects. REQUIRES: prepared with kernels alone.
+  Seconds StepTime(const WholeStep& whole_step) const;
 
   // Of the median times.
   std::vector<LaneTime> LaneTimes() const;  // by stage

@@ -3,10 +3,10 @@
 namespace moecast {
 
 OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
-                             const Model& model, const Plan& plan) {
+                             const Model& model, const Plan& plan, const WholeStep& whole_step) {
   for (Placed& p : placed_)
     if (p.calibration == calibration.get() && p.parallel == plan.parallel && p.moe == model.moe &&
-        *p.cluster == cluster)
+        p.whole_step == whole_step && *p.cluster == cluster)
       return *p.costs;
   KernelCosts* kernels = nullptr;
   for (Kernels& k : kernels_)
@@ -16,8 +16,8 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
     kernels = kernels_.back().costs.get();
   }
   auto owned = std::make_unique<Cluster>(cluster);
-  auto costs = std::make_unique<OpCosts>(*kernels, *owned, model, plan);
-  placed_.push_back({calibration.get(), plan.parallel, model.moe, std::move(owned), std::move(costs)});
+  auto costs = std::make_unique<OpCosts>(*kernels, *owned, model, plan, whole_step);
+  placed_.push_back({calibration.get(), plan.parallel, model.moe, whole_step, std::move(owned), std::move(costs)});
   return *placed_.back().costs;
 }
 

@@ -37,7 +37,7 @@ class StepCache {
  public:
   // Costs of a plan's ops. The cache keeps the calibration alive.
   OpCosts& CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
-                    const Model& model, const Plan& plan);
+                    const Model& model, const Plan& plan, const WholeStep& whole_step);
   std::shared_ptr<const OrderedStep> OrderFor(const PipelineShape& shape, OrderKey key);
 
  private:
@@ -49,6 +49,7 @@ class StepCache {
     const Calibration* calibration;
     Parallel parallel;
     Moe moe;
+    WholeStep whole_step;
     std::unique_ptr<Cluster> cluster;
     std::unique_ptr<OpCosts> costs;
   };

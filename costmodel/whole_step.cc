@@ -1,0 +1,37 @@
+#include "costmodel/whole_step.h"
+
+#include "base/fields.h"
+
+namespace moecast {
+
+const Fields<WholeStep>& FieldsOf(const WholeStep*) {
+  static const Fields<WholeStep> fields(
+      "whole_step",
+      {
+          Row("sustained", &WholeStep::sustained,
+              "time of a compute-bound kernel under sustained power, of its time in a burst",
+              {.low = 0.1, .high = 10}),
+          Row("gap", &WholeStep::gap,
+              "host gap and small kernels around each operator of the compute stream", {.low = 0, .high = 1}),
+          Row("era", &WholeStep::era,
+              "time of everything, of what the measured kernels give: software of another year",
+              {.low = 0.1, .high = 10}),
+          Row("sigma", &WholeStep::sigma,
+              "how far a whole step lies from this, as the standard deviation of the logarithm",
+              {.low = 0, .high = 1}),
+      });
+  return fields;
+}
+
+Cost Sustained(Cost c, const WholeStep& w) {
+  if (c.bound == Bound::kCompute) c.time = c.time * w.sustained;
+  c.time = (c.time + w.gap) * w.era;
+  return c;
+}
+
+Cost SustainedCollective(Cost c, const WholeStep& w) {
+  c.time = c.time * w.era;
+  return c;
+}
+
+}  // namespace moecast
