@@ -9,6 +9,7 @@
 #include "scenarios/calibration_check.h"
 #include "scenarios/calibration_import.h"
 #include "scenarios/cluster_loader.h"
+#include "scenarios/whole_step_fit.h"
 #include "viz/table.h"
 
 namespace moecast {
@@ -99,6 +100,29 @@ void Check(const std::string& directory, const Device& device, const CommonOptio
   Emit(common, {{"tables", tables}}, kTitle + Aligned(rows, "ll"));
 }
 
+void Fit(const CommonOptions& common) {
+  const WholeStepFit fit = FitWholeStep();
+  Rows rows = {{"run", "published", "kernels", "whole step", "left out"}};
+  Json runs = Json::array();
+  for (const DenseRun& r : fit.runs) {
+    rows.push_back({r.claim.name, Printf("%.1f", r.claim.published), Printf("%.1f", r.kernels),
+                    Printf("%.1f", r.fitted), Printf("%.1f", r.left_out)});
+    runs.push_back({{"name", r.claim.name},
+                    {"published_tflops_per_gpu", r.claim.published},
+                    {"kernels_tflops_per_gpu", r.kernels},
+                    {"fitted_tflops_per_gpu", r.fitted},
+                    {"left_out_tflops_per_gpu", r.left_out},
+                    {"source", r.claim.source}});
+  }
+  const WholeStep& w = fit.whole_step;
+  Emit(common,
+       {{"sustained", w.sustained}, {"gap_us", w.gap / Microseconds(1)}, {"sigma", w.sigma}, {"runs", runs}},
+       Printf(
+           "sustained %.3f of peak, gap %.1f us, sigma %.3f\n\nmodel TFLOP/s per GPU, attention not halved\n",
+           w.sustained, w.gap / Microseconds(1), w.sigma) +
+           Aligned(rows, "l"));
+}
+
 }  // namespace
 
 Action DefineCalibrate(CLI::App& app, const CommonOptions& common) {
@@ -118,7 +142,11 @@ Action DefineCalibrate(CLI::App& app, const CommonOptions& common) {
   check->add_option("--calibration", options->source,
                     "folder of `calibrate import`; the built-in one where absent");
   check->add_option("--measured-on", options->device, "device of the tables")->capture_default_str();
-  return [options, import, &common] {
+  CLI::App* fit =
+      app.add_subcommand("fit", "fit what a whole step takes beyond its kernels, on published dense runs");
+  fit->fallthrough();
+  return [options, import, fit, &common] {
+    if (fit->parsed()) return Fit(common);
     const Device device = LoadDevice(options->device);
     if (import->parsed())
       Import(options->source, options->out, device, common);

@@ -6,8 +6,10 @@
 #include "cli/command.h"
 #include "cli/predict.h"
 #include "scenarios/claims.h"
+#include "sim/forecast/sensitivity.h"
 #include "sim/training/timeline.h"
 #include "traces/chrome_trace.h"
+#include "viz/sensitivity_view.h"
 #include "viz/train_view.h"
 
 namespace moecast {
@@ -42,6 +44,7 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
     std::string scenario, level = "analytic", timeline;
     std::vector<std::string> sets, print;
     int64_t samples = ForecastOptions{}.samples;
+    bool sensitivity = false;
   };
   const auto o = std::make_shared<Options>();
   app.add_option("scenario", o->scenario, "a built-in training scenario or the path of a file")->required();
@@ -53,6 +56,7 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
   app.add_option("--print", o->print, "also show: ops, costs, blocks, schedule")
       ->delimiter(',')
       ->allow_extra_args(false);
+  app.add_flag("--sensitivity", o->sensitivity, "also show what a tenth more of each quantity changes");
   return [o, &common] {
     static constexpr std::string_view kLevels[] = {"analytic"};
     if (o->level != kLevels[0])
@@ -75,6 +79,12 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
     for (const StepPart part : parts) {
       json[std::string(NameOf(part))] = StepPartJson(p.run->step(0), part);
       text += StepPartText(p.run->step(0), part);
+    }
+    if (o->sensitivity) {
+      StepCache cache;
+      const std::vector<Sensitivity> rows = Sensitivities(*p.run, cache);
+      json["sensitivity"] = SensitivityJson(rows);
+      text += SensitivityText(rows, p.report.gpu_hours_per_trillion_tokens.p50);
     }
     if (!o->timeline.empty()) WriteFile(o->timeline, WriteChromeTrace(TimelineOf(p.run->step(0))));
     Emit(common, json, text);

@@ -1,43 +1,107 @@
-// moecast validate [training, schedules, memory]: every claim the project knows of, published beside
+// moecast validate [training, dense, schedules, memory]: every claim the project knows of, published beside
 // predicted.
+#include <algorithm>
 #include <map>
 #include <memory>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/predict.h"
 #include "scenarios/claims.h"
 #include "scenarios/memory_claims.h"
 #include "scenarios/pipeline_claims.h"
+#include "scenarios/whole_step_fit.h"
 #include "sim/pipeline/pipeline.h"
 #include "viz/claims_view.h"
 
 namespace moecast {
 namespace {
 
+// What a prediction of a whole step rests on.
+enum class Basis : uint8_t {
+  kKernels,    // kernels and links alone
+  kWholeStep,  // and the two scalars of WholeStep
+  kEra,        // and one factor that makes the run used for fitting come out as published
+};
+constexpr std::pair<Basis, const char*> kBases[] = {
+    {Basis::kKernels, "kernels"}, {Basis::kWholeStep, "whole step"}, {Basis::kEra, "era"}};
+
+// GPU-hours per trillion tokens by sample, each distinct prediction made once.
+class TrainingSamples {
+ public:
+  TrainingSamples(const CommonOptions& common, const Claim& era) : common_(common), era_(era) {}
+
+  std::vector<double> Of(const std::string& scenario, Basis basis) {
+    if (basis != Basis::kEra) return Predicted(scenario, basis);
+    // Sample by sample: what a scenario shares with the fitted one errs alike in both.
+    std::vector<double> samples = Predicted(scenario, Basis::kWholeStep);
+    const std::vector<double>& fitted = Predicted(era_.scenario, Basis::kWholeStep);
+    for (size_t i = 0; i < samples.size(); ++i) samples[i] *= era_.published / fitted[i];
+    return samples;
+  }
+
+ private:
+  const std::vector<double>& Predicted(const std::string& scenario, Basis basis) {
+    std::vector<double>& s = samples_[{scenario, basis}];
+    if (!s.empty()) return s;
+    std::vector<std::string> sets;
+    if (basis == Basis::kKernels) sets = {"whole_step=" + DumpJson(Codec<WholeStep>::Print(kKernelsAlone))};
+    return s = PredictTraining(Scenario::Load(scenario, sets), {.seed = common_.seed}).samples;
+  }
+
+  const CommonOptions& common_;
+  const Claim& era_;
+  std::map<std::pair<std::string, Basis>, std::vector<double>> samples_;
+};
+
 std::vector<ClaimResult> ValidateTraining(const CommonOptions& common) {
-  std::map<std::string, std::vector<double>> samples;  // GPU-hours per trillion tokens, by scenario
-  const auto samples_of = [&](const std::string& scenario) -> const std::vector<double>& {
-    std::vector<double>& s = samples[scenario];
-    if (s.empty()) s = PredictTraining(Scenario::Load(scenario, {}), {.seed = common.seed}).samples;
-    return s;
-  };
+  const std::vector<Claim> claims = LoadClaims("training");
+  const auto era =
+      std::find_if(claims.begin(), claims.end(), [](const Claim& c) { return c.used_for_fitting; });
+  MOECAST_CHECK(era != claims.end());
+  const std::string era_stack = Scenario::Load(era->scenario, {}).spec().stack;
+  TrainingSamples samples(common, *era);
   std::vector<ClaimResult> results;
-  for (const Claim& c : LoadClaims("training")) {
-    ClaimResult r{.name = c.name,
-                  .quantity = c.quantity,
-                  .relation = c.relation,
-                  .source = c.source,
-                  .published = c.published,
-                  .used_for_fitting = c.used_for_fitting};
-    std::vector<double> predicted = samples_of(c.scenario);
-    if (!c.baseline.empty()) {
-      // Sample by sample: what both scenarios share errs alike.
-      const std::vector<double>& baseline = samples_of(c.baseline);
-      for (size_t i = 0; i < predicted.size(); ++i) predicted[i] = 100 * (1 - predicted[i] / baseline[i]);
+  for (const Claim& c : claims) {
+    for (const auto& [basis, name] : kBases) {
+      // The factor is of the software of one stack.
+      if (basis == Basis::kEra && Scenario::Load(c.scenario, {}).spec().stack != era_stack) continue;
+      ClaimResult r{.name = c.name,
+                    .quantity = c.quantity,
+                    .relation = c.relation,
+                    .source = c.source,
+                    .basis = name,
+                    .published = c.published,
+                    .used_for_fitting = c.used_for_fitting && basis == Basis::kEra};
+      std::vector<double> predicted = samples.Of(c.scenario, basis);
+      if (!c.baseline.empty()) {
+        const std::vector<double> baseline = samples.Of(c.baseline, basis);
+        for (size_t i = 0; i < predicted.size(); ++i) predicted[i] = 100 * (1 - predicted[i] / baseline[i]);
+      }
+      r.predicted = IntervalOf(std::move(predicted));
+      results.push_back(std::move(r));
     }
-    r.predicted = IntervalOf(std::move(predicted));
-    results.push_back(std::move(r));
+  }
+  return results;
+}
+
+std::vector<ClaimResult> ValidateDense(const CommonOptions&) {
+  std::vector<ClaimResult> results;
+  for (const DenseRun& run : FitWholeStep().runs) {
+    const auto add = [&](const char* basis, double predicted, bool fitted) {
+      results.push_back({.name = run.claim.name,
+                         .quantity = run.claim.quantity,
+                         .relation = run.claim.relation,
+                         .source = run.claim.source,
+                         .basis = basis,
+                         .published = run.claim.published,
+                         .predicted = {predicted, predicted, predicted},
+                         .used_for_fitting = fitted});
+    };
+    add("kernels", run.kernels, false);
+    add("whole step", run.fitted, true);
+    add("left out", run.left_out, false);
   }
   return results;
 }
@@ -81,14 +145,16 @@ struct Suite {
   std::string_view name;
   std::vector<ClaimResult> (*run)(const CommonOptions&);
 };
-constexpr Suite kSuites[] = {
-    {"training", ValidateTraining}, {"schedules", ValidateSchedules}, {"memory", ValidateMemory}};
+constexpr Suite kSuites[] = {{"training", ValidateTraining},
+                             {"dense", ValidateDense},
+                             {"schedules", ValidateSchedules},
+                             {"memory", ValidateMemory}};
 
 }  // namespace
 
 Action DefineValidate(CLI::App& app, const CommonOptions& common) {
   const auto names = std::make_shared<std::vector<std::string>>();
-  app.add_option("suite", *names, "training, schedules, memory; all where none is named");
+  app.add_option("suite", *names, "training, dense, schedules, memory; all where none is named");
   return [names, &common] {
     std::vector<std::string_view> valid;
     for (const Suite& s : kSuites) valid.push_back(s.name);

@@ -23,7 +23,9 @@ struct Cost {
   Seconds time;
   double sigma_table = 0;  // standard deviation of ln(time), common to the source
   double sigma_own = 0;
-  uint16_t source = 0;  // index into Calibration::sources()
+  Seconds gap;             // of `time`: around the kernel, where no faster device helps
+  double utilisation = 0;  // of the device's peak in the operator's format: its flops over time and peak
+  uint16_t source = 0;     // index into Calibration::sources()
   Bound bound = Bound::kLatency;
   bool extrapolated = false;  // outside the measured range, or no measurement at all
 };

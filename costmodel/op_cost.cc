@@ -18,6 +18,13 @@ constexpr Known kNetworkSigma{
 
 }  // namespace
 
+FlopsPerSecond PeakOf(const Device& device, const OpQuery& query) {
+  Dtype dtype = Dtype::kBf16;
+  if (const auto* gemm = std::get_if<GemmQuery>(&query)) dtype = gemm->dtype;
+  if (const auto* grouped = std::get_if<GroupedGemmQuery>(&query)) dtype = grouped->dtype;
+  return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block ? device.fp8_peak : device.bf16_peak;
+}
+
 Placement PlacementOf(const Parallel& p) {
   std::array<Axis, kAxes> order{};
   MOECAST_CHECK(p.rank_order.size() == kAxes);
@@ -27,10 +34,7 @@ Placement PlacementOf(const Parallel& p) {
 
 OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& model, const Plan& plan,
                  const WholeStep& whole_step)
-    : kernels_(kernels),
-      cluster_(cluster),
-      whole_step_(whole_step),
-      placement_(PlacementOf(plan.parallel)) {
+    : kernels_(kernels), cluster_(cluster), whole_step_(whole_step), placement_(PlacementOf(plan.parallel)) {
   sources_ = kernels.calibration().sources();
   sources_.push_back(std::string("NVLink rate: ") + kNvlinkSigma.source);
   sources_.push_back(std::string("network rate: ") + kNetworkSigma.source);
@@ -109,7 +113,12 @@ PortBytes OpCosts::UnitBytes(const CollectiveQuery& query) {
 
 Cost OpCosts::Of(const Op& op) {
   const auto* collective = std::get_if<CollectiveQuery>(&op.query);
-  if (!collective) return Sustained(kernels_.Of(op.query), whole_step_);
+  if (!collective) {
+    Cost cost = kernels_.Of(op.query);
+    if (const double flops = FlopsOf(op.query).value; flops > 0)
+      cost.utilisation = flops / (cost.time.value * PeakOf(cluster_.device, op.query).value);
+    return Sustained(cost, whole_step_);
+  }
   const Lowered& l = Lower(*collective);
   if (l.unit.empty() || collective->bytes.value <= 0) return {};
   // Behind the kernels' sources: NVLink, then network.

@@ -1,5 +1,7 @@
 #include "costmodel/whole_step.h"
 
+#include <algorithm>
+
 #include "base/fields.h"
 
 namespace moecast {
@@ -9,10 +11,11 @@ const Fields<WholeStep>& FieldsOf(const WholeStep*) {
       "whole_step",
       {
           Row("sustained", &WholeStep::sustained,
-              "time of a compute-bound kernel under sustained power, of its time in a burst",
-              {.low = 0.1, .high = 10}),
-          Row("gap", &WholeStep::gap,
-              "host gap and small kernels around each operator of the compute stream", {.low = 0, .high = 1}),
+              "fraction of the device's peak that power lets a kernel keep up; one that does less in a burst "
+              "is not slowed; 1 for none",
+              {.low = 0.01, .high = 1}),
+          Row("gap", &WholeStep::gap, "host gap and small kernels around each operator of the compute stream",
+              {.low = 0, .high = 1}),
           Row("era", &WholeStep::era,
               "time of everything, of what the measured kernels give: software of another year",
               {.low = 0.1, .high = 10}),
@@ -24,8 +27,9 @@ const Fields<WholeStep>& FieldsOf(const WholeStep*) {
 }
 
 Cost Sustained(Cost c, const WholeStep& w) {
-  if (c.bound == Bound::kCompute) c.time = c.time * w.sustained;
-  c.time = (c.time + w.gap) * w.era;
+  c.gap = w.gap * w.era;
+  // Below the cap of power a kernel keeps its burst rate.
+  c.time = (c.time * std::max(1.0, c.utilisation / w.sustained) + w.gap) * w.era;
   return c;
 }
 

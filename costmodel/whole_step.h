@@ -1,6 +1,7 @@
-// What single-kernel measurements leave out of a training step that runs for weeks: clocks that sink under
-// sustained power, and host gaps with the small kernels around each operator. Two scalars, fitted on dense runs
-// that no prediction is compared with (`moecast calibrate fit`), applied to every plan alike.
+// What single-kernel measurements leave out of a training step that runs for weeks: the rate at which power
+// caps kernels that would run near peak, and host gaps with the small kernels around each operator. Two
+// scalars, fitted on dense runs that no prediction is compared with (`moecast calibrate fit`) and applied to
+// every plan alike. What was tried: docs/accuracy.md.
 #pragma once
 
 #include "base/fields_fwd.h"
@@ -12,12 +13,13 @@ namespace moecast {
 
 inline constexpr const char* kWholeStepSource =
     "moecast calibrate fit: Megatron-LM's five GPT runs on H100 (its README), docs/accuracy.md";
-inline constexpr Known kSustained{1.0, kWholeStepSource};
-inline constexpr Known kGapMicroseconds{0, kWholeStepSource};
-inline constexpr Known kWholeStepSigma{0, kWholeStepSource};
+inline constexpr Known kSustained{0.568, kWholeStepSource};
+inline constexpr Known kGapMicroseconds{28.8, kWholeStepSource};
+inline constexpr Known kWholeStepSigma{0.081, kWholeStepSource};
 
 struct WholeStep {
-  double sustained = kSustained.value;  // time of a compute-bound kernel, of its time in a burst
+  double sustained =
+      kSustained.value;  // utilisation (Cost::utilisation) above which power throttles a kernel
   Seconds gap = Microseconds(kGapMicroseconds.value);  // on the compute stream, around each operator
   double era = 1;  // time of everything: software of another year than the measured kernels'
   // Standard deviation of ln(step time) around what these give: of runs that the fit had left out.

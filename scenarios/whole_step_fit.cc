@@ -12,11 +12,12 @@
 namespace moecast {
 namespace {
 
-// Sustained - 1 and the gap in milliseconds: two numbers of like size, neither below 0.
+// By how much the time at peak falls short of the time at the cap, and the gap in milliseconds: times are
+// nearly linear in both, neither is below 0.
 using Point = std::array<double, 2>;
 
 WholeStep At(const Point& x) {
-  return {.sustained = 1 + x[0], .gap = Milliseconds(x[1]), .era = 1, .sigma = 0};
+  return {.sustained = 1 / (1 + x[0]), .gap = Milliseconds(x[1]), .era = 1, .sigma = 0};
 }
 
 // A run that can be timed at any point.
@@ -47,7 +48,7 @@ class TimedRun {
 // Gauss-Newton: step times are nearly linear in both. A scalar that would become negative stays at 0 and the
 // other is fitted alone.
 Point Fit(const std::vector<TimedRun>& runs, size_t left_out) {
-  Point x{0.2, 0.01};
+  Point x{0.8, 0.01};
   constexpr int kSteps = 12;
   for (int step = 0; step < kSteps; ++step) {
     double a00 = 0, a01 = 0, a11 = 0, b0 = 0, b1 = 0;

@@ -23,7 +23,7 @@ struct WholeStepFit {
   std::vector<DenseRun> runs;
 };
 
-// Least squares of ln(step time), sustained >= 1 and gap >= 0.
+// Least squares of ln(step time), sustained <= 1 and gap >= 0.
 WholeStepFit FitWholeStep();
 
 }  // namespace moecast

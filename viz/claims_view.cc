@@ -1,5 +1,6 @@
 #include "viz/claims_view.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/quantity_text.h"
@@ -13,6 +14,13 @@ std::string Show(double x) {
   return std::fabs(x) >= 1e4 ? Printf("%.1f K", x / 1e3) : ShowNumber(x, 4);
 }
 
+struct Basis {
+  std::string name, quantity;
+  double error = 0;
+  int cases = 0;
+  bool fitted = false;
+};
+
 }  // namespace
 
 Json ClaimsJson(const std::vector<ClaimResult>& results) {
@@ -20,6 +28,7 @@ Json ClaimsJson(const std::vector<ClaimResult>& results) {
   for (const ClaimResult& r : results)
     cases.push_back({{"name", r.name},
                      {"quantity", r.quantity},
+                     {"basis", r.basis},
                      {"relation", r.relation},
                      {"published", r.published},
                      {"predicted", r.predicted.p50},
@@ -32,11 +41,34 @@ Json ClaimsJson(const std::vector<ClaimResult>& results) {
 }
 
 std::string ClaimsText(const std::vector<ClaimResult>& results) {
-  Rows rows = {{"case", "quantity", "published", "predicted", "p10", "p90", "error", "source"}};
-  for (const ClaimResult& r : results)
-    rows.push_back({r.name, r.quantity, Show(r.published), Show(r.predicted.p50), Show(r.predicted.p10),
-                    Show(r.predicted.p90), Printf("%+.1f%%", r.error_percent()), r.source});
-  return Aligned(rows, "llrrrrrl");
+  Rows rows = {{"case", "quantity", "basis", "published", "predicted", "p10", "p90", "error", "source"}};
+  // Mean errors of what was predicted on each of several bases, in the order of their first cases.
+  std::vector<Basis> bases;
+  for (const ClaimResult& r : results) {
+    rows.push_back({r.name, r.quantity, r.basis + (r.used_for_fitting ? "*" : ""), Show(r.published),
+                    Show(r.predicted.p50), Show(r.predicted.p10), Show(r.predicted.p90),
+                    Printf("%+.1f%%", r.error_percent()), r.source});
+    const auto same = [&r](const Basis& b) { return b.name == r.basis && b.quantity == r.quantity; };
+    auto basis = std::find_if(bases.begin(), bases.end(), same);
+    if (basis == bases.end()) basis = bases.insert(bases.end(), {r.basis, r.quantity});
+    basis->error += std::fabs(r.error_percent());
+    ++basis->cases;
+    basis->fitted = basis->fitted || r.used_for_fitting;
+  }
+  const bool several =
+      std::any_of(bases.begin(), bases.end(), [](const Basis& b) { return !b.name.empty(); });
+  if (!several)
+    for (std::vector<std::string>& row : rows) row.erase(row.begin() + 2);
+  std::string text = Aligned(rows, several ? "lllrrrrrl" : "llrrrrrl");
+  bool starred = false;
+  for (const Basis& b : bases) {
+    starred = starred || b.fitted;
+    if (b.cases > 2)
+      text += Printf("  mean absolute error of %s%s: %.1f%%\n", b.quantity.c_str(),
+                     b.name.empty() ? "" : (", " + b.name).c_str(), b.error / b.cases);
+  }
+  if (starred) text += "  * used for fitting\n";
+  return text;
 }
 
 }  // namespace moecast

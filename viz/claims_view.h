@@ -11,6 +11,7 @@ namespace moecast {
 
 struct ClaimResult {
   std::string name, quantity, relation, source;
+  std::string basis;  // what the prediction rests on, where there are several
   double published = 0;
   Interval predicted;
   bool used_for_fitting = false;

@@ -21,15 +21,8 @@ std::vector<uint16_t> UsedSources(const PreparedRun& run) {
   return {used.begin(), used.end()};
 }
 
-// Tokens of all phases, weighted GPU-seconds.
 double RunGpuSecondsPerToken(const PreparedRun& run, const Noise& noise) {
-  double gpu_seconds = 0, tokens = 0;
-  for (size_t i = 0; i < run.phases(); ++i) {
-    const double n = run.run().plan.phases[i].tokens.value;
-    gpu_seconds += n * run.GpuSecondsPerToken(i, run.step(i).StepTime(noise));
-    tokens += n;
-  }
-  return gpu_seconds / tokens;
+  return run.GpuSecondsPerToken([&noise](const PreparedStep& step) { return step.StepTime(noise); });
 }
 
 double Variance(const std::vector<double>& x) {
@@ -112,6 +105,16 @@ double PreparedRun::GpuSecondsPerToken(size_t phase, Seconds step_time) const {
   const TrainingPhase& p = run_->plan.phases[phase];
   const double tokens = static_cast<double>(p.global_batch) * static_cast<double>(p.sequence_length);
   return step_time.value * static_cast<double>(run_->plan.parallel.gpus()) / tokens;
+}
+
+double PreparedRun::GpuSecondsPerToken(const std::function<Seconds(const PreparedStep&)>& step_time) const {
+  double gpu_seconds = 0, tokens = 0;
+  for (size_t i = 0; i < phases(); ++i) {
+    const double n = run_->plan.phases[i].tokens.value;
+    gpu_seconds += n * GpuSecondsPerToken(i, step_time(step(i)));
+    tokens += n;
+  }
+  return gpu_seconds / tokens;
 }
 
 Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unknowns,

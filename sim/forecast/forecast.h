@@ -24,6 +24,8 @@ class PreparedRun {
   size_t phases() const { return steps_.size(); }
   // GPU-seconds a token of a phase takes.
   double GpuSecondsPerToken(size_t phase, Seconds step_time) const;
+  // Over all phases, weighted by their tokens, where their steps take this long.
+  double GpuSecondsPerToken(const std::function<Seconds(const PreparedStep&)>& step_time) const;
 
  private:
   std::unique_ptr<TrainingRun> run_;  // steps refer to it

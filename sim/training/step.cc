@@ -353,9 +353,10 @@ Seconds PreparedStep::StepTime(const Speedup& speedup) const {
   return StepTime([&](const Cost& cost, uint64_t) {
     if (cost.source == nvlink) return cost.time / speedup.nvlink;
     if (cost.source == network) return cost.time / speedup.network;
-    if (cost.bound == Bound::kCompute) return cost.time / speedup.compute;
-    if (cost.bound == Bound::kMemory) return cost.time / speedup.hbm;
-    return cost.time;
+    const double faster = cost.bound == Bound::kCompute  ? speedup.compute
+                          : cost.bound == Bound::kMemory ? speedup.hbm
+                                                         : 1;
+    return (cost.time - cost.gap) / faster + cost.gap;
   });
 }
 

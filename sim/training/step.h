@@ -90,6 +90,7 @@ class PreparedStep {
   Seconds StepTime() const;
   Seconds StepTime(const Noise& noise) const;
   Seconds StepTime(const Speedup& speedup) const;
+  Seconds StepTime(const OpTimes& time_of) const;
   // With these whole-step effects. REQUIRES: prepared with kernels alone.
   Seconds StepTime(const WholeStep& whole_step) const;
 
@@ -136,7 +137,6 @@ class PreparedStep {
   void SplitStages();
   void CheckHorizon() const;
   void FixOrder(StepCache& cache);
-  Seconds StepTime(const OpTimes& time_of) const;
   SolvedKinds Solve(const OpTimes& time_of) const;
   std::vector<Time> Durations(const SolvedKinds& solved, const OpTimes& time_of) const;
   Seconds Period(const Timing& timing) const;

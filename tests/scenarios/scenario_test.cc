@@ -103,6 +103,10 @@ const std::vector<FieldCase>& FieldCases() {
       {"/training/routing/capacity_factor", kMoe, {"training/routing/capacity_factor=1.2"}},
       {"/training/routing/never_dropped", kMoe, {"training/routing/never_dropped=1"}},
       {"/training/optimizer/grad_clip", kMoe, {"unknown={}", "training/optimizer/grad_clip=none"}},
+      {"/whole_step/sustained", kMoe, {"whole_step/sustained=0.4"}},
+      {"/whole_step/gap", kMoe, {"whole_step/gap=5us"}},
+      {"/whole_step/era", kMoe, {"whole_step/era=0.9"}},
+      {"/whole_step/sigma", kMoe, {"whole_step/sigma=0"}},
       {"/price/usd_per_gpu_hour", kMoe, {"price/usd_per_gpu_hour=3"}},
       {"/unknown", kMoe, {"unknown={}"}},
   };
@@ -142,6 +146,8 @@ struct ErrorCase {
 TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
   const ErrorCase cases[] = {
       {{"training/parallel/tpp=4"}, "/training/parallel/tpp", "did you mean \"tp\""},
+      {{"whole_step/sustained=0"}, "/whole_step/sustained", "from 0.01 to 1"},
+      {{"whole_step/gap=29"}, "/whole_step/gap", "a time"},
       {{"modle=x"}, "/modle", "did you mean \"model\""},
       {{"model=deepseek-v22"}, "/model", "did you mean \"deepseek-v2\""},
       {{"cluster=h800-2049"}, "/cluster", "did you mean \"h800-2048\""},

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Holds what the documentation shows to what the program prints.
+
+A fenced block of README.md or docs/ whose first line is `$ moecast ARGUMENTS` (or `$ ./dev run ARGUMENTS`) shows that
+command's output; a last line `...` says that the rest is left out. docs/scenarios.md is made as a whole.
+
+  tests/docs.py MOECAST          compares, exit code 1 where something differs
+  tests/docs.py MOECAST --write  writes what differs
+"""
+
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"```\n(\$ (?:moecast|\./dev run)([^\n]*)\n)(.*?)```", re.DOTALL)
+WHOLE = {"docs/scenarios.md": "scenario --fields"}
+# What `./dev run` alone runs.
+DEFAULT = "validate training"
+
+
+def output(moecast, arguments):
+    run = subprocess.run([moecast, *shlex.split(arguments or DEFAULT)], capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        sys.exit(f"moecast {arguments}: exit code {run.returncode}\n{run.stderr}")
+    return run.stdout
+
+
+def up_to_date(moecast, page, text):
+    if page in WHOLE:
+        return output(moecast, WHOLE[page])
+
+    def block(match):
+        printed, shown = output(moecast, match[2].strip()), match[3]
+        if shown.endswith("\n...\n"):
+            printed = "".join(printed.splitlines(keepends=True)[: shown.count("\n") - 1]) + "...\n"
+        return f"```\n{match[1]}{printed}```"
+
+    return BLOCK.sub(block, text)
+
+
+def main():
+    moecast, write = sys.argv[1], "--write" in sys.argv[2:]
+    stale = []
+    blocks = 0
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        page, text = str(path.relative_to(ROOT)), path.read_text()
+        blocks += len(BLOCK.findall(text))
+        made = up_to_date(moecast, page, text)
+        if made == text:
+            continue
+        stale.append(page)
+        if write:
+            path.write_text(made)
+    if write:
+        print("written: " + (", ".join(stale) or "nothing differed"))
+        return
+    if stale:
+        sys.exit("not what the program prints (./dev docs writes it): " + ", ".join(stale))
+    print(f"{blocks} blocks and {len(WHOLE)} page are what the program prints")
+
+
+main()

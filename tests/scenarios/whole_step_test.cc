@@ -1,0 +1,82 @@
+// The two scalars of a whole step: what they do to a cost, and that the built-in ones are what the fit gives.
+#include "costmodel/whole_step.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "scenarios/scenario.h"
+#include "scenarios/whole_step_fit.h"
+#include "sim/forecast/forecast.h"
+#include "sim/forecast/sensitivity.h"
+
+namespace moecast {
+namespace {
+
+// 100 us at 0.8 of peak under a cap of 0.5 take 160 us; at 0.4 they stay; each has the gap behind it.
+TEST(WholeStepTest, PowerSlowsOnlyKernelsAboveItsCap) {
+  const WholeStep w{.sustained = 0.5, .gap = Microseconds(10), .era = 2, .sigma = 0};
+  const Cost fast{.time = Microseconds(100), .utilisation = 0.8},
+      slow{.time = Microseconds(100), .utilisation = 0.4};
+  EXPECT_NEAR(Sustained(fast, w).time / Microseconds(1), 2 * (160 + 10), 1e-9);
+  EXPECT_NEAR(Sustained(slow, w).time / Microseconds(1), 2 * (100 + 10), 1e-9);
+  EXPECT_NEAR(SustainedCollective(fast, w).time / Microseconds(1), 2 * 100, 1e-9);
+}
+
+TEST(WholeStepTest, KernelsAloneChangeNothing) {
+  const Cost cost{.time = Microseconds(7), .utilisation = 0.99};
+  EXPECT_EQ(Sustained(cost, kKernelsAlone).time, cost.time);
+  EXPECT_EQ(SustainedCollective(cost, kKernelsAlone).time, cost.time);
+}
+
+TEST(WholeStepTest, AnEraStretchesAStepAsAWhole) {
+  StepCache cache;
+  TrainingRun run = Scenario::Load("deepseek-v2-pretrain", {}).training();
+  const Seconds one = PreparedRun(run, cache).step(0).StepTime();
+  run.whole_step.era = 2;
+  EXPECT_NEAR(PreparedRun(run, cache).step(0).StepTime() / one, 2, 1e-6);
+}
+
+TEST(WholeStepFitTest, TheBuiltInScalarsAreWhatTheFitGives) {
+  const WholeStepFit fit = FitWholeStep();
+  const WholeStep built_in;
+  EXPECT_NEAR(fit.whole_step.sustained, built_in.sustained, 0.001) << "see: moecast calibrate fit";
+  EXPECT_NEAR(fit.whole_step.gap / Microseconds(1), built_in.gap / Microseconds(1), 0.1);
+  EXPECT_NEAR(fit.whole_step.sigma, built_in.sigma, 0.001);
+}
+
+// No other point nearby has a smaller sum of squares; a run's own error shrinks where it takes part in the
+// fit.
+TEST(WholeStepFitTest, TheFitIsAMinimumAndLeavingARunOutDoesNotBringItNearer) {
+  const WholeStepFit fit = FitWholeStep();
+  ASSERT_EQ(fit.runs.size(), 5u);
+  double fitted = 0, kernels = 0;
+  for (const DenseRun& r : fit.runs) {
+    const double p = r.claim.published;
+    fitted += std::pow(std::log(r.fitted / p), 2);
+    kernels += std::pow(std::log(r.kernels / p), 2);
+    EXPECT_GE(std::fabs(std::log(r.left_out / p)) + 1e-9, std::fabs(std::log(r.fitted / p))) << r.claim.name;
+    EXPECT_GT(r.kernels, r.fitted) << r.claim.name;
+  }
+  EXPECT_LT(fitted, kernels / 10);
+}
+
+// The step of a plan without pipeline and data parallelism is a sum of operators: a tenth on each of them is
+// a tenth on the whole, so the effects of sources, gap apart, sum to a tenth.
+TEST(SensitivityTest, ATenthOnEverySourceIsATenthOnTheWhole) {
+  StepCache cache;
+  TrainingRun run =
+      Scenario::Load("deepseek-67b-pretrain",
+                     std::vector<std::string>{"unknown={}", "training/parallel={\"tp\":1,\"pp\":1,\"dp\":1}",
+                                              "training/phases/0/global_batch=1"})
+          .training();
+  run.whole_step = kKernelsAlone;
+  const PreparedRun prepared(std::move(run), cache);
+  double sum = 0;
+  for (const Sensitivity& s : Sensitivities(prepared, cache))
+    if (s.quantity.starts_with("times of")) sum += s.change_percent;
+  EXPECT_NEAR(sum, 10, 1e-3);
+}
+
+}  // namespace
+}  // namespace moecast
