@@ -19,7 +19,10 @@ std::vector<ClaimResult> ValidateTraining(const CommonOptions& common) {
   std::map<std::string, std::vector<double>> samples;  // GPU-hours per trillion tokens, by scenario
   const auto samples_of = [&](const std::string& scenario) -> const std::vector<double>& {
     std::vector<double>& s = samples[scenario];
-    if (s.empty()) s = PredictTraining(Scenario::Load(scenario, {}), {.seed = common.seed}).samples;
+    if (s.empty()) {
+      const Prediction p = PredictTraining(Scenario::Load(scenario, {}), {.seed = common.seed});
+      for (const Draw& d : p.forecast.draws) s.push_back(d.headlines.gpu_hours_per_trillion_tokens);
+    }
     return s;
   };
   std::vector<ClaimResult> results;
