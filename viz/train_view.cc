@@ -73,9 +73,9 @@ std::string HeadlineText(const TrainReport& r, const std::optional<PublishedCost
                    published->gpu_hours_per_trillion_tokens / 1e3,
                    100 * (hours / published->gpu_hours_per_trillion_tokens - 1), published->source.c_str());
   return text +
-         "  percentiles: over the scenario's unknowns and the errors of the costs; the step and its rates: "
-         "of "
-         "its own values\n";
+         "  the step and its rates are of the scenario's own values; percentiles are over its unknowns and "
+         "the "
+         "errors of the costs\n";
 }
 
 // "attention 31%, gemm 20%, ...": those that round to a per cent or more.

@@ -70,7 +70,7 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, S
   const Plan& plan = run.plan;
   work_ = {.sequences = plan.micro_batch,
            .sequence_length = phase.sequence_length,
-           .load = run.model.moe.experts > 0 ? LoadOf(plan.routing, plan.parallel.ep) : ExpertLoad{}};
+           .load = run.model.moe.experts > 0 ? cache.LoadFor(plan.routing, plan.parallel.ep) : ExpertLoad{}};
   pipeline_ = FindPipelineSchedule(plan.schedule);
   MOECAST_CHECK(pipeline_ != nullptr);
   overlap_.compute =
