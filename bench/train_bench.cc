@@ -5,6 +5,8 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include <string>
+
 #include "scenarios/scenario.h"
 #include "sim/forecast/forecast.h"
 
@@ -18,11 +20,13 @@ Scenario Base() {
 }
 
 void WholeProcess(benchmark::State& state) {
+  const std::string samples = std::to_string(state.range(0));
   for (auto _ : state) {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-    const char* arguments[] = {MOECAST_BINARY, "train", "deepseek-v2-pretrain", nullptr};
+    const char* arguments[] = {MOECAST_BINARY, "train",         "deepseek-v2-pretrain",
+                               "--samples",    samples.c_str(), nullptr};
     pid_t child = 0;
     if (posix_spawn(&child, MOECAST_BINARY, &actions, nullptr, const_cast<char**>(arguments), environ) != 0)
       state.SkipWithError("cannot start moecast");
@@ -32,7 +36,11 @@ void WholeProcess(benchmark::State& state) {
     posix_spawn_file_actions_destroy(&actions);
   }
 }
-BENCHMARK(WholeProcess)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(WholeProcess)
+    ->Arg(ForecastOptions{}.samples)
+    ->Arg(256)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
 
 // Ops, costs, blocks, stage split, order of 3,456 tasks and timing, nothing reused but parsed tables.
 void FirstPlan(benchmark::State& state) {

@@ -21,6 +21,8 @@ constexpr Command kCommands[] = {
      DefinePipeline},
     {"train", "a training run: step time, GPU-hours, memory, where the time goes",
      "moecast train deepseek-v2-pretrain", DefineTrain},
+    {"diff", "why one plan is faster than another",
+     "moecast diff deepseek-v2-pretrain deepseek-v2-pretrain --set-b training/schedule=1f1b", DefineDiff},
     {"scenario", "a scenario as it is read: every field with its value; or the schema of scenario files",
      "moecast scenario deepseek-v2-pretrain", DefineScenario},
     {"topo", "a cluster: links and bisection", "moecast topo h800-64", DefineTopo},

@@ -1,19 +1,28 @@
 #include "cli/predict.h"
 
+#include "base/error.h"
+
 namespace moecast {
 
+int CheckedSamples(int64_t samples) {
+  constexpr int64_t kMost = 100000;
+  if (samples < 2 || samples > kMost)
+    throw UserError({.file = "--samples",
+                     .value = std::to_string(samples),
+                     .expected = "a whole number from 2 to " + std::to_string(kMost)});
+  return static_cast<int>(samples);
+}
+
 Prediction PredictTraining(const Scenario& scenario, const ForecastOptions& options) {
-  StepCache cache;
-  Prediction p{.run = std::make_unique<PreparedRun>(scenario.training(), cache)};
+  Prediction p;
+  p.run = std::make_unique<PreparedRun>(scenario.training(), p.cache);
   std::vector<UnknownField> unknowns;
   for (const Unknown& u : scenario.spec().unknown.list)
     unknowns.push_back({u.pointer, static_cast<int>(u.values.size())});
-  const Forecast forecast = ForecastRun(
+  p.forecast = ForecastRun(
       *p.run, unknowns, [&](std::span<const int> choice) { return scenario.Variant(choice); }, options,
-      cache);
-  p.report = Summarize(*p.run, forecast, cache);
-  for (const double gpu_seconds_per_token : forecast.run_samples)
-    p.samples.push_back(gpu_seconds_per_token * 1e12 / 3600);
+      p.cache);
+  p.report = Summarize(*p.run, p.forecast, p.cache);
   p.report.source = scenario.spec().source;
   return p;
 }

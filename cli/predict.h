@@ -10,10 +10,14 @@
 namespace moecast {
 
 struct Prediction {
+  StepCache cache;                   // what the run has solved, for plans near it
   std::unique_ptr<PreparedRun> run;  // the scenario's own values, for what --print and --timeline show
+  Forecast forecast;
   TrainReport report;
-  std::vector<double> samples;  // GPU-hours per trillion tokens
 };
+
+// The value of --samples; throws UserError where it is no number of draws.
+int CheckedSamples(int64_t samples);
 
 Prediction PredictTraining(const Scenario& scenario, const ForecastOptions& options);
 

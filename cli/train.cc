@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/predict.h"
 #include "scenarios/claims.h"
+#include "sim/forecast/neighbours.h"
 #include "sim/forecast/sensitivity.h"
 #include "sim/training/timeline.h"
 #include "traces/chrome_trace.h"
@@ -64,14 +65,11 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
                        .value = "\"" + Shortened(o->level) + "\"",
                        .expected = "analytic",
                        .hint = Nearest(o->level, kLevels)});
-    constexpr int64_t kMostSamples = 100000;
-    if (o->samples < 2 || o->samples > kMostSamples)
-      throw UserError({.file = "--samples",
-                       .value = std::to_string(o->samples),
-                       .expected = "a whole number from 2 to " + std::to_string(kMostSamples)});
+    const int samples = CheckedSamples(o->samples);
     const std::vector<StepPart> parts = PartsNamed(o->print);
-    const Prediction p = PredictTraining(Scenario::Load(o->scenario, o->sets),
-                                         {.samples = static_cast<int>(o->samples), .seed = common.seed});
+    Prediction p =
+        PredictTraining(Scenario::Load(o->scenario, o->sets), {.samples = samples, .seed = common.seed});
+    for (Marginal& m : PlanMarginals(*p.run, p.cache)) p.report.marginal.push_back(std::move(m));
     // A scenario changed on the command line is no longer what was published.
     const auto published = o->sets.empty() ? PublishedFor(o->scenario) : std::nullopt;
     Json json = TrainJson(p.report, published);

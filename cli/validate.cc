@@ -47,7 +47,9 @@ class TrainingSamples {
     if (!s.empty()) return s;
     std::vector<std::string> sets;
     if (basis == Basis::kKernels) sets = {"whole_step=" + DumpJson(Codec<WholeStep>::Print(kKernelsAlone))};
-    return s = PredictTraining(Scenario::Load(scenario, sets), {.seed = common_.seed}).samples;
+    const Prediction p = PredictTraining(Scenario::Load(scenario, sets), {.seed = common_.seed});
+    for (const Draw& d : p.forecast.draws) s.push_back(d.headlines.gpu_hours_per_trillion_tokens);
+    return s;
   }
 
   const CommonOptions& common_;

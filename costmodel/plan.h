@@ -75,6 +75,7 @@ struct RoutingLoad {
   double device_cv = 0;
   std::optional<double> capacity_factor;
   double never_dropped = 0;
+  bool operator==(const RoutingLoad&) const = default;
 };
 const Fields<RoutingLoad>& FieldsOf(const RoutingLoad*);
 

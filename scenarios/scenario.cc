@@ -1,5 +1,7 @@
 #include "scenarios/scenario.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "scenarios/calibration_loader.h"
 #include "scenarios/cluster_loader.h"
@@ -17,15 +19,34 @@ Json ValueOf(const std::string& text) {
   return value.is_discarded() ? Json(text) : value;
 }
 
-void ApplySets(JsonDocument& document, std::span<const std::string> sets) {
-  for (const std::string& set : sets) {
+// Whether one of two pointers is the other or runs through it.
+bool Overlap(std::string_view a, std::string_view b) {
+  const size_t common = std::min(a.size(), b.size());
+  return a.substr(0, common) == b.substr(0, common) &&
+         (a.size() == b.size() || (a.size() > b.size() ? a : b)[common] == '/');
+}
+
+// A value given for a field takes away the others it might have had.
+void ForgetUnknowns(JsonDocument& document, std::string_view pointer) {
+  if (!document.root.is_object()) return;
+  const auto unknown = document.root.find("unknown");
+  if (unknown == document.root.end() || !unknown->is_object()) return;
+  std::vector<std::string> known;
+  for (const auto& [name, values] : unknown->items())
+    if (Overlap(name, pointer)) known.push_back(name);
+  for (const std::string& name : known) unknown->erase(name);
+}
+
+void ApplySets(JsonDocument& document, const Overrides& overrides) {
+  for (const std::string& set : overrides.sets) {
     const size_t equals = set.find('=');
     if (equals == std::string::npos || equals == 0)
-      throw UserError({.file = "--set",
+      throw UserError({.file = overrides.option,
                        .value = "\"" + Shortened(set) + "\"",
                        .expected = "a path, '=' and a value, as in training/parallel/tp=4"});
-    const std::string value = set.substr(equals + 1);
-    PatchJson(document, set.substr(0, equals), ValueOf(value), {"--set " + Shortened(set, 100), value});
+    const std::string path = set.substr(0, equals), value = set.substr(equals + 1);
+    PatchJson(document, path, ValueOf(value), {overrides.option + " " + Shortened(set, 100), value});
+    ForgetUnknowns(document, path.starts_with('/') ? path : "/" + path);
   }
 }
 
@@ -140,15 +161,17 @@ const Fields<ScenarioSpec>& FieldsOf(const ScenarioSpec*) {
   return fields;
 }
 
-Scenario Scenario::Load(const std::string& name_or_path, std::span<const std::string> sets) {
+Scenario Scenario::Load(const std::string& name_or_path, std::span<const std::string> sets,
+                        const Overrides& then) {
   const NamedText named = ReadNamed("training", "scenario", name_or_path);
-  return FromText(named.text, named.file, named.name, sets);
+  return FromText(named.text, named.file, named.name, sets, then);
 }
 
 Scenario Scenario::FromText(std::string_view text, const std::string& file, const std::string& name,
-                            std::span<const std::string> sets) {
+                            std::span<const std::string> sets, const Overrides& then) {
   auto document = ParseJson(text, file);
-  ApplySets(*document, sets);
+  ApplySets(*document, {"--set", sets});
+  ApplySets(*document, then);
   Scenario s;
   s.name_ = name;
   s.document_ = document;

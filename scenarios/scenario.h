@@ -52,13 +52,20 @@ struct ScenarioSpec {
 };
 const Fields<ScenarioSpec>& FieldsOf(const ScenarioSpec*);
 
+// Overrides of fields given to an option of the command line.
+struct Overrides {
+  std::string option;                 // for messages: "--set-b"
+  std::span<const std::string> sets;  // "training/parallel/tp=4"
+};
+
 class Scenario {
  public:
-  // `sets` are the arguments of --set, "training/parallel/tp=4". Throws UserError for anything wrong, unknown
-  // values included.
-  static Scenario Load(const std::string& name_or_path, std::span<const std::string> sets);
+  // `sets` are the arguments of --set; `then` those of another option, applied after them. A field that is
+  // set is no longer unknown. Throws UserError for anything wrong, unknown values included.
+  static Scenario Load(const std::string& name_or_path, std::span<const std::string> sets,
+                       const Overrides& then = {});
   static Scenario FromText(std::string_view text, const std::string& file, const std::string& name,
-                           std::span<const std::string> sets);
+                           std::span<const std::string> sets, const Overrides& then = {});
 
   const ScenarioSpec& spec() const { return spec_; }
   const TrainingRun& training() const { return *training_; }

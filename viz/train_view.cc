@@ -3,13 +3,14 @@
 #include <cmath>
 
 #include "base/quantity_text.h"
+#include "viz/headline_view.h"
 #include "viz/table.h"
 
 namespace moecast {
 namespace {
 
-Json IntervalJson(const Interval& i) {
-  return {{"p10", i.p10}, {"p50", i.p50}, {"p90", i.p90}};
+Json OrNull(const std::optional<double>& x) {
+  return x ? Json(*x) : Json();
 }
 
 struct MemoryPart {
@@ -46,8 +47,68 @@ std::string ShortSource(const std::string& source) {
   return source.substr(0, source.find(": "));
 }
 
-std::string IntervalText(const Interval& i, double scale, const char* unit) {
-  return Printf("%.1f%s  (80%% interval %.1f .. %.1f)", i.p50 / scale, unit, i.p10 / scale, i.p90 / scale);
+// A row for each headline: its figure and its percentiles over all draws.
+std::string HeadlineText(const TrainReport& r, const std::optional<PublishedCost>& published) {
+  const double hours = r.gpu_hours_per_trillion_tokens.p50;
+  const std::pair<std::string_view, double> shown[] = {{"step_time_s", r.step_time.value},
+                                                       {"tokens_per_gpu_per_s", r.tokens_per_gpu_per_s},
+                                                       {"model_tflops_per_gpu", r.model_tflops_per_gpu},
+                                                       {"mfu", r.mfu},
+                                                       {"gpu_hours_per_trillion_tokens", hours},
+                                                       {"gpu_hours_total", r.gpu_hours_total},
+                                                       {"days", r.days},
+                                                       {"cost_usd", r.cost_usd}};
+  Rows rows = {{"", "", "p10", "p50", "p90"}};
+  for (const auto& [name, value] : shown) {
+    const HeadlineStyle& style = StyleOf(name);
+    rows.push_back({style.label, style.show(value)});
+    for (const NamedInterval& i : r.intervals)
+      if (i.name == name)
+        for (const double p : {i.interval.p10, i.interval.p50, i.interval.p90})
+          rows.back().push_back(style.show(p));
+  }
+  std::string text = Aligned(rows, "l");
+  if (published)
+    text += Printf("  published: %.1f K GPU-hours per trillion tokens (predicted %+.1f%%), %s\n",
+                   published->gpu_hours_per_trillion_tokens / 1e3,
+                   100 * (hours / published->gpu_hours_per_trillion_tokens - 1), published->source.c_str());
+  return text +
+         "  the step and its rates are of the scenario's own values; percentiles are over its unknowns and "
+         "the "
+         "errors of the costs\n";
+}
+
+// "attention 31%, gemm 20%, ...": those that round to a per cent or more.
+std::string PathText(const TrainReport& r) {
+  std::string text;
+  for (const Cause& c : r.critical_path)
+    if (const double percent = 100 * (c.time / r.step_time); percent >= 0.5)
+      text += (text.empty() ? "" : ", ") + c.cause + Printf(" %.0f%%", percent);
+  return text;
+}
+
+// What a tenth more of each resource buys: the rates in one sentence, then a line for each that changes the
+// plan.
+std::string MarginalText(const TrainReport& r) {
+  std::string rates, plans;
+  for (const Marginal& m : r.marginal) {
+    if (m.choice.empty()) {
+      rates +=
+          (rates.empty() ? " " : ", ") + Printf("%+.1f%%", *m.step_change_percent) + " (" + m.resource + ")";
+      continue;
+    }
+    plans += "  " + m.resource + ": ";
+    if (!m.step_change_percent)
+      plans += "none; ";
+    else if (*m.step_change_percent == *m.gpu_hours_change_percent)
+      plans += Printf("%+.1f%%, ", *m.step_change_percent);
+    else
+      plans += Printf("%+.1f%%, GPU-hours %+.1f%%, ", *m.step_change_percent, *m.gpu_hours_change_percent);
+    plans += m.choice + "\n";
+  }
+  std::string text = "\nwith a resource 10% faster the step takes" + rates + "\n";
+  if (!plans.empty()) text += "with 10% more of a resource, by another plan\n" + plans;
+  return text;
 }
 
 }  // namespace
@@ -96,6 +157,7 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
   j["memory"] = {{"fits", r.fits},
                  {"peak_bytes", peak.value},
                  {"device_bytes", r.device_memory.value},
+                 {"fits_share", r.fits_share},
                  {"over_bytes", std::max(0.0, (peak - r.device_memory).value)},
                  {"ranks", ranks}};
   j["traffic"] = {{"nvlink_bytes_per_gpu", r.nvlink_per_gpu.value},
@@ -107,16 +169,18 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
   j["contention_s"] = 0.0;  // links are not shared in time at the analytic level
   j["imbalance_s"] = r.imbalance.value;
   j["critical_path"] = Json::array();
-  for (const PathCause& p : r.critical_path)
+  for (const Cause& p : r.critical_path)
     j["critical_path"].push_back({{"cause", p.cause}, {"seconds", p.time.value}});
   j["marginal"] = Json::array();
   for (const Marginal& m : r.marginal)
-    j["marginal"].push_back({{"resource", m.resource}, {"step_change_percent", m.step_change_percent}});
+    j["marginal"].push_back({{"resource", m.resource},
+                             {"step_change_percent", OrNull(m.step_change_percent)},
+                             {"gpu_hours_change_percent", OrNull(m.gpu_hours_change_percent)},
+                             {"choice", m.choice}});
   j["uncertainty"] = Json::array();
   for (const UncertaintyShare& u : r.uncertainty)
     j["uncertainty"].push_back({{"source", u.source}, {"share", u.share}});
-  j["intervals"] = {{"step_time_s", IntervalJson(r.step_time_interval)},
-                    {"gpu_hours_per_trillion_tokens", IntervalJson(r.gpu_hours_per_trillion_tokens)}};
+  j["intervals"] = IntervalsJson(r);
   j["phases"] = Json::array();
   for (const PhaseReport& p : r.phases)
     j["phases"].push_back({{"name", p.name},
@@ -132,27 +196,11 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
 }
 
 std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& published) {
-  std::string out =
-      Printf("%s: %s on %lld GPUs of %s, schedule %s, %d micro-batches\n\n", r.name.c_str(), r.model.c_str(),
-             static_cast<long long>(r.gpus), r.cluster.c_str(), r.schedule.c_str(), r.micro_batches);
-  const Interval& hours = r.gpu_hours_per_trillion_tokens;
-  Rows head = {
-      {"step time",
-       Printf("%.2f s for %s tokens", r.step_time.value, ShowCount(r.tokens_per_step, 3).c_str())},
-      {"GPU-hours per trillion tokens", IntervalText(hours, 1e3, " K")},
-  };
-  if (published)
-    head.push_back({"  published",
-                    Printf("%.1f K  (predicted %+.1f%%)  %s", published->gpu_hours_per_trillion_tokens / 1e3,
-                           100 * (hours.p50 / published->gpu_hours_per_trillion_tokens - 1),
-                           published->source.c_str())});
-  head.push_back({"throughput", Printf("%.0f tokens/s per GPU, %.0f model TFLOP/s per GPU, MFU %.1f%%",
-                                       r.tokens_per_gpu_per_s, r.model_tflops_per_gpu, 100 * r.mfu)});
-  head.push_back(
-      {"whole run", Printf("%s GPU-hours, %.1f days, %s USD", ShowCount(r.gpu_hours_total, 4).c_str(), r.days,
-                           ShowCount(r.cost_usd, 3).c_str())});
-  head.push_back({"layers by stage", Runs(r.stage_layers)});
-  out += Aligned(head, "ll");
+  std::string out = Printf("%s: %s on %lld GPUs of %s, schedule %s, %d micro-batches, %s tokens a step\n\n",
+                           r.name.c_str(), r.model.c_str(), static_cast<long long>(r.gpus), r.cluster.c_str(),
+                           r.schedule.c_str(), r.micro_batches, ShowCount(r.tokens_per_step, 3).c_str());
+  out += HeadlineText(r, published);
+  out += "  layers by stage: " + Runs(r.stage_layers) + "\n";
 
   out += "\nwhere the step goes (mean over stages)\n";
   Rows times;
@@ -160,7 +208,9 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
     times.push_back(
         {row.name, ShowSeconds(row.time), Printf("%.1f%%", 100 * row.fraction), Bar(row.fraction)});
   out += Aligned(times, "lrrl");
-  if (r.imbalance.value > 0) out += "  of it, unequal expert loads add " + ShowSeconds(r.imbalance) + "\n";
+  if (r.imbalance.value > 0)
+    out += "  with even expert loads the step would be " + ShowSeconds(r.imbalance) + " shorter\n";
+  out += "critical path: " + PathText(r) + "\n";
 
   const RankMemory& full = r.memory[r.fullest];
   const Bytes peak = full.memory.total();
@@ -172,6 +222,10 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
     memory.push_back({part.name, ShowBytes(part.bytes), Printf("%.1f%%", 100 * (part.bytes / peak)),
                       Bar(part.bytes / peak)});
   out += Aligned(memory, "lrrl");
+  if (r.memory_peak.p90 > r.memory_peak.p10)
+    out += Printf("  over the unknowns %s .. %s; fits in %.0f%% of the draws\n",
+                  ShowBytes(Bytes(r.memory_peak.p10)).c_str(), ShowBytes(Bytes(r.memory_peak.p90)).c_str(),
+                  100 * r.fits_share);
 
   out += Printf("\ntraffic of a GPU and step: %s by NVLink, %s by InfiniBand",
                 ShowBytes(r.nvlink_per_gpu).c_str(), ShowBytes(r.network_per_gpu).c_str());
@@ -180,11 +234,7 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
                   100 * r.busiest_links[0].utilisation);
   out += "\n";
 
-  out += "\nwith a resource 10% faster the step takes";
-  for (size_t i = 0; i < r.marginal.size(); ++i)
-    out += Printf("%s %+.1f%% (%s)", i == 0 ? "" : ",", r.marginal[i].step_change_percent,
-                  r.marginal[i].resource.c_str());
-  out += "\n";
+  out += MarginalText(r);
 
   if (!r.uncertainty.empty()) {
     out += "\nwhat the interval comes from\n";

@@ -21,8 +21,10 @@ std::vector<uint16_t> UsedSources(const PreparedRun& run) {
   return {used.begin(), used.end()};
 }
 
-double RunGpuSecondsPerToken(const PreparedRun& run, const Noise& noise) {
-  return run.GpuSecondsPerToken([&noise](const PreparedStep& step) { return step.StepTime(noise); });
+double GpuHours(const PreparedRun& run, const Noise& noise) {
+  std::vector<Seconds> times;
+  for (size_t i = 0; i < run.phases(); ++i) times.push_back(run.step(i).StepTime(noise));
+  return run.HeadlinesOf(times).gpu_hours_per_trillion_tokens;
 }
 
 double Variance(const std::vector<double>& x) {
@@ -32,24 +34,36 @@ double Variance(const std::vector<double>& x) {
   return sum / static_cast<double>(x.size());
 }
 
+// A run with what all draws of its costs share.
+struct Variant {
+  const PreparedRun* run = nullptr;
+  Bytes memory;
+};
+
 // Prepared variants by their choice, so that each distinct one is prepared once.
 class Variants {
  public:
   Variants(const PreparedRun& base, const VariantOf& variant, StepCache& cache)
       : base_(base), variant_(variant), cache_(cache) {}
 
-  const PreparedRun& At(const std::vector<int>& choice) {
-    if (std::all_of(choice.begin(), choice.end(), [](int c) { return c < 0; })) return base_;
-    auto& slot = prepared_[choice];
-    if (!slot) slot = std::make_unique<PreparedRun>(variant_(choice), cache_);
-    return *slot;
+  const Variant& At(const std::vector<int>& choice) {
+    Known& known = known_[choice];
+    if (known.variant.run) return known.variant;
+    const bool is_base = std::all_of(choice.begin(), choice.end(), [](int c) { return c < 0; });
+    if (!is_base) known.owned = std::make_unique<PreparedRun>(variant_(choice), cache_);
+    const PreparedRun* run = is_base ? &base_ : known.owned.get();
+    return known.variant = {run, run->PeakMemory()};
   }
 
  private:
+  struct Known {
+    std::unique_ptr<PreparedRun> owned;
+    Variant variant;
+  };
   const PreparedRun& base_;
   const VariantOf& variant_;
   StepCache& cache_;
-  std::map<std::vector<int>, std::unique_ptr<PreparedRun>> prepared_;
+  std::map<std::vector<int>, Known> known_;
 };
 
 // One thing at a time, the rest at its median: first-order shares of the variance.
@@ -59,11 +73,11 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const Un
   const size_t all_sources = base.step(0).sources().size();
   std::vector<UncertaintyShare> shares;
   const Noise quiet{std::vector<double>(all_sources, 0), 0};
-  const double median = std::log(RunGpuSecondsPerToken(base, quiet));
+  const double median = std::log(GpuHours(base, quiet));
   for (const uint16_t source : sources) {
     Noise noise = quiet;
     noise.by_source[source] = 1;
-    const double moved = std::log(RunGpuSecondsPerToken(base, noise)) - median;
+    const double moved = std::log(GpuHours(base, noise)) - median;
     shares.push_back({base.step(0).sources()[source], moved * moved});
   }
   if (const double sigma = base.run().whole_step.sigma; sigma > 0)
@@ -72,7 +86,7 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const Un
     std::vector<double> values;
     std::vector<int> choice(unknowns.size(), -1);
     for (choice[u] = 0; choice[u] < unknowns[u].values; ++choice[u])
-      values.push_back(std::log(RunGpuSecondsPerToken(variants.At(choice), quiet)));
+      values.push_back(std::log(GpuHours(*variants.At(choice).run, quiet)));
     shares.push_back({"unknown " + unknowns[u].pointer, Variance(values)});
   }
   constexpr int kOwnDraws = 16;
@@ -80,7 +94,7 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const Un
   for (int i = 0; i < kOwnDraws; ++i) {
     Noise noise = quiet;
     noise.own_seed = options.seed + static_cast<uint64_t>(i) + 1;
-    own.push_back(std::log(RunGpuSecondsPerToken(base, noise)));
+    own.push_back(std::log(GpuHours(base, noise)));
   }
   shares.push_back({"each operator's own error", Variance(own)});
 
@@ -107,14 +121,38 @@ double PreparedRun::GpuSecondsPerToken(size_t phase, Seconds step_time) const {
   return step_time.value * static_cast<double>(run_->plan.parallel.gpus()) / tokens;
 }
 
-double PreparedRun::GpuSecondsPerToken(const std::function<Seconds(const PreparedStep&)>& step_time) const {
+Headlines PreparedRun::HeadlinesOf(std::span<const Seconds> step_times) const {
+  constexpr double kTrillion = 1e12, kHour = 3600, kDay = 86400;
+  const TrainingPhase& first = run_->plan.phases.front();
+  Headlines h;
+  h.step_time_s = step_times[0].value;
+  h.tokens_per_gpu_per_s = 1 / GpuSecondsPerToken(0, step_times[0]);
+  h.model_tflops_per_gpu =
+      h.tokens_per_gpu_per_s * TrainingFlopsPerToken(run_->model, first.sequence_length) / 1e12;
+  h.mfu = h.model_tflops_per_gpu * 1e12 / run_->cluster.device.bf16_peak.value;
   double gpu_seconds = 0, tokens = 0;
-  for (size_t i = 0; i < phases(); ++i) {
+  for (size_t i = 0; i < steps_.size(); ++i) {
     const double n = run_->plan.phases[i].tokens.value;
-    gpu_seconds += n * GpuSecondsPerToken(i, step_time(step(i)));
+    gpu_seconds += n * GpuSecondsPerToken(i, step_times[i]);
     tokens += n;
   }
-  return gpu_seconds / tokens;
+  h.gpu_hours_per_trillion_tokens = gpu_seconds / tokens * kTrillion / kHour;
+  h.gpu_hours_total = gpu_seconds / kHour;
+  h.days = gpu_seconds / static_cast<double>(run_->plan.parallel.gpus()) / kDay;
+  h.cost_usd = h.gpu_hours_total * run_->usd_per_gpu_hour;
+  return h;
+}
+
+Bytes PreparedRun::PeakMemory() const {
+  Bytes most;
+  for (const StageMemory& m : steps_.front()->MemoryByStage()) most = std::max(most, m.total());
+  return most;
+}
+
+Interval IntervalOf(const Forecast& forecast, double Headlines::*figure) {
+  std::vector<double> samples;
+  for (const Draw& d : forecast.draws) samples.push_back(d.headlines.*figure);
+  return IntervalOf(std::move(samples));
 }
 
 Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unknowns,
@@ -140,26 +178,25 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
     std::vector<int> choice;
     for (size_t u = 0; u < unknowns.size(); ++u)
       choice.push_back(static_cast<int>(unknown_draws[u][i] * unknowns[u].values));
-    const PreparedRun& prepared = variants.At(choice);
+    const Variant& chosen = variants.At(choice);
+    const PreparedRun& prepared = *chosen.run;
     Noise noise{std::vector<double>(prepared.step(0).sources().size(), 0),
                 KeyOf("own", options.seed) + static_cast<uint64_t>(i), NormalQuantile(whole_step_draws[i])};
     for (size_t s = 0; s < sources.size(); ++s)
       noise.by_source.at(sources[s]) = NormalQuantile(source_draws[s][i]);
-    double weighted = 0, tokens = 0;
+    std::vector<Seconds> times;
     for (size_t p = 0; p < phases; ++p) {
-      const Seconds time = prepared.step(p).StepTime(noise);
-      step_times[p].push_back(time.value);
-      gpu_seconds[p].push_back(prepared.GpuSecondsPerToken(p, time));
-      weighted += gpu_seconds[p].back() * prepared.run().plan.phases[p].tokens.value;
-      tokens += prepared.run().plan.phases[p].tokens.value;
+      times.push_back(prepared.step(p).StepTime(noise));
+      step_times[p].push_back(times.back().value);
+      gpu_seconds[p].push_back(prepared.GpuSecondsPerToken(p, times.back()));
     }
-    f.run_samples.push_back(weighted / tokens);
+    f.draws.push_back({prepared.HeadlinesOf(times), chosen.memory.value,
+                       chosen.memory <= prepared.run().cluster.device.memory});
   }
   for (size_t p = 0; p < phases; ++p) {
     f.step_time.push_back(IntervalOf(step_times[p]));
     f.gpu_seconds_per_token.push_back(IntervalOf(gpu_seconds[p]));
   }
-  f.run_gpu_seconds_per_token = IntervalOf(f.run_samples);
   f.uncertainty = Shares(base, unknowns, variants, sources, options);
   return f;
 }

@@ -37,10 +37,16 @@ constexpr Figure kFigures[] = {
      [](TrainingRun& r) { r.plan.routing.device_cv *= kMore; }},
 };
 
+double GpuHours(const PreparedRun& run, const std::function<Seconds(const PreparedStep&)>& step_time) {
+  std::vector<Seconds> times;
+  for (size_t i = 0; i < run.phases(); ++i) times.push_back(step_time(run.step(i)));
+  return run.HeadlinesOf(times).gpu_hours_total;
+}
+
 }  // namespace
 
 std::vector<Sensitivity> Sensitivities(const PreparedRun& base, StepCache& cache) {
-  const double now = base.GpuSecondsPerToken([](const PreparedStep& step) { return step.StepTime(); });
+  const double now = GpuHours(base, [](const PreparedStep& step) { return step.StepTime(); });
   std::vector<Sensitivity> rows;
   const auto add = [&](std::string quantity, std::string source, double moved) {
     const double change = 100 * (moved / now - 1);
@@ -54,14 +60,14 @@ std::vector<Sensitivity> Sensitivities(const PreparedRun& base, StepCache& cache
     const size_t colon = sources[s].find(": ");
     add("times of " + sources[s].substr(0, colon) + ", +10%",
         colon == std::string::npos ? "" : sources[s].substr(colon + 2),
-        base.GpuSecondsPerToken([&](const PreparedStep& step) { return step.StepTime(OpTimes(slower)); }));
+        GpuHours(base, [&](const PreparedStep& step) { return step.StepTime(OpTimes(slower)); }));
   }
   for (const Figure& figure : kFigures) {
     TrainingRun run = base.run();
     figure.move(run);
     const PreparedRun moved(std::move(run), cache);
     add(figure.quantity, figure.source,
-        moved.GpuSecondsPerToken([](const PreparedStep& step) { return step.StepTime(); }));
+        GpuHours(moved, [](const PreparedStep& step) { return step.StepTime(); }));
   }
   std::stable_sort(rows.begin(), rows.end(), [](const Sensitivity& a, const Sensitivity& b) {
     return std::fabs(a.change_percent) > std::fabs(b.change_percent);

@@ -6,17 +6,22 @@
 namespace moecast {
 namespace {
 
-constexpr double kTrillion = 1e12, kHour = 3600, kDay = 86400;
+constexpr double kHour = 3600, kDay = 86400;
 
 Interval Scaled(const Interval& i, double by) {
   return {i.p10 * by, i.p50 * by, i.p90 * by};
 }
 
-std::vector<BreakdownRow> Breakdown(const std::vector<LaneTime>& lanes, Seconds step) {
+// The rows of blocks are at even loads; what they take longer for the slowest rank is a row of its own.
+std::vector<BreakdownRow> Breakdown(const std::vector<LaneTime>& lanes, const std::vector<LaneTime>& even,
+                                    Seconds step) {
   const double n = static_cast<double>(lanes.size());
   LaneTime mean;
-  for (const LaneTime& lane : lanes) {
-    mean.blocks += lane.blocks * (1 / n);
+  Seconds imbalance;
+  for (size_t s = 0; s < lanes.size(); ++s) {
+    const LaneTime& lane = lanes[s];
+    mean.blocks += even[s].blocks * (1 / n);
+    imbalance += (lane.blocks.total - even[s].blocks.total) / n;
     mean.grad_reduce += lane.grad_reduce / n;
     mean.param_gather += lane.param_gather / n;
     mean.grad_norm += lane.grad_norm / n;
@@ -25,14 +30,10 @@ std::vector<BreakdownRow> Breakdown(const std::vector<LaneTime>& lanes, Seconds 
   }
   std::vector<BreakdownRow> rows;
   const auto add = [&](std::string name, Seconds t) {
-    if (t.value > 0) rows.push_back({std::move(name), t, t / step});
+    if (t.value != 0) rows.push_back({std::move(name), t, t / step});
   };
-  for (const OpClass c : {OpClass::kGemm, OpClass::kGroupedGemm, OpClass::kAttention, OpClass::kElementwise})
-    add(std::string(NameOf(c)), mean.blocks.busy[static_cast<size_t>(c)]);
-  add("recompute", mean.blocks.recomputed);
-  for (int g = 0; g < kGroupKinds; ++g)
-    add("exposed " + std::string(NameOf(static_cast<GroupKind>(g))) + " communication",
-        mean.blocks.exposed[static_cast<size_t>(g)]);
+  for (const Cause& c : CausesOf(mean.blocks)) add(c.cause, c.time);
+  add("imbalance", imbalance);
   add("exposed grad-reduce", mean.grad_reduce);
   add("exposed param-gather", mean.param_gather);
   add("grad-norm", mean.grad_norm);
@@ -64,14 +65,6 @@ std::vector<BusyLink> BusiestLinks(const PreparedStep& step, const Cluster& clus
   return links;
 }
 
-// The step with balanced expert loads, everything dropped that is dropped.
-Seconds BalancedStepTime(const TrainingRun& run, StepCache& cache) {
-  TrainingRun balanced = run;
-  balanced.plan.routing.device_cv = 0;
-  const PreparedStep step(balanced, balanced.plan.phases.front(), cache);
-  return step.StepTime();
-}
-
 }  // namespace
 
 TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, StepCache& cache) {
@@ -87,21 +80,25 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, Ste
   r.micro_batches = step.shape().micro_batches;
   r.stage_layers = step.LayersByStage();
 
+  std::vector<Seconds> step_times;
+  for (size_t i = 0; i < prepared.phases(); ++i) step_times.push_back(prepared.step(i).StepTime());
+  const Headlines own = prepared.HeadlinesOf(step_times);
   r.step_time = step.StepTime();
-  r.step_time_interval = forecast.step_time.front();
   r.tokens_per_step = static_cast<double>(phase.global_batch) * static_cast<double>(phase.sequence_length);
   const double gpus = static_cast<double>(r.gpus);
-  r.tokens_per_gpu_per_s = r.tokens_per_step / gpus / r.step_time.value;
+  r.tokens_per_gpu_per_s = own.tokens_per_gpu_per_s;
   r.model_flops_per_step = r.tokens_per_step * TrainingFlopsPerToken(run.model, phase.sequence_length);
-  r.model_tflops_per_gpu = r.model_flops_per_step / gpus / r.step_time.value / 1e12;
-  r.mfu = r.model_tflops_per_gpu * 1e12 / run.cluster.device.bf16_peak.value;
+  r.model_tflops_per_gpu = own.model_tflops_per_gpu;
+  r.mfu = own.mfu;
 
-  r.breakdown = Breakdown(step.LaneTimes(), r.step_time);
+  const PreparedRun even = WithEvenLoads(prepared, cache);
+  r.breakdown = Breakdown(step.LaneTimes(), even.step(0).LaneTimes(), r.step_time);
   for (const BreakdownRow& row : r.breakdown) {
     if (row.name == "bubble") r.bubble_fraction = row.fraction;
     if (IsExposedCommunication(row)) r.exposed_communication_fraction += row.fraction;
   }
-  if (run.plan.routing.device_cv > 0) r.imbalance = r.step_time - BalancedStepTime(run, cache);
+  r.imbalance = r.step_time - even.step(0).StepTime();
+  r.critical_path = CriticalPath(step, even.step(0));
 
   r.device_memory = run.cluster.device.memory;
   const std::vector<StageMemory> memory = step.MemoryByStage();
@@ -110,6 +107,14 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, Ste
     if (memory[s].total() > memory[r.fullest].total()) r.fullest = s;
   }
   r.fits = memory[r.fullest].total() <= r.device_memory;
+  std::vector<double> peaks;
+  double fitting = 0;
+  for (const Draw& d : forecast.draws) {
+    peaks.push_back(d.memory_peak_bytes);
+    fitting += d.fits;
+  }
+  r.fits_share = fitting / static_cast<double>(peaks.size());
+  r.memory_peak = IntervalOf(std::move(peaks));
 
   const std::vector<StageTraffic> traffic = step.TrafficByStage();
   for (const StageTraffic& t : traffic) {
@@ -117,11 +122,11 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, Ste
     r.network_per_gpu += t.network / static_cast<double>(traffic.size());
   }
   r.busiest_links = BusiestLinks(step, run.cluster, r.step_time);
-  r.critical_path = CriticalPath(step);
-  r.marginal = MarginalValues(step);
+  r.marginal = RateMarginals(step);
   r.extrapolated_fraction = step.ExtrapolatedFraction();
 
-  r.gpu_hours_per_trillion_tokens = Scaled(forecast.run_gpu_seconds_per_token, kTrillion / kHour);
+  for (const HeadlineName& h : kHeadlines) r.intervals.push_back({h.name, IntervalOf(forecast, h.figure)});
+  r.gpu_hours_per_trillion_tokens = IntervalOf(forecast, &Headlines::gpu_hours_per_trillion_tokens);
   for (size_t i = 0; i < prepared.phases(); ++i) {
     const TrainingPhase& p = run.plan.phases[i];
     PhaseReport out{.name = p.name, .tokens = p.tokens, .step_time = prepared.step(i).StepTime()};

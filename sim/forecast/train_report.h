@@ -29,6 +29,11 @@ struct BusyLink {
   double utilisation = 0;
 };
 
+struct NamedInterval {
+  std::string name;
+  Interval interval;
+};
+
 struct PhaseReport {
   std::string name;
   double steps = 0;
@@ -47,7 +52,6 @@ struct TrainReport {
 
   // Of the first phase, whose step the details describe.
   Seconds step_time;
-  Interval step_time_interval;
   double tokens_per_step = 0;
   double tokens_per_gpu_per_s = 0;
   double model_flops_per_step = 0;
@@ -55,16 +59,20 @@ struct TrainReport {
   double mfu = 0;
   double bubble_fraction = 0;
   double exposed_communication_fraction = 0;
-  Seconds imbalance;                    // what unequal expert loads add to the step
+  // What the step would save were the tokens that are kept spread evenly over the expert-parallel ranks,
+  // timed anew as a whole. The critical path's own share of it is never less: another path may take over.
+  Seconds imbalance;
   std::vector<BreakdownRow> breakdown;  // sums to the step
   std::vector<RankMemory> memory;       // a rank of each stage
   Bytes device_memory;
   size_t fullest = 0;  // index into memory
   bool fits = true;
+  Interval memory_peak;                   // over the draws of the unknowns
+  double fits_share = 1;                  // of the draws
   Bytes nvlink_per_gpu, network_per_gpu;  // sent in a step, mean over stages
   std::vector<BusyLink> busiest_links;
-  std::vector<PathCause> critical_path;
-  std::vector<Marginal> marginal;
+  std::vector<Cause> critical_path;  // sums to the step
+  std::vector<Marginal> marginal;    // of what Summarize can tell from the step; callers may add
   double extrapolated_fraction = 0;
 
   // Of the whole run.
@@ -74,6 +82,7 @@ struct TrainReport {
   double cost_usd = 0;
   std::vector<PhaseReport> phases;
   std::vector<UncertaintyShare> uncertainty;
+  std::vector<NamedInterval> intervals;  // of kHeadlines, over all draws
 };
 
 TrainReport Summarize(const PreparedRun& run, const Forecast& forecast, StepCache& cache);

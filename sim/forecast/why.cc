@@ -2,39 +2,32 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace moecast {
 namespace {
 
-// Adds up times by cause, in the order in which causes first appear.
+// Adds up times by cause.
 class Ledger {
  public:
   void Add(const std::string& cause, Seconds time) {
-    if (time.value <= 0) return;
-    for (PathCause& row : rows_) {
+    for (Cause& row : rows_) {
       if (row.cause != cause) continue;
       row.time += time;
       return;
     }
     rows_.push_back({cause, time});
   }
-  // A block's time by what its operators are.
-  void AddBlocks(const BlockTime& b) {
-    for (const OpClass c :
-         {OpClass::kGemm, OpClass::kGroupedGemm, OpClass::kAttention, OpClass::kElementwise})
-      Add(std::string(NameOf(c)), b.busy[static_cast<size_t>(c)]);
-    Add("recompute", b.recomputed);
-    for (int g = 0; g < kGroupKinds; ++g)
-      Add("exposed " + std::string(NameOf(static_cast<GroupKind>(g))) + " communication",
-          b.exposed[static_cast<size_t>(g)]);
-  }
-  std::vector<PathCause> Sorted() {
+  // The longest first, of equals the one that came first; without those that take no time.
+  std::vector<Cause> Sorted() {
+    std::erase_if(rows_, [](const Cause& row) { return row.time.value == 0; });
     std::stable_sort(rows_.begin(), rows_.end(),
-                     [](const PathCause& a, const PathCause& b) { return a.time > b.time; });
+                     [](const Cause& a, const Cause& b) { return a.time > b.time; });
     return std::move(rows_);
   }
 
  private:
-  std::vector<PathCause> rows_;
+  std::vector<Cause> rows_;
 };
 
 // A task of the critical path, and the transfer between it and the one before.
@@ -44,17 +37,20 @@ struct PathTask {
   Seconds time, transfer;
 };
 
-// From the last task to end back to the start.
+// From the last task of the step back to its beginning.
 std::vector<PathTask> PathOf(const PreparedStep& step) {
   const Schedule& schedule = step.schedule();
   const Timing& timing = step.timing();
+  const StepSpan span = step.span();
+  const auto within = [&span](Time begin, Time end) {
+    return (std::max(end, span.begin) - std::max(begin, span.begin)).seconds();
+  };
   std::vector<PathTask> path;
-  int32_t task =
-      static_cast<int32_t>(std::max_element(timing.end.begin(), timing.end.end()) - timing.end.begin());
-  while (task >= 0) {
+  int32_t task = span.last_task;
+  while (task >= 0 && timing.end[task] > span.begin) {
     const int32_t lane = schedule.LaneOf(task);
     const Time start = timing.start[task];
-    path.push_back({task, schedule.lanes[lane].rank, (timing.end[task] - start).seconds(), Seconds(0)});
+    path.push_back({task, schedule.lanes[lane].rank, within(start, timing.end[task]), Seconds(0)});
     // What it waited for: the task before it on its lane, or a dependency that ended just then.
     int32_t next = -1;
     if (task > schedule.lane_begin[lane] && timing.end[task - 1] == start) next = task - 1;
@@ -64,52 +60,99 @@ std::vector<PathTask> PathOf(const PreparedStep& step) {
       const Time transfer = on.transfer < 0 ? Time{} : step.shape().transfer;
       if (timing.end[on.task] + transfer != start) continue;
       next = on.task;
-      path.back().transfer = transfer.seconds();
+      path.back().transfer = within(start - transfer, start);
     }
     task = next;
   }
   return path;
 }
 
+// The blocks that a task of the compute lane runs.
+BlockTime BlocksOfTask(const PreparedStep& step, int stage, const Task& task) {
+  const int v = step.pipeline().virtual_stage(step.shape(), stage, task.chunk);
+  if (task.part < 0) return step.BlocksOf(v, task.phase);
+  int after = 0;
+  for (const BlockRun& run : step.virtual_stages()[v]) {
+    after += run.count;
+    if (task.part >= after) continue;
+    if (task.phase == Phase::kForward) return step.Solved(run.kind, Pass::kForward);
+    if (task.phase == Phase::kWeight) return step.Solved(run.kind, Pass::kWeight);
+    BlockTime backward = step.Solved(run.kind, Pass::kBackward);
+    if (!step.pipeline().splits_weight) backward += step.Solved(run.kind, Pass::kWeight);
+    return backward;
+  }
+  MOECAST_CHECK(false);
+}
+
+std::string CauseOf(Phase phase) {
+  const bool communicates = phase == Phase::kGradReduce || phase == Phase::kParamGather;
+  return (communicates ? "exposed " : "") + std::string(NameOf(phase));
+}
+
 }  // namespace
 
-std::vector<PathCause> CriticalPath(const PreparedStep& step) {
+std::vector<Cause> CausesOf(const BlockTime& block) {
+  std::vector<Cause> causes;
+  for (const OpClass c : {OpClass::kGemm, OpClass::kGroupedGemm, OpClass::kAttention, OpClass::kElementwise})
+    causes.push_back({std::string(NameOf(c)), block.busy[static_cast<size_t>(c)]});
+  causes.push_back({"recompute", block.recomputed});
+  for (int g = 0; g < kGroupKinds; ++g)
+    causes.push_back({"exposed " + std::string(NameOf(static_cast<GroupKind>(g))) + " communication",
+                      block.exposed[static_cast<size_t>(g)]});
+  return causes;
+}
+
+PreparedRun WithEvenLoads(const PreparedRun& prepared, StepCache& cache) {
+  TrainingRun even = prepared.run();
+  const PreparedStep& step = prepared.step(0);
+  even.plan.phases.resize(1);
+  even.plan.stage_layers.layers = step.LayersByStage();
+  // Every rank takes just what is kept on average.
+  even.plan.routing = {.capacity_factor = step.load().kept};
+  return PreparedRun(std::move(even), cache);
+}
+
+std::vector<Cause> CriticalPath(const PreparedStep& step, const PreparedStep& even) {
   const std::vector<PathTask> path = PathOf(step);
-  // The stage that the path visits for longest; before its first and after its last visit the pipeline fills
-  // and drains.
+  const auto& tasks = step.schedule().tasks;
+  const auto runs_blocks = [&tasks](const PathTask& p) { return tasks[p.task].phase <= Phase::kWeight; };
+  // The stage that the path visits for longest.
   std::vector<double> visited(static_cast<size_t>(step.shape().stages), 0);
-  for (const PathTask& p : path) visited[p.stage] += p.time.value;
+  for (const PathTask& p : path) visited[p.stage] += runs_blocks(p) ? p.time.value : 0;
   const int pivot = static_cast<int>(std::max_element(visited.begin(), visited.end()) - visited.begin());
-  const auto on_pivot = [pivot](const PathTask& p) { return p.stage == pivot; };
+  const auto on_pivot = [&](const PathTask& p) { return p.stage == pivot && runs_blocks(p); };
   const auto last_visit = std::find_if(path.begin(), path.end(), on_pivot);
   const auto first_visit = std::find_if(path.rbegin(), path.rend(), on_pivot).base();
 
   Ledger ledger;
   for (auto p = path.begin(); p != path.end(); ++p) {
-    const Task& t = step.schedule().tasks[p->task];
-    const int v = step.pipeline().virtual_stage(step.shape(), p->stage, t.chunk);
-    ledger.Add("pipeline transfer", p->transfer);
-    if (t.phase > Phase::kWeight) {
-      ledger.Add(std::string(NameOf(t.phase)), p->time);
-    } else if (p < last_visit || p >= first_visit) {
-      ledger.Add("pipeline fill and drain", p->time);
-    } else {
-      // A block of a split task counts by its share of its virtual stage.
-      const BlockTime whole = step.BlocksOf(v, t.phase);
-      ledger.AddBlocks(whole * (whole.total.value > 0 ? p->time / whole.total : 0));
+    const Task& t = tasks[p->task];
+    ledger.Add("exposed pp communication", p->transfer);
+    if (!runs_blocks(*p)) {
+      ledger.Add(CauseOf(t.phase), p->time);
+      continue;
     }
+    const BlockTime loaded = BlocksOfTask(step, p->stage, t), level = BlocksOfTask(even, p->stage, t);
+    // 1 but for the rounding of the engine's integer time, and where the step begins inside the task.
+    const double share = loaded.total.value > 0 ? p->time / loaded.total : 0;
+    ledger.Add("imbalance", (loaded.total - level.total) * share);
+    if (p < last_visit || p >= first_visit)
+      ledger.Add("bubble", level.total * share);
+    else
+      for (const Cause& c : CausesOf(level)) ledger.Add(c.cause, c.time * share);
   }
   return ledger.Sorted();
 }
 
-std::vector<Marginal> MarginalValues(const PreparedStep& step) {
+std::vector<Marginal> RateMarginals(const PreparedStep& step) {
   constexpr double kFaster = 1.1;
   const double now = step.StepTime().value;
-  const auto change = [&](const Speedup& s) { return 100 * (step.StepTime(s).value / now - 1); };
-  return {{"compute", change({.compute = kFaster})},
-          {"hbm", change({.hbm = kFaster})},
-          {"nvlink", change({.nvlink = kFaster})},
-          {"ib", change({.network = kFaster})}};
+  const auto row = [&](const char* resource, const Speedup& s) {
+    const double change = 100 * (step.StepTime(s).value / now - 1);
+    return Marginal{resource, change, change, ""};
+  };
+  return {row("compute", {.compute = kFaster}), row("hbm", {.hbm = kFaster}),
+          row("nvlink", {.nvlink = kFaster}), row("ib", {.network = kFaster})};
 }
 
 }  // namespace moecast

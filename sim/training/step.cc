@@ -70,7 +70,7 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, S
   const Plan& plan = run.plan;
   work_ = {.sequences = plan.micro_batch,
            .sequence_length = phase.sequence_length,
-           .load = run.model.moe.experts > 0 ? LoadOf(plan.routing, plan.parallel.ep) : ExpertLoad{}};
+           .load = run.model.moe.experts > 0 ? cache.LoadFor(plan.routing, plan.parallel.ep) : ExpertLoad{}};
   pipeline_ = FindPipelineSchedule(plan.schedule);
   MOECAST_CHECK(pipeline_ != nullptr);
   overlap_.compute =
@@ -302,24 +302,32 @@ std::vector<Time> PreparedStep::Durations(const SolvedKinds& solved, const OpTim
   return d;
 }
 
-Seconds PreparedStep::Period(const Timing& timing) const {
-  if (run_.plan.optimizer.grad_clip == GradClip::kBarrier) return timing.total.seconds();
-  // Without a barrier a stage starts its next step when it is done with this one: its span, from the gather
-  // of the weights that its first forward needs.
-  Time longest{};
+StepSpan PreparedStep::SpanOf(const Timing& timing) const {
+  const bool barrier = run_.plan.optimizer.grad_clip == GradClip::kBarrier;
+  StepSpan longest;
   for (int s = 0; s < shape_.stages; ++s) {
-    Time start = timing.start[order_->schedule.lane_begin[s]];
-    const int32_t end = order_->schedule.lane_begin[s + 1] - 1, communication = shape_.stages + s;
-    Time gather{};
-    for (int32_t i = order_->schedule.lane_begin[communication];
-         i < order_->schedule.lane_begin[communication + 1]; ++i) {
-      if (order_->schedule.tasks[i].phase != Phase::kParamGather) break;
-      gather += timing.end[i] - timing.start[i];
-      if (run_.plan.overlap.param_gather) break;
+    const int32_t last = order_->schedule.lane_begin[s + 1] - 1, communication = shape_.stages + s;
+    Time begin{};
+    // Without a barrier a stage starts its next step when it is done with this one: its span, from the gather
+    // of the weights that its first forward needs. With one all stages start together.
+    if (!barrier) {
+      Time gather{};
+      for (int32_t i = order_->schedule.lane_begin[communication];
+           i < order_->schedule.lane_begin[communication + 1]; ++i) {
+        if (order_->schedule.tasks[i].phase != Phase::kParamGather) break;
+        gather += timing.end[i] - timing.start[i];
+        if (run_.plan.overlap.param_gather) break;
+      }
+      begin = timing.start[order_->schedule.lane_begin[s]] - gather;
     }
-    longest = std::max(longest, timing.end[end] - start + gather);
+    if (timing.end[last] - begin > longest.end - longest.begin) longest = {begin, timing.end[last], last};
   }
-  return longest.seconds();
+  return longest;
+}
+
+Seconds PreparedStep::Period(const Timing& timing) const {
+  const StepSpan span = SpanOf(timing);
+  return (span.end - span.begin).seconds();
 }
 
 Seconds PreparedStep::StepTime() const {

@@ -79,6 +79,13 @@ struct StageTraffic {
   Bytes nvlink, network;  // sent by one GPU of the stage in a step
 };
 
+// The part of a Timing that is one step's own, of the stage that takes longest: from where the step begins
+// there to where its last task ends and the next step may begin.
+struct StepSpan {
+  Time begin, end;
+  int32_t last_task = 0;
+};
+
 class PreparedStep {
  public:
   // What other steps prepared with the same cache have solved is reused. REQUIRES: run and phase outlive
@@ -101,6 +108,7 @@ class PreparedStep {
   std::vector<Bytes> ActivationsAlong(int stage) const;
   std::vector<StageTraffic> TrafficByStage() const;
   const Timing& timing() const { return timing_; }
+  StepSpan span() const { return SpanOf(timing_); }
 
   const std::vector<StageBlocks>& virtual_stages() const { return blocks_of_; }
   std::vector<int> LayersByStage() const;  // by virtual stage
@@ -139,6 +147,7 @@ class PreparedStep {
   void FixOrder(StepCache& cache);
   SolvedKinds Solve(const OpTimes& time_of) const;
   std::vector<Time> Durations(const SolvedKinds& solved, const OpTimes& time_of) const;
+  StepSpan SpanOf(const Timing& timing) const;
   Seconds Period(const Timing& timing) const;
   BlockTime BlocksOf(int virtual_stage, Pass pass, const SolvedKinds& solved) const;
   Seconds Total(const CostedOps& ops, const OpTimes& time_of, uint64_t salt) const;

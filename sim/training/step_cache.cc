@@ -21,6 +21,13 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
   return *placed_.back().costs;
 }
 
+ExpertLoad StepCache::LoadFor(const RoutingLoad& routing, int devices) {
+  for (const Loaded& l : loaded_)
+    if (l.devices == devices && l.routing == routing) return l.load;
+  loaded_.push_back({routing, devices, LoadOf(routing, devices)});
+  return loaded_.back().load;
+}
+
 std::shared_ptr<const OrderedStep> StepCache::OrderFor(const PipelineShape& shape, OrderKey key) {
   if (key.pipeline->times_matter) {
     for (const std::vector<Time>* times : {&shape.forward, &shape.backward, &shape.weight})

@@ -1,11 +1,13 @@
 // What plans share, so that a set of them solves each distinct thing once: kernel costs by shape, collectives
-// by placement, orders by their sizes. A value that the caller owns; nothing outside it remembers.
+// by placement, expert loads by routing, orders by their sizes. A value that the caller owns; nothing outside
+// it remembers.
 #pragma once
 
 #include <deque>
 #include <memory>
 #include <vector>
 
+#include "costmodel/expert_load.h"
 #include "costmodel/kernel_costs.h"
 #include "costmodel/op_cost.h"
 #include "sim/training/step_schedule.h"
@@ -38,6 +40,7 @@ class StepCache {
   // Costs of a plan's ops. The cache keeps the calibration alive.
   OpCosts& CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
                     const Model& model, const Plan& plan, const WholeStep& whole_step);
+  ExpertLoad LoadFor(const RoutingLoad& routing, int devices);
   std::shared_ptr<const OrderedStep> OrderFor(const PipelineShape& shape, OrderKey key);
 
  private:
@@ -53,6 +56,11 @@ class StepCache {
     std::unique_ptr<Cluster> cluster;
     std::unique_ptr<OpCosts> costs;
   };
+  struct Loaded {
+    RoutingLoad routing;
+    int devices;
+    ExpertLoad load;
+  };
   struct Ordered {
     OrderKey key;
     std::shared_ptr<const OrderedStep> order;
@@ -61,6 +69,7 @@ class StepCache {
   static constexpr size_t kMostOrders = 64;
   std::vector<Kernels> kernels_;
   std::vector<Placed> placed_;
+  std::vector<Loaded> loaded_;
   std::deque<Ordered> orders_;
 };
 

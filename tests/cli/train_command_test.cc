@@ -55,6 +55,27 @@ TEST(TrainCommandTest, JsonHasTheKeysOfTheContract) {
   EXPECT_EQ(json["published"]["gpu_hours_per_trillion_tokens"], 172800);
 }
 
+TEST(TrainCommandTest, EveryHeadlineHasItsInterval) {
+  const Json json = JsonOf("train deepseek-v2-pretrain --samples 8");
+  for (const char* key :
+       {"step_time_s", "tokens_per_gpu_per_s", "gpu_hours_per_trillion_tokens", "gpu_hours_total", "days",
+        "cost_usd", "mfu", "model_tflops_per_gpu", "memory_peak_bytes"}) {
+    ASSERT_TRUE(json["intervals"].contains(key)) << key;
+    EXPECT_LT(json["intervals"][key]["p10"], json["intervals"][key]["p90"]) << key;
+  }
+}
+
+TEST(TrainCommandTest, EachResourceHasItsValueOrAReason) {
+  const Json json = JsonOf("train deepseek-v2-pretrain --samples 8");
+  std::vector<std::string> resources;
+  for (const Json& m : json["marginal"]) {
+    resources.push_back(m["resource"]);
+    EXPECT_TRUE(m["step_change_percent"].is_number() || !m["choice"].get<std::string>().empty());
+  }
+  EXPECT_EQ(resources,
+            (std::vector<std::string>{"compute", "hbm", "nvlink", "ib", "memory", "gpus_per_replica"}));
+}
+
 TEST(TrainCommandTest, TheSameSeedPrintsTheSameBytes) {
   const std::string command = "train deepseek-67b-pretrain --samples 16 --seed 3 --json -";
   EXPECT_EQ(RunCommand(command).output, RunCommand(command).output);

@@ -46,6 +46,29 @@ TEST(ScenarioTest, EveryBuiltInScenarioReadsBackWhatItPrints) {
   }
 }
 
+TEST(ScenarioTest, AFieldThatIsSetIsNoLongerUnknown) {
+  const auto unknown = [](std::vector<std::string> sets) {
+    std::set<std::string> pointers;
+    const Scenario s = Load("deepseek-v2-pretrain", std::move(sets));
+    for (const Unknown& u : s.spec().unknown.list) pointers.insert(u.pointer);
+    return pointers;
+  };
+  const std::set<std::string> all = unknown({});
+  ASSERT_EQ(all.count("/training/parallel/dp"), 1u);
+  ASSERT_EQ(all.count("/training/parallel/rank_order"), 1u);
+  std::set<std::string> expected = all;
+  expected.erase("/training/parallel/dp");
+  EXPECT_EQ(unknown({"training/parallel/dp=64"}), expected);
+  EXPECT_EQ(unknown({"/training/parallel/dp=64"}), expected);
+  // A part of the name is no part of the path.
+  EXPECT_EQ(unknown({"training/micro_batch=2"}), all);
+  expected.erase("/training/parallel/rank_order");
+  EXPECT_EQ(unknown({R"(training/parallel={"pp": 16, "ep": 8, "dp": 128})"}), expected);
+  // What is declared unknown afterwards is.
+  EXPECT_EQ(unknown({"training/parallel/dp=64", R"(unknown={"/training/parallel/dp": [64, 96]})"}),
+            std::set<std::string>{"/training/parallel/dp"});
+}
+
 // A value for every field of the table whose change must change the report, and the scenario where it does.
 struct FieldCase {
   const char* pointer;
