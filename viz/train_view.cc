@@ -18,8 +18,8 @@ struct MemoryPart {
 };
 std::vector<MemoryPart> PartsOf(const StageMemory& m) {
   return {
-      {"weights", m.states.weights},  {"gradients", m.states.gradients}, {"optimizer", m.states.optimizer},
-      {"activations", m.activations}, {"transient", m.transient},        {"buffers", m.buffers},
+      {"weights", m.states.weights},  {"gradients", m.states.gradients}, {"optimizer", m.states.optimizer()},
+      {"activations", m.activations}, {"transient", m.transient},        {"buffers", m.buffers()},
       {"runtime", m.runtime}};
 }
 
@@ -97,6 +97,8 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
                  {"peak_bytes", peak.value},
                  {"device_bytes", r.device_memory.value},
                  {"over_bytes", std::max(0.0, (peak - r.device_memory).value)},
+                 {"host_bytes_per_node", r.host_bytes_per_node.value},
+                 {"host_memory_bytes", r.host_memory.value},
                  {"ranks", ranks}};
   j["traffic"] = {{"nvlink_bytes_per_gpu", r.nvlink_per_gpu.value},
                   {"ib_bytes_per_gpu", r.network_per_gpu.value}};
@@ -164,14 +166,21 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
 
   const RankMemory& full = r.memory[r.fullest];
   const Bytes peak = full.memory.total();
-  out += Printf("\nmemory of the fullest rank (rank %d, stage %d): %s of %s%s\n", full.rank, full.stage,
-                ShowBytes(peak).c_str(), ShowBytes(r.device_memory).c_str(),
-                r.fits ? "" : (", DOES NOT FIT by " + ShowBytes(peak - r.device_memory)).c_str());
+  out += Printf(
+      "\nmemory of the fullest rank (rank %d, stage %d): %s of %s%s\n", full.rank, full.stage,
+      ShowBytes(peak).c_str(), ShowBytes(r.device_memory).c_str(),
+      peak <= r.device_memory ? "" : (", DOES NOT FIT by " + ShowBytes(peak - r.device_memory)).c_str());
   Rows memory;
   for (const MemoryPart& part : PartsOf(full.memory))
     memory.push_back({part.name, ShowBytes(part.bytes), Printf("%.1f%%", 100 * (part.bytes / peak)),
                       Bar(part.bytes / peak)});
   out += Aligned(memory, "lrrl");
+  if (r.host_bytes_per_node.value > 0)
+    out += Printf("  optimizer states in host memory: %s of %s on the fullest node%s\n",
+                  ShowBytes(r.host_bytes_per_node).c_str(), ShowBytes(r.host_memory).c_str(),
+                  r.host_bytes_per_node <= r.host_memory
+                      ? ""
+                      : (", DOES NOT FIT by " + ShowBytes(r.host_bytes_per_node - r.host_memory)).c_str());
 
   out += Printf("\ntraffic of a GPU and step: %s by NVLink, %s by InfiniBand",
                 ShowBytes(r.nvlink_per_gpu).c_str(), ShowBytes(r.network_per_gpu).c_str());

@@ -48,8 +48,9 @@ std::vector<std::vector<Op>> BlockBuilder::CutBackward(size_t count) {
   return cut;
 }
 
-void BlockBuilder::Transient(double bytes) {
-  out_.memory.transient = std::max(out_.memory.transient, Bytes(bytes));
+void BlockBuilder::Transient(OpName op, TensorName tensor, double bytes, bool recomputed) {
+  if (Bytes(bytes) > SumOf(transient_).transient)
+    transient_ = {{op, tensor, Lifetime::kWithinPass, recomputed, Bytes(bytes)}};
 }
 
 // ---- Operators of one kernel
@@ -77,7 +78,7 @@ void BlockBuilder::Norm(OpName name, double elements) {
   Elementwise(name, ElementwiseKind::kRmsNorm, 2 * elements * kBf16, 3 * elements * kBf16);
   if (Recomputes(Recompute::kRmsNorm))
     Backward({Recomputed(ElementwiseOp(name, ElementwiseKind::kRmsNorm, 2 * elements * kBf16))});
-  KeepUntilBackward(elements * kBf16);
+  KeepUntilBackward(name, TensorName::kInput, elements * kBf16);
 }
 
 // Forward adds the branch to the stream; backward adds the gradients that meet at the fork.
@@ -193,10 +194,10 @@ void BlockBuilder::Multiply(const Linear& l) {
 
   // What is gathered is kept in its own part only.
   const double kept = in / (column && Sequence() ? tp : 1) * saved;
-  if (l.input == LinearInput::kKept) KeepUntilWeight(kept);
-  if (l.input == LinearInput::kRecomputed) KeepGradient(kept);
-  KeepGradient(out * kBf16);
-  Transient((in + out) * kBf16);
+  if (l.input == LinearInput::kKept) KeepUntilWeight(l.name, TensorName::kInput, kept);
+  if (l.input == LinearInput::kRecomputed) KeepForWeight(l.name, TensorName::kInput, kept, true);
+  KeepForWeight(l.name, TensorName::kOutputGradient, out * kBf16);
+  Transient(l.name, TensorName::kInputAndOutput, (in + out) * kBf16);
 }
 
 // ---- The whole
@@ -206,17 +207,24 @@ void BlockBuilder::RecomputeAll() {
   std::vector<Op> again = out_.pass[0];
   for (Op& op : again) op.recomputed = true;
   Backward(std::move(again));
-  BlockMemory& memory = out_.memory;
-  memory.transient += memory.kept();
-  memory.gradients += memory.until_weight;
-  memory.until_weight = Bytes(0);
-  memory.until_backward = Bytes(local_tokens * model.hidden * kBf16);
+  // What the forward pass kept is alive within the backward pass; from there on what the weight pass reads.
+  for (KeptTensor& t : out_.tensors) {
+    if (t.lifetime == Lifetime::kForWeight) continue;
+    t.recomputed = true;
+    transient_.push_back(t);
+    transient_.back().lifetime = Lifetime::kWithinPass;
+    t.lifetime = t.lifetime == Lifetime::kUntilWeight ? Lifetime::kForWeight : Lifetime::kWithinPass;
+  }
+  std::erase_if(out_.tensors, [](const KeptTensor& t) { return t.lifetime == Lifetime::kWithinPass; });
+  KeepUntilBackward(OpName::kInputNorm, TensorName::kInput, local_tokens * model.hidden * kBf16);
 }
 
 BlockOps BlockBuilder::Finish() {
   for (auto group = backward_.rbegin(); group != backward_.rend(); ++group)
     out_.pass[1].insert(out_.pass[1].end(), group->begin(), group->end());
   for (auto& pass : out_.pass) Resolve(pass);
+  out_.tensors.insert(out_.tensors.end(), transient_.begin(), transient_.end());
+  out_.memory = SumOf(out_.tensors);
   return std::move(out_);
 }
 

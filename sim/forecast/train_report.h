@@ -59,7 +59,8 @@ struct TrainReport {
   std::vector<BreakdownRow> breakdown;  // sums to the step
   std::vector<RankMemory> memory;       // a rank of each stage
   Bytes device_memory;
-  size_t fullest = 0;  // index into memory
+  Bytes host_bytes_per_node, host_memory;  // offloaded states of the fullest node; what a node has
+  size_t fullest = 0;                      // index into memory
   bool fits = true;
   Bytes nvlink_per_gpu, network_per_gpu;  // sent in a step, mean over stages
   std::vector<BusyLink> busiest_links;

@@ -31,14 +31,19 @@ struct Choices {
 struct Stage {
   Time first_start{}, free{}, idle{};  // idle: since its first task
   int forwards = 0, backwards = 0, weights = 0;
+  double limit = 0, kept = 0;  // memory, and kept_for_weight
 };
+
+double LimitOf(const PipelineShape& shape, double own_limit, int s) {
+  double limit = shape.memory_limit > 0 ? shape.memory_limit : own_limit;
+  if (!shape.stage_limit.empty()) limit = std::min(limit, shape.stage_limit[s]);
+  return std::max({limit, 1.0, shape.KeptForWeight(s)});  // one micro-batch, or nothing runs
+}
 
 class Attempt {
  public:
-  Attempt(const PipelineShape& shape, double limit, const Choices& choices)
+  Attempt(const PipelineShape& shape, double own_limit, const Choices& choices)
       : shape_(shape),
-        limit_(limit + 1e-9),  // sums of shares, not exact
-        kept_(shape.kept_for_weight),
         choices_(choices),
         p_(shape.stages),
         m_(shape.micro_batches),
@@ -46,6 +51,10 @@ class Attempt {
         forward_end_(static_cast<size_t>(p_) * m_),
         backward_end_(static_cast<size_t>(p_) * m_),
         order_{.by_stage = std::vector<std::vector<PipelineTask>>(p_), .splits_weight = true} {
+    for (int s = 0; s < p_; ++s) {
+      stages_[s].kept = shape.KeptForWeight(s);
+      stages_[s].limit = LimitOf(shape, own_limit, s) + 1e-9;  // sums of shares, not exact
+    }
     for (std::vector<PipelineTask>& tasks : order_.by_stage) tasks.reserve(3 * static_cast<size_t>(m_));
     WarmUp();
     for (int i = 1; i < m_; ++i) Round();
@@ -72,11 +81,11 @@ class Attempt {
 
   // Micro-batches alive, those between B and W by what they keep.
   double Alive(const Stage& stage) const {
-    return stage.forwards - stage.backwards + kept_ * (stage.backwards - stage.weights);
+    return stage.forwards - stage.backwards + stage.kept * (stage.backwards - stage.weights);
   }
   bool Pending(int s) const { return stages_[s].weights < stages_[s].backwards; }
   // One more forward, and then a backward with no weight gradient before it.
-  double AliveAfterForward(int s) const { return Alive(stages_[s]) + 1 + std::max(0.0, kept_ - 1); }
+  double AliveAfterForward(int s) const { return Alive(stages_[s]) + 1 + std::max(0.0, stages_[s].kept - 1); }
 
   Time Put(int s, Phase phase, int micro_batch, Time arrival, Time duration) {
     Stage& stage = stages_[s];
@@ -97,7 +106,7 @@ class Attempt {
   }
   void PutBackward(int s) {
     const int i = stages_[s].backwards;
-    while (Pending(s) && Alive(stages_[s]) - 1 + kept_ > limit_) PutWeight(s);
+    while (Pending(s) && Alive(stages_[s]) - 1 + stages_[s].kept > stages_[s].limit) PutWeight(s);
     backward_end_[Index(s, i)] = Put(s, Phase::kBackward, i, BackwardArrival(s), shape_.backward[s]);
     ++stages_[s].backwards;
   }
@@ -119,7 +128,7 @@ class Attempt {
     for (int s = p_ - 2; s >= 0; --s) {
       const Time arrival = backward + shape_.transfer;
       Time free = stages_[s].free;
-      while (1 + more[s] < m_ && AliveAfterForward(s) + more[s] <= limit_ &&
+      while (1 + more[s] < m_ && AliveAfterForward(s) + more[s] <= stages_[s].limit &&
              (choices_.delay_first_backward ? free < arrival : free + shape_.forward[s] <= arrival)) {
         free += shape_.forward[s];
         ++more[s];
@@ -142,7 +151,7 @@ class Attempt {
     if (here.free >= backward) return true;
     Time end = here.free + shape_.forward[s];
     double alive = AliveAfterForward(s);
-    for (int w = here.weights; w < here.backwards && alive > limit_; ++w, alive -= kept_)
+    for (int w = here.weights; w < here.backwards && alive > here.limit; ++w, alive -= here.kept)
       end += shape_.weight[s];
     return end > backward && here.idle + (backward - here.free) <= most_idle_;
   }
@@ -155,7 +164,7 @@ class Attempt {
     }
     for (int s = 0; s < p_; ++s) {
       if (!forward[s]) continue;
-      while (Pending(s) && AliveAfterForward(s) > limit_) PutWeight(s);
+      while (Pending(s) && AliveAfterForward(s) > stages_[s].limit) PutWeight(s);
       Fill(s, ForwardArrival(s));
       PutForward(s);
     }
@@ -168,7 +177,6 @@ class Attempt {
   }
 
   const PipelineShape& shape_;
-  const double limit_, kept_;
   const Choices choices_;
   const int p_, m_;
   Time most_idle_{};
@@ -178,12 +186,10 @@ class Attempt {
 };
 
 PipelineOrder Automatic(const PipelineShape& shape, double own_limit) {
-  const double limit =
-      shape.memory_limit > 0 ? shape.memory_limit : std::max(own_limit, shape.kept_for_weight);
   PipelineOrder best;
   std::optional<Time> shortest;
   for (int c = 0; c < 8; ++c) {
-    Attempt attempt(shape, limit, {(c & 4) != 0, (c & 2) != 0, (c & 1) != 0});
+    Attempt attempt(shape, own_limit, {(c & 4) != 0, (c & 2) != 0, (c & 1) != 0});
     if (shortest && *shortest <= attempt.Span()) continue;
     shortest = attempt.Span();
     best = attempt.Take();

@@ -26,8 +26,9 @@ std::shared_ptr<const OrderedStep> StepCache::OrderFor(const PipelineShape& shap
     for (const std::vector<Time>* times : {&shape.forward, &shape.backward, &shape.weight})
       key.times.insert(key.times.end(), times->begin(), times->end());
     key.times.push_back(shape.transfer);
-    key.memory_limit = shape.memory_limit;
-    key.kept_for_weight = shape.kept_for_weight;
+    key.memory = {shape.memory_limit, shape.kept_for_weight};
+    for (const std::vector<double>* by_stage : {&shape.stage_limit, &shape.stage_kept_for_weight})
+      key.memory.insert(key.memory.end(), by_stage->begin(), by_stage->end());
   }
   for (const Ordered& o : orders_)
     if (o.key == key) return o.order;

@@ -27,7 +27,7 @@ TEST(MemoryTest, ZeroCutsOptimizerStatesThenGradientsThenWeights) {
     const StateBytes states = StatesOf(kParameters, Zero(c.stage));
     EXPECT_EQ(states.weights.value, c.weights) << c.stage;
     EXPECT_EQ(states.gradients.value, c.gradients) << c.stage;
-    EXPECT_EQ(states.optimizer.value, c.optimizer) << c.stage;
+    EXPECT_EQ(states.optimizer().value, c.optimizer) << c.stage;
   }
 }
 
@@ -39,10 +39,10 @@ TEST(MemoryTest, ContextParallelRanksShareStatesToo) {
 TEST(MemoryTest, Bf16WeightsAreTheirOwnBf16Master) {
   Plan plan = Zero(0);
   plan.precision.master = plan.precision.moments = plan.precision.main_grad = Dtype::kBf16;
-  EXPECT_EQ(StatesOf(kParameters, plan).optimizer.value, 1800 * 2 * 2);  // two moments
+  EXPECT_EQ(StatesOf(kParameters, plan).optimizer().value, 1800 * 2 * 2);  // two moments
   EXPECT_EQ(StatesOf(kParameters, plan).gradients.value, 1800 * 2);
   plan.precision.gemm = Dtype::kFp8;
-  EXPECT_EQ(StatesOf(kParameters, plan).optimizer.value, 1800 * 3 * 2);
+  EXPECT_EQ(StatesOf(kParameters, plan).optimizer().value, 1800 * 3 * 2);
   EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800);
 }
 
