@@ -7,15 +7,19 @@
 //   the stage the one that has idled longest. They also free memory for a forward;
 // - a stage that is two or more forwards ahead of the next may leave one out that would delay its next
 //   backward.
-// Where a micro-batch takes more memory from B to W than from F to B, a limit of p holds fewer than p of them
-// in flight; rounds then make some neighbours wait for each other, and the order idles far more than it would
-// have to.
+// Where memory holds fewer micro-batches in flight than there are stages (a limit below p, or a micro-batch
+// that takes more memory from B to W than from F to B), rounds make neighbours wait for each other. There one
+// more order is tried, in the order of time: each stage starts what it can start first, of several things a
+// backward before a forward before a weight gradient, and a forward only within memory.
 //
 // The paper leaves three yes-or-no choices open and searches over them, as we do: the order with
 // the shortest stage span is taken. It then hands that order to an integer linear program, which we leave
 // out; it does not say what it optimises further, nor how ties go.
 #include <algorithm>
+#include <functional>
 #include <optional>
+#include <queue>
+#include <utility>
 
 #include "sim/pipeline/orders.h"
 
@@ -23,6 +27,7 @@ namespace moecast {
 namespace {
 
 struct Choices {
+  bool in_time_order;         // the others then choose nothing
   bool delay_first_backward;  // a last warm-up forward may run past the arrival of the first backward
   bool skip_forwards;
   bool fill_every_gap;  // with a weight gradient, also where no stage has idled as long
@@ -56,8 +61,12 @@ class Attempt {
       stages_[s].limit = LimitOf(shape, own_limit, s) + 1e-9;  // sums of shares, not exact
     }
     for (std::vector<PipelineTask>& tasks : order_.by_stage) tasks.reserve(3 * static_cast<size_t>(m_));
-    WarmUp();
-    for (int i = 1; i < m_; ++i) Round();
+    if (choices.in_time_order) {
+      InTimeOrder();
+    } else {
+      WarmUp();
+      for (int i = 1; i < m_; ++i) Round();
+    }
     for (int s = 0; s < p_; ++s)
       while (stages_[s].weights < m_) PutWeight(s);
   }
@@ -142,6 +151,49 @@ class Attempt {
     for (int s = p_ - 1; s >= 0; --s) PutBackward(s);
   }
 
+  // The first thing that stage s can start, by what is known so far.
+  struct Next {
+    Time at;
+    Phase phase;
+  };
+  std::optional<Next> NextOf(int s) const {
+    const Stage& stage = stages_[s];
+    std::optional<Next> next;
+    const auto offer = [&](Phase phase, Time arrival) {
+      const Time at = std::max(stage.free, arrival);
+      if (!next || at < next->at) next = Next{at, phase};
+    };
+    const int ahead = s + 1 == p_ ? stage.forwards : stages_[s + 1].backwards;
+    const bool weight_first = Pending(s) && Alive(stage) - 1 + stage.kept > stage.limit;
+    if (ahead > stage.backwards && !weight_first) offer(Phase::kBackward, BackwardArrival(s));
+    const int arrived = s == 0 ? m_ : stages_[s - 1].forwards;
+    if (arrived > stage.forwards && AliveAfterForward(s) <= stage.limit)
+      offer(Phase::kForward, ForwardArrival(s));
+    if (Pending(s)) offer(Phase::kWeight, Time{});
+    return next;
+  }
+
+  void InTimeOrder() {
+    using Entry = std::pair<Time, int>;
+    std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
+    const auto push = [&](int s) {
+      if (const auto next = NextOf(s)) queue.emplace(next->at, s);
+    };
+    push(0);
+    while (!queue.empty()) {
+      const auto [at, s] = queue.top();
+      queue.pop();
+      const auto next = NextOf(s);
+      if (!next || next->at != at) continue;  // it has changed since, and was entered anew
+      if (next->phase == Phase::kForward) PutForward(s);
+      if (next->phase == Phase::kBackward) PutBackward(s);
+      if (next->phase == Phase::kWeight) PutWeight(s);
+      push(s);
+      if (next->phase == Phase::kForward && s + 1 < p_) push(s + 1);
+      if (next->phase == Phase::kBackward && s > 0) push(s - 1);
+    }
+  }
+
   // Whether stage s may leave out its forward of this round.
   bool Skips(int s) const {
     if (!choices_.skip_forwards || s + 1 == p_) return false;
@@ -188,12 +240,19 @@ class Attempt {
 PipelineOrder Automatic(const PipelineShape& shape, double own_limit) {
   PipelineOrder best;
   std::optional<Time> shortest;
-  for (int c = 0; c < 8; ++c) {
-    Attempt attempt(shape, own_limit, {(c & 4) != 0, (c & 2) != 0, (c & 1) != 0});
-    if (shortest && *shortest <= attempt.Span()) continue;
-    shortest = attempt.Span();
-    best = attempt.Take();
-  }
+  const auto attempt = [&](const Choices& choices) {
+    Attempt made(shape, own_limit, choices);
+    if (shortest && *shortest <= made.Span()) return;
+    shortest = made.Span();
+    best = made.Take();
+  };
+  for (int c = 0; c < 8; ++c) attempt({false, (c & 4) != 0, (c & 2) != 0, (c & 1) != 0});
+  bool few_in_flight = false;
+  for (int s = 0; s < shape.stages; ++s)
+    few_in_flight =
+        few_in_flight ||
+        LimitOf(shape, own_limit, s) - std::max(0.0, shape.KeptForWeight(s) - 1) < shape.stages - s;
+  if (few_in_flight) attempt({.in_time_order = true});
   LimitWeightDelay(shape, best);
   return best;
 }
