@@ -46,6 +46,31 @@ TEST(MemoryTest, Bf16WeightsAreTheirOwnBf16Master) {
   EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800);
 }
 
+// 525 parameters are updated; half of them on the host: 12 bytes of states each, 4 of gradient, 2 of weight.
+TEST(MemoryTest, OffloadedStatesAreOnTheHostWithTheirGradientsAndWeights) {
+  Plan plan = Zero(1);
+  plan.optimizer.offload = 0.5;
+  const StateBytes states = StatesOf(kParameters, plan);
+  EXPECT_EQ(states.master.value, 262.5 * 4);
+  EXPECT_EQ(states.moments.value, 262.5 * 8);
+  EXPECT_EQ(states.host.value, 262.5 * 18);
+  // bf16 weights that are their own master are held on the host, once.
+  plan.precision.master = Dtype::kBf16;
+  EXPECT_EQ(StatesOf(kParameters, plan).host.value, 262.5 * (2 + 8 + 4));
+}
+
+// FP8 GEMMs on bf16 weights: 2 bytes and a copy of 1.
+TEST(MemoryTest, WeightsHeldWiderThanTheGemmsTakeThemHaveCopies) {
+  Plan plan = Zero(0);
+  plan.precision.gemm = Dtype::kFp8;
+  EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800);
+  plan.precision.weights = Dtype::kBf16;
+  EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800 * 3);
+  EXPECT_EQ(AdamBytes(plan.precision), 30);
+  plan.precision.gemm = Dtype::kBf16;
+  EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800 * 2);
+}
+
 // Gradient 4, master read and written 8, two moments 16, the bf16 weight written 2. With bf16 throughout:
 // gradient 2, the weight read and written 4, moments 8.
 TEST(MemoryTest, AdamReadsAndWritesItsStatesOnce) {
