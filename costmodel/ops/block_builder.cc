@@ -18,8 +18,11 @@ void Resolve(std::vector<Op>& ops) {
   }
 }
 
+bool Quantises(Dtype d) {
+  return d == Dtype::kFp8 || d == Dtype::kFp8Block;
+}
 bool Quantises(const Linear& l) {
-  return l.dtype == Dtype::kFp8 || l.dtype == Dtype::kFp8Block;
+  return Quantises(l.dtype);
 }
 
 }  // namespace
@@ -172,6 +175,20 @@ void BlockBuilder::Multiply(const Linear& l) {
   if (Quantises(l))
     back.push_back(
         ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out * cast, l.beside ? kBeside : kSerial));
+  // Where GEMMs take bf16, an input saved in another format is cast when it is saved, and back for W. (FP8
+  // GEMMs leave a copy that is saved as it is.)
+  const double saved = ElementBytes(plan.precision.saved_activations);
+  const bool casts_saved = !Quantises(plan.precision.gemm) &&
+                           plan.precision.saved_activations != Dtype::kBf16 &&
+                           l.input != LinearInput::kElsewhere;
+  if (casts_saved) {
+    Op save = ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, in * (kBf16 + saved),
+                            l.beside ? kBeside : kSerial);
+    if (l.input == LinearInput::kKept)
+      Forward(std::move(save));
+    else
+      back.push_back(std::move(save));
+  }
   Op dgrad = Product(l, GemmPass::kDgrad);
   if (column)
     ThenScatter(back, in * kBf16, std::move(dgrad));
@@ -182,7 +199,7 @@ void BlockBuilder::Multiply(const Linear& l) {
   Backward(std::move(back));
 
   // The weight gradient sums over tokens: its FP8 operands are scaled along the other axis, quantised anew.
-  const double saved = ElementBytes(plan.precision.saved_activations);
+  if (casts_saved) Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, in * (saved + kBf16)));
   if (Quantises(l))
     Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast,
                          in * (saved + ElementBytes(l.dtype)) + out * cast));
