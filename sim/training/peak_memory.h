@@ -17,7 +17,7 @@ struct PeakRow {
   std::string until;  // "F to W", "within a pass"; of what the rank always holds ""
   // Of activations: blocks times micro-batches that hold the tensor, and the micro-batches (of a chunk) that
   // do.
-  int64_t copies = 1;
+  int copies = 1;
   int micro_batches = 0;
   Bytes bytes;  // of all copies
 };

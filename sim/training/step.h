@@ -104,6 +104,7 @@ class PreparedStep {
   const std::vector<StageBlocks>& virtual_stages() const { return blocks_of_; }
   std::vector<int> LayersByStage() const;  // by virtual stage
   const CostedOps& Costed(BlockKind kind, Pass pass) const;
+  const CostedOps& OptimizerCosted(int stage) const { return optimizer_[stage]; }
   const BlockTime& Solved(BlockKind kind, Pass pass) const;
   const BlockOps& Ops(BlockKind kind) const { return kinds_[static_cast<size_t>(kind)].ops; }
   const BlockParameters& Parameters(BlockKind kind) const {
