@@ -27,7 +27,7 @@ namespace moecast {
 namespace {
 
 struct Choices {
-  bool in_time_order;         // the others then choose nothing
+  bool in_time_order;         // of the others only the last then chooses
   bool delay_first_backward;  // a last warm-up forward may run past the arrival of the first backward
   bool skip_forwards;
   bool fill_every_gap;  // with a weight gradient, also where no stage has idled as long
@@ -169,7 +169,8 @@ class Attempt {
     const int arrived = s == 0 ? m_ : stages_[s - 1].forwards;
     if (arrived > stage.forwards && AliveAfterForward(s) <= stage.limit)
       offer(Phase::kForward, ForwardArrival(s));
-    if (Pending(s)) offer(Phase::kWeight, Time{});
+    const bool fits_gap = !next || stage.free + shape_.weight[s] <= next->at;
+    if (Pending(s) && (choices_.fill_every_gap || fits_gap)) offer(Phase::kWeight, Time{});
     return next;
   }
 
@@ -252,7 +253,8 @@ PipelineOrder Automatic(const PipelineShape& shape, double own_limit) {
     few_in_flight =
         few_in_flight ||
         LimitOf(shape, own_limit, s) - std::max(0.0, shape.KeptForWeight(s) - 1) < shape.stages - s;
-  if (few_in_flight) attempt({.in_time_order = true});
+  for (const bool fill : {true, false})
+    if (few_in_flight) attempt({.in_time_order = true, .fill_every_gap = fill});
   LimitWeightDelay(shape, best);
   return best;
 }
