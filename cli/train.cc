@@ -8,8 +8,10 @@
 #include "scenarios/claims.h"
 #include "sim/forecast/neighbours.h"
 #include "sim/forecast/sensitivity.h"
+#include "sim/training/peak_memory.h"
 #include "sim/training/timeline.h"
 #include "traces/chrome_trace.h"
+#include "viz/memory_view.h"
 #include "viz/sensitivity_view.h"
 #include "viz/train_view.h"
 
@@ -44,6 +46,7 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
   struct Options {
     std::string scenario, level = "analytic", timeline;
     std::vector<std::string> sets, print;
+    bool why_memory = false;
     int64_t samples = ForecastOptions{}.samples;
     bool sensitivity = false;
   };
@@ -58,6 +61,7 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
       ->delimiter(',')
       ->allow_extra_args(false);
   app.add_flag("--sensitivity", o->sensitivity, "also show what a tenth more of each quantity changes");
+  app.add_flag("--why-memory", o->why_memory, "also list what is alive at the peak of the fullest rank");
   return [o, &common] {
     static constexpr std::string_view kLevels[] = {"analytic"};
     if (o->level != kLevels[0])
@@ -74,6 +78,11 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
     const auto published = o->sets.empty() ? PublishedFor(o->scenario) : std::nullopt;
     Json json = TrainJson(p.report, published);
     std::string text = TrainText(p.report, published);
+    if (o->why_memory) {
+      const PeakMemory peak = PeakMemoryOf(p.run->step(0), p.report.memory[p.report.fullest].stage);
+      json["why_memory"] = PeakMemoryJson(peak);
+      text += PeakMemoryText(peak);
+    }
     for (const StepPart part : parts) {
       json[std::string(NameOf(part))] = StepPartJson(p.run->step(0), part);
       text += StepPartText(p.run->step(0), part);

@@ -42,6 +42,7 @@ struct HashOf {
   }
   size_t operator()(const ElementwiseQuery& q) const { return Mixer()(q.kind, q.bytes.value); }
   size_t operator()(const CollectiveQuery& q) const { return Mixer()(q.kind, q.group, q.bytes.value); }
+  size_t operator()(const HostQuery& q) const { return Mixer()(q.work, q.bytes.value); }
 };
 
 struct Estimate {
@@ -51,6 +52,7 @@ struct Estimate {
   Cost operator()(const AttentionQuery& q) const { return calibration.Attention(q); }
   Cost operator()(const ElementwiseQuery& q) const { return calibration.Elementwise(q.kind, q.bytes); }
   Cost operator()(const CollectiveQuery&) const { MOECAST_CHECK(false); }
+  Cost operator()(const HostQuery&) const { MOECAST_CHECK(false); }
 };
 
 }  // namespace

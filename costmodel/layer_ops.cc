@@ -26,7 +26,7 @@ void AddEmbedding(BlockBuilder& b) {
   // The gradient is added to the rows of the table: read, add, write.
   b.Weight(BlockBuilder::ElementwiseOp(OpName::kEmbedding, ElementwiseKind::kEmbedding,
                                        own * (kBf16 + 2 * ElementBytes(b.plan.precision.main_grad))));
-  b.KeepGradient(whole * kBf16);
+  b.KeepForWeight(OpName::kEmbedding, TensorName::kOutputGradient, whole * kBf16);
 }
 
 void AddLayer(BlockBuilder& b, LayerKind kind) {
@@ -55,8 +55,8 @@ void AddHead(BlockBuilder& b) {
   const bool fused = b.plan.fused_cross_entropy;
   b.Elementwise(OpName::kLoss, ElementwiseKind::kSoftmax, logits * (kBf16 + (fused ? 1 : 3) * kFp32),
                 logits * (kFp32 + kBf16));
-  b.KeepUntilBackward(logits * kFp32);
-  b.Transient(logits * (kBf16 + (fused ? 0 : kFp32)));
+  b.KeepUntilBackward(OpName::kLoss, TensorName::kExponentials, logits * kFp32);
+  b.Transient(OpName::kLoss, TensorName::kLogits, logits * (kBf16 + (fused ? 0 : kFp32)));
 }
 
 // DeepSeek-V3's multi-token prediction (arXiv 2412.19437, section 2.2): norms of hidden state and embedding,
@@ -91,6 +91,27 @@ BlockParameters LayerParametersOf(const Model& model, const Parallel& parallel, 
 }
 
 }  // namespace
+
+BlockMemory SumOf(const std::vector<KeptTensor>& tensors) {
+  BlockMemory sum;
+  for (const KeptTensor& t : tensors) {
+    switch (t.lifetime) {
+      case Lifetime::kUntilBackward:
+        sum.until_backward += t.bytes;
+        break;
+      case Lifetime::kUntilWeight:
+        sum.until_weight += t.bytes;
+        break;
+      case Lifetime::kForWeight:
+        sum.gradients += t.bytes;
+        break;
+      case Lifetime::kWithinPass:
+        sum.transient += t.bytes;
+        break;
+    }
+  }
+  return sum;
+}
 
 BlockOps OpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work) {
   BlockBuilder b(model, plan, work);

@@ -19,7 +19,7 @@ double Cut(const BlockParameters& p, const Shards& s) {
 
 // Weights in bf16 are their own master copy where that is bf16.
 bool HasMaster(const Precision& p) {
-  return p.master != Dtype::kBf16 || p.gemm != Dtype::kBf16;
+  return p.master != Dtype::kBf16 || p.weight_format() != Dtype::kBf16;
 }
 
 }  // namespace
@@ -27,16 +27,25 @@ bool HasMaster(const Precision& p) {
 StateBytes& StateBytes::operator+=(const StateBytes& o) {
   weights += o.weights;
   gradients += o.gradients;
-  optimizer += o.optimizer;
+  master += o.master;
+  moments += o.moments;
+  host += o.host;
   return *this;
 }
 
 StateBytes StatesOf(const BlockParameters& parameters, const Plan& plan) {
   const Precision& p = plan.precision;
-  return {Bytes(Cut(parameters, ShardsFrom(plan, 3)) * ElementBytes(p.gemm)),
-          Bytes(Cut(parameters, ShardsFrom(plan, 2)) * ElementBytes(p.main_grad)),
-          Bytes(OptimizedParameters(parameters, plan) *
-                ((HasMaster(p) ? ElementBytes(p.master) : 0) + 2 * ElementBytes(p.moments)))};
+  const double updated = OptimizedParameters(parameters, plan), on_host = updated * plan.optimizer.offload,
+               on_device = updated - on_host;
+  const double weight = ElementBytes(p.weight_format()), master = ElementBytes(p.master),
+               moments = 2 * ElementBytes(p.moments);
+  // The host updates a master copy whatever the format, from gradients copied there.
+  const double host = master + moments + ElementBytes(p.main_grad) + (HasMaster(p) ? weight : 0);
+  return {.weights = Bytes(Cut(parameters, ShardsFrom(plan, 3)) * (weight + WeightCopyBytes(p))),
+          .gradients = Bytes(Cut(parameters, ShardsFrom(plan, 2)) * ElementBytes(p.main_grad)),
+          .master = Bytes(HasMaster(p) ? on_device * master : 0),
+          .moments = Bytes(on_device * moments),
+          .host = Bytes(on_host * host)};
 }
 
 double OptimizedParameters(const BlockParameters& parameters, const Plan& plan) {
@@ -45,7 +54,12 @@ double OptimizedParameters(const BlockParameters& parameters, const Plan& plan) 
 
 double AdamBytes(const Precision& p) {
   return ElementBytes(p.main_grad) + 2 * ElementBytes(p.master) + 4 * ElementBytes(p.moments) +
-         (HasMaster(p) ? ElementBytes(p.gemm) : 0);
+         (HasMaster(p) ? ElementBytes(p.weight_format()) : 0);
+}
+
+double WeightCopyBytes(const Precision& p) {
+  const bool quantises = p.gemm == Dtype::kFp8 || p.gemm == Dtype::kFp8Block;
+  return quantises && p.weight_format() != p.gemm ? ElementBytes(p.gemm) : 0;
 }
 
 }  // namespace moecast

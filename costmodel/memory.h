@@ -10,9 +10,12 @@
 namespace moecast {
 
 struct StateBytes {
-  Bytes weights;    // in the GEMM format
-  Bytes gradients;  // main gradients
-  Bytes optimizer;  // master weights and two moments
+  Bytes weights;          // with their FP8 copies, where the weights are held in another format
+  Bytes gradients;        // main gradients
+  Bytes master, moments;  // of the optimizer, on the device
+  Bytes host;             // of the optimizer, in host memory; gradients and weights on their way included
+  Bytes optimizer() const { return master + moments; }
+  Bytes device() const { return weights + gradients + optimizer(); }
   StateBytes& operator+=(const StateBytes& o);
 };
 
@@ -24,8 +27,11 @@ StateBytes StatesOf(const BlockParameters& parameters, const Plan& plan);
 double OptimizedParameters(const BlockParameters& parameters, const Plan& plan);
 
 // Bytes AdamW reads and writes for one parameter: gradient, master weight and moments read, the latter
-// written, and the weight in GEMM format written where that is not the master itself.
+// written, and the weight as the ranks hold it written where that is not the master itself.
 double AdamBytes(const Precision& precision);
+
+// Bytes that the FP8 copies of weights held in another format take for one parameter; 0 where there are none.
+double WeightCopyBytes(const Precision& precision);
 
 inline constexpr Known kRuntimeBytes{
     551e6 + 411041792.0,

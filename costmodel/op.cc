@@ -31,6 +31,7 @@ struct FlopsVisitor {
   }
   double operator()(const ElementwiseQuery&) const { return 0; }
   double operator()(const CollectiveQuery&) const { return 0; }
+  double operator()(const HostQuery&) const { return 0; }
 };
 
 struct BytesVisitor {
@@ -55,6 +56,7 @@ struct BytesVisitor {
   double operator()(const AttentionQuery& q) const { return PassesOf(q) * WorkOf(q).bytes(); }
   double operator()(const ElementwiseQuery& q) const { return q.bytes.value; }
   double operator()(const CollectiveQuery& q) const { return q.bytes.value; }
+  double operator()(const HostQuery& q) const { return q.bytes.value; }
 };
 
 }  // namespace

@@ -57,6 +57,10 @@ enum class OpName : uint8_t {
   kPipelineSend,
   kGradNorm,
   kAdam,
+  kWeightCast,
+  kGradToHost,
+  kHostAdam,
+  kWeightsToDevice,
 };
 template <>
 struct EnumNames<OpName> {
@@ -105,6 +109,10 @@ struct EnumNames<OpName> {
       {OpName::kPipelineSend, "pipeline-send"},
       {OpName::kGradNorm, "grad-norm"},
       {OpName::kAdam, "adam"},
+      {OpName::kWeightCast, "weight-cast"},
+      {OpName::kGradToHost, "gradients-to-host"},
+      {OpName::kHostAdam, "host-adam"},
+      {OpName::kWeightsToDevice, "weights-to-device"},
   };
 };
 
@@ -142,16 +150,33 @@ struct ElementwiseQuery {
   bool operator==(const ElementwiseQuery&) const = default;
 };
 
-using OpQuery = std::variant<GemmQuery, GroupedGemmQuery, AttentionQuery, ElementwiseQuery, CollectiveQuery>;
+// What every rank of a node does at the same time with its host: copy over PCIe, or stream through host
+// memory.
+enum class HostWork : uint8_t { kCopy, kStream };
+template <>
+struct EnumNames<HostWork> {
+  static constexpr EnumName<HostWork> kNames[] = {{HostWork::kCopy, "PCIe copy"},
+                                                  {HostWork::kStream, "host memory"}};
+};
+struct HostQuery {
+  HostWork work = HostWork::kCopy;
+  Bytes bytes;  // of one rank: copied, or read and written
+  bool operator==(const HostQuery&) const = default;
+};
 
-enum class OpClass : uint8_t { kGemm, kGroupedGemm, kAttention, kElementwise, kCollective };
+using OpQuery =
+    std::variant<GemmQuery, GroupedGemmQuery, AttentionQuery, ElementwiseQuery, CollectiveQuery, HostQuery>;
+
+// kHost is the optimizer's alone: blocks have none.
+enum class OpClass : uint8_t { kGemm, kGroupedGemm, kAttention, kElementwise, kCollective, kHost };
 template <>
 struct EnumNames<OpClass> {
   static constexpr EnumName<OpClass> kNames[] = {{OpClass::kGemm, "gemm"},
                                                  {OpClass::kGroupedGemm, "grouped-gemm"},
                                                  {OpClass::kAttention, "attention"},
                                                  {OpClass::kElementwise, "elementwise"},
-                                                 {OpClass::kCollective, "communication"}};
+                                                 {OpClass::kCollective, "communication"},
+                                                 {OpClass::kHost, "host"}};
 };
 
 struct Op {

@@ -16,6 +16,18 @@ constexpr Known kNvlinkSigma{
 constexpr Known kNetworkSigma{
     0.10, "48-49 GB/s of 50 seen by NCCL over ConnectX-7; 43-47 by the first DeepEP, before tuning"};
 
+constexpr Known kPcieSigma{
+    0.05,
+    "63 GB/s on the wire of a Gen5 x16 link, 57 left by the headers of 256-byte payloads, about 55 copied"};
+// Share of a host's nominal memory bandwidth that Adam on its cores streams at.
+constexpr Known kHostAdamEfficiency{0.43,
+                                    "ZeRO-Offload (arXiv 2101.06840), table of CPU-Adam's latency: 10^10 "
+                                    "parameters of 28 bytes in 2.57 s on two "
+                                    "Xeon 8168, whose twelve channels of DDR4-2666 have 256 GB/s"};
+constexpr Known kHostAdamSigma{
+    0.3,
+    "between that share and the 0.8 of nominal that STREAM reaches on Xeons with DDR5, as half a deviation"};
+
 }  // namespace
 
 FlopsPerSecond PeakOf(const Device& device, const OpQuery& query) {
@@ -36,6 +48,8 @@ OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& mode
                  const WholeStep& whole_step)
     : kernels_(kernels), cluster_(cluster), whole_step_(whole_step), placement_(PlacementOf(plan.parallel)) {
   sources_ = kernels.calibration().sources();
+  sources_.push_back(std::string("PCIe rate: ") + kPcieSigma.source);
+  sources_.push_back(std::string("host memory rate: ") + kHostAdamEfficiency.source);
   sources_.push_back(std::string("NVLink rate: ") + kNvlinkSigma.source);
   sources_.push_back(std::string("network rate: ") + kNetworkSigma.source);
   if (model.moe.experts > 0) {
@@ -111,7 +125,20 @@ PortBytes OpCosts::UnitBytes(const CollectiveQuery& query) {
   return Lower(query).sent;
 }
 
+// Ranks of a node have a PCIe link each and share the host's memory.
+Cost OpCosts::HostCost(const HostQuery& query) const {
+  const bool copy = query.work == HostWork::kCopy;
+  const int sharers = std::min(cluster_.gpus_per_node, placement_.world());
+  const BytesPerSecond rate =
+      copy ? cluster_.device.pcie_usable : cluster_.host_bandwidth * kHostAdamEfficiency.value / sharers;
+  return {.time = query.bytes / rate,
+          .sigma_table = copy ? kPcieSigma.value : kHostAdamSigma.value,
+          .source = static_cast<uint16_t>(sources_.size() - (copy ? 4 : 3)),
+          .bound = Bound::kLatency};
+}
+
 Cost OpCosts::Of(const Op& op) {
+  if (const auto* host = std::get_if<HostQuery>(&op.query)) return HostCost(*host);
   const auto* collective = std::get_if<CollectiveQuery>(&op.query);
   if (!collective) {
     Cost cost = kernels_.Of(op.query);

@@ -33,7 +33,7 @@ class OpCosts {
   Cost Of(const Op& op);
   // What the busiest GPU sends of one byte of the collective.
   PortBytes UnitBytes(const CollectiveQuery& query);
-  // One text per Cost::source: the calibration's, then "NVLink" and "network".
+  // One text per Cost::source: the calibration's, then PCIe, host memory, NVLink and network.
   const std::vector<std::string>& sources() const { return sources_; }
   const Placement& placement() const { return placement_; }
   const Cluster& cluster() const { return cluster_; }
@@ -46,6 +46,7 @@ class OpCosts {
     bool network = false;
   };
   const Lowered& Lower(const CollectiveQuery& query);
+  Cost HostCost(const HostQuery& query) const;
 
   KernelCosts& kernels_;
   const Cluster& cluster_;

@@ -14,6 +14,14 @@ struct Codec<StageLayers> {
   static std::string Type(const Limits& limits);
 };
 
+template <>
+struct Codec<MemoryLimit> {
+  static MemoryLimit Parse(const JsonCursor& at, const Limits& limits);
+  static Json Print(const MemoryLimit& v);
+  static Json Schema(const Limits& limits);
+  static std::string Type(const Limits& limits);
+};
+
 const Fields<Precision>& FieldsOf(const Precision*) {
   static const Fields<Precision> fields(
       "precision",
@@ -24,6 +32,12 @@ const Fields<Precision>& FieldsOf(const Precision*) {
           Row("combine", &Precision::combine, "expert outputs on their way back"),
           Row("saved_activations", &Precision::saved_activations,
               "inputs of linear layers kept for the weight gradients"),
+          Row("saved_swiglu", &Precision::saved_swiglu,
+              "inputs of the MLPs' and experts' activation function kept for its backward pass"),
+          Row("weights", &Precision::weights,
+              "weights as a rank holds and gathers them; absent: the GEMM format. Where GEMMs take FP8 and "
+              "this "
+              "is wider, FP8 copies are made every step and held too"),
           Row("main_grad", &Precision::main_grad, "buffer that gradients are summed into over micro-batches"),
           Row("grad_reduce", &Precision::grad_reduce, "gradients on the wire between data-parallel ranks"),
           Row("master", &Precision::master, "the optimizer's copy of the weights"),
@@ -72,6 +86,10 @@ const Fields<Overlap>& FieldsOf(const Overlap*) {
               "a layer's gradients are reduced while earlier layers still compute theirs"),
           Row("param_gather", &Overlap::param_gather,
               "updated weights are gathered while the next step's first forward runs"),
+          Row("offload", &Overlap::offload,
+              "with offloaded optimizer states: gradients on their way to the host, Adam there and on the "
+              "device, "
+              "and weights on their way back run at the same time, bucket by bucket"),
           Row("communication_sms", &Overlap::communication_sms,
               "SMs a collective takes from the kernels that run beside it", {.low = 0, .high = 4096}),
       });
@@ -101,6 +119,10 @@ const Fields<Optimizer>& FieldsOf(const Optimizer*) {
                        Row("grad_clip", &Optimizer::grad_clip,
                            "gradient norm: a global barrier before the step, checked after it "
                            "(arXiv 2401.10241, section 4), or not computed"),
+                       Row("offload", &Optimizer::offload,
+                           "fraction of the optimizer's states that is kept in host memory and updated there "
+                           "(Megatron's optimizer-offload-fraction)",
+                           {.low = 0, .high = 1}),
                    });
   return fields;
 }
@@ -138,6 +160,23 @@ std::string Codec<StageLayers>::Type(const Limits&) {
   return "\"balanced\" or list of whole numbers";
 }
 
+MemoryLimit Codec<MemoryLimit>::Parse(const JsonCursor& at, const Limits& limits) {
+  if (at.json().is_number()) return {.micro_batches = at.Number(limits.low, limits.high)};
+  const auto bytes = at.json().is_string() ? ParseBytes(at.Text()) : std::nullopt;
+  if (!bytes || bytes->value <= 0)
+    at.Fail("bytes with a unit such as \"60GiB\", or a number of micro-batches");
+  return {.bytes = *bytes};
+}
+Json Codec<MemoryLimit>::Print(const MemoryLimit& v) {
+  return v.micro_batches > 0 ? Json(v.micro_batches) : Json(PrintBytes(v.bytes));
+}
+Json Codec<MemoryLimit>::Schema(const Limits& limits) {
+  return {{"anyOf", Json::array({Codec<Bytes>::Schema(limits), Codec<double>::Schema(limits)})}};
+}
+std::string Codec<MemoryLimit>::Type(const Limits& limits) {
+  return Codec<Bytes>::Type(limits) + ", or " + Codec<double>::Type(limits);
+}
+
 bool Plan::Recomputes(Recompute what) const {
   return std::find(recompute.begin(), recompute.end(), what) != recompute.end();
 }
@@ -161,6 +200,12 @@ const Fields<Plan>& FieldsOf(const Plan*) {
               "backward pass; "
               "less delay holds less memory and leaves more bubble; absent: the schedule's own",
               {.low = 0, .high = 100000}),
+          Row("memory_limit", &Plan::memory_limit,
+              "what a schedule that is built within a limit (zb-1p, zb-2p) keeps to: bytes of a rank in all, "
+              "or "
+              "micro-batches alive; absent: the schedule's own limit, or the device's memory where that is "
+              "less",
+              {.low = 1, .high = 1e6}),
           Row("recompute", &Plan::recompute, "what the backward pass computes again instead of keeping it"),
           Row("fused_cross_entropy", &Plan::fused_cross_entropy,
               "the loss goes from bf16 logits to their fp32 exponentials in one kernel, without copies"),

@@ -20,10 +20,14 @@ struct Precision {
   Dtype dispatch = Dtype::kBf16;
   Dtype combine = Dtype::kBf16;
   Dtype saved_activations = Dtype::kBf16;
+  Dtype saved_swiglu = Dtype::kBf16;
+  std::optional<Dtype> weights;
   Dtype main_grad = Dtype::kFp32;
   Dtype grad_reduce = Dtype::kBf16;
   Dtype master = Dtype::kFp32;
   Dtype moments = Dtype::kFp32;
+
+  Dtype weight_format() const { return weights.value_or(gemm); }
 };
 const Fields<Precision>& FieldsOf(const Precision*);
 
@@ -66,6 +70,7 @@ struct Overlap {
   bool tp = true;
   bool grad_reduce = true;
   bool param_gather = true;
+  bool offload = true;
   int communication_sms = 20;
 };
 const Fields<Overlap>& FieldsOf(const Overlap*);
@@ -88,6 +93,7 @@ struct EnumNames<GradClip> {
 };
 struct Optimizer {
   GradClip grad_clip = GradClip::kBarrier;
+  double offload = 0;  // fraction of its states in host memory
 };
 const Fields<Optimizer>& FieldsOf(const Optimizer*);
 
@@ -98,6 +104,12 @@ struct TrainingPhase {
   int64_t global_batch = 0;  // sequences a step
 };
 const Fields<TrainingPhase>& FieldsOf(const TrainingPhase*);
+
+// What a rank may take of its device: bytes in all, or micro-batches kept alive. One of the two is set.
+struct MemoryLimit {
+  Bytes bytes;
+  double micro_batches = 0;
+};
 
 // Layers of each virtual stage, or nothing for the split that makes the slowest stage as fast as possible.
 struct StageLayers {
@@ -112,6 +124,7 @@ struct Plan {
   StageLayers stage_layers;
   std::string schedule = "1f1b";
   std::optional<int> weight_delay;
+  std::optional<MemoryLimit> memory_limit;
   std::vector<Recompute> recompute;
   bool fused_cross_entropy = false;
   Overlap overlap;

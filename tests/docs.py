@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Holds what the documentation shows to what the program prints.
 
-A fenced block of README.md or docs/ whose first line is `$ moecast ARGUMENTS` (or `$ ./dev run ARGUMENTS`) shows that
-command's output; a last line `...` says that the rest is left out. docs/scenarios.md is made as a whole.
+A fenced block of README.md or docs/ whose first line is `$ moecast ARGUMENTS` (or `$ ./dev run ARGUMENTS`) shows what that
+command line prints, pipes to head or sed included. docs/scenarios.md is made as a whole.
 
   tests/docs.py MOECAST          compares, exit code 1 where something differs
   tests/docs.py MOECAST --write  writes what differs
 """
 
+import os
 import pathlib
 import re
-import shlex
 import subprocess
 import sys
 
@@ -22,7 +22,10 @@ DEFAULT = "validate training"
 
 
 def output(moecast, arguments):
-    run = subprocess.run([moecast, *shlex.split(arguments or DEFAULT)], capture_output=True, text=True, check=False)
+    path = f"{pathlib.Path(moecast).resolve().parent}:{os.environ['PATH']}"
+    run = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"moecast {arguments or DEFAULT}"],
+        env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
     if run.returncode != 0:
         sys.exit(f"moecast {arguments}: exit code {run.returncode}\n{run.stderr}")
     return run.stdout
@@ -31,14 +34,7 @@ def output(moecast, arguments):
 def up_to_date(moecast, page, text):
     if page in WHOLE:
         return output(moecast, WHOLE[page])
-
-    def block(match):
-        printed, shown = output(moecast, match[2].strip()), match[3]
-        if shown.endswith("\n...\n"):
-            printed = "".join(printed.splitlines(keepends=True)[: shown.count("\n") - 1]) + "...\n"
-        return f"```\n{match[1]}{printed}```"
-
-    return BLOCK.sub(block, text)
+    return BLOCK.sub(lambda m: f"```\n{m[1]}{output(moecast, m[2].strip())}```", text)
 
 
 def main():

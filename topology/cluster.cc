@@ -16,6 +16,9 @@ const Fields<ClusterSpec>& FieldsOf(const ClusterSpec*) {
               {.low = 1, .high = 1024}),
           Row("nic", &ClusterSpec::nic, "network card of each GPU, each direction, datasheet", kRate),
           Row("nic_usable", &ClusterSpec::nic_usable, "what collectives reach of it", kRate),
+          Row("host_memory", &ClusterSpec::host_memory, "memory of a node's host",
+              {.low = 1e6, .high = 1e18}),
+          Row("host_bandwidth", &ClusterSpec::host_bandwidth, "bandwidth of that memory, datasheet", kRate),
           Row("nvlink_usable", &ClusterSpec::nvlink_usable,
               "NVLink rate a collective reaches, each direction; the device's where absent", kRate),
           Row("collective_launch", &ClusterSpec::collective_launch, "time of a collective over no data",
@@ -31,6 +34,8 @@ Cluster BuildCluster(const ClusterSpec& spec, const Device& device) {
   Cluster c{.name = spec.name, .device = device, .gpus = spec.gpus, .gpus_per_node = spec.gpus_per_node};
   c.nic = spec.nic;
   c.nic_usable = spec.nic_usable;
+  c.host_memory = spec.host_memory;
+  c.host_bandwidth = spec.host_bandwidth;
   if (spec.nvlink_usable) c.device.nvlink_usable = *spec.nvlink_usable;
   c.collective_launch = spec.collective_launch;
   c.nvlink_step = spec.nvlink_step;

@@ -20,6 +20,8 @@ struct Cluster {
   int gpus_per_node = 8;
   BytesPerSecond nic{50e9};                       // each direction, per GPU, datasheet
   BytesPerSecond nic_usable{48.5e9};              // each direction, per GPU, what collectives reach
+  Bytes host_memory{2e12};                        // of a node
+  BytesPerSecond host_bandwidth{614.4e9};         // of a node's host memory, datasheet
   Seconds collective_launch = Microseconds(4.4);  // a collective over nothing
   Seconds nvlink_step = Microseconds(0.85);       // each further step inside a node
   Seconds network_step = Microseconds(12);        // each step that crosses nodes
@@ -37,6 +39,8 @@ struct ClusterSpec {
   int gpus_per_node = 8;
   BytesPerSecond nic{50e9};
   BytesPerSecond nic_usable{48.5e9};
+  Bytes host_memory{2e12};
+  BytesPerSecond host_bandwidth{614.4e9};
   std::optional<BytesPerSecond> nvlink_usable;  // in place of the device's
   Seconds collective_launch = Microseconds(4.4);
   Seconds nvlink_step = Microseconds(0.85);

@@ -19,6 +19,9 @@ const Fields<Device>& FieldsOf(const Device*) {
                       {.low = 1e6, .high = 1e15}),
           RequiredRow("nvlink_usable", &Device::nvlink_usable,
                       "NVLink, each direction, the most a collective reaches", {.low = 1e6, .high = 1e15}),
+          Row("pcie_usable", &Device::pcie_usable,
+              "PCIe, each direction, what copies from and to pinned host memory reach",
+              {.low = 1e6, .high = 1e15}),
           RequiredRow("source", &Device::source, "where the figures come from"),
       });
   return fields;

@@ -15,9 +15,10 @@ struct Device {
   FlopsPerSecond bf16_peak;  // dense tensor-core rate
   FlopsPerSecond fp8_peak;
   BytesPerSecond hbm;
-  Bytes memory;                  // usable by a process, as the driver reports it
-  BytesPerSecond nvlink;         // each direction, datasheet
-  BytesPerSecond nvlink_usable;  // each direction, the most a collective reaches
+  Bytes memory;                      // usable by a process, as the driver reports it
+  BytesPerSecond nvlink;             // each direction, datasheet
+  BytesPerSecond nvlink_usable;      // each direction, the most a collective reaches
+  BytesPerSecond pcie_usable{55e9};  // each direction, copies from and to pinned host memory
   std::string source;
 
   bool operator==(const Device&) const = default;

@@ -37,6 +37,9 @@ std::string ShapeText(const Op& op) {
       return std::string(NameOf(q.kind)) + " over " + std::string(NameOf(q.group)) + " of " +
              ShowBytes(q.bytes);
     }
+    std::string operator()(const HostQuery& q) const {
+      return std::string(NameOf(q.work)) + " " + ShowBytes(q.bytes);
+    }
   };
   return std::visit(Visitor{}, op.query);
 }

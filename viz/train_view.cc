@@ -19,8 +19,8 @@ struct MemoryPart {
 };
 std::vector<MemoryPart> PartsOf(const StageMemory& m) {
   return {
-      {"weights", m.states.weights},  {"gradients", m.states.gradients}, {"optimizer", m.states.optimizer},
-      {"activations", m.activations}, {"transient", m.transient},        {"buffers", m.buffers},
+      {"weights", m.states.weights},  {"gradients", m.states.gradients}, {"optimizer", m.states.optimizer()},
+      {"activations", m.activations}, {"transient", m.transient},        {"buffers", m.buffers()},
       {"runtime", m.runtime}};
 }
 
@@ -159,6 +159,8 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
                  {"device_bytes", r.device_memory.value},
                  {"fits_share", r.fits_share},
                  {"over_bytes", std::max(0.0, (peak - r.device_memory).value)},
+                 {"host_bytes_per_node", r.host_bytes_per_node.value},
+                 {"host_memory_bytes", r.host_memory.value},
                  {"ranks", ranks}};
   j["traffic"] = {{"nvlink_bytes_per_gpu", r.nvlink_per_gpu.value},
                   {"ib_bytes_per_gpu", r.network_per_gpu.value}};
@@ -214,9 +216,10 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
 
   const RankMemory& full = r.memory[r.fullest];
   const Bytes peak = full.memory.total();
-  out += Printf("\nmemory of the fullest rank (rank %d, stage %d): %s of %s%s\n", full.rank, full.stage,
-                ShowBytes(peak).c_str(), ShowBytes(r.device_memory).c_str(),
-                r.fits ? "" : (", DOES NOT FIT by " + ShowBytes(peak - r.device_memory)).c_str());
+  out += Printf(
+      "\nmemory of the fullest rank (rank %d, stage %d): %s of %s%s\n", full.rank, full.stage,
+      ShowBytes(peak).c_str(), ShowBytes(r.device_memory).c_str(),
+      peak <= r.device_memory ? "" : (", DOES NOT FIT by " + ShowBytes(peak - r.device_memory)).c_str());
   Rows memory;
   for (const MemoryPart& part : PartsOf(full.memory))
     memory.push_back({part.name, ShowBytes(part.bytes), Printf("%.1f%%", 100 * (part.bytes / peak)),
@@ -226,6 +229,12 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
     out += Printf("  over the unknowns %s .. %s; fits in %.0f%% of the draws\n",
                   ShowBytes(Bytes(r.memory_peak.p10)).c_str(), ShowBytes(Bytes(r.memory_peak.p90)).c_str(),
                   100 * r.fits_share);
+  if (r.host_bytes_per_node.value > 0)
+    out += Printf("  optimizer states in host memory: %s of %s on the fullest node%s\n",
+                  ShowBytes(r.host_bytes_per_node).c_str(), ShowBytes(r.host_memory).c_str(),
+                  r.host_bytes_per_node <= r.host_memory
+                      ? ""
+                      : (", DOES NOT FIT by " + ShowBytes(r.host_bytes_per_node - r.host_memory)).c_str());
 
   out += Printf("\ntraffic of a GPU and step: %s by NVLink, %s by InfiniBand",
                 ShowBytes(r.nvlink_per_gpu).c_str(), ShowBytes(r.network_per_gpu).c_str());

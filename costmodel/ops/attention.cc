@@ -32,7 +32,8 @@ void GqaProjections(BlockBuilder& b) {
               .input = b.InputFrom(Recompute::kRmsNorm)});
   const double rope = 2 * b.tokens * (heads + kv_heads) * d * kBf16;
   b.Elementwise(OpName::kRope, ElementwiseKind::kRope, rope, rope);
-  b.KeepUntilBackward((b.tokens * heads + keys * 2 * kv_heads) * d * kBf16);
+  b.KeepUntilBackward(OpName::kAttention, TensorName::kQueries, b.tokens * heads * d * kBf16);
+  b.KeepUntilBackward(OpName::kAttention, TensorName::kKeysAndValues, keys * 2 * kv_heads * d * kBf16);
   ContextGather(b, keys * 2 * kv_heads * d);
 }
 
@@ -63,7 +64,8 @@ std::vector<Op> MlaProjections(BlockBuilder& b) {
               .dtype = dtype,
               .input = low_rank_q ? LinearInput::kElsewhere : normed});
   b.Norm(OpName::kLatentNorm, b.local_tokens * (a.q_lora_rank + a.kv_lora_rank));
-  b.KeepUntilBackward(b.local_tokens * b.cp * a.qk_rope_head_dim * kBf16);
+  b.KeepUntilBackward(OpName::kRope, TensorName::kRopeKey,
+                      b.local_tokens * b.cp * a.qk_rope_head_dim * kBf16);
 
   const Linear q_up{.name = OpName::kQUp,
                     .m = b.tokens,
@@ -89,16 +91,20 @@ std::vector<Op> MlaProjections(BlockBuilder& b) {
   b.Elementwise(OpName::kRope, ElementwiseKind::kRope, rope, rope);
 
   // Values are a slice of the up-projection's output, which stays whole for them.
-  const double kept = heads * kBf16 * b.tokens * a.qk_dim() + keys * (heads * a.qk_dim() + kv_width) * kBf16;
+  const double kept_queries = heads * kBf16 * b.tokens * a.qk_dim(),
+               kept_keys = keys * heads * a.qk_dim() * kBf16, kept_output = keys * kv_width * kBf16;
   std::vector<Op> again;
   if (b.Recomputes(Recompute::kMlaUp)) {
     for (const Linear& up : {q_up, kv_up})
       for (Op& op : b.ForwardOf(up)) again.push_back(BlockBuilder::Recomputed(std::move(op)));
     again.push_back(
         BlockBuilder::Recomputed(BlockBuilder::ElementwiseOp(OpName::kRope, ElementwiseKind::kRope, rope)));
-    b.Transient(kept);
+    b.Transient(OpName::kAttention, TensorName::kQueriesKeysValues, kept_queries + kept_keys + kept_output,
+                true);
   } else {
-    b.KeepUntilBackward(kept);
+    b.KeepUntilBackward(OpName::kAttention, TensorName::kQueries, kept_queries);
+    b.KeepUntilBackward(OpName::kAttention, TensorName::kKeys, kept_keys);
+    b.KeepUntilBackward(OpName::kKvUp, TensorName::kOutput, kept_output);
   }
   return again;
 }
@@ -128,7 +134,7 @@ void CoreAttention(BlockBuilder& b, std::vector<Op> before_backward) {
   b.Backward({{.name = OpName::kAttention, .query = q, .after = kSerial}});
   b.Backward(std::move(before_backward));
   // Log-sum-exp in fp32. The output is kept by the output projection, whose input it is.
-  b.KeepUntilBackward(b.tokens * a.heads / b.tp * kFp32);
+  b.KeepUntilBackward(OpName::kAttention, TensorName::kLogSumExp, b.tokens * a.heads / b.tp * kFp32);
 }
 
 }  // namespace

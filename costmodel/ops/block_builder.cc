@@ -18,8 +18,11 @@ void Resolve(std::vector<Op>& ops) {
   }
 }
 
+bool Quantises(Dtype d) {
+  return d == Dtype::kFp8 || d == Dtype::kFp8Block;
+}
 bool Quantises(const Linear& l) {
-  return l.dtype == Dtype::kFp8 || l.dtype == Dtype::kFp8Block;
+  return Quantises(l.dtype);
 }
 
 }  // namespace
@@ -48,8 +51,9 @@ std::vector<std::vector<Op>> BlockBuilder::CutBackward(size_t count) {
   return cut;
 }
 
-void BlockBuilder::Transient(double bytes) {
-  out_.memory.transient = std::max(out_.memory.transient, Bytes(bytes));
+void BlockBuilder::Transient(OpName op, TensorName tensor, double bytes, bool recomputed) {
+  if (Bytes(bytes) > SumOf(transient_).transient)
+    transient_ = {{op, tensor, Lifetime::kWithinPass, recomputed, Bytes(bytes)}};
 }
 
 // ---- Operators of one kernel
@@ -77,7 +81,7 @@ void BlockBuilder::Norm(OpName name, double elements) {
   Elementwise(name, ElementwiseKind::kRmsNorm, 2 * elements * kBf16, 3 * elements * kBf16);
   if (Recomputes(Recompute::kRmsNorm))
     Backward({Recomputed(ElementwiseOp(name, ElementwiseKind::kRmsNorm, 2 * elements * kBf16))});
-  KeepUntilBackward(elements * kBf16);
+  KeepUntilBackward(name, TensorName::kInput, elements * kBf16);
 }
 
 // Forward adds the branch to the stream; backward adds the gradients that meet at the fork.
@@ -171,6 +175,20 @@ void BlockBuilder::Multiply(const Linear& l) {
   if (Quantises(l))
     back.push_back(
         ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out * cast, l.beside ? kBeside : kSerial));
+  // Where GEMMs take bf16, an input saved in another format is cast when it is saved, and back for W. (FP8
+  // GEMMs leave a copy that is saved as it is.)
+  const double saved = ElementBytes(plan.precision.saved_activations);
+  const bool casts_saved = !Quantises(plan.precision.gemm) &&
+                           plan.precision.saved_activations != Dtype::kBf16 &&
+                           l.input != LinearInput::kElsewhere;
+  if (casts_saved) {
+    Op save = ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, in * (kBf16 + saved),
+                            l.beside ? kBeside : kSerial);
+    if (l.input == LinearInput::kKept)
+      Forward(std::move(save));
+    else
+      back.push_back(std::move(save));
+  }
   Op dgrad = Product(l, GemmPass::kDgrad);
   if (column)
     ThenScatter(back, in * kBf16, std::move(dgrad));
@@ -181,7 +199,7 @@ void BlockBuilder::Multiply(const Linear& l) {
   Backward(std::move(back));
 
   // The weight gradient sums over tokens: its FP8 operands are scaled along the other axis, quantised anew.
-  const double saved = ElementBytes(plan.precision.saved_activations);
+  if (casts_saved) Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, in * (saved + kBf16)));
   if (Quantises(l))
     Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast,
                          in * (saved + ElementBytes(l.dtype)) + out * cast));
@@ -193,10 +211,10 @@ void BlockBuilder::Multiply(const Linear& l) {
 
   // What is gathered is kept in its own part only.
   const double kept = in / (column && Sequence() ? tp : 1) * saved;
-  if (l.input == LinearInput::kKept) KeepUntilWeight(kept);
-  if (l.input == LinearInput::kRecomputed) KeepGradient(kept);
-  KeepGradient(out * kBf16);
-  Transient((in + out) * kBf16);
+  if (l.input == LinearInput::kKept) KeepUntilWeight(l.name, TensorName::kInput, kept);
+  if (l.input == LinearInput::kRecomputed) KeepForWeight(l.name, TensorName::kInput, kept, true);
+  KeepForWeight(l.name, TensorName::kOutputGradient, out * kBf16);
+  Transient(l.name, TensorName::kInputAndOutput, (in + out) * kBf16);
 }
 
 // ---- The whole
@@ -206,17 +224,24 @@ void BlockBuilder::RecomputeAll() {
   std::vector<Op> again = out_.pass[0];
   for (Op& op : again) op.recomputed = true;
   Backward(std::move(again));
-  BlockMemory& memory = out_.memory;
-  memory.transient += memory.kept();
-  memory.gradients += memory.until_weight;
-  memory.until_weight = Bytes(0);
-  memory.until_backward = Bytes(local_tokens * model.hidden * kBf16);
+  // What the forward pass kept is alive within the backward pass; from there on what the weight pass reads.
+  for (KeptTensor& t : out_.tensors) {
+    if (t.lifetime == Lifetime::kForWeight) continue;
+    t.recomputed = true;
+    transient_.push_back(t);
+    transient_.back().lifetime = Lifetime::kWithinPass;
+    t.lifetime = t.lifetime == Lifetime::kUntilWeight ? Lifetime::kForWeight : Lifetime::kWithinPass;
+  }
+  std::erase_if(out_.tensors, [](const KeptTensor& t) { return t.lifetime == Lifetime::kWithinPass; });
+  KeepUntilBackward(OpName::kInputNorm, TensorName::kInput, local_tokens * model.hidden * kBf16);
 }
 
 BlockOps BlockBuilder::Finish() {
   for (auto group = backward_.rbegin(); group != backward_.rend(); ++group)
     out_.pass[1].insert(out_.pass[1].end(), group->begin(), group->end());
   for (auto& pass : out_.pass) Resolve(pass);
+  out_.tensors.insert(out_.tensors.end(), transient_.begin(), transient_.end());
+  out_.memory = SumOf(out_.tensors);
   return std::move(out_);
 }
 

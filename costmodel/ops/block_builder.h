@@ -58,10 +58,17 @@ class BlockBuilder {
   size_t backward_groups() const { return backward_.size(); }
   std::vector<std::vector<Op>> CutBackward(size_t count);
 
-  void KeepUntilBackward(double bytes) { out_.memory.until_backward += Bytes(bytes); }
-  void KeepUntilWeight(double bytes) { out_.memory.until_weight += Bytes(bytes); }
-  void KeepGradient(double bytes) { out_.memory.gradients += Bytes(bytes); }
-  void Transient(double bytes);
+  void KeepUntilBackward(OpName op, TensorName tensor, double bytes) {
+    Keep({op, tensor, Lifetime::kUntilBackward, false, Bytes(bytes)});
+  }
+  void KeepUntilWeight(OpName op, TensorName tensor, double bytes) {
+    Keep({op, tensor, Lifetime::kUntilWeight, false, Bytes(bytes)});
+  }
+  void KeepForWeight(OpName op, TensorName tensor, double bytes, bool recomputed = false) {
+    Keep({op, tensor, Lifetime::kForWeight, recomputed, Bytes(bytes)});
+  }
+  // What an op needs while it runs; the most of all ops counts.
+  void Transient(OpName op, TensorName tensor, double bytes, bool recomputed = false);
 
   static Op ElementwiseOp(OpName name, ElementwiseKind kind, double bytes, int16_t after = kSerial);
   static Op Collective(OpName name, CollectiveKind kind, GroupKind group, double bytes);
@@ -84,6 +91,9 @@ class BlockBuilder {
   BlockOps Finish();
 
  private:
+  void Keep(const KeptTensor& t) {
+    if (t.bytes.value > 0) out_.tensors.push_back(t);
+  }
   bool Sequence() const { return plan.parallel.sequence; }
   bool Split() const { return plan.overlap.tp && tp > 1; }
   Op Product(const Linear& l, GemmPass pass) const;
@@ -93,6 +103,7 @@ class BlockBuilder {
 
   BlockOps out_;
   std::vector<std::vector<Op>> backward_;
+  std::vector<KeptTensor> transient_;  // of the op that needs most so far
 };
 
 }  // namespace moecast

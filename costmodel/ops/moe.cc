@@ -19,7 +19,8 @@ void Exchange(BlockBuilder& b, OpName name, double copies) {
   const bool dispatch = name == OpName::kDispatch;
   b.Forward(exchange(dispatch ? CollectiveKind::kDispatch : CollectiveKind::kCombine));
   b.Backward({exchange(dispatch ? CollectiveKind::kCombine : CollectiveKind::kDispatch)});
-  b.Transient(2 * elements * copies * kBf16);
+  b.Transient(name, TensorName::kSendAndReceive,
+              2 * elements * copies * std::max(ElementBytes(p.dispatch), ElementBytes(p.combine)));
 }
 
 }  // namespace
@@ -42,7 +43,7 @@ void AddMoe(BlockBuilder& b) {
   // Scores in fp32, read for the affinities, written, read for the choice.
   const double scores = tokens * moe.experts * 3 * kFp32;
   b.Elementwise(OpName::kTopK, ElementwiseKind::kSoftmax, scores, scores);
-  b.KeepUntilBackward(tokens * moe.experts * kFp32);
+  b.KeepUntilBackward(OpName::kTopK, TensorName::kScores, tokens * moe.experts * kFp32);
 
   // One rank: tokens are only copied for their experts. Several: packed by destination, sent once per device,
   // copied there. Backward runs the same moves the other way.
@@ -71,7 +72,7 @@ void AddMoe(BlockBuilder& b) {
         BlockBuilder::ElementwiseOp(OpName::kPermute, ElementwiseKind::kPermute, copy)));
     const double element =
         std::min(ElementBytes(precision.dispatch), ElementBytes(precision.saved_activations));
-    if (ep > 1) b.KeepUntilWeight(received * element);
+    if (ep > 1) b.KeepUntilWeight(OpName::kDispatch, TensorName::kOutput, received * element);
   }
   // tp ranks hold parts of every expert: each needs all rows of its expert-parallel rank.
   const int local_experts = moe.experts / ep;

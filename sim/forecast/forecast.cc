@@ -13,11 +13,16 @@ namespace {
 // Sources that some cost of the step refers to, ascending.
 std::vector<uint16_t> UsedSources(const PreparedRun& run) {
   std::set<uint16_t> used;
-  for (size_t i = 0; i < run.phases(); ++i)
+  const auto use = [&used](const CostedOps& ops) {
+    for (const Cost& c : ops.costs)
+      if (c.sigma_table > 0) used.insert(c.source);
+  };
+  for (size_t i = 0; i < run.phases(); ++i) {
     for (int k = 0; k < kBlockKinds; ++k)
       for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight})
-        for (const Cost& c : run.step(i).Costed(static_cast<BlockKind>(k), pass).costs)
-          if (c.sigma_table > 0) used.insert(c.source);
+        use(run.step(i).Costed(static_cast<BlockKind>(k), pass));
+    for (int s = 0; s < run.step(i).shape().stages; ++s) use(run.step(i).OptimizerCosted(s));
+  }
   return {used.begin(), used.end()};
 }
 

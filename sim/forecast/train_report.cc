@@ -106,7 +106,9 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, Ste
     r.memory.push_back({step.RankOfStage(static_cast<int>(s)), static_cast<int>(s), memory[s]});
     if (memory[s].total() > memory[r.fullest].total()) r.fullest = s;
   }
-  r.fits = memory[r.fullest].total() <= r.device_memory;
+  r.host_bytes_per_node = step.HostBytesPerNode();
+  r.host_memory = run.cluster.host_memory;
+  r.fits = memory[r.fullest].total() <= r.device_memory && r.host_bytes_per_node <= r.host_memory;
   std::vector<double> peaks;
   double fitting = 0;
   for (const Draw& d : forecast.draws) {

@@ -65,7 +65,8 @@ struct TrainReport {
   std::vector<BreakdownRow> breakdown;  // sums to the step
   std::vector<RankMemory> memory;       // a rank of each stage
   Bytes device_memory;
-  size_t fullest = 0;  // index into memory
+  Bytes host_bytes_per_node, host_memory;  // offloaded states of the fullest node; what a node has
+  size_t fullest = 0;                      // index into memory
   bool fits = true;
   Interval memory_peak;                   // over the draws of the unknowns
   double fits_share = 1;                  // of the draws

@@ -113,12 +113,12 @@ const PipelineSchedule* FindPipelineSchedule(std::string_view name) {
 
 double PeakAlive(const PipelineShape& shape, const PipelineOrder& order) {
   double peak = 0;
-  for (const std::vector<PipelineTask>& tasks : order.by_stage) {
+  for (int s = 0; s < shape.stages; ++s) {
     int until_backward = 0, until_weight = 0;  // the latter from B on
-    for (const PipelineTask& t : tasks) {
+    for (const PipelineTask& t : order.by_stage[s]) {
       until_backward += (t.phase == Phase::kForward) - (t.phase == Phase::kBackward);
       if (order.splits_weight) until_weight += (t.phase == Phase::kBackward) - (t.phase == Phase::kWeight);
-      peak = std::max(peak, until_backward + shape.kept_for_weight * until_weight);
+      peak = std::max(peak, until_backward + shape.KeptForWeight(s) * until_weight);
     }
   }
   return peak / shape.chunks;

@@ -27,11 +27,17 @@ struct PipelineShape {
   double memory_limit = 0;
   // What a micro-batch keeps from B to W, of what it keeps from F to B: counts in the memory limit.
   double kept_for_weight = 1;
+  // By stage, for stages that are not alike: a limit beneath the one above, and what is kept. Empty: none,
+  // and the one above.
+  std::vector<double> stage_limit, stage_kept_for_weight;
   // Most micro-batches whose weight gradients a stage puts off, where the schedule does that; -1: as many as
   // it wants.
   int weight_delay = -1;
 
   int virtual_stages() const { return stages * chunks; }
+  double KeptForWeight(int stage) const {
+    return stage_kept_for_weight.empty() ? kept_for_weight : stage_kept_for_weight[stage];
+  }
 };
 
 struct PipelineTask {
@@ -54,7 +60,7 @@ struct PipelineSchedule {
   PipelineOrder (*build)(const PipelineShape&);  // REQUIRES: RejectPipeline has nothing to say of the shape
   bool splits_weight;
   int least_chunks, most_chunks;  // a stage
-  bool times_matter;              // the order depends on the times, not on sizes alone
+  bool times_matter;              // the order depends on the times and keeps to any limit, not on sizes alone
   // The virtual stage of a stage's chunk.
   int (*virtual_stage)(const PipelineShape&, int stage, int chunk);
   // Why this shape cannot be scheduled (message for the user: what was expected), or "".

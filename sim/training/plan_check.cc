@@ -60,6 +60,15 @@ Fault CheckStages(const Plan& plan, const Model& m) {
   if (p.vpp < schedule->least_chunks || p.vpp > schedule->most_chunks)
     return PlanFault{"/parallel/vpp", Number(schedule->least_chunks) + " with the schedule " + plan.schedule,
                      ""};
+  if (plan.memory_limit && !schedule->times_matter) {
+    std::vector<std::string_view> limited;
+    for (const PipelineSchedule& s : PipelineSchedules())
+      if (s.times_matter) limited.push_back(s.name);
+    return PlanFault{"/memory_limit",
+                     "no limit with the schedule " + plan.schedule + ", whose order is fixed; " +
+                         Join(limited, " and ") + " are built within one",
+                     ""};
+  }
   const int64_t virtual_stages = int64_t{1} * p.pp * p.vpp;
   if (virtual_stages > m.layers())
     return PlanFault{p.vpp > 1 ? "/parallel/vpp" : "/parallel/pp",

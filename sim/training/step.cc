@@ -50,6 +50,32 @@ CostedOps WithCosts(std::vector<Op> ops, OpCosts& costs) {
   return costed;
 }
 
+// Adam on the device and, of the part whose states are in host memory, on the host (ZeRO-Offload, arXiv
+// 2101.06840): gradients come down as they are summed, weights go up as the ranks hold them. Then the FP8
+// copies of all weights, where those are held in another format.
+std::vector<Op> OptimizerOps(const BlockParameters& held, const Plan& plan) {
+  const Precision& p = plan.precision;
+  const double updated = OptimizedParameters(held, plan), on_host = updated * plan.optimizer.offload;
+  const double down = on_host * ElementBytes(p.main_grad), up = on_host * ElementBytes(p.weight_format());
+  std::vector<Op> ops;
+  const auto stream = [&ops](OpName name, ElementwiseKind kind, double bytes) {
+    if (bytes > 0) ops.push_back({.name = name, .query = ElementwiseQuery{kind, Bytes(bytes)}});
+  };
+  const auto host = [&ops](OpName name, HostWork work, double bytes) {
+    if (bytes > 0) ops.push_back({.name = name, .query = HostQuery{work, Bytes(bytes)}});
+  };
+  stream(OpName::kAdam, ElementwiseKind::kOptimizer, (updated - on_host) * AdamBytes(p));
+  host(OpName::kGradToHost, HostWork::kCopy, down);
+  // Copies beside it do not slow it: Adam on the cores takes less than half of the memory's bandwidth.
+  host(OpName::kHostAdam, HostWork::kStream, on_host * AdamBytes(p));
+  host(OpName::kWeightsToDevice, HostWork::kCopy, up);
+  stream(OpName::kWeightCast, ElementwiseKind::kCast,
+         WeightCopyBytes(p) > 0
+             ? (held.data + held.expert) * (ElementBytes(p.weight_format()) + WeightCopyBytes(p))
+             : 0);
+  return ops;
+}
+
 // Weights or gradients that ZeRO moves in every micro-batch, beside the block's other work: weights for the
 // block that comes next, gradients of the one before, so nothing of the block waits for them.
 void Prefetch(std::vector<Op>& ops, std::vector<Op> moves) {
@@ -111,10 +137,7 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, S
                                               Bytes(updated * ElementBytes(plan.precision.main_grad))}},
                    CollectiveOp(OpName::kGradNorm, CollectiveKind::kAllReduce, GroupKind::kWorld, 4)},
                   costs));
-    optimizer_.push_back(WithCosts({{.name = OpName::kAdam,
-                                     .query = ElementwiseQuery{ElementwiseKind::kOptimizer,
-                                                               Bytes(updated * AdamBytes(plan.precision))}}},
-                                   costs));
+    optimizer_.push_back(WithCosts(OptimizerOps(held, plan), costs));
   }
   CheckHorizon();
   FixOrder(cache);
@@ -127,7 +150,8 @@ void PreparedStep::PrepareKind(BlockKind kind, OpCosts& costs) {
   k.parameters = ParametersOf(kind, run_.model, plan);
   k.ops = OpsOf(kind, run_.model, plan, work_);
 
-  const double grad = ElementBytes(plan.precision.grad_reduce), weight = ElementBytes(plan.precision.gemm);
+  const double grad = ElementBytes(plan.precision.grad_reduce),
+               weight = ElementBytes(plan.precision.weight_format());
   const auto moves = [&](CollectiveKind collective, OpName data, OpName expert, double element) {
     std::vector<Op> ops;
     if (k.parameters.data > 0)
@@ -230,21 +254,12 @@ void PreparedStep::CheckHorizon() const {
 void PreparedStep::FixOrder(StepCache& cache) {
   SolvedKinds solved;
   for (size_t kind = 0; kind < kBlockKinds; ++kind) solved[kind] = kinds_[kind].solved;
-  double kept_for_weight = 0;
   for (int v = 0; v < shape_.virtual_stages(); ++v) {
     shape_.forward.push_back(Time::From(BlocksOf(v, Pass::kForward, solved).total));
     shape_.backward.push_back(Time::From(BlocksOf(v, Pass::kBackward, solved).total));
     shape_.weight.push_back(Time::From(BlocksOf(v, Pass::kWeight, solved).total));
-    double kept = 0, for_weight = 0;
-    for (const BlockRun& run : blocks_of_[v]) {
-      const BlockMemory& m = kinds_[static_cast<size_t>(run.kind)].ops.memory;
-      kept += m.kept().value * run.count;
-      for_weight += (m.until_weight + m.gradients).value * run.count;
-    }
-    // Of the stage where it is the most; a schedule's memory limit is one for all stages.
-    if (kept > 0) kept_for_weight = std::max(kept_for_weight, for_weight / kept);
   }
-  if (pipeline_->times_matter) shape_.kept_for_weight = kept_for_weight;
+  if (pipeline_->times_matter) LimitMemory();
   shape_.transfer = Time::From(send_.costs[0].time);
   const Plan& plan = run_.plan;
   const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;
@@ -269,11 +284,30 @@ void PreparedStep::FixOrder(StepCache& cache) {
   order_->retimer.Run(Durations(solved, Median), transfer, timing_);
 }
 
+Seconds PreparedStep::TimeIn(const CostedOps& ops, size_t i, const OpTimes& time_of, uint64_t salt) const {
+  return time_of(ops.costs[i], salt * 64 + i + (uint64_t{1} << 32));
+}
 Seconds PreparedStep::Total(const CostedOps& ops, const OpTimes& time_of, uint64_t salt) const {
   Seconds total;
-  for (size_t i = 0; i < ops.costs.size(); ++i)
-    total += time_of(ops.costs[i], salt * 64 + i + (uint64_t{1} << 32));
+  for (size_t i = 0; i < ops.costs.size(); ++i) total += TimeIn(ops, i, time_of, salt);
   return total;
+}
+
+// What is offloaded runs beside the device's own share, bucket by bucket, or one thing after another. Weights
+// are cast when all are there.
+Seconds PreparedStep::OptimizerTime(int stage, const OpTimes& time_of) const {
+  constexpr uint64_t kSalt = 101;
+  const CostedOps& ops = optimizer_[stage];
+  if (!run_.plan.overlap.offload || run_.plan.optimizer.offload == 0) return Total(ops, time_of, kSalt);
+  Seconds longest, cast;
+  for (size_t i = 0; i < ops.costs.size(); ++i) {
+    const Seconds t = TimeIn(ops, i, time_of, kSalt);
+    if (ops.ops[i].name == OpName::kWeightCast)
+      cast = t;
+    else
+      longest = std::max(longest, t);
+  }
+  return longest + cast;
 }
 
 std::vector<Time> PreparedStep::Durations(const SolvedKinds& solved, const OpTimes& time_of) const {
@@ -297,7 +331,7 @@ std::vector<Time> PreparedStep::Durations(const SolvedKinds& solved, const OpTim
   }
   for (int s = 0; s < shape_.stages; ++s) {
     d[index_.GradNorm(s)] = Time::From(Total(grad_norm_[s], time_of, 100));
-    d[index_.Optimizer(s)] = Time::From(Total(optimizer_[s], time_of, 101));
+    d[index_.Optimizer(s)] = Time::From(OptimizerTime(s, time_of));
   }
   return d;
 }
@@ -350,9 +384,9 @@ Seconds PreparedStep::StepTime(const Noise& noise) const {
 
 Seconds PreparedStep::StepTime(const WholeStep& whole_step) const {
   MOECAST_CHECK(run_.whole_step == kKernelsAlone);
-  const size_t nvlink = sources_.size() - 2;  // collectives' sources are the last two
+  const size_t kernels = run_.calibration->sources().size();
   return StepTime([&](const Cost& cost, uint64_t) {
-    return (cost.source < nvlink ? Sustained(cost, whole_step) : SustainedCollective(cost, whole_step)).time;
+    return (cost.source < kernels ? Sustained(cost, whole_step) : SustainedCollective(cost, whole_step)).time;
   });
 }
 

@@ -65,13 +65,13 @@ struct LaneTime {
 
 struct StageMemory {
   StateBytes states;
-  Bytes activations;  // at the peak of what the schedule keeps alive
-  Bytes transient;    // of the pass that needs most
-  Bytes buffers;      // pipeline receive buffers, gradient buckets
-  Bytes runtime;      // CUDA context and NCCL, outside the framework's allocator
-  Bytes allocated() const {
-    return states.weights + states.gradients + states.optimizer + activations + transient + buffers;
-  }
+  Bytes activations;               // at the peak of what the schedule keeps alive
+  Bytes transient;                 // of the pass that needs most
+  BlockKind transient_of{};        // the block whose pass that is
+  Bytes receive_buffers, buckets;  // of the pipeline; of gradients that travel in another format
+  Bytes runtime;                   // CUDA context and NCCL, outside the framework's allocator
+  Bytes buffers() const { return receive_buffers + buckets; }
+  Bytes allocated() const { return states.device() + activations + transient + buffers(); }
   Bytes total() const { return allocated() + runtime; }
 };
 
@@ -104,8 +104,12 @@ class PreparedStep {
   // Of the median times.
   std::vector<LaneTime> LaneTimes() const;  // by stage
   std::vector<StageMemory> MemoryByStage() const;
+  // The optimizer's states of the fullest node, in host memory.
+  Bytes HostBytesPerNode() const;
   // Activations alive after each task of the stage's compute lane, in its order.
   std::vector<Bytes> ActivationsAlong(int stage) const;
+  // The blocks that a task of the stage runs: those of its virtual stage, or the one that it is a part of.
+  StageBlocks BlocksOfTask(int stage, const Task& task) const;
   std::vector<StageTraffic> TrafficByStage() const;
   const Timing& timing() const { return timing_; }
   StepSpan span() const { return SpanOf(timing_); }
@@ -113,8 +117,13 @@ class PreparedStep {
   const std::vector<StageBlocks>& virtual_stages() const { return blocks_of_; }
   std::vector<int> LayersByStage() const;  // by virtual stage
   const CostedOps& Costed(BlockKind kind, Pass pass) const;
+  const CostedOps& OptimizerCosted(int stage) const { return optimizer_[stage]; }
   const BlockTime& Solved(BlockKind kind, Pass pass) const;
   const BlockOps& Ops(BlockKind kind) const { return kinds_[static_cast<size_t>(kind)].ops; }
+  const BlockParameters& Parameters(BlockKind kind) const {
+    return kinds_[static_cast<size_t>(kind)].parameters;
+  }
+  const Plan& plan() const { return run_.plan; }
   bool Has(BlockKind kind) const { return kinds_[static_cast<size_t>(kind)].present; }
   const Schedule& schedule() const { return order_->schedule; }
   const DurationIndex& durations() const { return index_; }
@@ -144,13 +153,17 @@ class PreparedStep {
   void PrepareKind(BlockKind kind, OpCosts& costs);
   void SplitStages();
   void CheckHorizon() const;
+  void LimitMemory();
   void FixOrder(StepCache& cache);
+  StageMemory MemoryWithoutActivations(int stage) const;
   SolvedKinds Solve(const OpTimes& time_of) const;
   std::vector<Time> Durations(const SolvedKinds& solved, const OpTimes& time_of) const;
   StepSpan SpanOf(const Timing& timing) const;
   Seconds Period(const Timing& timing) const;
   BlockTime BlocksOf(int virtual_stage, Pass pass, const SolvedKinds& solved) const;
+  Seconds TimeIn(const CostedOps& ops, size_t i, const OpTimes& time_of, uint64_t salt) const;
   Seconds Total(const CostedOps& ops, const OpTimes& time_of, uint64_t salt) const;
+  Seconds OptimizerTime(int stage, const OpTimes& time_of) const;
 
   const TrainingRun& run_;
   const TrainingPhase& phase_;

@@ -17,7 +17,8 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
   }
   auto owned = std::make_unique<Cluster>(cluster);
   auto costs = std::make_unique<OpCosts>(*kernels, *owned, model, plan, whole_step);
-  placed_.push_back({calibration.get(), plan.parallel, model.moe, whole_step, std::move(owned), std::move(costs)});
+  placed_.push_back(
+      {calibration.get(), plan.parallel, model.moe, whole_step, std::move(owned), std::move(costs)});
   return *placed_.back().costs;
 }
 
@@ -33,8 +34,9 @@ std::shared_ptr<const OrderedStep> StepCache::OrderFor(const PipelineShape& shap
     for (const std::vector<Time>* times : {&shape.forward, &shape.backward, &shape.weight})
       key.times.insert(key.times.end(), times->begin(), times->end());
     key.times.push_back(shape.transfer);
-    key.memory_limit = shape.memory_limit;
-    key.kept_for_weight = shape.kept_for_weight;
+    key.memory = {shape.memory_limit, shape.kept_for_weight};
+    for (const std::vector<double>* by_stage : {&shape.stage_limit, &shape.stage_kept_for_weight})
+      key.memory.insert(key.memory.end(), by_stage->begin(), by_stage->end());
   }
   for (const Ordered& o : orders_)
     if (o.key == key) return o.order;

@@ -31,7 +31,7 @@ struct OrderKey {
   // Where the pipeline's order depends on times: forward, backward, weight and transfer, and the memory that
   // such an order keeps within. Else empty.
   std::vector<Time> times;
-  double memory_limit = 0, kept_for_weight = 0;
+  std::vector<double> memory;
   bool operator==(const OrderKey&) const = default;
 };
 

@@ -79,7 +79,18 @@ std::vector<LaneTime> PreparedStep::LaneTimes() const {
   return lanes;
 }
 
-// The running sum along the compute lane. Parts of a split task carry their own block's share.
+StageBlocks PreparedStep::BlocksOfTask(int stage, const Task& task) const {
+  const StageBlocks& whole = blocks_of_[pipeline_->virtual_stage(shape_, stage, task.chunk)];
+  if (task.part < 0) return whole;
+  int position = 0;
+  for (const BlockRun& run : whole) {
+    position += run.count;
+    if (task.part < position) return {{run.kind, 1}};
+  }
+  MOECAST_CHECK(false);
+}
+
+// The running sum along the compute lane.
 std::vector<Bytes> PreparedStep::ActivationsAlong(int stage) const {
   std::vector<Bytes> alive_after;
   double alive = 0, peak = 0;
@@ -87,17 +98,13 @@ std::vector<Bytes> PreparedStep::ActivationsAlong(int stage) const {
   for (int32_t i = order_->schedule.lane_begin[stage]; i < order_->schedule.lane_begin[stage + 1]; ++i) {
     const Task& t = order_->schedule.tasks[i];
     if (t.phase == Phase::kForward || t.phase == Phase::kBackward || t.phase == Phase::kWeight) {
-      int position = 0;
-      for (const BlockRun& run : blocks_of_[pipeline_->virtual_stage(shape_, stage, t.chunk)]) {
+      for (const BlockRun& run : BlocksOfTask(stage, t)) {
         const BlockMemory& m = kinds_[static_cast<size_t>(run.kind)].ops.memory;
-        const int count =
-            t.part < 0 ? run.count : (t.part >= position && t.part < position + run.count ? 1 : 0);
-        position += run.count;
         const double delta = t.phase == Phase::kForward  ? m.kept().value
                              : t.phase == Phase::kWeight ? -(m.until_weight + m.gradients).value
                              : split                     ? (m.gradients - m.until_backward).value
                                                          : -m.kept().value;
-        alive += count * delta;
+        alive += run.count * delta;
       }
     }
     alive_after.push_back(Bytes(alive));
@@ -107,36 +114,51 @@ std::vector<Bytes> PreparedStep::ActivationsAlong(int stage) const {
   return alive_after;
 }
 
-std::vector<StageMemory> PreparedStep::MemoryByStage() const {
+StageMemory PreparedStep::MemoryWithoutActivations(int stage) const {
   const Plan& plan = run_.plan;
   const double tokens = static_cast<double>(work_.sequences * work_.sequence_length) / plan.parallel.cp /
                         (plan.parallel.sequence ? plan.parallel.tp : 1);
+  StageMemory memory;
+  double bucket = 0;
+  for (int c = 0; c < shape_.chunks; ++c) {
+    for (const BlockRun& run : blocks_of_[pipeline_->virtual_stage(shape_, stage, c)]) {
+      const Kind& kind = kinds_[static_cast<size_t>(run.kind)];
+      BlockParameters held{kind.parameters.data * run.count, kind.parameters.expert * run.count};
+      memory.states += StatesOf(held, plan);
+      if (kind.ops.memory.transient > memory.transient) {
+        memory.transient = kind.ops.memory.transient;
+        memory.transient_of = run.kind;
+      }
+      bucket = std::max(
+          bucket, (kind.parameters.data + kind.parameters.expert) * ElementBytes(plan.precision.grad_reduce));
+    }
+  }
+  const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;
+  // Gradients reduced in the format they are summed in need no copy; others go through two buckets.
+  const bool copies = data_parallel && plan.precision.grad_reduce != plan.precision.main_grad;
+  memory.receive_buffers = Bytes(shape_.stages > 1 ? 4 * tokens * run_.model.hidden * 2 : 0);
+  memory.buckets = Bytes(copies ? 2 * bucket : 0);
+  memory.runtime = Bytes(kRuntimeBytes.value);
+  return memory;
+}
+
+std::vector<StageMemory> PreparedStep::MemoryByStage() const {
   std::vector<StageMemory> stages;
   for (int s = 0; s < shape_.stages; ++s) {
-    StageMemory memory;
-    double bucket = 0;
-    for (int c = 0; c < shape_.chunks; ++c) {
-      for (const BlockRun& run : blocks_of_[pipeline_->virtual_stage(shape_, s, c)]) {
-        const Kind& kind = kinds_[static_cast<size_t>(run.kind)];
-        BlockParameters held{kind.parameters.data * run.count, kind.parameters.expert * run.count};
-        memory.states += StatesOf(held, plan);
-        memory.transient = std::max(memory.transient, kind.ops.memory.transient);
-        bucket = std::max(bucket, (kind.parameters.data + kind.parameters.expert) *
-                                      ElementBytes(plan.precision.grad_reduce));
-      }
-    }
-    double peak = 0;
-    for (const Bytes alive : ActivationsAlong(s)) peak = std::max(peak, alive.value);
-    memory.activations = Bytes(peak);
-    const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;
-    // Gradients reduced in the format they are summed in need no copy; others go through two buckets.
-    const bool copies = data_parallel && plan.precision.grad_reduce != plan.precision.main_grad;
-    memory.buffers =
-        Bytes((shape_.stages > 1 ? 4 * tokens * run_.model.hidden * 2 : 0) + (copies ? 2 * bucket : 0));
-    memory.runtime = Bytes(kRuntimeBytes.value);
-    stages.push_back(memory);
+    stages.push_back(MemoryWithoutActivations(s));
+    for (const Bytes alive : ActivationsAlong(s))
+      stages.back().activations = std::max(stages.back().activations, alive);
   }
   return stages;
+}
+
+Bytes PreparedStep::HostBytesPerNode() const {
+  if (run_.plan.optimizer.offload == 0) return {};
+  std::vector<Bytes> of_stage, of_node(static_cast<size_t>(run_.cluster.NodeOf(placement_.world() - 1)) + 1);
+  for (int s = 0; s < shape_.stages; ++s) of_stage.push_back(MemoryWithoutActivations(s).states.host);
+  for (int gpu = 0; gpu < placement_.world(); ++gpu)
+    of_node[run_.cluster.NodeOf(gpu)] += of_stage[placement_.CoordinatesOf(gpu)[Axis::kPp]];
+  return *std::max_element(of_node.begin(), of_node.end());
 }
 
 std::vector<StageTraffic> PreparedStep::TrafficByStage() const {

@@ -90,6 +90,29 @@ TEST(TrainCommandTest, APlanThatDoesNotFitIsAnAnswer) {
   EXPECT_GT(json["memory"]["over_bytes"].get<double>(), 300e9);
 }
 
+TEST(TrainCommandTest, WhyMemoryListsRowsThatSumToThePeakOfTheFullestRank) {
+  const Json json = JsonOf("train deepseek-v2-pretrain --samples 4 --why-memory");
+  double sum = 0;
+  for (const Json& row : json["why_memory"]["rows"]) {
+    for (const char* key : {"part", "block", "what", "until", "copies", "micro_batches", "bytes"})
+      EXPECT_TRUE(row.contains(key)) << key;
+    sum += row["bytes"].get<double>();
+  }
+  EXPECT_NEAR(sum / json["memory"]["peak_bytes"].get<double>(), 1, 1e-8);  // nine digits are printed
+  for (const char* key : {"rank", "stage", "task", "micro_batch", "chunk", "at_s", "peak_bytes"})
+    EXPECT_TRUE(json["why_memory"].contains(key)) << key;
+  EXPECT_FALSE(JsonOf("train deepseek-v2-pretrain --samples 4").contains("why_memory"));
+}
+
+TEST(TrainCommandTest, OffloadedStatesThatTheHostCannotHoldDoNotFit) {
+  // 67.4e9 parameters on one rank of a host of 2 TB: 18 bytes each are 1.2 TB; eight such ranks do not fit.
+  const Json json = JsonOf(
+      "train deepseek-67b-pretrain --samples 4 --set unknown={} --set "
+      "training/parallel='{\"pp\":1,\"dp\":16,\"zero\":0}' --set training/optimizer/offload=1");
+  EXPECT_GT(json["memory"]["host_bytes_per_node"].get<double>(), 8e12);
+  EXPECT_EQ(json["memory"]["fits"], false);
+}
+
 TEST(TrainCommandTest, AChangedScenarioIsNotComparedWithThePublishedRun) {
   EXPECT_FALSE(
       JsonOf("train deepseek-v2-pretrain --samples 4 --set training/parallel/dp=64").contains("published"));

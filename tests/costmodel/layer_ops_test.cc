@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <tuple>
 
 #include "base/random.h"
 #include "scenarios/model_loader.h"
@@ -195,6 +196,7 @@ TEST(LayerOpsTest, OverlapChangesNoFlopsAndNoBytes) {
 
 TEST(LayerOpsTest, RecomputationOnlyAddsOpsAndNeverKeepsMore) {
   EachBlockOfAnyPlan(6, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
+    plan.precision.saved_activations = plan.precision.gemm;  // what is not saved needs no cast
     const BlockOps without = OpsOf(kind, m, plan, kSequence);
     for (const auto& row : EnumNames<Recompute>::kNames)
       if (random.Below(2) == 0) plan.recompute.push_back(row.value);
@@ -285,6 +287,40 @@ TEST(LayerOpsTest, KeptBytesOfADeepSeekV2MoeLayer) {
   EXPECT_NEAR((memory.until_weight - recomputed.until_weight).value, 4096 * 2 * norms, 1);
   EXPECT_NEAR((recomputed.gradients - memory.gradients).value, 4096 * 2 * norms, 1);
   EXPECT_NEAR((memory.until_backward - recomputed.until_backward).value, 4096 * 2 * 128 * 640, 1);
+}
+
+TEST(LayerOpsTest, NoTwoKeptTensorsOfALayerHaveOneName) {
+  EachBlockOfAnyPlan(4, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
+    if (kind == BlockKind::kMtp) return;  // a layer, an embedding and a head in one
+    if (random.Below(2) == 0) plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp, Recompute::kPermute};
+    std::map<std::tuple<OpName, TensorName, Lifetime>, int> names;
+    for (const KeptTensor& t : OpsOf(kind, m, plan, kSequence).tensors) {
+      EXPECT_GT(t.bytes.value, 0);
+      EXPECT_EQ((names[{t.op, t.tensor, t.lifetime}]++), 0) << NameOf(t.op) << " " << NameOf(t.tensor);
+    }
+    EXPECT_GE(names.size(), 1u);
+  });
+}
+
+// Gate and up of the experts in FP8: 1 + 1/32 bytes in place of 2, for 12 x 1536 elements a token and 2 x
+// 3072 of the shared experts. The copy is written by the forward pass and read by the backward pass.
+TEST(LayerOpsTest, InputsOfTheActivationAreSavedInTheirOwnFormat) {
+  const Model m = LoadModel("deepseek-v2");
+  Plan plan;
+  plan.parallel.ep = plan.parallel.dp = 8;
+  const BlockOps bf16 = OpsOf(BlockKind::kMoe, m, plan, kSequence);
+  plan.precision.saved_swiglu = Dtype::kFp8Block;
+  const BlockOps fp8 = OpsOf(BlockKind::kMoe, m, plan, kSequence);
+  const double elements = 4096 * (6.0 * 2 * 1536 + 2 * 3072), less = 2 - (1 + 4.0 / 128);
+  EXPECT_NEAR((bf16.memory.until_backward - fp8.memory.until_backward).value, elements * less, 1);
+  const auto moved = [](const BlockOps& ops, Pass pass) {
+    double bytes = 0;
+    for (const Op& op : ops[pass])
+      if (const auto* e = std::get_if<ElementwiseQuery>(&op.query)) bytes += e->bytes.value;
+    return bytes;
+  };
+  EXPECT_NEAR(moved(fp8, Pass::kForward) - moved(bf16, Pass::kForward), elements * (2 - less), 1);
+  EXPECT_NEAR(moved(bf16, Pass::kBackward) - moved(fp8, Pass::kBackward), elements * less, 1);
 }
 
 // The copies of a token for its experts are made again from the tokens received: each once for every device

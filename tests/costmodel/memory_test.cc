@@ -27,7 +27,7 @@ TEST(MemoryTest, ZeroCutsOptimizerStatesThenGradientsThenWeights) {
     const StateBytes states = StatesOf(kParameters, Zero(c.stage));
     EXPECT_EQ(states.weights.value, c.weights) << c.stage;
     EXPECT_EQ(states.gradients.value, c.gradients) << c.stage;
-    EXPECT_EQ(states.optimizer.value, c.optimizer) << c.stage;
+    EXPECT_EQ(states.optimizer().value, c.optimizer) << c.stage;
   }
 }
 
@@ -39,11 +39,36 @@ TEST(MemoryTest, ContextParallelRanksShareStatesToo) {
 TEST(MemoryTest, Bf16WeightsAreTheirOwnBf16Master) {
   Plan plan = Zero(0);
   plan.precision.master = plan.precision.moments = plan.precision.main_grad = Dtype::kBf16;
-  EXPECT_EQ(StatesOf(kParameters, plan).optimizer.value, 1800 * 2 * 2);  // two moments
+  EXPECT_EQ(StatesOf(kParameters, plan).optimizer().value, 1800 * 2 * 2);  // two moments
   EXPECT_EQ(StatesOf(kParameters, plan).gradients.value, 1800 * 2);
   plan.precision.gemm = Dtype::kFp8;
-  EXPECT_EQ(StatesOf(kParameters, plan).optimizer.value, 1800 * 3 * 2);
+  EXPECT_EQ(StatesOf(kParameters, plan).optimizer().value, 1800 * 3 * 2);
   EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800);
+}
+
+// 525 parameters are updated; half of them on the host: 12 bytes of states each, 4 of gradient, 2 of weight.
+TEST(MemoryTest, OffloadedStatesAreOnTheHostWithTheirGradientsAndWeights) {
+  Plan plan = Zero(1);
+  plan.optimizer.offload = 0.5;
+  const StateBytes states = StatesOf(kParameters, plan);
+  EXPECT_EQ(states.master.value, 262.5 * 4);
+  EXPECT_EQ(states.moments.value, 262.5 * 8);
+  EXPECT_EQ(states.host.value, 262.5 * 18);
+  // bf16 weights that are their own master are held on the host, once.
+  plan.precision.master = Dtype::kBf16;
+  EXPECT_EQ(StatesOf(kParameters, plan).host.value, 262.5 * (2 + 8 + 4));
+}
+
+// FP8 GEMMs on bf16 weights: 2 bytes and a copy of 1.
+TEST(MemoryTest, WeightsHeldWiderThanTheGemmsTakeThemHaveCopies) {
+  Plan plan = Zero(0);
+  plan.precision.gemm = Dtype::kFp8;
+  EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800);
+  plan.precision.weights = Dtype::kBf16;
+  EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800 * 3);
+  EXPECT_EQ(AdamBytes(plan.precision), 30);
+  plan.precision.gemm = Dtype::kBf16;
+  EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800 * 2);
 }
 
 // Gradient 4, master read and written 8, two moments 16, the bf16 weight written 2. With bf16 throughout:

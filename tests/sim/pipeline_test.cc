@@ -323,6 +323,29 @@ TEST(PipelineMemoryTest, Zb1pWithTheMemoryOfZb2pIsZb2p) {
   EXPECT_EQ(Named("zb-1p").build(shape).by_stage, Named("zb-2p").build(shape).by_stage);
 }
 
+TEST(PipelineMemoryTest, StagesOfTheirOwnKeepToTheirOwnLimits) {
+  PipelineShape shape = Uniform(4, 12, 3, 3, 2);
+  shape.stage_limit = {6, 3, 3.5, 2};
+  shape.stage_kept_for_weight = {1, 1.5, 0.5, 2};
+  const PipelineOrder order = Named("zb-2p").build(shape);
+  for (int s = 0; s < 4; ++s) {
+    PipelineShape alone = Uniform(1, 12, 3, 3, 2);
+    alone.kept_for_weight = shape.stage_kept_for_weight[s];
+    EXPECT_LE(PeakAlive(alone, {{order.by_stage[s]}, true}), shape.stage_limit[s] + 1e-6) << s;
+  }
+}
+
+// 16 stages in the memory of 16 micro-batches, which keep twice as much from B to W: 15 in flight on the
+// first stage. The work of a round trip, 16 (F + B), fits into what 15 micro-batches take, 15 (F + B + W).
+TEST(PipelineMemoryTest, Zb1pDoesNotIdleForMicroBatchesThatKeepMoreForTheirWeightGradients) {
+  PipelineShape shape = Uniform(16, 72, 36000, 65000, 20000);
+  shape.kept_for_weight = 2;
+  const PipelineResult automatic = Solve("zb-1p", shape).result;
+  const PipelineResult plain = Solve("1f1b", shape).result;
+  EXPECT_LE(automatic.bubble_rate, plain.bubble_rate * 1.15);
+  EXPECT_LE(PeakAlive(shape, Named("zb-1p").build(shape)), 16 + 1e-6);
+}
+
 TEST(PipelineRejectTest, ShapesThatCannotBeScheduledSayWhatWasExpected) {
   const PipelineSchedule& row = Named("1f1b");
   const PipelineShape good = Uniform(4, 8, 1, 1, 1);

@@ -178,7 +178,7 @@ TEST(TrainingMemoryTest, WeightsAndStatesOfV2ByHand) {
   const StateBytes states = run.step(0).MemoryByStage()[stage].states;
   EXPECT_DOUBLE_EQ(states.weights.value, 2 * (data + expert));
   EXPECT_DOUBLE_EQ(states.gradients.value, 4 * (data + expert));
-  EXPECT_NEAR(states.optimizer.value, 12 * (data / 128 + expert / 16), 1);
+  EXPECT_NEAR(states.optimizer().value, 12 * (data / 128 + expert / 16), 1);
 }
 
 TEST(WhyTest, TheCriticalPathSumsToTheStep) {
@@ -222,7 +222,7 @@ TEST(TrainingMemoryTest, ZeroStagesHoldLessAndLess) {
     const PreparedRun run =
         Prepare(Load("deepseek-v2-pretrain", {"unknown={}", std::string("training/parallel/zero=") + zero}));
     const StateBytes s = run.step(0).MemoryByStage()[5].states;
-    const double total = (s.weights + s.gradients + s.optimizer).value;
+    const double total = (s.weights + s.gradients + s.optimizer()).value;
     EXPECT_LT(total, last);
     last = total;
   }
