@@ -84,7 +84,19 @@ TEST(BuiltinModelTest, ParametersAndKvElementsAreThoseOfTheReleasedWeights) {
 }
 
 TEST(BuiltinModelTest, EveryBuiltinModelIsInTheTable) {
-  EXPECT_EQ(BuiltinNames("models").size(), std::size(kPublished));
+  size_t of_megatron = 0;
+  for (const std::string_view name : BuiltinNames("models")) of_megatron += name.starts_with("megatron-gpt-");
+  EXPECT_EQ(BuiltinNames("models").size() - of_megatron, std::size(kPublished));
+}
+
+// Megatron-LM's README names them by their size: L (12 h^2 + 13 h) + 2 v h + 2 h.
+TEST(BuiltinModelTest, MegatronsModelsHaveTheSizesTheyAreNamedAfter) {
+  const std::pair<const char*, double> sizes[] = {
+      {"1.7b", 1.7}, {"16b", 16}, {"70b", 70}, {"177b", 177}, {"462b", 462}};
+  for (const auto& [name, billions] : sizes)
+    EXPECT_NEAR(static_cast<double>(TotalParameters(LoadModel("megatron-gpt-" + std::string(name)))) / 1e9,
+                billions, 0.03 * billions)
+        << name;
 }
 
 // arXiv 2405.04434 section 1: the KV cache of V2 is 93.3% smaller than DeepSeek 67B's; section 3.2.3: 6 bits

@@ -181,8 +181,8 @@ struct ErrorCase {
 TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
   const ErrorCase cases[] = {
       {{"training/parallel/tpp=4"}, "/training/parallel/tpp", "did you mean \"tp\""},
-      {{"whole_step/sustained=0"}, "/whole_step/sustained", "from 0.01 to 1"},
-      {{"whole_step/gap=29"}, "/whole_step/gap", "a time"},
+      {{"whole_step/sustained=0"}, "/whole_step/sustained", "a number from 0.0100000 to 1.00000"},
+      {{"whole_step/gap=29"}, "/whole_step/gap", "a unit such as 18.5ms"},
       {{"modle=x"}, "/modle", "did you mean \"model\""},
       {{"model=deepseek-v22"}, "/model", "did you mean \"deepseek-v2\""},
       {{"cluster=h800-2049"}, "/cluster", "did you mean \"h800-2048\""},
