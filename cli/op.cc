@@ -239,7 +239,7 @@ constexpr Kind kKinds[] = {
 
 void Report(const CommonOptions& common, const Calibration& c, const Operation& op) {
   constexpr double kZ = 1.2815515655446004;  // 90th percentile of the normal distribution
-  const double us = op.cost.time.value * 1e6, sigma = std::hypot(op.cost.sigma_table, op.cost.sigma_own);
+  const double us = op.cost.time.value * 1e6, sigma = SigmaOf(op.cost);
   const double p10 = us * std::exp(-kZ * sigma), p90 = us * std::exp(kZ * sigma);
   const double tflops = op.flops / us * 1e-6, gbps = op.bytes / us * 1e-3;
   const std::string& source = c.sources()[op.cost.source];

@@ -1,13 +1,16 @@
-// moecast validate [training, schedules, memory]: every claim the project knows of, published beside
-// predicted.
+// moecast validate [training, schedules, memory, operators]: every claim the project knows of, published
+// beside predicted.
 #include <map>
 #include <memory>
 
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/predict.h"
+#include "scenarios/calibration_loader.h"
 #include "scenarios/claims.h"
+#include "scenarios/cluster_loader.h"
 #include "scenarios/memory_claims.h"
+#include "scenarios/operator_claims.h"
 #include "scenarios/pipeline_claims.h"
 #include "sim/pipeline/pipeline.h"
 #include "viz/claims_view.h"
@@ -77,18 +80,38 @@ std::vector<ClaimResult> ValidateMemory(const CommonOptions&) {
   return results;
 }
 
+std::vector<ClaimResult> ValidateOperators(const CommonOptions&) {
+  std::map<std::string, Calibration> calibrations;  // by device
+  std::vector<ClaimResult> results;
+  for (const OperatorClaim& c : LoadOperatorClaims()) {
+    auto at = calibrations.find(c.device);
+    if (at == calibrations.end())
+      at = calibrations.emplace(c.device, LoadCalibration(LoadDevice(c.device), "2025")).first;
+    results.push_back({.name = c.name,
+                       .quantity = std::string(NameOf(c.quantity)),
+                       .relation = "=",
+                       .source = c.source,
+                       .published = c.published,
+                       .predicted = Predict(c, at->second),
+                       .used_for_fitting = c.used_for_fitting});
+  }
+  return results;
+}
+
 struct Suite {
   std::string_view name;
   std::vector<ClaimResult> (*run)(const CommonOptions&);
 };
-constexpr Suite kSuites[] = {
-    {"training", ValidateTraining}, {"schedules", ValidateSchedules}, {"memory", ValidateMemory}};
+constexpr Suite kSuites[] = {{"training", ValidateTraining},
+                             {"schedules", ValidateSchedules},
+                             {"memory", ValidateMemory},
+                             {"operators", ValidateOperators}};
 
 }  // namespace
 
 Action DefineValidate(CLI::App& app, const CommonOptions& common) {
   const auto names = std::make_shared<std::vector<std::string>>();
-  app.add_option("suite", *names, "training, schedules, memory; all where none is named");
+  app.add_option("suite", *names, "training, schedules, memory, operators; all where none is named");
   return [names, &common] {
     std::vector<std::string_view> valid;
     for (const Suite& s : kSuites) valid.push_back(s.name);

@@ -35,7 +35,8 @@ std::string ClaimsText(const std::vector<ClaimResult>& results) {
   Rows rows = {{"case", "quantity", "published", "predicted", "p10", "p90", "error", "source"}};
   for (const ClaimResult& r : results)
     rows.push_back({r.name, r.quantity, Show(r.published), Show(r.predicted.p50), Show(r.predicted.p10),
-                    Show(r.predicted.p90), Printf("%+.1f%%", r.error_percent()), r.source});
+                    Show(r.predicted.p90), Printf("%+.1f%%", r.error_percent()),
+                    r.source + (r.used_for_fitting ? " (used for fitting)" : "")});
   return Aligned(rows, "llrrrrrl");
 }
 

@@ -18,11 +18,11 @@ void Resolve(std::vector<Op>& ops) {
   }
 }
 
-bool Quantises(const Linear& l) {
-  return l.dtype == Dtype::kFp8 || l.dtype == Dtype::kFp8Block;
-}
-
 }  // namespace
+
+bool IsQuantised(Dtype dtype) {
+  return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block;
+}
 
 BlockBuilder::BlockBuilder(const Model& m, const Plan& p, const Work& w)
     : model(m),
@@ -147,7 +147,7 @@ std::vector<Op> BlockBuilder::ForwardOf(const Linear& l) const {
   std::vector<Op> ops;
   const double load = LoadOf(l);
   // FP8: the operands are quantised from bf16: read 2 bytes, write 1 and the scales.
-  if (Quantises(l))
+  if (IsQuantised(l.dtype) && !l.quantised_input)
     ops.push_back(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast,
                                 load * l.m * l.k * (kBf16 + ElementBytes(l.dtype)),
                                 l.beside ? kBeside : kSerial));
@@ -166,9 +166,10 @@ void BlockBuilder::Multiply(const Linear& l) {
 
   const double in = LoadOf(l) * l.m * l.k, out = LoadOf(l) * l.m * l.n;  // elements
   const double cast = kBf16 + ElementBytes(l.dtype);
+  const double gradient = l.quantised_gradient ? ElementBytes(l.dtype) : kBf16;
   const bool column = tp > 1 && l.tp == TpSide::kColumn, row = tp > 1 && l.tp == TpSide::kRow;
   std::vector<Op> back;
-  if (Quantises(l))
+  if (IsQuantised(l.dtype) && !l.quantised_gradient)
     back.push_back(
         ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out * cast, l.beside ? kBeside : kSerial));
   Op dgrad = Product(l, GemmPass::kDgrad);
@@ -180,11 +181,12 @@ void BlockBuilder::Multiply(const Linear& l) {
     back.push_back(std::move(dgrad));
   Backward(std::move(back));
 
-  // The weight gradient sums over tokens: its FP8 operands are scaled along the other axis, quantised anew.
+  // The weight gradient sums over tokens: its FP8 operands are scaled along the other axis, transposed and
+  // quantised anew (arXiv 2412.19437, section 3.5.2: read, dequantised, transposed, quantised, written).
   const double saved = ElementBytes(plan.precision.saved_activations);
-  if (Quantises(l))
+  if (IsQuantised(l.dtype))
     Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast,
-                         in * (saved + ElementBytes(l.dtype)) + out * cast));
+                         in * (saved + ElementBytes(l.dtype)) + out * (gradient + ElementBytes(l.dtype))));
   Op wgrad = Product(l, GemmPass::kWgrad);
   if (column && Sequence())
     GatherThen(out_.pass[2], in * kBf16, std::move(wgrad));
@@ -195,7 +197,7 @@ void BlockBuilder::Multiply(const Linear& l) {
   const double kept = in / (column && Sequence() ? tp : 1) * saved;
   if (l.input == LinearInput::kKept) KeepUntilWeight(kept);
   if (l.input == LinearInput::kRecomputed) KeepGradient(kept);
-  KeepGradient(out * kBf16);
+  KeepGradient(out * gradient);
   Transient((in + out) * kBf16);
 }
 
