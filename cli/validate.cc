@@ -81,12 +81,13 @@ std::vector<ClaimResult> ValidateMemory(const CommonOptions&) {
 }
 
 std::vector<ClaimResult> ValidateOperators(const CommonOptions&) {
-  std::map<std::string, Calibration> calibrations;  // by device
+  std::map<std::pair<std::string, std::string>, Calibration> calibrations;  // by device and stack
   std::vector<ClaimResult> results;
   for (const OperatorClaim& c : LoadOperatorClaims()) {
-    auto at = calibrations.find(c.device);
+    auto at = calibrations.find({c.device, c.stack});
     if (at == calibrations.end())
-      at = calibrations.emplace(c.device, LoadCalibration(LoadDevice(c.device), "2025")).first;
+      at = calibrations.emplace(std::pair(c.device, c.stack), LoadCalibration(LoadDevice(c.device), c.stack))
+               .first;
     results.push_back({.name = c.name,
                        .quantity = std::string(NameOf(c.quantity)),
                        .relation = "=",

@@ -63,6 +63,7 @@ std::vector<OperatorClaim> LoadOperatorClaims() {
                     .quantity = *quantity,
                     .published = table.Number(row, table.Column("published"), 1e-3, 1e12),
                     .device = std::string(of("device")),
+                    .stack = std::string(of("stack")),
                     .source = std::string(of("source")),
                     .used_for_fitting = of("used_for_fitting") == "yes"};
     if (kind == "gemm") {

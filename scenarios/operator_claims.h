@@ -23,7 +23,7 @@ struct OperatorClaim {
   std::variant<GemmQuery, GroupedGemmQuery, AttentionQuery, MlaDecodeQuery> query;
   OperatorQuantity quantity = OperatorQuantity::kTimeUs;
   double published = 0;  // in the quantity's unit
-  std::string device;
+  std::string device, stack;
   std::string source;
   bool used_for_fitting = false;
 };

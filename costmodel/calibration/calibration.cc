@@ -65,6 +65,7 @@ Cost Calibration::Gemm(const GemmQuery& q) const {
   Cost cost =
       tables_->Correct(GemmTable(q.dtype), model, choice.bound(), {D(shape.n), D(shape.k), 1, 1}, D(shape.m));
   cost.extrapolated = cost.extrapolated || q.dtype == Dtype::kFp32;
+  if (q.dtype == Dtype::kBf16) cost = tables_->Scale(cost, ReasonedId::kGemmBf16);
   return q.pass == GemmPass::kWgrad ? WeightGradient(cost, shape, q.main_grad) : cost;
 }
 
@@ -98,10 +99,8 @@ Cost Calibration::GroupedGemm(const GroupedGemmQuery& q) const {
   const double columns = std::min(D(shape.n) * D(shape.groups), 65536.0);
   Cost cost = tables_->Correct(GemmTable(q.dtype), choice.seconds(), choice.bound(),
                                {std::max(columns, D(shape.n)), D(shape.k), 1, 1}, D(shape.m));
-  const ReasonedId reason = GroupedReason(q.dtype);
-  cost.time = cost.time * tables_->Of(reason).record.value;
+  cost = tables_->Scale(cost, GroupedReason(q.dtype));
   cost.extrapolated = true;
-  cost = tables_->Reason(cost, reason);
   return q.pass == GemmPass::kWgrad ? WeightGradient(cost, shape, q.main_grad) : cost;
 }
 

@@ -13,10 +13,11 @@ namespace moecast {
 namespace {
 
 constexpr std::string_view kReasonedNames[] = {"main_grad_exposed",    "wgrad",
-                                               "wgrad_fp8_block",      "grouped_bf16",
-                                               "grouped_fp8",          "grouped_fp8_block",
-                                               "attention_by_length",  "attention_backward",
-                                               "attention_wide_heads", "elementwise_launch_us"};
+                                               "wgrad_fp8_block",      "gemm_bf16",
+                                               "grouped_bf16",         "grouped_fp8",
+                                               "grouped_fp8_block",    "attention_by_length",
+                                               "attention_backward",   "attention_wide_heads",
+                                               "elementwise_launch_us"};
 static_assert(std::size(kReasonedNames) == static_cast<size_t>(ReasonedId::kElementwise));
 
 constexpr double kSigmaPerOctaveOutside =
@@ -191,6 +192,13 @@ Cost CalibrationTables::Correct(TableId id, double model_seconds, Bound bound, c
   const bool far = KindOf(id).by_family && ratio.distance > kFarOctaves;
   cost.extrapolated = far || ratio.outside > 1e-9 || !device_listed_;
   return cost;
+}
+
+Cost CalibrationTables::Scale(Cost cost, ReasonedId id) const {
+  const ReasonedRecord& record = Of(id).record;
+  if (record.value == 1 && record.sigma_table == 0 && record.sigma_own == 0) return cost;
+  cost.time = cost.time * record.value;
+  return Reason(cost, id);
 }
 
 Cost CalibrationTables::Reason(Cost cost, ReasonedId id) const {
