@@ -158,6 +158,8 @@ TEST(DocumentationTest, TheAccuracyPageShowsWhatValidatePrints) {
   const std::string page = ReadFile(MOECAST_SOURCE_DIR "/docs/accuracy.md");
   for (const char* command : {"validate training", "validate schedules", "validate memory"})
     EXPECT_NE(page.find(RunCommand(command).output), std::string::npos) << command;
+  const std::string operators = ReadFile(MOECAST_SOURCE_DIR "/docs/accuracy-operators.md");
+  EXPECT_NE(operators.find(RunCommand("validate operators").output), std::string::npos);
 }
 
 TEST(ScenarioCommandTest, TheFieldsPageOfTheDocumentationIsUpToDate) {

@@ -55,5 +55,19 @@ TEST(OperatorClaimsTest, GroupedProductsAreWithinTenPercentOfDeepGemmsInTheMean)
   EXPECT_LT(masked, 11);
 }
 
+TEST(OperatorClaimsTest, TheModelThatMadeNoFactorIsWithinTenPercentInTheMeanAndInsideItsIntervals) {
+  int rows = 0, inside = 0;
+  for (const OperatorClaim& c : LoadOperatorClaims()) {
+    if (!c.name.starts_with("Qwen-72B")) continue;
+    EXPECT_FALSE(c.used_for_fitting) << c.name;
+    const Interval i = Predict(c, LoadCalibration(LoadDevice(c.device), c.stack));
+    ++rows, inside += i.p10 <= c.published && c.published <= i.p90;
+  }
+  EXPECT_EQ(rows, 48);
+  EXPECT_GE(inside, 0.7 * rows);
+  EXPECT_LE(inside, 0.9 * rows);
+  EXPECT_LT(MeanError("Qwen-72B").first, 10);
+}
+
 }  // namespace
 }  // namespace moecast
