@@ -228,14 +228,14 @@ std::optional<EngineTable> ReadTable(std::span<const Source> sources, const Tabl
   return EngineTable{std::move(table), found, version};
 }
 
-// Every fourth value of the axis: what another engine's table is kept for, the disagreement of the two, does
-// not need more.
+// Every fourth value of the axis, the last among them: what another engine's table is kept for, the
+// disagreement of the two, does not need more.
 CurveTable Thinned(const CurveTable& table) {
   CurveTable thin = table;
   thin.axis_values.clear();
   thin.values.clear();
   std::vector<size_t> kept;
-  for (size_t i = 3; i < table.axis_values.size(); i += 4) kept.push_back(i);
+  for (size_t i = (table.axis_values.size() - 1) % 4; i < table.axis_values.size(); i += 4) kept.push_back(i);
   for (const size_t i : kept) thin.axis_values.push_back(table.axis_values[i]);
   for (size_t r = 0; r < table.rows.size(); ++r)
     for (const size_t i : kept) thin.values.push_back(table.At(r, i));

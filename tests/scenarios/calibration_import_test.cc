@@ -10,6 +10,7 @@
 #include "costmodel/calibration/calibration.h"
 #include "costmodel/calibration/calibration_file.h"
 #include "scenarios/builtin.h"
+#include "scenarios/calibration_check.h"
 #include "scenarios/calibration_loader.h"
 #include "scenarios/cluster_loader.h"
 #include "tests/message_of.h"
@@ -96,8 +97,25 @@ TEST(CalibrationImportTest, TwoEnginesGiveTheTablesSigma) {
   EXPECT_EQ(record.compared_source, "vLLM 2.0");
   const std::string* thin = Find(c, "2025/gemm_bf16_compared.csv");
   ASSERT_TRUE(thin);
-  EXPECT_EQ(thin->substr(thin->find("\nn,k") + 1), "n,k,m=64\n4096,4096,24\n8192,4096,24\n");
+  EXPECT_EQ(thin->substr(thin->find("\nn,k") + 1), "n,k,m=1,m=256\n4096,4096,24,24\n8192,4096,24,24\n");
   EXPECT_EQ(json.tables[0].sigma_table_from, "disagreement with vLLM 2.0");
+}
+
+TEST(CalibrationImportTest, ACheckNamesTheTableThatIsMissing) {
+  std::vector<TextFile> files = Gemm("bfloat16,x,1,256,512,30\nbfloat16,x,1,512,512,40\n");
+  files.push_back({"h100_gemm_bfloat16_vllm_2.0.csv", kHeader + "bfloat16,x,1,256,512,33\n"});
+  const std::string folder = testing::TempDir() + "calibration_of_two_engines/";
+  std::filesystem::create_directories(folder + "2025");
+  std::filesystem::create_directories(folder + "2024h1");
+  for (const TextFile& f : ImportCalibrations(files, LoadDevice("h100")).files)
+    WriteFile(folder + f.path, f.text);
+  const std::vector<CheckedTable> checked = CheckCalibrations(folder, LoadDevice("h100"));
+  ASSERT_EQ(checked.size(), 1u);
+  EXPECT_EQ(checked[0].compared.points, 1u);
+  std::filesystem::remove(folder + "2025/gemm_bf16_compared.csv");
+  const std::string message = MessageOf([&] { CheckCalibrations(folder, LoadDevice("h100")); });
+  EXPECT_NE(message.find("2025/gemm_bf16_compared.csv"), std::string::npos) << message;
+  std::filesystem::remove_all(folder);
 }
 
 TEST(CalibrationImportTest, WhatItWritesCanBeEstimatedFromAndLacksOnlyWhatWasNotGiven) {
