@@ -175,9 +175,12 @@ TEST(BuiltinTablesTest, LeftOutCurvesAreEstimatedWithinTheirBarsAndIntervals) {
     if (t.name.starts_with("gemm")) {
       EXPECT_LT(t.left_out.p90_percent, 12) << t.name;
     }
-    // The one exception has 111 points of 10 us and more; docs/model-operators.md says so.
-    if (t.name == "mla_bmm_bf16") continue;
-    EXPECT_LT(t.left_out.mape_percent, t.left_out.inverse_distance_mape_percent) << t.name;
+    // The one exception: docs/model-operators.md says why.
+    if (t.name != "mla_bmm_bf16") {
+      EXPECT_LT(t.left_out.mape_percent, t.left_out.inverse_distance_mape_percent) << t.name;
+      for (const LeftOutBand& b : t.left_out.bands)
+        EXPECT_LT(b.mape_percent, b.inverse_distance_mape_percent) << t.name << " from " << b.from;
+    }
     EXPECT_GE(t.left_out.coverage.points_percent, 70) << t.name;
     EXPECT_LE(t.left_out.coverage.points_percent, 90) << t.name;
     EXPECT_GE(t.left_out.coverage.curves_percent, 70) << t.name;
