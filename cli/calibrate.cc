@@ -30,7 +30,8 @@ std::vector<TextFile> ReadSources(const std::string& folder) {
   return files;
 }
 
-Json TableJson(const std::string& name, const std::string& stack, size_t points, const LeftOut& l) {
+Json TableJson(const std::string& name, const std::string& stack, size_t points, const LeftOut& l,
+               const Disagreement& compared) {
   Json bands = Json::array();
   for (const LeftOutBand& b : l.bands)
     bands.push_back({{"from", b.from},
@@ -44,23 +45,34 @@ Json TableJson(const std::string& name, const std::string& stack, size_t points,
           {"left_out_mape_percent", l.mape_percent},
           {"left_out_p90_percent", l.p90_percent},
           {"inverse_distance_mape_percent", l.inverse_distance_mape_percent},
-          {"coverage_percent", l.coverage_percent},
+          {"coverage_percent", l.coverage.points_percent},
+          {"curve_coverage_percent", l.coverage.curves_percent},
+          {"table_coverage_percent", compared.points ? Json(compared.coverage_percent) : Json()},
+          {"sigma_curve", l.levels.curve},
+          {"sigma_own", l.levels.own},
+          {"sigma_table", compared.points ? Json(compared.sigma) : Json()},
           {"bands", bands}};
 }
 
-const Rows kHeader = {{"table", "of", "points", "mean", "p90", "by inverse distance", "in 80% interval"}};
+const Rows kHeader = {{"table", "of", "points", "mean", "p90", "by inverse distance", "points inside",
+                       "curves", "other table"}};
 
-std::vector<std::string> TableRow(const std::string& name, size_t points, const LeftOut& l) {
+std::vector<std::string> TableRow(const std::string& name, size_t points, const LeftOut& l,
+                                  const Disagreement& compared) {
   return {name,
           "all",
           Printf("%zu", points),
           Printf("%.1f%%", l.mape_percent),
           Printf("%.1f%%", l.p90_percent),
           Printf("%.1f%%", l.inverse_distance_mape_percent),
-          Printf("%.0f%%", l.coverage_percent)};
+          Printf("%.0f%%", l.coverage.points_percent),
+          Printf("%.0f%%", l.coverage.curves_percent),
+          compared.points ? Printf("%.0f%%", compared.coverage_percent) : ""};
 }
 
-constexpr char kTitle[] = "error where a curve is left out, points of 10 us and more\n";
+constexpr char kTitle[] =
+    "error where a curve is left out, points of 10 us and more; how many left-out points, means of left-out\n"
+    "curves and points of another engine's table lie inside their 80% intervals\n";
 
 void Import(const std::string& source, const std::string& out, const Device& device,
             const CommonOptions& common) {
@@ -78,8 +90,8 @@ void Import(const std::string& source, const std::string& out, const Device& dev
   Json tables = Json::array();
   Rows rows = kHeader;
   for (const ImportedTable& t : imported.tables) {
-    tables.push_back(TableJson(t.name, "2025", t.points, t.left_out));
-    rows.push_back(TableRow(t.name, t.points, t.left_out));
+    tables.push_back(TableJson(t.name, "2025", t.points, t.left_out, t.compared));
+    rows.push_back(TableRow(t.name, t.points, t.left_out, t.compared));
   }
   Emit(common, {{"tables", tables}, {"ignored", imported.ignored}}, kTitle + Aligned(rows, "ll"));
 }
@@ -88,14 +100,14 @@ void Check(const std::string& directory, const Device& device, const CommonOptio
   Json tables = Json::array();
   Rows rows = kHeader;
   for (const CheckedTable& t : CheckCalibrations(directory, device)) {
-    tables.push_back(TableJson(t.name, t.stack, t.points, t.left_out));
-    rows.push_back(TableRow(t.name, t.points, t.left_out));
+    tables.push_back(TableJson(t.name, t.stack, t.points, t.left_out, t.compared));
+    rows.push_back(TableRow(t.name, t.points, t.left_out, t.compared));
     for (const LeftOutBand& b : t.left_out.bands)
       rows.push_back({"",
                       b.to < 1e300 ? Printf("%s %g-%g", t.axis.c_str(), b.from, b.to)
                                    : Printf("%s %g and more", t.axis.c_str(), b.from),
                       Printf("%zu", b.points), Printf("%.1f%%", b.mape_percent), "",
-                      Printf("%.1f%%", b.inverse_distance_mape_percent), ""});
+                      Printf("%.1f%%", b.inverse_distance_mape_percent), "", "", ""});
   }
   Emit(common, {{"tables", tables}}, kTitle + Aligned(rows, "ll"));
 }

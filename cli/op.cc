@@ -239,23 +239,35 @@ constexpr Kind kKinds[] = {
 
 void Report(const CommonOptions& common, const Calibration& c, const Operation& op) {
   constexpr double kZ = 1.2815515655446004;  // 90th percentile of the normal distribution
-  const double us = op.cost.time.value * 1e6, sigma = std::hypot(op.cost.sigma_table, op.cost.sigma_own);
+  const double us = op.cost.time.value * 1e6, sigma = SigmaOf(op.cost);
   const double p10 = us * std::exp(-kZ * sigma), p90 = us * std::exp(kZ * sigma);
   const double tflops = op.flops / us * 1e-6, gbps = op.bytes / us * 1e-3;
   const std::string& source = c.sources()[op.cost.source];
-  const Json json = {{"time_us", us},     {"p10_us", p10},
-                     {"p90_us", p90},     {"tflops", tflops},
-                     {"gbps", gbps},      {"bound", std::string(NameOf(op.cost.bound))},
-                     {"source", source},  {"extrapolated", op.cost.extrapolated},
-                     {"flops", op.flops}, {"bytes", op.bytes}};
+  const Json json = {{"time_us", us},
+                     {"p10_us", p10},
+                     {"p90_us", p90},
+                     {"tflops", tflops},
+                     {"gbps", gbps},
+                     {"bound", std::string(NameOf(op.cost.bound))},
+                     {"source", source},
+                     {"sigma_table", op.cost.sigma_table},
+                     {"sigma_curve", op.cost.sigma_curve},
+                     {"sigma_own", op.cost.sigma_own},
+                     {"extrapolated", op.cost.extrapolated},
+                     {"flops", op.flops},
+                     {"bytes", op.bytes}};
   char text[256];
   std::snprintf(text, sizeof text,
                 "time       %s   (80%% interval %s - %s)\nreaches    %s TFLOP/s, %s GB/s\nbound by   %s\n",
                 ShowSeconds(op.cost.time, 4).c_str(), ShowSeconds(Seconds(p10 * 1e-6)).c_str(),
                 ShowSeconds(Seconds(p90 * 1e-6)).c_str(), ShowNumber(tflops, 4).c_str(),
                 ShowNumber(gbps, 4).c_str(), std::string(NameOf(op.cost.bound)).c_str());
+  char errors[128];
+  std::snprintf(errors, sizeof errors,
+                "errors     %.1f%% common to the table, %.1f%% to the curve, %.1f%% own\n",
+                100 * op.cost.sigma_table, 100 * op.cost.sigma_curve, 100 * op.cost.sigma_own);
   Emit(common, json,
-       std::string(text) + "source     " + source +
+       std::string(text) + errors + "source     " + source +
            (op.cost.extrapolated ? "\n           beyond what was measured\n" : "\n"));
 }
 

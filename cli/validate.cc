@@ -1,5 +1,5 @@
-// moecast validate [training, dense, schedules, memory]: every claim the project knows of, published beside
-// predicted.
+// moecast validate [training, dense, schedules, memory, operators]: every claim the project knows of,
+// published beside predicted.
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -8,8 +8,11 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/predict.h"
+#include "scenarios/calibration_loader.h"
 #include "scenarios/claims.h"
+#include "scenarios/cluster_loader.h"
 #include "scenarios/memory_claims.h"
+#include "scenarios/operator_claims.h"
 #include "scenarios/pipeline_claims.h"
 #include "scenarios/whole_step_fit.h"
 #include "sim/pipeline/pipeline.h"
@@ -143,6 +146,25 @@ std::vector<ClaimResult> ValidateMemory(const CommonOptions&) {
   return results;
 }
 
+std::vector<ClaimResult> ValidateOperators(const CommonOptions&) {
+  std::map<std::pair<std::string, std::string>, Calibration> calibrations;  // by device and stack
+  std::vector<ClaimResult> results;
+  for (const OperatorClaim& c : LoadOperatorClaims()) {
+    auto at = calibrations.find({c.device, c.stack});
+    if (at == calibrations.end())
+      at = calibrations.emplace(std::pair(c.device, c.stack), LoadCalibration(LoadDevice(c.device), c.stack))
+               .first;
+    results.push_back({.name = c.name,
+                       .quantity = std::string(NameOf(c.quantity)),
+                       .relation = "=",
+                       .source = c.source,
+                       .published = c.published,
+                       .predicted = Predict(c, at->second),
+                       .used_for_fitting = c.used_for_fitting});
+  }
+  return results;
+}
+
 struct Suite {
   std::string_view name;
   std::vector<ClaimResult> (*run)(const CommonOptions&);
@@ -150,13 +172,14 @@ struct Suite {
 constexpr Suite kSuites[] = {{"training", ValidateTraining},
                              {"dense", ValidateDense},
                              {"schedules", ValidateSchedules},
-                             {"memory", ValidateMemory}};
+                             {"memory", ValidateMemory},
+                             {"operators", ValidateOperators}};
 
 }  // namespace
 
 Action DefineValidate(CLI::App& app, const CommonOptions& common) {
   const auto names = std::make_shared<std::vector<std::string>>();
-  app.add_option("suite", *names, "training, dense, schedules, memory; all where none is named");
+  app.add_option("suite", *names, "training, dense, schedules, memory, operators; all where none is named");
   return [names, &common] {
     std::vector<std::string_view> valid;
     for (const Suite& s : kSuites) valid.push_back(s.name);

@@ -1,6 +1,7 @@
 #include "scenarios/calibration_check.h"
 
 #include "base/error.h"
+#include "costmodel/calibration/calibration_file.h"
 #include "scenarios/calibration_loader.h"
 
 namespace moecast {
@@ -9,13 +10,25 @@ std::vector<CheckedTable> CheckCalibrations(const std::string& directory, const 
   const Machine machine = MachineOf(measured_on);
   std::vector<CheckedTable> checked;
   for (const std::string& stack : CalibrationStacks(directory)) {
-    for (const TableKind& kind : TableKinds()) {
-      const std::string path = stack + "/" + std::string(kind.name) + ".csv";
-      const std::optional<std::string> text = CalibrationText(path, directory);
-      if (!text) continue;
-      const CurveTable table = ParseCurveTable(Measurements(*text, path), kind.keys, kind.axis);
-      checked.push_back({std::string(kind.name), stack, std::string(kind.axis), table.points(),
-                         EvaluateLeftOut(kind, table, machine)});
+    const std::string json = stack + "/calibration.json";
+    const CalibrationFile file = ParseCalibrationFile(CalibrationText(json, directory).value_or(""), json);
+    for (const TableRecord& record : file.tables) {
+      const TableKind* kind = FindTableKind(record.name);
+      if (!kind) continue;  // no table of curves, or unknown: an estimate says so
+      const auto table_of = [&](const std::string& name) {
+        const std::string path = stack + "/" + name;
+        const std::optional<std::string> text = CalibrationText(path, directory);
+        if (!text)
+          throw UserError({.file = path, .value = "no such table", .expected = "as " + json + " lists"});
+        return ParseCurveTable(Measurements(*text, path), kind->keys, kind->axis);
+      };
+      const CurveTable table = table_of(record.file);
+      CheckedTable c{
+          record.name, stack, std::string(kind->axis), table.points(), EvaluateLeftOut(*kind, table, machine),
+          {}};
+      if (!record.compared_file.empty())
+        c.compared = EngineDisagreement(table, table_of(record.compared_file), c.left_out.levels);
+      checked.push_back(std::move(c));
     }
   }
   if (checked.empty())

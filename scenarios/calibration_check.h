@@ -15,6 +15,7 @@ struct CheckedTable {
   std::string axis;  // what the bands count
   size_t points = 0;
   LeftOut left_out;
+  Disagreement compared;  // with another engine's table, where the calibration keeps one
 };
 
 // Every table of the built-in calibrations (`directory` "") or of those of a directory. `measured_on` is the

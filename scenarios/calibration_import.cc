@@ -9,7 +9,9 @@
 #include "base/error.h"
 #include "base/quantity_text.h"
 #include "costmodel/calibration/calibration.h"
+#include "costmodel/calibration/disturbed.h"
 #include "costmodel/calibration/tables.h"
+#include "scenarios/calibration_era.h"
 #include "scenarios/calibration_reasoned.h"
 
 namespace moecast {
@@ -59,7 +61,18 @@ const std::vector<Reading>& Readings() {
          {{"op", "mla_gen_post"}, {"dtype", bf16}},
          {"=128", "=512", "num_heads"},
          "num_tokens"},
+        {kMlaBmmFp8,
+         "mla_bmm",
+         {{"op", "mla_gen_pre"}, {"dtype", fp8}},
+         {"=512", "=128", "num_heads"},
+         "num_tokens"},
+        {kMlaBmmFp8,
+         "mla_bmm",
+         {{"op", "mla_gen_post"}, {"dtype", fp8}},
+         {"=128", "=512", "num_heads"},
+         "num_tokens"},
         {kMlaPrefill, "mla_context", {{"mla_dtype", bf16}, {"kv_cache_dtype", bf16}}, mla, query},
+        {kMlaPrefillFp8, "mla_context", {{"mla_dtype", bf16}, {"kv_cache_dtype", fp8}}, mla, query},
         {kMlaDecodeBf16, "mla_generation", {{"mla_dtype", bf16}, {"kv_cache_dtype", bf16}}, mla, past, 1},
         {kMlaDecodeFp8, "mla_generation", {{"mla_dtype", bf16}, {"kv_cache_dtype", fp8}}, mla, past, 1},
         {kAttentionPrefillBf16,
@@ -102,12 +115,13 @@ const std::vector<Reading>& Readings() {
 }
 
 // cuBLAS as TensorRT-LLM calls it repeats better than as vLLM does (neighbouring shapes differ by 3% rather
-// than 5%); SGLang's block-scaled GEMM is DeepGEMM.
-constexpr EngineChoice kEngines[] = {{TableId::kGemmBf16, "trtllm", "vllm"},
-                                     {TableId::kGemmFp8Block, "sglang", "trtllm"},
-                                     {TableId::kMoeBf16, "trtllm", ""},
-                                     {TableId::kMoeFp8, "trtllm", ""},
-                                     {TableId::kMoeFp8Block, "trtllm", "vllm"}};
+// than 5%); SGLang's block-scaled GEMM is DeepGEMM. vLLM's MLA decode was timed with its host (110 us for one
+// token), and its bf16 and fp8 MoE layers compute rows of absent experts: neither says how kernels differ.
+constexpr EngineChoice kEngines[] = {
+    {TableId::kGemmBf16, "trtllm", "vllm"},   {TableId::kGemmFp8Block, "sglang", "trtllm"},
+    {TableId::kMlaDecodeBf16, "trtllm", ""},  {TableId::kMlaDecodeFp8, "trtllm", ""},
+    {TableId::kMoeBf16, "trtllm", ""},        {TableId::kMoeFp8, "trtllm", ""},
+    {TableId::kMoeFp8Block, "trtllm", "vllm"}};
 
 std::string EngineTitle(std::string_view engine) {
   if (engine == "trtllm") return "TensorRT-LLM";
@@ -214,6 +228,30 @@ std::optional<EngineTable> ReadTable(std::span<const Source> sources, const Tabl
   return EngineTable{std::move(table), found, version};
 }
 
+// Every fourth value of the axis, the last among them: what another engine's table is kept for, the
+// disagreement of the two, does not need more.
+CurveTable Thinned(const CurveTable& table) {
+  CurveTable thin = table;
+  thin.axis_values.clear();
+  thin.values.clear();
+  std::vector<size_t> kept;
+  for (size_t i = (table.axis_values.size() - 1) % 4; i < table.axis_values.size(); i += 4) kept.push_back(i);
+  for (const size_t i : kept) thin.axis_values.push_back(table.axis_values[i]);
+  for (size_t r = 0; r < table.rows.size(); ++r)
+    for (const size_t i : kept) thin.values.push_back(table.At(r, i));
+  return thin;
+}
+
+// Prints a table as the file's text and gives what will be read from there: what is evaluated is rounded.
+CurveTable Written(TextFile& file, const TableKind& kind, const CurveTable& table, const std::string& title) {
+  const std::string comments[] = {
+      std::string(kind.name) + ": microseconds by " + std::string(kind.axis) + ", measured with " + title,
+      "from the collections of NVIDIA aiconfigurator, Copyright NVIDIA CORPORATION & AFFILIATES, "
+      "Apache-2.0; rearranged and rounded"};
+  file.text = PrintCurveTable(table, comments);
+  return ParseCurveTable(Measurements(file.text, file.path), kind.keys, kind.axis);
+}
+
 double Rounded(double x) {
   char text[32];
   std::snprintf(text, sizeof text, "%.4g", x);
@@ -263,6 +301,16 @@ void FitElementwise(std::span<const Measurements> tables, const Device& device,
                     "residual add of at most 8 tokens on H100, Vidur profiles (MIT): median time"});
 }
 
+// `files` outlive it.
+Calibration::Reader ReaderOf(std::span<const TextFile> files) {
+  return [files](std::string_view path) {
+    for (const TextFile& f : files)
+      if (f.path == path) return f.text;
+    throw UserError(
+        {.file = std::string(path), .value = "no such table", .expected = "one made by the import"});
+  };
+}
+
 // How far grouped block-scaled GEMMs of the calibration are from DeepGEMM's published ones, the newest of
 // each shape.
 void CheckGrouped(const Measurements& t, const Device& device, std::span<const TextFile> files,
@@ -280,12 +328,7 @@ void CheckGrouped(const Measurements& t, const Device& device, std::span<const T
       entry = {std::string(t.Text(r, date)), t.Number(r, us, 1e-3, kMax)};
   }
   if (newest.empty()) return;
-  const Calibration calibration(device, kStack, [&](std::string_view path) {
-    for (const TextFile& f : files)
-      if (f.path == path) return f.text;
-    throw UserError(
-        {.file = std::string(path), .value = "no such table", .expected = "one made by the import"});
-  });
+  const Calibration calibration(device, kStack, ReaderOf(files));
   std::vector<double> logs;
   for (const auto& [s, measured] : newest) {
     const Cost cost = calibration.GroupedGemm({s[0], s[0] * s[1], s[2], s[3], Dtype::kFp8Block});
@@ -339,7 +382,8 @@ ImportedCalibrations ImportCalibrations(std::span<const TextFile> sources, const
     std::optional<EngineTable> table = ReadTable(known, kind, engine);
     if (!table && !compared.empty()) table = ReadTable(known, kind, compared), compared = "";
     if (!table) continue;
-    const size_t dropped = DropSpikes(kind, table->table, machine);
+    size_t dropped = DropSpikes(kind, table->table, machine);
+    if (kind.by_family) dropped += DropUntuned(kind, table->table);
     const std::optional<EngineTable> other =
         compared.empty() ? std::nullopt : ReadTable(known, kind, compared);
 
@@ -348,13 +392,7 @@ ImportedCalibrations ImportCalibrations(std::span<const TextFile> sources, const
         (kind.id == TableId::kGemmFp8Block && table->engine == "sglang" ? " (DeepGEMM)" : "") + " on " +
         measured_on.name;
     TextFile csv{std::string(kStack) + "/" + std::string(kind.name) + ".csv", ""};
-    const std::string comments[] = {
-        std::string(kind.name) + ": microseconds by " + std::string(kind.axis) + ", measured with " + title,
-        "from the collections of NVIDIA aiconfigurator, Copyright NVIDIA CORPORATION & AFFILIATES, "
-        "Apache-2.0; rearranged and rounded"};
-    csv.text = PrintCurveTable(table->table, comments);
-    // What is evaluated is what will be read: the rounded table.
-    const CurveTable rounded = ParseCurveTable(Measurements(csv.text, csv.path), kind.keys, kind.axis);
+    const CurveTable rounded = Written(csv, kind, table->table, title);
     const LeftOut left_out = EvaluateLeftOut(kind, rounded, machine);
 
     TableRecord record;
@@ -363,22 +401,36 @@ ImportedCalibrations ImportCalibrations(std::span<const TextFile> sources, const
     record.source = title + " (NVIDIA aiconfigurator, Apache-2.0)";
     record.points = static_cast<int64_t>(rounded.points());
     record.dropped = static_cast<int64_t>(dropped);
+    out.tables.push_back({record.name, rounded.points(), left_out, {}});
     if (other) {
-      record.sigma_table =
-          Rounded(std::max(EngineDisagreement(rounded, other->table), kLeastSigmaTable.value));
-      record.sigma_table_from = "disagreement with " + EngineTitle(other->engine) + " " + other->version;
+      const std::string other_title = EngineTitle(other->engine) + " " + other->version;
+      record.compared_file = std::string(kind.name) + "_compared.csv";
+      record.compared_source = other_title;
+      TextFile thin{std::string(kStack) + "/" + record.compared_file, ""};
+      CurveTable points = other->table;
+      if (kind.by_family) DropUntuned(kind, points);
+      const Disagreement disagreement = EngineDisagreement(
+          rounded, Written(thin, kind, Thinned(points), other_title + " on " + measured_on.name),
+          left_out.levels);
+      record.sigma_table = Rounded(std::max(disagreement.sigma, kLeastSigmaTable.value));
+      record.sigma_table_from = "disagreement with " + other_title;
+      record.table_coverage_percent = Rounded(disagreement.coverage_percent);
+      out.tables.back().compared = disagreement;
+      out.files.push_back(std::move(thin));
     } else {
       const Known& reasoned = kind.by_family ? kMoeSigmaTable : kOneEngineSigmaTable;
       record.sigma_table = reasoned.value;
       record.sigma_table_from = reasoned.source;
     }
-    record.sigma_own = Rounded(left_out.sigma_own);
-    record.sigma_own_short = Rounded(left_out.sigma_own_short);
+    record.sigma_curve = Rounded(left_out.levels.curve);
+    record.sigma_curve_short = Rounded(left_out.levels_short.curve);
+    record.sigma_own = Rounded(left_out.levels.own);
+    record.sigma_own_short = Rounded(left_out.levels_short.own);
     record.left_out_mape_percent = Rounded(left_out.mape_percent);
     record.left_out_p90_percent = Rounded(left_out.p90_percent);
     record.inverse_distance_mape_percent = Rounded(left_out.inverse_distance_mape_percent);
-    record.coverage_percent = Rounded(left_out.coverage_percent);
-    out.tables.push_back({record.name, rounded.points(), left_out});
+    record.coverage_percent = Rounded(left_out.coverage.points_percent);
+    record.curve_coverage_percent = Rounded(left_out.coverage.curves_percent);
     file.tables.push_back(std::move(record));
     out.files.push_back(std::move(csv));
   }
@@ -428,7 +480,10 @@ ImportedCalibrations ImportCalibrations(std::span<const TextFile> sources, const
     out.files.pop_back();
   }
   out.files.push_back({json_path, PrintCalibrationFile(file)});
-  const CalibrationFile older = ReasonedCalibration("2024h1");
+  CalibrationFile older = ReasonedCalibration("2024h1");
+  const bool has_gemm = std::any_of(out.tables.begin(), out.tables.end(),
+                                    [](const ImportedTable& t) { return t.name == "gemm_bf16"; });
+  if (has_gemm) FitGemmEra(vidur, Calibration(measured_on, kStack, ReaderOf(out.files)), older);
   out.files.push_back({older.stack + "/calibration.json", PrintCalibrationFile(older)});
   std::sort(out.files.begin(), out.files.end(),
             [](const TextFile& a, const TextFile& b) { return a.path < b.path; });

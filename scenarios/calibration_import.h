@@ -20,6 +20,7 @@ struct ImportedTable {
   std::string name;
   size_t points = 0;
   LeftOut left_out;
+  Disagreement compared;  // with another engine's table, where there is one
 };
 
 struct ImportedCalibrations {

@@ -25,6 +25,7 @@ std::vector<ReasonedRecord> Kernels2025() {
        "deepseek-ai/DeepGEMM issue 107: weight-gradient kernels reach 813 to 1044 TFLOP/s on H200 where its "
        "forward reaches "
        "about 1300, since both operands carry scales along the sum"},
+      {"gemm_bf16", 1.0, 0, 0, "as measured; an older stack may know better"},
       {"grouped_bf16", 1.0, 0.10, 0.06,
        "reasoned: sm90 grouped kernels run the tiles of dense ones; 10% from the ragged ends of groups and "
        "tile scheduling"},

@@ -12,11 +12,13 @@ namespace moecast {
 // Two engines that call the same library still differ by this much on the median curve.
 inline constexpr Known kLeastSigmaTable = {0.03, "clock and power of two cards of one kind"};
 inline constexpr Known kOneEngineSigmaTable = {
-    0.08, "reasoned: one engine only; where two were measured they disagree by 4 to 12%"};
+    0.08,
+    "reasoned: one engine only; where two were measured they disagree by 6% (both call cuBLAS) to 24% (two "
+    "block-scaled kernels)"};
 
 inline constexpr Known kMoeSigmaTable = {
     0.15,
-    "reasoned: fused MoE layers of two engines disagree by 14% with block-scaled fp8, and vLLM's bf16 by far "
+    "reasoned: fused MoE layers of two engines disagree by 12% with block-scaled fp8, and vLLM's bf16 by far "
     "more "
     "under expert parallelism, where it computes rows of absent experts"};
 

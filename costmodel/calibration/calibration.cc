@@ -65,6 +65,7 @@ Cost Calibration::Gemm(const GemmQuery& q) const {
   Cost cost =
       tables_->Correct(GemmTable(q.dtype), model, choice.bound(), {D(shape.n), D(shape.k), 1, 1}, D(shape.m));
   cost.extrapolated = cost.extrapolated || q.dtype == Dtype::kFp32;
+  if (q.dtype == Dtype::kBf16) cost = tables_->Scale(cost, ReasonedId::kGemmBf16);
   return q.pass == GemmPass::kWgrad ? WeightGradient(cost, shape, q.main_grad) : cost;
 }
 
@@ -92,16 +93,14 @@ Cost Calibration::GroupedGemm(const GroupedGemmQuery& q) const {
   const TileChoice choice = PickTile(shape, machine);
   // The absorbed up-projections of MLA decode, one group a head, were measured as they are.
   const bool absorbed = (q.n == 512 && q.k == 128) || (q.n == 128 && q.k == 512);
-  if (absorbed && q.dtype == Dtype::kBf16 && q.pass == GemmPass::kForward && q.rows_total % q.groups == 0)
-    return tables_->Correct(TableId::kMlaBmmBf16, choice.seconds(), choice.bound(),
-                            {D(q.n), D(q.k), D(q.groups), 1}, D(rows));
+  if (absorbed && q.dtype != Dtype::kFp32 && q.pass == GemmPass::kForward && q.rows_total % q.groups == 0)
+    return tables_->Correct(q.dtype == Dtype::kBf16 ? TableId::kMlaBmmBf16 : TableId::kMlaBmmFp8,
+                            choice.seconds(), choice.bound(), {D(q.n), D(q.k), D(q.groups), 1}, D(rows));
   const double columns = std::min(D(shape.n) * D(shape.groups), 65536.0);
   Cost cost = tables_->Correct(GemmTable(q.dtype), choice.seconds(), choice.bound(),
                                {std::max(columns, D(shape.n)), D(shape.k), 1, 1}, D(shape.m));
-  const ReasonedId reason = GroupedReason(q.dtype);
-  cost.time = cost.time * tables_->Of(reason).record.value;
+  cost = tables_->Scale(cost, GroupedReason(q.dtype));
   cost.extrapolated = true;
-  cost = tables_->Reason(cost, reason);
   return q.pass == GemmPass::kWgrad ? WeightGradient(cost, shape, q.main_grad) : cost;
 }
 
@@ -137,8 +136,9 @@ Cost Calibration::Attention(const AttentionQuery& q) const {
 
   Cost cost;
   if (mla) {
-    cost = tables_->Correct(TableId::kMlaPrefill, roofline.seconds(), roofline.bound(),
-                            {work.heads, work.batch, 1, 1}, work.context);
+    const bool fp8_cache = ElementBytes(q.kv_dtype) < 1.5;
+    cost = tables_->Correct(fp8_cache ? TableId::kMlaPrefillFp8 : TableId::kMlaPrefill, roofline.seconds(),
+                            roofline.bound(), {work.heads, work.batch, 1, 1}, work.context);
     cost.extrapolated = cost.extrapolated || fp8;
   } else {
     cost = tables_->Correct(fp8 ? TableId::kAttentionPrefillFp8 : TableId::kAttentionPrefillBf16,

@@ -28,14 +28,22 @@ const Fields<TableRecord>& FieldsOf(const TableRecord*) {
           Row("dropped", &R::dropped, "disturbed measurements left out"),
           Row("sigma_table", &R::sigma_table, "standard deviation of ln(time) common to the table", sigma),
           Row("sigma_table_from", &R::sigma_table_from, "what sigma_table was taken from"),
+          Row("sigma_curve", &R::sigma_curve, "common to a curve, 10 us and more", sigma),
+          Row("sigma_curve_short", &R::sigma_curve_short, "common to a curve, below 10 us", sigma),
           Row("sigma_own", &R::sigma_own, "of one estimate, 10 us and more", sigma),
           Row("sigma_own_short", &R::sigma_own_short, "of one estimate below 10 us", sigma),
           Row("left_out_mape_percent", &R::left_out_mape_percent,
               "mean absolute error where a fifth of the curves is left out, 10 us and more", percent),
           Row("left_out_p90_percent", &R::left_out_p90_percent, "90th percentile of that error", percent),
           Row("inverse_distance_mape_percent", &R::inverse_distance_mape_percent,
-              "the same error of inverse-distance interpolation of the times", percent),
+              "the same error of inverse-distance interpolation", percent),
           Row("coverage_percent", &R::coverage_percent, "left-out points inside the 80% interval", percent),
+          Row("curve_coverage_percent", &R::curve_coverage_percent,
+              "means of left-out curves inside the 80% interval", percent),
+          Row("compared_file", &R::compared_file, "part of another engine's table, beside calibration.json"),
+          Row("compared_source", &R::compared_source, "engine and version of that table"),
+          Row("table_coverage_percent", &R::table_coverage_percent,
+              "points of that table inside the 80% interval", percent),
       });
   return fields;
 }

@@ -30,12 +30,20 @@ struct TableRecord {
   int64_t dropped = 0;     // disturbed measurements left out (DropSpikes)
   double sigma_table = 0;  // of ln(time), common to the table
   std::string sigma_table_from;
-  double sigma_own = 0;              // times of 10 us and more
-  double sigma_own_short = 0;        // shorter ones
+  double sigma_curve = 0;        // common to a curve, times of 10 us and more
+  double sigma_curve_short = 0;  // shorter ones
+  double sigma_own = 0;          // of one estimate, times of 10 us and more
+  double sigma_own_short = 0;
   double left_out_mape_percent = 0;  // mean absolute error, times of 10 us and more
   double left_out_p90_percent = 0;
-  double inverse_distance_mape_percent = 0;  // of plain inverse-distance interpolation of the times
-  double coverage_percent = 0;               // left-out points within the 80% interval that sigma_own gives
+  double inverse_distance_mape_percent = 0;  // of inverse-distance interpolation (inverse_distance.h)
+  // Left-out points, and means of left-out curves, within their 80% intervals.
+  double coverage_percent = 0;
+  double curve_coverage_percent = 0;
+  // Another engine's table of the same shapes, a part of it, and its points within the 80% interval around
+  // this one's; "" where there is none.
+  std::string compared_file, compared_source;
+  double table_coverage_percent = 0;
 };
 const Fields<TableRecord>& FieldsOf(const TableRecord*);
 

@@ -8,30 +8,58 @@
 namespace moecast {
 namespace {
 
-constexpr double kRadius = 2.3;      // steps; reaches two neighbours along each key and the diagonal ones
-constexpr size_t kNearest = 8;       // curves that inverse distances weigh
+constexpr size_t kMostNear = 12;     // curves that kriging weighs: two rings of a grid of two keys
+constexpr size_t kNear = 8;          // curves that inverse distances weigh
 constexpr double kSharpness = 1e-4;  // keeps 1/d^2 finite on a measured curve
-constexpr double kMissing =
-    30;  // a curve not measured so far along the axis counts this many times less an octave
-constexpr double kRidge = 0.05;  // holds the slopes where neighbours lie on one line
+constexpr double kNugget = 1e-9;     // keeps the system regular where two curves lie in one place
 
-// The intercept's weights of a weighted least-squares plane: solves A x = e0 for a symmetric positive
-// definite A.
-template <size_t N>
-std::array<double, N> SolveForIntercept(std::array<std::array<double, N>, N> a, size_t n) {
-  std::array<double, N> b{};
-  b[0] = 1;
-  for (size_t i = 0; i < n; ++i)
-    for (size_t r = i + 1; r < n; ++r) {
-      const double f = a[r][i] / a[i][i];
-      for (size_t c = i; c < n; ++c) a[r][c] -= f * a[i][c];
-      b[r] -= f * b[i];
-    }
-  for (size_t i = n; i-- > 0;) {
-    for (size_t c = i + 1; c < n; ++c) b[i] -= a[i][c] * b[c];
-    b[i] /= a[i][i];
+using Place = std::array<double, RatioSurface::kMaxKeys>;
+
+double Squared(const Place& a, const Place& b) {
+  double d2 = 0;
+  for (size_t i = 0; i < a.size(); ++i) d2 += (a[i] - b[i]) * (a[i] - b[i]);
+  return d2;
+}
+
+struct Near {
+  double d2;
+  size_t curve;
+};
+
+// Weights w of the kriging system with one Lagrange multiplier for sum(w) = 1, by elimination with pivots.
+void KrigingWeights(std::span<const Near> near, std::span<const Place> place, std::span<double> weights) {
+  std::array<std::array<double, kMostNear + 2>, kMostNear + 1> a;
+  const size_t n = near.size();
+  for (size_t r = 0; r < n; ++r) {
+    for (size_t c = 0; c < n; ++c)
+      a[r][c] = r == c ? -kNugget : std::sqrt(Squared(place[near[r].curve], place[near[c].curve]));
+    a[r][n] = a[n][r] = 1;
+    a[r][n + 1] = std::sqrt(near[r].d2);
   }
-  return b;
+  a[n][n] = 0, a[n][n + 1] = 1;
+  for (size_t i = 0; i <= n; ++i) {
+    size_t pivot = i;
+    for (size_t r = i + 1; r <= n; ++r)
+      if (std::fabs(a[r][i]) > std::fabs(a[pivot][i])) pivot = r;
+    std::swap(a[i], a[pivot]);
+    for (size_t r = i + 1; r <= n; ++r) {
+      const double f = a[r][i] / a[i][i];
+      for (size_t c = i; c <= n + 1; ++c) a[r][c] -= f * a[i][c];
+    }
+  }
+  std::array<double, kMostNear + 1> x;
+  for (size_t i = n + 1; i-- > 0;) {
+    x[i] = a[i][n + 1];
+    for (size_t c = i + 1; c <= n; ++c) x[i] -= a[i][c] * x[c];
+    x[i] /= a[i][i];
+  }
+  std::copy_n(x.begin(), n, weights.begin());
+}
+
+void InverseDistanceWeights(std::span<const Near> near, std::span<double> weights) {
+  double sum = 0;
+  for (size_t i = 0; i < near.size(); ++i) sum += weights[i] = 1 / (near[i].d2 + kSharpness);
+  for (size_t i = 0; i < near.size(); ++i) weights[i] /= sum;
 }
 
 }  // namespace
@@ -55,31 +83,28 @@ void RatioSurface::Add(const Curve& curve, std::span<const double> ratio) {
 }
 
 void RatioSurface::Finish() {
-  for (int d = 0; d < kMaxKeys; ++d) {
-    std::vector<double>& grid = grid_[d];
-    for (const Curve& c : curves_) grid.push_back(std::log2(c.key[d]));
-    std::sort(grid.begin(), grid.end());
-    grid.erase(std::unique(grid.begin(), grid.end()), grid.end());
-    if (grid.size() > 1) used_[keys_++] = d;
-  }
   for (const Curve& c : curves_) {
-    std::array<double, kMaxKeys> place{};
-    double outside = 0;
-    for (int i = 0; i < keys_; ++i) place[i] = Warp(used_[i], c.key[used_[i]], outside);
-    place_.push_back(place);
+    Place& place = place_.emplace_back();
+    for (size_t d = 0; d < place.size(); ++d) place[d] = std::log2(c.key[d]);
+  }
+  for (size_t d = 0; d < range_.size(); ++d) {
+    range_[d] = {1e300, -1e300};
+    for (const Place& p : place_)
+      range_[d] = {std::min(range_[d].first, p[d]), std::max(range_[d].second, p[d])};
+  }
+  for (size_t c = 0; c < place_.size(); ++c) {
+    double nearest = 1e300;
+    for (size_t other = 0; other < place_.size(); ++other)
+      if (other != c) nearest = std::min(nearest, Squared(place_[c], place_[other]));
+    spacing_.push_back(place_.size() > 1 && nearest > 0 ? std::sqrt(nearest) : 1);
   }
 }
 
-double RatioSurface::Warp(int dimension, double key, double& outside) const {
-  const std::vector<double>& grid = grid_[dimension];
+double RatioSurface::Inside(int dimension, double key, double& outside) const {
+  const auto [low, high] = range_[static_cast<size_t>(dimension)];
   const double x = std::log2(key);
-  outside += std::max({0.0, grid.front() - x, x - grid.back()});
-  const double inside = std::clamp(x, grid.front(), grid.back());
-  if (scheme_ == Scheme::kInverseDistance) return inside;
-  const auto above = std::upper_bound(grid.begin(), grid.end() - 1, inside);
-  if (above == grid.begin()) return 0;
-  const double low = *(above - 1);
-  return static_cast<double>(above - 1 - grid.begin()) + (inside - low) / (*above - low);
+  outside += std::max({0.0, low - x, x - high});
+  return std::clamp(x, low, high);
 }
 
 double RatioSurface::Along(size_t curve, double log_axis) const {
@@ -96,85 +121,37 @@ double RatioSurface::Along(size_t curve, double log_axis) const {
 
 RatioSurface::Result RatioSurface::At(const Key& key, double axis, std::span<const char> left_out) const {
   Result result;
-  std::array<double, kMaxKeys> at{};
+  Place at;
   for (int d = 0; d < kMaxKeys; ++d)
-    if (grid_[d].size() == 1) Warp(d, key[d], result.outside);
-  for (int i = 0; i < keys_; ++i) at[i] = Warp(used_[i], key[used_[i]], result.outside);
+    at[static_cast<size_t>(d)] = Inside(d, key[static_cast<size_t>(d)], result.outside);
   const double log_axis = std::log2(axis);
 
-  constexpr size_t kUnknowns = kMaxKeys + 1;
-  const size_t n = static_cast<size_t>(keys_) + 1;
-  struct Near {
-    size_t curve;
-    double weight;
-    std::array<double, kMaxKeys> offset;
-  };
-  // More curves than this within the radius do not occur on a grid of up to four keys that is read two at a
-  // time.
-  std::array<Near, 160> near;
+  // Insertion into the nearest so far.
+  std::array<Near, kMostNear> nearest;
+  const size_t most = scheme_ == Scheme::kKriging ? kMostNear : kNear;
   size_t count = 0;
-  std::array<std::array<double, kUnknowns>, kUnknowns> normal{};
-  std::array<std::pair<double, size_t>, kNearest> nearest_of;
-  double nearest = 1e300;
-  size_t nearest_curve = 0;
-  const bool plane = scheme_ == Scheme::kLocalLinear;
   for (size_t c = 0; c < curves_.size(); ++c) {
     if (!left_out.empty() && left_out[c]) continue;
-    std::array<double, kMaxKeys> offset{};
-    double d2 = 0;
-    for (int i = 0; i < keys_; ++i) offset[i] = place_[c][i] - at[i], d2 += offset[i] * offset[i];
-    if (d2 < nearest) nearest = d2, nearest_curve = c;
-    if (!plane) {
-      // Insertion into the nearest so far.
-      size_t i = std::min(count, kNearest);
-      if (i == kNearest && d2 >= nearest_of[i - 1].first) continue;
-      if (i == kNearest)
-        --i;
-      else
-        ++count;
-      for (; i > 0 && nearest_of[i - 1].first > d2; --i) nearest_of[i] = nearest_of[i - 1];
-      nearest_of[i] = {d2, c};
-      continue;
-    }
-    if (d2 >= kRadius * kRadius || count == near.size()) continue;
-    const double u = std::sqrt(d2) / kRadius, t = 1 - u * u * u;
-    const double own = log_axis - log_scale_[c];
-    const double missing =
-        std::max({0.0, log_axis_[measured_[c].first] - own, own - log_axis_[measured_[c].second]});
-    Near& one = near[count++];
-    one = {c, t * t * t / ((d2 + kSharpness) * (1 + kMissing * missing)), offset};
+    const double d2 = Squared(place_[c], at);
+    if (count == most && d2 >= nearest[count - 1].d2) continue;
+    size_t i = count < most ? count++ : count - 1;
+    for (; i > 0 && nearest[i - 1].d2 > d2; --i) nearest[i] = nearest[i - 1];
+    nearest[i] = {d2, c};
   }
-  MOECAST_CHECK(nearest < 1e300);
-  result.distance = std::sqrt(nearest);
-  const double own_axis = log_axis - log_scale_[nearest_curve];
-  const auto [first, last] = measured_[nearest_curve];
+  MOECAST_CHECK(count > 0);
+  const size_t first_curve = nearest[0].curve;
+  result.distance = std::sqrt(nearest[0].d2) / spacing_[first_curve];
+  const double own_axis = log_axis - log_scale_[first_curve];
+  const auto [first, last] = measured_[first_curve];
   result.outside += std::max({0.0, log_axis_[first] - own_axis, own_axis - log_axis_[last]});
-  if (!plane) {
-    double weights = 0;
-    for (size_t i = 0; i < count; ++i) {
-      const double w = 1 / (nearest_of[i].first + kSharpness);
-      weights += w, result.log_ratio += w * Along(nearest_of[i].second, log_axis);
-    }
-    result.log_ratio /= weights;
-    return result;
-  }
-  if (count < n) {  // alone beyond the radius: the nearest curve's
-    result.log_ratio = Along(nearest_curve, log_axis);
-    return result;
-  }
-  for (size_t j = 0; j < count; ++j) {
-    std::array<double, kUnknowns> f{1};
-    for (int i = 0; i < keys_; ++i) f[i + 1] = near[j].offset[i];
-    for (size_t r = 0; r < n; ++r)
-      for (size_t c = 0; c < n; ++c) normal[r][c] += near[j].weight * f[r] * f[c];
-  }
-  for (size_t i = 1; i < n; ++i) normal[i][i] += kRidge;
-  const auto x = SolveForIntercept(normal, n);
-  for (size_t j = 0; j < count; ++j) {
-    double w = x[0];
-    for (int i = 0; i < keys_; ++i) w += x[i + 1] * near[j].offset[i];
-    result.log_ratio += near[j].weight * w * Along(near[j].curve, log_axis);
-  }
+
+  std::array<double, kMostNear> weights;
+  const std::span<const Near> near(nearest.data(), count);
+  if (scheme_ == Scheme::kKriging)
+    KrigingWeights(near, place_, weights);
+  else
+    InverseDistanceWeights(near, weights);
+  for (size_t i = 0; i < count; ++i) result.log_ratio += weights[i] * Along(near[i].curve, log_axis);
   return result;
 }
 

@@ -4,14 +4,13 @@
 //
 // Along the axis a curve is interpolated linearly in ln(ratio) over log2(axis); beyond its ends the ratio
 // stays. Between curves:
-//   kLocalLinear  moving least squares: a plane fitted to the curves within 2.3 steps of the grid, each
-//   weighted
-//                 tricube(d) / d^2, which passes through the measured curves (Lancaster and Salkauskas, Math.
-//                 Comp. 1981). Distances count steps of the grid of measured keys, whose spacing varies
-//                 from 1.2x to 3x.
-//   kInverseDistance  the eight nearest by 1/d^2 over log2 of the keys (Shepard 1968), for tables of few,
-//   scattered families; also the
-//                 yardstick the first is compared with.
+//   kKriging  ordinary kriging of the twelve nearest with the linear variogram gamma(d) = d, d the distance
+//   over
+//             log2 of the keys: the weights sum to one and make the expected squared error least where values
+//             differ in proportion to their distance (Matheron, Economic Geology 1963). It has no parameter
+//             and passes through the measured curves; along one key between two curves it is the straight
+//             line.
+//   kInverseDistance  the eight nearest by 1/d^2 (Shepard 1968), for tables of few, scattered families.
 #pragma once
 
 #include <array>
@@ -25,7 +24,7 @@ namespace moecast {
 
 class RatioSurface {
  public:
-  enum class Scheme : uint8_t { kLocalLinear, kInverseDistance };
+  enum class Scheme : uint8_t { kKriging, kInverseDistance };
   static constexpr int kMaxKeys = 4;
   using Key = std::array<double, kMaxKeys>;  // in the table's own units; unused ones 1
 
@@ -45,7 +44,7 @@ class RatioSurface {
 
   struct Result {
     double log_ratio = 0;
-    double distance = 0;  // steps (or octaves) to the nearest curve; 0 on one
+    double distance = 0;  // to the nearest curve, 1: as far as that lies from its own nearest; 0 on one
     double outside = 0;   // octaves beyond the measured range, all keys and the axis together
   };
   // `left_out`: by curve; these are not looked at.
@@ -55,19 +54,18 @@ class RatioSurface {
   std::span<const double> axis() const { return axis_; }
 
  private:
-  double Warp(int dimension, double key, double& outside) const;
+  double Inside(int dimension, double key, double& outside) const;
   double Along(size_t curve, double log_axis) const;
 
   Scheme scheme_;
   std::vector<double> axis_, log_axis_;
   std::vector<Curve> curves_;
-  std::vector<std::array<double, kMaxKeys>> place_;  // of each curve, in the units distances are taken in
+  std::vector<std::array<double, kMaxKeys>> place_;  // of each curve, log2 of the keys
+  std::vector<double> spacing_;                      // from each curve to its nearest
   std::vector<double> log_scale_;
   std::vector<double> log_ratio_;  // curves x axis, missing ones filled from their neighbours
-  std::vector<std::pair<size_t, size_t>> measured_;  // first and last measured axis index of a curve
-  std::array<std::vector<double>, kMaxKeys> grid_;   // log2 of the distinct values of each key
-  int keys_ = 0;                                     // dimensions with more than one value
-  std::array<int, kMaxKeys> used_{};
+  std::vector<std::pair<size_t, size_t>> measured_;        // first and last measured axis index of a curve
+  std::array<std::pair<double, double>, kMaxKeys> range_;  // of log2 of each key
 };
 
 }  // namespace moecast

@@ -11,7 +11,13 @@ namespace {
 constexpr Known kAttentionLaunch = {
     5e-6, "smallest attention calls of the measured tables take 5-15 us, helper kernels included"};
 constexpr Known kMoeLaunch = {
-    20e-6, "smallest fused MoE calls of the measured tables take 20-40 us: about eight kernels"};
+    25e-6, "smallest fused MoE calls of the measured tables take 25-40 us: about eight kernels"};
+constexpr Known kMoeStreamed = {
+    0.65, "share of HBM bandwidth that gathering and scattering rows reach (elementwise_permute)"};
+constexpr Known kMoeBlockRate = {0.5,
+                                 "block-scaled grouped kernel of TensorRT-LLM on Hopper: half of fp8's rate "
+                                 "at 256 rows an expert and more in "
+                                 "every family of the moe_fp8_block table"};
 constexpr double kQueryBlock = 128;               // rows a thread block of FlashAttention handles
 constexpr double kMlaKey = 576, kMlaValue = 512;  // DeepSeek-V2, arXiv 2405.04434: d_c + d_R^h and d_c
 constexpr double kWgmmaRows = 64;
@@ -24,15 +30,29 @@ double GemmBaseline(std::span<const double> key, double m, const Machine& machin
   return PickTile(shape, machine).seconds();
 }
 
-double BmmBaseline(std::span<const double> key, double tokens, const Machine& machine) {
-  const GemmShape shape{std::llround(tokens), std::llround(key[0]), std::llround(key[1]),
-                        std::llround(key[2]), Dtype::kBf16};
-  return PickTile(shape, machine).seconds();
+double GemmWork(std::span<const double> key, double m) {
+  return 2 * m * key[0] * key[1];
 }
 
+template <Dtype kType>
+double BmmBaseline(std::span<const double> key, double tokens, const Machine& machine) {
+  const GemmShape shape{std::llround(tokens), std::llround(key[0]), std::llround(key[1]),
+                        std::llround(key[2]), kType};
+  return PickTile(shape, machine).seconds();
+}
+double BmmWork(std::span<const double> key, double tokens) {
+  return 2 * tokens * key[0] * key[1] * key[2];
+}
+
+AttentionWork MlaPrefill(std::span<const double> key, double query, double kv_bytes) {
+  return {key[0], key[0], 192, 128, key[1], query, query, true, false, kv_bytes};
+}
+template <int kBits>
 double MlaPrefillBaseline(std::span<const double> key, double query, const Machine& machine) {
-  return AttentionRoofline({key[0], key[0], 192, 128, key[1], query, query, true, false, 2}, machine)
-      .seconds();
+  return AttentionRoofline(MlaPrefill(key, query, kBits / 8.0), machine).seconds();
+}
+double MlaPrefillWork(std::span<const double> key, double query) {
+  return MlaPrefill(key, query, 2).flops();
 }
 
 template <int kBits>
@@ -40,23 +60,40 @@ double MlaDecodeBaseline(std::span<const double> key, double context, const Mach
   return MlaDecodeRoofline(key[0], key[1], context, kBits, machine).seconds();
 }
 
-template <int kBits>
-double PrefillBaseline(std::span<const double> key, double query, const Machine& machine) {
-  return AttentionRoofline({key[0], key[1], 128, 128, key[2], query, query, true, kBits == 8, kBits / 8.0},
-                           machine)
-      .seconds();
+double MlaDecodeWork(std::span<const double> key, double context) {
+  return MlaDecodeFlops(key[0], key[1], context);
 }
 
 template <int kBits>
+AttentionWork Prefill(std::span<const double> key, double query) {
+  return {key[0], key[1], 128, 128, key[2], query, query, true, kBits == 8, kBits / 8.0};
+}
+template <int kBits>
+double PrefillBaseline(std::span<const double> key, double query, const Machine& machine) {
+  return AttentionRoofline(Prefill<kBits>(key, query), machine).seconds();
+}
+double PrefillWork(std::span<const double> key, double query) {
+  return Prefill<16>(key, query).flops();
+}
+
+template <int kBits>
+AttentionWork Decode(std::span<const double> key, double context) {
+  return {key[0], key[1], 128, 128, key[2], 1, context, true, false, kBits / 8.0, true};
+}
+template <int kBits>
 double DecodeBaseline(std::span<const double> key, double context, const Machine& machine) {
-  return AttentionRoofline({key[0], key[1], 128, 128, key[2], 1, context, true, false, kBits / 8.0, true},
-                           machine)
-      .seconds();
+  return AttentionRoofline(Decode<kBits>(key, context), machine).seconds();
+}
+double DecodeWork(std::span<const double> key, double context) {
+  return Decode<16>(key, context).flops();
 }
 
 template <Dtype kType>
 double MoeBaseline(std::span<const double> key, double tokens, const Machine& machine) {
   return MoeRoofline({tokens, key[0], key[1], key[2], key[3], key[4], kType}, machine).seconds();
+}
+double MoeFlops(std::span<const double> key, double tokens) {
+  return MoeWork{tokens, key[0], key[1], key[2], key[3], key[4]}.flops();
 }
 
 RatioSurface::Curve Plain(std::span<const double> key) {
@@ -70,35 +107,41 @@ RatioSurface::Curve MoePlace(std::span<const double> key) {
   return {.key = {key[0], key[1], key[2] / key[4], key[3]}, .axis_scale = key[3] / key[2]};
 }
 
-constexpr auto kPlane = RatioSurface::Scheme::kLocalLinear;
+constexpr auto kGrid = RatioSurface::Scheme::kKriging;
 constexpr auto kFew = RatioSurface::Scheme::kInverseDistance;
 
 }  // namespace
 
 std::span<const TableKind> TableKinds() {
   static const std::vector<TableKind> kinds = [] {
-    const std::vector<std::string_view> gemm = {"n", "k"}, mla = {"heads", "batch"},
-                                        gqa = {"heads", "kv_heads", "batch"},
+    using enum TableId;
+    using enum Dtype;
+    const std::vector<std::string_view> gemm = {"n", "k"}, bmm = {"n", "k", "heads"},
+                                        mla = {"heads", "batch"}, gqa = {"heads", "kv_heads", "batch"},
                                         moe = {"hidden", "inter", "experts", "top_k", "ep"};
     return std::vector<TableKind>{
-        {TableId::kGemmBf16, "gemm_bf16", gemm, "m", kPlane, GemmBaseline<Dtype::kBf16>, Plain},
-        {TableId::kGemmFp8, "gemm_fp8", gemm, "m", kPlane, GemmBaseline<Dtype::kFp8>, Plain},
-        {TableId::kGemmFp8Block, "gemm_fp8_block", gemm, "m", kPlane, GemmBaseline<Dtype::kFp8Block>, Plain},
-        {TableId::kMlaBmmBf16, "mla_bmm_bf16", {"n", "k", "heads"}, "tokens", kPlane, BmmBaseline, Plain},
-        {TableId::kMlaPrefill, "mla_prefill", mla, "query", kPlane, MlaPrefillBaseline, Plain},
-        {TableId::kMlaDecodeBf16, "mla_decode_bf16", mla, "context", kPlane, MlaDecodeBaseline<16>, Plain},
-        {TableId::kMlaDecodeFp8, "mla_decode_fp8", mla, "context", kPlane, MlaDecodeBaseline<8>, Plain},
-        {TableId::kAttentionPrefillBf16, "attention_prefill_bf16", gqa, "query", kPlane, PrefillBaseline<16>,
+        {kGemmBf16, "gemm_bf16", gemm, "m", kGrid, GemmBaseline<kBf16>, GemmWork, Plain},
+        {kGemmFp8, "gemm_fp8", gemm, "m", kGrid, GemmBaseline<kFp8>, GemmWork, Plain},
+        {kGemmFp8Block, "gemm_fp8_block", gemm, "m", kGrid, GemmBaseline<kFp8Block>, GemmWork, Plain},
+        {kMlaBmmBf16, "mla_bmm_bf16", bmm, "tokens", kGrid, BmmBaseline<kBf16>, BmmWork, Plain},
+        {kMlaBmmFp8, "mla_bmm_fp8", bmm, "tokens", kGrid, BmmBaseline<kFp8>, BmmWork, Plain},
+        {kMlaPrefill, "mla_prefill", mla, "query", kGrid, MlaPrefillBaseline<16>, MlaPrefillWork, Plain},
+        {kMlaPrefillFp8, "mla_prefill_fp8", mla, "query", kGrid, MlaPrefillBaseline<8>, MlaPrefillWork,
          Plain},
-        {TableId::kAttentionPrefillFp8, "attention_prefill_fp8", gqa, "query", kPlane, PrefillBaseline<8>,
+        {kMlaDecodeBf16, "mla_decode_bf16", mla, "context", kGrid, MlaDecodeBaseline<16>, MlaDecodeWork,
          Plain},
-        {TableId::kAttentionDecodeBf16, "attention_decode_bf16", gqa, "context", kPlane, DecodeBaseline<16>,
+        {kMlaDecodeFp8, "mla_decode_fp8", mla, "context", kGrid, MlaDecodeBaseline<8>, MlaDecodeWork, Plain},
+        {kAttentionPrefillBf16, "attention_prefill_bf16", gqa, "query", kGrid, PrefillBaseline<16>,
+         PrefillWork, Plain},
+        {kAttentionPrefillFp8, "attention_prefill_fp8", gqa, "query", kGrid, PrefillBaseline<8>, PrefillWork,
          Plain},
-        {TableId::kAttentionDecodeFp8, "attention_decode_fp8", gqa, "context", kPlane, DecodeBaseline<8>,
+        {kAttentionDecodeBf16, "attention_decode_bf16", gqa, "context", kGrid, DecodeBaseline<16>, DecodeWork,
          Plain},
-        {TableId::kMoeBf16, "moe_bf16", moe, "tokens", kFew, MoeBaseline<Dtype::kBf16>, MoePlace, true},
-        {TableId::kMoeFp8, "moe_fp8", moe, "tokens", kFew, MoeBaseline<Dtype::kFp8>, MoePlace, true},
-        {TableId::kMoeFp8Block, "moe_fp8_block", moe, "tokens", kFew, MoeBaseline<Dtype::kFp8Block>, MoePlace,
+        {kAttentionDecodeFp8, "attention_decode_fp8", gqa, "context", kGrid, DecodeBaseline<8>, DecodeWork,
+         Plain},
+        {kMoeBf16, "moe_bf16", moe, "tokens", kFew, MoeBaseline<kBf16>, MoeFlops, MoePlace, true},
+        {kMoeFp8, "moe_fp8", moe, "tokens", kFew, MoeBaseline<kFp8>, MoeFlops, MoePlace, true},
+        {kMoeFp8Block, "moe_fp8_block", moe, "tokens", kFew, MoeBaseline<kFp8Block>, MoeFlops, MoePlace,
          true},
     };
   }();
@@ -201,11 +244,16 @@ Roofline MoeRoofline(const MoeWork& work, const Machine& machine) {
   const int64_t hidden = std::llround(work.hidden), inter = std::llround(work.inter);
   const TileChoice up = PickTile({rows, 2 * inter, hidden, groups, work.dtype}, machine);
   const TileChoice down = PickTile({rows, hidden, inter, groups, work.dtype}, machine);
-  // Gather, activation and weighted sum each read and write their rows once.
-  const double rest = work.rows() * (4 * work.hidden + 3 * work.inter) * 2 / machine.hbm;
-  return {.compute = std::max(up.compute, up.memory) + std::max(down.compute, down.memory) + rest,
-          .memory = up.memory + down.memory + rest,
-          .overhead = kMoeLaunch.value};
+  // Gather, activation and weighted sum each read and write their rows once; block scaling quantises what
+  // both products read; every rank reads all tokens and writes a sum for each, its own experts' or not.
+  const bool block = work.dtype == Dtype::kFp8Block;
+  double moved = 2 * work.rows() * (4 * work.hidden + 3 * work.inter) + 2 * work.tokens * 2 * work.hidden;
+  if (block) moved += (2 + 1) * work.rows() * (work.hidden + work.inter);
+  const double rest = moved / (machine.hbm * kMoeStreamed.value), rate = block ? kMoeBlockRate.value : 1;
+  return {
+      .compute = std::max(up.compute / rate, up.memory) + std::max(down.compute / rate, down.memory) + rest,
+      .memory = up.memory + down.memory + rest,
+      .overhead = kMoeLaunch.value};
 }
 
 }  // namespace moecast

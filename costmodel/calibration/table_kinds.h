@@ -19,7 +19,9 @@ enum class TableId : uint8_t {
   kGemmFp8,
   kGemmFp8Block,
   kMlaBmmBf16,  // the absorbed up-projections: one product a head
+  kMlaBmmFp8,
   kMlaPrefill,
+  kMlaPrefillFp8,  // fp8 cache, bf16 arithmetic
   kMlaDecodeBf16,
   kMlaDecodeFp8,
   kAttentionPrefillBf16,
@@ -30,7 +32,7 @@ enum class TableId : uint8_t {
   kMoeFp8,
   kMoeFp8Block,
 };
-inline constexpr int kTableCount = 14;
+inline constexpr int kTableCount = 16;
 
 struct TableKind {
   TableId id;
@@ -40,6 +42,8 @@ struct TableKind {
   RatioSurface::Scheme scheme;
   // Seconds the model gives for a point: the key's numbers, the axis, the device.
   double (*baseline)(std::span<const double> key, double axis, const Machine& machine);
+  // Flops of a point as its algorithm needs them, padding aside.
+  double (*work)(std::span<const double> key, double axis);
   // Where a curve lies on the surface.
   RatioSurface::Curve (*place)(std::span<const double> key);
   bool by_family = false;  // curves of one first and third key (hidden size, experts) are left out together

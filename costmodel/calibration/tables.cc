@@ -1,25 +1,25 @@
 #include "costmodel/calibration/tables.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/random.h"
+#include "costmodel/calibration/error_levels.h"
 
 namespace moecast {
 namespace {
 
 constexpr std::string_view kReasonedNames[] = {"main_grad_exposed",    "wgrad",
-                                               "wgrad_fp8_block",      "grouped_bf16",
-                                               "grouped_fp8",          "grouped_fp8_block",
-                                               "attention_by_length",  "attention_backward",
-                                               "attention_wide_heads", "elementwise_launch_us"};
+                                               "wgrad_fp8_block",      "gemm_bf16",
+                                               "grouped_bf16",         "grouped_fp8",
+                                               "grouped_fp8_block",    "attention_by_length",
+                                               "attention_backward",   "attention_wide_heads",
+                                               "elementwise_launch_us"};
 static_assert(std::size(kReasonedNames) == static_cast<size_t>(ReasonedId::kElementwise));
 
-// Of an estimate on a measured curve: repeated rows of one shape in the element-wise and projection tables
-// differ by about 1.5%, a third of what the interpolation is off; from one step of the grid on, the left-out
-// error holds.
-constexpr double kSigmaShareOnCurve = 0.35;
 constexpr double kSigmaPerOctaveOutside =
     0.1;  // reasoned: ratios of neighbouring curves drift by about this an octave
 constexpr double kFarOctaves = 0.5;
@@ -34,6 +34,12 @@ Machine MeasuredMachine(const MeasuredOn& m) {
   device.fp8_peak = m.fp8_peak;
   device.hbm = m.hbm;
   return MachineOf(device);
+}
+
+uint64_t CurveOf(std::string_view table, const RatioSurface::Key& key) {
+  uint64_t hash = KeyOf(table, 0);
+  for (const double k : key) hash = Random(hash ^ std::bit_cast<uint64_t>(k)).Next();
+  return hash;
 }
 
 std::string PathOf(std::string_view stack, std::string_view file) {
@@ -168,19 +174,31 @@ Cost CalibrationTables::Correct(TableId id, double model_seconds, Bound bound, c
   const Table& table = Of(id);
   const RatioSurface::Result ratio = Surface(id).At(key, axis);
   const double seconds = model_seconds * std::exp(ratio.log_ratio);
-  const double own = seconds < kShortSeconds ? table.record.sigma_own_short : table.record.sigma_own;
-  const double near = own * (kSigmaShareOnCurve + (1 - kSigmaShareOnCurve) * std::min(1.0, ratio.distance));
+  const bool brief = seconds < kShortSeconds;
+  const double own = brief ? table.record.sigma_own_short : table.record.sigma_own;
+  const double curve = brief ? table.record.sigma_curve_short : table.record.sigma_curve;
+  const double on_curve = kSigmaShareOnCurve.value;
+  const double near = on_curve + (1 - on_curve) * std::min(1.0, ratio.distance);
   Cost cost;
   cost.time = Seconds(seconds);
   cost.sigma_table =
       device_listed_ ? table.record.sigma_table : std::hypot(table.record.sigma_table, kSigmaUnlistedDevice);
-  cost.sigma_own = std::hypot(near, kSigmaPerOctaveOutside * ratio.outside);
+  cost.sigma_curve = std::hypot(curve * near, kSigmaPerOctaveOutside * ratio.outside);
+  cost.sigma_own = own * near;
+  cost.curve = CurveOf(table.record.name, key);
   cost.source = table.source;
   cost.bound = bound;
   // Of scattered families a shape may lie between all and near none.
   const bool far = KindOf(id).by_family && ratio.distance > kFarOctaves;
   cost.extrapolated = far || ratio.outside > 1e-9 || !device_listed_;
   return cost;
+}
+
+Cost CalibrationTables::Scale(Cost cost, ReasonedId id) const {
+  const ReasonedRecord& record = Of(id).record;
+  if (record.value == 1 && record.sigma_table == 0 && record.sigma_own == 0) return cost;
+  cost.time = cost.time * record.value;
+  return Reason(cost, id);
 }
 
 Cost CalibrationTables::Reason(Cost cost, ReasonedId id) const {

@@ -19,6 +19,7 @@ enum class ReasonedId : uint8_t {
   kMainGradExposed,
   kWgrad,
   kWgradFp8Block,
+  kGemmBf16,
   kGroupedBf16,
   kGroupedFp8,
   kGroupedFp8Block,
@@ -66,6 +67,8 @@ class CalibrationTables {
                double axis) const;
   // Errors common to `reasoned` added to a cost, which takes its source over.
   Cost Reason(Cost cost, ReasonedId id) const;
+  // The cost times the number, with its errors; a 1 without errors leaves the cost and its source.
+  Cost Scale(Cost cost, ReasonedId id) const;
 
  private:
   void Add(const CalibrationFile& file, const std::string& stack);

@@ -18,14 +18,11 @@ void Resolve(std::vector<Op>& ops) {
   }
 }
 
-bool Quantises(Dtype d) {
-  return d == Dtype::kFp8 || d == Dtype::kFp8Block;
-}
-bool Quantises(const Linear& l) {
-  return Quantises(l.dtype);
-}
-
 }  // namespace
+
+bool IsQuantised(Dtype dtype) {
+  return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block;
+}
 
 BlockBuilder::BlockBuilder(const Model& m, const Plan& p, const Work& w)
     : model(m),
@@ -151,7 +148,7 @@ std::vector<Op> BlockBuilder::ForwardOf(const Linear& l) const {
   std::vector<Op> ops;
   const double load = LoadOf(l);
   // FP8: the operands are quantised from bf16: read 2 bytes, write 1 and the scales.
-  if (Quantises(l))
+  if (IsQuantised(l.dtype) && !l.quantised_input)
     ops.push_back(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast,
                                 load * l.m * l.k * (kBf16 + ElementBytes(l.dtype)),
                                 l.beside ? kBeside : kSerial));
@@ -170,15 +167,16 @@ void BlockBuilder::Multiply(const Linear& l) {
 
   const double in = LoadOf(l) * l.m * l.k, out = LoadOf(l) * l.m * l.n;  // elements
   const double cast = kBf16 + ElementBytes(l.dtype);
+  const double gradient = l.quantised_gradient ? ElementBytes(l.dtype) : kBf16;
   const bool column = tp > 1 && l.tp == TpSide::kColumn, row = tp > 1 && l.tp == TpSide::kRow;
   std::vector<Op> back;
-  if (Quantises(l))
+  if (IsQuantised(l.dtype) && !l.quantised_gradient)
     back.push_back(
         ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out * cast, l.beside ? kBeside : kSerial));
   // Where GEMMs take bf16, an input saved in another format is cast when it is saved, and back for W. (FP8
   // GEMMs leave a copy that is saved as it is.)
   const double saved = ElementBytes(plan.precision.saved_activations);
-  const bool casts_saved = !Quantises(plan.precision.gemm) &&
+  const bool casts_saved = !IsQuantised(plan.precision.gemm) &&
                            plan.precision.saved_activations != Dtype::kBf16 &&
                            l.input != LinearInput::kElsewhere;
   if (casts_saved) {
@@ -198,11 +196,12 @@ void BlockBuilder::Multiply(const Linear& l) {
     back.push_back(std::move(dgrad));
   Backward(std::move(back));
 
-  // The weight gradient sums over tokens: its FP8 operands are scaled along the other axis, quantised anew.
+  // The weight gradient sums over tokens: its FP8 operands are scaled along the other axis, transposed and
+  // quantised anew (arXiv 2412.19437, section 3.5.2: read, dequantised, transposed, quantised, written).
   if (casts_saved) Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, in * (saved + kBf16)));
-  if (Quantises(l))
+  if (IsQuantised(l.dtype))
     Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast,
-                         in * (saved + ElementBytes(l.dtype)) + out * cast));
+                         in * (saved + ElementBytes(l.dtype)) + out * (gradient + ElementBytes(l.dtype))));
   Op wgrad = Product(l, GemmPass::kWgrad);
   if (column && Sequence())
     GatherThen(out_.pass[2], in * kBf16, std::move(wgrad));
@@ -213,7 +212,7 @@ void BlockBuilder::Multiply(const Linear& l) {
   const double kept = in / (column && Sequence() ? tp : 1) * saved;
   if (l.input == LinearInput::kKept) KeepUntilWeight(l.name, TensorName::kInput, kept);
   if (l.input == LinearInput::kRecomputed) KeepForWeight(l.name, TensorName::kInput, kept, true);
-  KeepForWeight(l.name, TensorName::kOutputGradient, out * kBf16);
+  KeepForWeight(l.name, TensorName::kOutputGradient, out * gradient);
   Transient(l.name, TensorName::kInputAndOutput, (in + out) * kBf16);
 }
 

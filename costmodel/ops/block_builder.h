@@ -31,7 +31,14 @@ struct Linear {
   Dtype dtype = Dtype::kBf16;
   LinearInput input = LinearInput::kKept;
   bool beside = false;  // computes beside communication
+  // The operand came in `dtype` from an exchange that sends it so: no cast before the product. The weight
+  // gradient still needs it transposed, scaled along the other axis.
+  bool quantised_input = false;
+  bool quantised_gradient = false;  // of the output, in the backward pass
 };
+
+// Formats of 8 bits, into which a cast writes values with scales.
+bool IsQuantised(Dtype dtype);
 
 class BlockBuilder {
  public:

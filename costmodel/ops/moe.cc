@@ -47,10 +47,24 @@ void AddMoe(BlockBuilder& b) {
 
   // One rank: tokens are only copied for their experts. Several: packed by destination, sent once per device,
   // copied there. Backward runs the same moves the other way.
-  const double pack = (tokens * h + tokens * copies * h) * kBf16;
-  const double copy = ((ep > 1 ? received : tokens * h) + permuted) * kBf16;
+  //
+  // A dispatch in 8 bits is quantised before it is packed; where the experts multiply in the same format,
+  // what arrives is their operand, copied as it came. The same holds for the gradients of the experts'
+  // outputs in the backward pass; what is combined stays bf16 (arXiv 2412.19437, section 3.3.3).
+  const bool eight_bits = ep > 1 && IsQuantised(precision.dispatch);
+  const bool as_operand = eight_bits && precision.dispatch == precision.gemm;
+  const double wire = eight_bits ? ElementBytes(precision.dispatch) : kBf16;
+  const double operand = as_operand ? wire : kBf16;
+  const double out_of_cast = tokens * h * (kBf16 + wire);
+  const double packed = tokens * h + tokens * copies * h, unpack = packed * kBf16, pack = packed * wire;
+  const double in = ep > 1 ? received : tokens * h, uncopy = (in + permuted) * kBf16,
+               copy = in * wire + permuted * operand;
+  const auto cast = [&] {
+    return BlockBuilder::ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out_of_cast);
+  };
   if (ep > 1) {
-    b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, pack, pack);
+    if (eight_bits) b.Forward(cast());
+    b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, pack, unpack);
     Exchange(b, OpName::kDispatch, copies);
   }
   // Shared experts run beside the dispatch in the forward pass and beside the combine's exchange in the
@@ -63,7 +77,7 @@ void AddMoe(BlockBuilder& b) {
            b.plan.overlap.shared_experts && ep > 1 && b.tp == 1);
     shared = b.CutBackward(before);
   }
-  b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, copy, copy);
+  b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, copy, uncopy);
   // The copies are what only the weight gradients read, so that pass makes them again, from the tokens
   // received (on one rank from the layer's normed input, which the router keeps).
   const bool copies_again = b.Recomputes(Recompute::kPermute);
@@ -83,7 +97,8 @@ void AddMoe(BlockBuilder& b) {
               .tp = TpSide::kColumn,
               .groups = local_experts,
               .dtype = precision.gemm,
-              .input = copies_again ? LinearInput::kElsewhere : LinearInput::kKept});
+              .input = copies_again ? LinearInput::kElsewhere : LinearInput::kKept,
+              .quantised_input = as_operand});
   AddActivation(b, OpName::kExpertAct, rows * inter * load, false);
   b.Multiply({.name = OpName::kExpertDown,
               .m = rows,
@@ -92,15 +107,17 @@ void AddMoe(BlockBuilder& b) {
               .tp = TpSide::kRow,
               .groups = local_experts,
               .dtype = precision.gemm,
-              .input = b.InputFrom(Recompute::kSwiGlu)});
+              .input = b.InputFrom(Recompute::kSwiGlu),
+              .quantised_gradient = as_operand});
   // Copies of one token are summed on the device, sent back once, summed at home.
-  if (ep > 1) b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, copy, copy);
+  if (ep > 1) b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, uncopy, copy);
   for (auto& group : shared) b.Backward(std::move(group));
   if (ep > 1) {
     Exchange(b, OpName::kCombine, copies);
-    b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, pack, pack);
+    b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, unpack, pack);
+    if (eight_bits) b.Backward({cast()});
   } else {
-    b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, copy, copy);
+    b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, uncopy, copy);
   }
   if (moe.shared_experts > 0)
     b.Elementwise(OpName::kResidual, ElementwiseKind::kAdd, 3 * tokens * h * kBf16, 0);

@@ -26,6 +26,14 @@ std::vector<uint16_t> UsedSources(const PreparedRun& run) {
   return {used.begin(), used.end()};
 }
 
+constexpr char kCurveErrors[] = "errors common to a curve of a table";
+constexpr char kOwnErrors[] = "each operator's own error";
+
+// Of one draw of the errors that are drawn by key rather than by stratified samples; never 0.
+uint64_t SeedOf(const char* name, uint64_t seed, int draw) {
+  return Random(KeyOf(name, seed) + static_cast<uint64_t>(draw)).Next() | 1;
+}
+
 double GpuHours(const PreparedRun& run, const Noise& noise) {
   std::vector<Seconds> times;
   for (size_t i = 0; i < run.phases(); ++i) times.push_back(run.step(i).StepTime(noise));
@@ -77,7 +85,7 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const Un
                                      const ForecastOptions& options) {
   const size_t all_sources = base.step(0).sources().size();
   std::vector<UncertaintyShare> shares;
-  const Noise quiet{std::vector<double>(all_sources, 0), 0};
+  const Noise quiet{std::vector<double>(all_sources, 0)};
   const double median = std::log(GpuHours(base, quiet));
   for (const uint16_t source : sources) {
     Noise noise = quiet;
@@ -94,14 +102,18 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const Un
       values.push_back(std::log(GpuHours(*variants.At(choice).run, quiet)));
     shares.push_back({"unknown " + unknowns[u].pointer, Variance(values)});
   }
-  constexpr int kOwnDraws = 16;
-  std::vector<double> own;
-  for (int i = 0; i < kOwnDraws; ++i) {
-    Noise noise = quiet;
-    noise.own_seed = options.seed + static_cast<uint64_t>(i) + 1;
-    own.push_back(std::log(GpuHours(base, noise)));
-  }
-  shares.push_back({"each operator's own error", Variance(own)});
+  constexpr int kSeededDraws = 16;
+  const auto seeded = [&](const char* name, uint64_t Noise::*seed) {
+    std::vector<double> drawn;
+    for (int i = 0; i < kSeededDraws; ++i) {
+      Noise noise = quiet;
+      noise.*seed = SeedOf(name, options.seed, i);
+      drawn.push_back(std::log(GpuHours(base, noise)));
+    }
+    shares.push_back({name, Variance(drawn)});
+  };
+  seeded(kCurveErrors, &Noise::curve_seed);
+  seeded(kOwnErrors, &Noise::own_seed);
 
   double sum = 0;
   for (const UncertaintyShare& s : shares) sum += s.share;
@@ -186,7 +198,8 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
     const Variant& chosen = variants.At(choice);
     const PreparedRun& prepared = *chosen.run;
     Noise noise{std::vector<double>(prepared.step(0).sources().size(), 0),
-                KeyOf("own", options.seed) + static_cast<uint64_t>(i), NormalQuantile(whole_step_draws[i])};
+                SeedOf(kCurveErrors, options.seed, i), SeedOf(kOwnErrors, options.seed, i),
+                NormalQuantile(whole_step_draws[i])};
     for (size_t s = 0; s < sources.size(); ++s)
       noise.by_source.at(sources[s]) = NormalQuantile(source_draws[s][i]);
     std::vector<Seconds> times;

@@ -21,7 +21,9 @@ Seconds Median(const Cost& cost, uint64_t) {
 
 double NoiseOf(const Cost& cost, const Noise& noise, uint64_t position) {
   double shift = noise.by_source.at(cost.source) * cost.sigma_table;
-  if (noise.own_seed != 0)
+  if (noise.curve_seed != 0 && cost.sigma_curve > 0)
+    shift += Random(noise.curve_seed ^ cost.curve).Normal() * cost.sigma_curve;
+  if (noise.own_seed != 0 && cost.sigma_own > 0)
     shift += Random(noise.own_seed ^ (position * 0x9e3779b97f4a7c15ULL)).Normal() * cost.sigma_own;
   return std::exp(shift);
 }

@@ -33,6 +33,7 @@ struct TrainingRun {
 // One draw of what is not known of costs: standard normal deviates of the logarithm of the times.
 struct Noise {
   std::vector<double> by_source;  // by Cost::source
+  uint64_t curve_seed = 0;        // of the errors common to a curve (Cost::curve); 0: none
   uint64_t own_seed = 0;          // of each estimate's own error; 0: none
   double whole_step = 0;          // of WholeStep::sigma
 };

@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "costmodel/calibration/left_out.h"
 #include "costmodel/calibration/tables.h"
 #include "scenarios/builtin.h"
 #include "scenarios/calibration_loader.h"
@@ -103,7 +102,7 @@ TEST(CurveTableTest, BrokenTablesAreRefused) {
 
 // On a grid of keys 1, 2, 4, .. 64 in both, ratios given by a function of log2 of the keys and the axis.
 RatioSurface Grid(double (*ratio)(double x, double y, double a)) {
-  RatioSurface s(RatioSurface::Scheme::kLocalLinear, {1, 2, 4, 8});
+  RatioSurface s(RatioSurface::Scheme::kKriging, {1, 2, 4, 8});
   for (int x = 0; x < 7; ++x)
     for (int y = 0; y < 7; ++y) {
       std::vector<double> r;
@@ -127,15 +126,32 @@ TEST(RatioSurfaceTest, HitsMeasuredPoints) {
       }
 }
 
-TEST(RatioSurfaceTest, APlaneInLogarithmsIsReproducedWhereItWasNotMeasured) {
+TEST(RatioSurfaceTest, APlaneInLogarithmsIsReproducedWithinATenthOfAStep) {
   const RatioSurface s =
       Grid([](double x, double y, double a) { return std::exp(0.1 * x - 0.05 * y + 0.02 * a); });
   Random random(7);
   for (int i = 0; i < 200; ++i) {
     const double x = 1 + 4 * random.Uniform(), y = 1 + 4 * random.Uniform(), a = 3 * random.Uniform();
     const auto r = s.At({std::exp2(x), std::exp2(y), 1, 1}, std::exp2(a));
-    EXPECT_NEAR(r.log_ratio, 0.1 * x - 0.05 * y + 0.02 * a, 2e-3);  // a small ridge holds the slopes back
+    EXPECT_NEAR(r.log_ratio, 0.1 * x - 0.05 * y + 0.02 * a, 0.1 * 0.1);
   }
+}
+
+TEST(RatioSurfaceTest, BetweenTwoCurvesOfOneKeyItIsTheStraightLine) {
+  RatioSurface s(RatioSurface::Scheme::kKriging, {1});
+  s.Add({.key = {2, 1, 1, 1}}, std::vector<double>{std::exp(0.1)});
+  s.Add({.key = {32, 1, 1, 1}}, std::vector<double>{std::exp(0.5)});
+  s.Finish();
+  EXPECT_NEAR(s.At({4, 1, 1, 1}, 1).log_ratio, 0.2, 1e-6);
+  EXPECT_NEAR(s.At({8, 1, 1, 1}, 1).log_ratio, 0.3, 1e-6);
+  EXPECT_NEAR(s.At({8, 1, 1, 1}, 1).distance, 0.5, 1e-12);  // two octaves of four
+}
+
+TEST(RatioSurfaceTest, TwoCurvesInOnePlaceShareTheWeight) {
+  RatioSurface s(RatioSurface::Scheme::kKriging, {1});
+  for (const double ratio : {1.0, 4.0}) s.Add({.key = {2, 1, 1, 1}}, std::vector<double>{ratio});
+  s.Finish();
+  EXPECT_NEAR(s.At({2, 1, 1, 1}, 1).log_ratio, std::log(2.0), 1e-6);
 }
 
 TEST(RatioSurfaceTest, BeyondTheRangeTheRatioStaysAndTheDistanceIsToldInOctaves) {
@@ -153,19 +169,6 @@ TEST(RatioSurfaceTest, LeftOutCurvesAreNotLookedAt) {
   const std::vector<char> without_first = {1, 0};
   EXPECT_NEAR(s.At({1, 1, 1, 1}, 1, without_first).log_ratio, std::log(2.0), 1e-9);
   EXPECT_NEAR(s.At({2, 1, 1, 1}, 1).log_ratio, std::log(2.0) / 2, 1e-9);  // as far from both
-}
-
-TEST(DropSpikesTest, DropsOnlyWhatIsSlowerThanMoreWork) {
-  const TableKind& kind = KindOf(TableId::kMlaDecodeBf16);
-  CurveTable t;
-  t.keys = {"heads", "batch"};
-  t.axis = "context";
-  t.axis_values = {1024, 2048, 4096, 8192};
-  t.rows = {{"16", "1"}, {"16", "2"}};
-  t.values = {10, 11, 1300, 14, 10, 11, 60, 70};  // a disturbed call; a step that stays
-  EXPECT_EQ(DropSpikes(kind, t, TestMachine()), 1u);
-  EXPECT_TRUE(std::isnan(t.At(0, 2)));
-  EXPECT_EQ(t.At(1, 2), 60);
 }
 
 TEST(AttentionByLengthTest, FillsInProportion) {
@@ -377,7 +380,14 @@ TEST_F(BuiltinCalibration, FlashAttention2PadsMlasValuesToTheKeys) {
 
 TEST_F(BuiltinCalibration, TheOlderStackIsSlowerWhereItsKernelsAreAndTheSameElsewhere) {
   const Calibration &now = On("h800", "2025"), &then = On("h800", "2024h1");
-  EXPECT_EQ(now.Gemm({4096, 24576, 1536}).time, then.Gemm({4096, 24576, 1536}).time);
+  const GemmQuery block{4096, 24576, 1536, Dtype::kFp8Block};
+  EXPECT_EQ(now.Gemm(block).time, then.Gemm(block).time);
+  const Cost gemm = now.Gemm({4096, 24576, 1536}), older = then.Gemm({4096, 24576, 1536});
+  EXPECT_GT(older.time / gemm.time, 1.05);
+  EXPECT_LT(older.time / gemm.time, 1.15);
+  EXPECT_GT(older.sigma_own, gemm.sigma_own);
+  EXPECT_NE(then.sources()[older.source].find("gemm_bf16: projections of Llama-2-70B"), std::string::npos);
+  EXPECT_NE(now.sources()[gemm.source].find("gemm_bf16: TensorRT-LLM"), std::string::npos);
   const GroupedGemmQuery experts{20, 30720, 3072, 5120};
   EXPECT_NEAR(then.GroupedGemm(experts).time / now.GroupedGemm(experts).time, 1.3, 1e-9);
   EXPECT_GT(then.GroupedGemm(experts).sigma_table, now.GroupedGemm(experts).sigma_table);
@@ -418,37 +428,39 @@ TEST_F(BuiltinCalibration, FewerBitsOfCacheAreFasterWhereTheCacheBinds) {
   EXPECT_TRUE(c.MlaDecode({16, 128, 32768, 6}).extrapolated);
 }
 
-TEST_F(BuiltinCalibration, OwnErrorGrowsAwayFromMeasuredCurvesAndBeyondTheirRange) {
+TEST_F(BuiltinCalibration, ErrorsGrowAwayFromMeasuredCurvesAndBeyondTheirRange) {
   const Calibration& c = On("h800", "2025");
   const Cost on = c.Gemm({4096, 8192, 8192}), between = c.Gemm({4096, 9216, 9216}),
              beyond = c.Gemm({4096, 262144, 8192});
   EXPECT_LT(on.sigma_own, between.sigma_own);
-  EXPECT_LT(between.sigma_own, beyond.sigma_own);
+  EXPECT_LT(on.sigma_curve, between.sigma_curve);
+  EXPECT_LT(between.sigma_curve, beyond.sigma_curve);
   EXPECT_TRUE(beyond.extrapolated);
   EXPECT_FALSE(between.extrapolated);
 }
 
-TEST_F(BuiltinCalibration, LeftOutCurvesAreEstimatedBetterThanByInverseDistances) {
-  const Machine machine = MachineOf(LoadDevice("h100"));
-  struct {
-    TableId id;
-    double mape_percent;  // what the table reaches, with a little room
-  } const cases[] = {{TableId::kGemmBf16, 4},
-                     {TableId::kGemmFp8, 4},
-                     {TableId::kGemmFp8Block, 6},
-                     {TableId::kMlaPrefill, 7}};
-  for (const auto& test : cases) {
-    const TableKind& kind = KindOf(test.id);
-    const std::string path = "calibrations/2025/" + std::string(kind.name) + ".csv";
-    const CurveTable t =
-        ParseCurveTable(Measurements(std::string(*BuiltinText(path)), path), kind.keys, kind.axis);
-    for (const uint64_t seed : {1, 2}) {
-      const LeftOut out = EvaluateLeftOut(kind, t, machine, seed);
-      EXPECT_LT(out.mape_percent, test.mape_percent) << kind.name;
-      EXPECT_LT(out.mape_percent, 0.75 * out.inverse_distance_mape_percent) << kind.name;
-      EXPECT_NEAR(out.coverage_percent, 80, 3) << kind.name;
-    }
-  }
+TEST_F(BuiltinCalibration, AllRowsOfOneWeightErrAlikeInEveryStackAndOnEveryDevice) {
+  const Calibration &now = On("h800", "2025"), &then = On("h100", "2024h1");
+  const uint64_t curve = now.Gemm({4096, 24576, 1536}).curve;
+  EXPECT_NE(curve, 0u);
+  EXPECT_EQ(curve, now.Gemm({128, 24576, 1536}).curve);
+  EXPECT_EQ(curve, then.Gemm({128, 24576, 1536}).curve);
+  // The input gradient is another product, and the one of (k, n) is the same.
+  EXPECT_NE(curve, now.Gemm({4096, 24576, 1536, Dtype::kBf16, GemmPass::kDgrad}).curve);
+  EXPECT_EQ(curve, now.Gemm({4096, 1536, 24576, Dtype::kBf16, GemmPass::kDgrad}).curve);
+  EXPECT_NE(curve, now.Gemm({4096, 24576, 1536, Dtype::kFp8}).curve);
+  EXPECT_EQ(now.Elementwise(ElementwiseKind::kAdd, MB(1)).curve, 0u);
+  EXPECT_EQ(now.Elementwise(ElementwiseKind::kAdd, MB(1)).sigma_curve, 0);
+}
+
+TEST_F(BuiltinCalibration, PrefillOfAnFp8CacheAndFp8AbsorbedProductsHaveTheirTables) {
+  const Calibration& c = On("h100", "2025");
+  AttentionQuery q{AttentionPhase::kPrefill, 16, 16, 192, 128, 1, 8192, 8192};
+  EXPECT_NE(c.sources()[c.Attention(q).source].find("mla_prefill:"), std::string::npos);
+  q.kv_dtype = Dtype::kFp8;
+  EXPECT_NE(c.sources()[c.Attention(q).source].find("mla_prefill_fp8:"), std::string::npos);
+  const Cost up = c.GroupedGemm({16, 16 * 1024, 512, 128, Dtype::kFp8});
+  EXPECT_NE(c.sources()[up.source].find("mla_bmm_fp8:"), std::string::npos);
 }
 
 }  // namespace

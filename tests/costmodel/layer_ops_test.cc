@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <numeric>
 #include <tuple>
 
 #include "base/random.h"
@@ -373,6 +374,44 @@ TEST(LayerOpsTest, ATensorParallelProductOverlapsAllButOnePartOfItsCollective) {
   EXPECT_EQ(ops[output].after, -1);
   EXPECT_DOUBLE_EQ(part(output + 1), 1.0 / 8);
   EXPECT_EQ(ops[output + 1].after, static_cast<int>(output));
+}
+
+std::vector<double> BytesOfAll(const std::vector<Op>& ops, OpName name) {
+  std::vector<double> bytes;
+  for (const Op& op : ops)
+    if (op.name == name) bytes.push_back(BytesOf(op.query).value);
+  return bytes;
+}
+
+// DeepSeek-V3 over 64 ranks, 4096 tokens of 7168: a token goes to 8 experts of D devices. fp8_block takes 1 +
+// 4/128 bytes an element.
+TEST(LayerOpsTest, AnFp8DispatchBringsTheExpertsTheirOperand) {
+  const Model m = LoadModel("deepseek-v3");
+  Plan plan;
+  plan.parallel.ep = plan.parallel.dp = 64;
+  plan.precision.gemm = Dtype::kFp8Block;
+  plan.precision.dispatch = Dtype::kBf16;
+  const auto bf16 = OpsOf(BlockKind::kMoe, m, plan, kSequence);
+  plan.precision.dispatch = Dtype::kFp8Block;
+  const auto fp8 = OpsOf(BlockKind::kMoe, m, plan, kSequence);
+  const double e = 1 + 4.0 / 128, tokens = 4096.0 * 7168, devices = SpreadOf(m.moe, 64, 64).devices;
+  const auto sum = [](const std::vector<double>& x) { return std::accumulate(x.begin(), x.end(), 0.0); };
+  for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
+    // Instead of eight copies of a token after the exchange, the token is cast once before it.
+    const auto before = BytesOfAll(bf16[pass], OpName::kCast), after = BytesOfAll(fp8[pass], OpName::kCast);
+    EXPECT_EQ(before.size(), after.size());
+    EXPECT_NEAR(sum(before) - sum(after), (8 - 1) * tokens * (2 + e), 1e3) << static_cast<int>(pass);
+  }
+  // Forward: packed and copied in fp8, brought back in bf16. Backward: the other way round.
+  const double pack = tokens * (1 + devices), copy = tokens * (devices + 8);
+  EXPECT_NEAR(sum(BytesOfAll(fp8[Pass::kForward], OpName::kPermute)), (pack + copy) * e, 1e3);
+  EXPECT_NEAR(sum(BytesOfAll(fp8[Pass::kForward], OpName::kUnpermute)), (pack + copy) * 2, 1e3);
+  EXPECT_NEAR(sum(BytesOfAll(fp8[Pass::kBackward], OpName::kPermute)), (pack + copy) * 2, 1e3);
+  EXPECT_NEAR(sum(BytesOfAll(fp8[Pass::kBackward], OpName::kUnpermute)), (pack + copy) * e, 1e3);
+  // Both operands of the weight gradients are still transposed, the down-projection's gradient from fp8.
+  EXPECT_NEAR(sum(BytesOfAll(bf16[Pass::kWeight], OpName::kCast)) -
+                  sum(BytesOfAll(fp8[Pass::kWeight], OpName::kCast)),
+              8 * tokens * (2 - e), 1e3);
 }
 
 TEST(LayerOpsTest, SharedExpertsComputeBesideTheExchangeOfTheirPass) {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -255,7 +256,7 @@ TEST(TrainingTrafficTest, ExpertBytesOfV2ByHand) {
 
 TEST(ForecastTest, WithoutUnknownsAndErrorsEverySampleIsTheMedian) {
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
-  const Noise quiet{std::vector<double>(run.step(0).sources().size(), 0), 0};
+  const Noise quiet{std::vector<double>(run.step(0).sources().size(), 0)};
   EXPECT_NEAR(run.step(0).StepTime(quiet) / run.step(0).StepTime(), 1, 1e-12);
 }
 
@@ -263,7 +264,7 @@ TEST(ForecastTest, ACommonErrorOfAllTablesScalesTheStep) {
   // Every table slower by its own sigma: no op is faster, so the step is slower, and by no more than the
   // largest sigma.
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
-  const Noise slow{std::vector<double>(run.step(0).sources().size(), 1), 0};
+  const Noise slow{std::vector<double>(run.step(0).sources().size(), 1)};
   double largest = 0;
   for (int k = 0; k < kBlockKinds; ++k)
     for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight})
@@ -272,6 +273,21 @@ TEST(ForecastTest, ACommonErrorOfAllTablesScalesTheStep) {
   const double ratio = run.step(0).StepTime(slow) / run.step(0).StepTime();
   EXPECT_GT(ratio, 1);
   EXPECT_LT(ratio, std::exp(largest));
+}
+
+TEST(ForecastTest, ErrorsOfCurvesAreDrawnByKeyAndAlikeInEveryRunWithTheSeed) {
+  const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"})),
+                    again = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
+  Noise noise{std::vector<double>(run.step(0).sources().size(), 0)};
+  std::set<double> ratios;
+  for (const uint64_t seed : {1, 2, 3, 4}) {
+    noise.curve_seed = seed;
+    const double ratio = run.step(0).StepTime(noise) / run.step(0).StepTime();
+    EXPECT_EQ(run.step(0).StepTime(noise), again.step(0).StepTime(noise));
+    EXPECT_NEAR(ratio, 1, 0.1);
+    ratios.insert(ratio);
+  }
+  EXPECT_EQ(ratios.size(), 4u);
 }
 
 TEST(ForecastTest, UnknownsWidenTheIntervalAndHaveTheirShare) {

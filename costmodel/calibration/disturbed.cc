@@ -1,0 +1,65 @@
+#include "costmodel/calibration/disturbed.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace moecast {
+
+size_t DropSpikes(const TableKind& kind, CurveTable& table, const Machine& machine) {
+  constexpr double kSpike = 2;
+  size_t dropped = 0;
+  std::vector<double> key(kind.keys.size());
+  for (size_t r = 0; r < table.rows.size(); ++r) {
+    for (size_t i = 0; i < key.size(); ++i) key[i] = table.KeyNumber(r, i);
+    std::vector<size_t> place;
+    std::vector<double> ratio;
+    for (size_t i = 0; i < table.axis_values.size(); ++i) {
+      if (std::isnan(table.At(r, i))) continue;
+      place.push_back(i);
+      ratio.push_back(table.At(r, i) / kind.baseline(key, table.axis_values[i], machine));
+    }
+    for (size_t i = 0; i < ratio.size() && ratio.size() >= 3; ++i) {
+      const double before = ratio[i > 0 ? i - 1 : 2], after = ratio[i + 1 < ratio.size() ? i + 1 : i - 2];
+      if (ratio[i] <= kSpike * std::max(before, after)) continue;
+      // Less work took longer, so it was not the model that missed a step of the kernel.
+      if (i + 1 < ratio.size() && table.At(r, place[i]) <= table.At(r, place[i + 1])) continue;
+      table.At(r, place[i]) = CurveTable::kMissing;
+      ++dropped;
+    }
+  }
+  return dropped;
+}
+
+size_t DropUntuned(const TableKind& kind, CurveTable& table) {
+  MOECAST_CHECK(kind.by_family);
+  constexpr double kSlower = 1.5;
+  constexpr size_t kHidden = 0, kInter = 1, kExperts = 2, kTopK = 3, kEp = 4;  // columns of the key
+  std::vector<std::vector<double>> keys(table.rows.size());
+  for (size_t r = 0; r < keys.size(); ++r)
+    for (size_t i = 0; i < kind.keys.size(); ++i) keys[r].push_back(table.KeyNumber(r, i));
+  std::vector<size_t> dropped;
+  for (size_t r = 0; r < keys.size(); ++r)
+    for (size_t i = 0; i < table.axis_values.size(); ++i) {
+      if (std::isnan(table.At(r, i))) continue;
+      const auto more_took_less = [&](size_t other) {
+        const std::vector<double>&a = keys[r], &b = keys[other];
+        if (a[kHidden] != b[kHidden] || a[kExperts] != b[kExperts] || a[kTopK] != b[kTopK] ||
+            b[kInter] < a[kInter] || b[kEp] > a[kEp])
+          return false;
+        for (size_t j = i; j < table.axis_values.size(); ++j)
+          if (table.At(other, j) * kSlower < table.At(r, i)) return true;  // false where missing
+        return false;
+      };
+      for (size_t other = 0; other < keys.size(); ++other)
+        if (more_took_less(other)) {
+          dropped.push_back(r * table.axis_values.size() + i);
+          break;
+        }
+    }
+  for (const size_t at : dropped) table.values[at] = CurveTable::kMissing;
+  return dropped.size();
+}
+
+}  // namespace moecast

@@ -1,0 +1,108 @@
+#include "scenarios/operator_claims.h"
+
+#include <cmath>
+
+#include "base/check.h"
+#include "base/random.h"
+#include "costmodel/calibration/table_kinds.h"
+#include "costmodel/op.h"
+#include "scenarios/builtin.h"
+#include "traces/measurements.h"
+
+namespace moecast {
+namespace {
+
+// The number after `name=` among words such as "m=64 n=2112".
+int64_t SizeOf(std::string_view shape, std::string_view name) {
+  for (size_t at = 0; at < shape.size();) {
+    const size_t end = std::min(shape.find(' ', at), shape.size());
+    const std::string_view word = shape.substr(at, end - at);
+    if (word.starts_with(name) && word.substr(name.size()).starts_with('='))
+      return std::stoll(std::string(word.substr(name.size() + 1)));
+    at = end + 1;
+  }
+  MOECAST_CHECK(false);
+}
+
+// How much work a claim's operator does, and what estimates it.
+struct Estimate {
+  const Calibration& calibration;
+  Cost cost;
+  double flops = 0, bytes = 0;
+
+  void Of(Cost c, const OpQuery& q) { cost = c, flops = FlopsOf(q).value, bytes = BytesOf(q).value; }
+  void operator()(const GemmQuery& q) { Of(calibration.Gemm(q), q); }
+  void operator()(const GroupedGemmQuery& q) { Of(calibration.GroupedGemm(q), q); }
+  void operator()(const AttentionQuery& q) { Of(calibration.Attention(q), q); }
+  void operator()(const MlaDecodeQuery& q) {
+    const double heads = static_cast<double>(q.heads), batch = static_cast<double>(q.batch),
+                 context = static_cast<double>(q.context);
+    cost = calibration.MlaDecode(q);
+    flops = MlaDecodeFlops(heads, batch, context);
+    bytes = MlaDecodeBytes(heads, batch, context, q.kv_bits);
+  }
+};
+
+}  // namespace
+
+std::vector<OperatorClaim> LoadOperatorClaims() {
+  const std::string file = "claims/operators.csv";
+  const auto text = BuiltinText(file);
+  MOECAST_CHECK(text.has_value());
+  const Measurements table(std::string(*text), file);
+  std::vector<OperatorClaim> claims;
+  for (size_t row = 0; row < table.rows(); ++row) {
+    const auto of = [&](const char* column) { return table.Text(row, table.Column(column)); };
+    const std::string_view kind = of("kind"), shape = of("shape");
+    const auto size = [shape](std::string_view name) { return SizeOf(shape, name); };
+    const auto dtype = ByName<Dtype>(of("dtype"));
+    const auto quantity = ByName<OperatorQuantity>(of("quantity"));
+    MOECAST_CHECK(dtype && quantity);
+    OperatorClaim c{.name = std::string(of("name")) + " " + std::string(shape),
+                    .query = {},
+                    .quantity = *quantity,
+                    .published = table.Number(row, table.Column("published"), 1e-3, 1e12),
+                    .device = std::string(of("device")),
+                    .stack = std::string(of("stack")),
+                    .source = std::string(of("source")),
+                    .used_for_fitting = of("used_for_fitting") == "yes"};
+    if (kind == "gemm") {
+      c.query = GemmQuery{.m = size("m"), .n = size("n"), .k = size("k"), .dtype = *dtype};
+    } else if (kind == "grouped-gemm") {
+      const int64_t groups = size("groups");
+      c.query = GroupedGemmQuery{.groups = groups,
+                                 .rows_total = groups * size("m"),
+                                 .n = size("n"),
+                                 .k = size("k"),
+                                 .dtype = *dtype};
+    } else if (kind == "mla-decode") {
+      c.query = MlaDecodeQuery{.heads = size("heads"), .batch = size("batch"), .context = size("context")};
+    } else {
+      const auto phase = ByName<AttentionPhase>(kind);
+      MOECAST_CHECK(phase.has_value());
+      c.query = AttentionQuery{.phase = *phase,
+                               .heads = size("heads"),
+                               .kv_heads = size("heads"),
+                               .batch = size("batch"),
+                               .query = size("query"),
+                               .context = size("query"),
+                               .causal = size("causal") == 1,
+                               .dtype = *dtype};
+    }
+    claims.push_back(std::move(c));
+  }
+  return claims;
+}
+
+Interval Predict(const OperatorClaim& claim, const Calibration& calibration) {
+  Estimate estimate{calibration, {}};
+  std::visit(estimate, claim.query);
+  const double us = estimate.cost.time.value * 1e6,
+               factor = std::exp(NormalQuantile(0.9) * SigmaOf(estimate.cost));
+  if (claim.quantity == OperatorQuantity::kTimeUs) return {us / factor, us, us * factor};
+  const double rate =
+      claim.quantity == OperatorQuantity::kTflops ? estimate.flops / us * 1e-6 : estimate.bytes / us * 1e-3;
+  return {rate / factor, rate, rate * factor};
+}
+
+}  // namespace moecast
