@@ -7,10 +7,10 @@ namespace {
 struct Shards {
   double data, expert;
 };
-Shards ShardsFrom(const Plan& plan, int zero_stage) {
+Shards ShardsFrom(const Plan& plan, int zero_stage, int copies) {
   if (plan.parallel.zero < zero_stage) return {1, 1};
-  return {static_cast<double>(plan.parallel.dp) * plan.parallel.cp,
-          static_cast<double>(plan.parallel.edp()) * plan.parallel.cp};
+  const double each = static_cast<double>(plan.parallel.cp) * copies;
+  return {plan.parallel.dp * each, plan.parallel.edp() * each};
 }
 
 double Cut(const BlockParameters& p, const Shards& s) {
@@ -31,16 +31,16 @@ StateBytes& StateBytes::operator+=(const StateBytes& o) {
   return *this;
 }
 
-StateBytes StatesOf(const BlockParameters& parameters, const Plan& plan) {
+StateBytes StatesOf(const BlockParameters& parameters, const Plan& plan, int copies) {
   const Precision& p = plan.precision;
-  return {Bytes(Cut(parameters, ShardsFrom(plan, 3)) * ElementBytes(p.gemm)),
-          Bytes(Cut(parameters, ShardsFrom(plan, 2)) * ElementBytes(p.main_grad)),
-          Bytes(OptimizedParameters(parameters, plan) *
+  return {Bytes(Cut(parameters, ShardsFrom(plan, 3, copies)) * ElementBytes(p.gemm)),
+          Bytes(Cut(parameters, ShardsFrom(plan, 2, copies)) * ElementBytes(p.main_grad)),
+          Bytes(OptimizedParameters(parameters, plan, copies) *
                 ((HasMaster(p) ? ElementBytes(p.master) : 0) + 2 * ElementBytes(p.moments)))};
 }
 
-double OptimizedParameters(const BlockParameters& parameters, const Plan& plan) {
-  return Cut(parameters, ShardsFrom(plan, 1));
+double OptimizedParameters(const BlockParameters& parameters, const Plan& plan, int copies) {
+  return Cut(parameters, ShardsFrom(plan, 1, copies));
 }
 
 double AdamBytes(const Precision& p) {

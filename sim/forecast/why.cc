@@ -89,7 +89,7 @@ std::vector<PathCause> CriticalPath(const PreparedStep& step) {
     const Task& t = step.schedule().tasks[p->task];
     const int v = step.pipeline().virtual_stage(step.shape(), p->stage, t.chunk);
     ledger.Add("pipeline transfer", p->transfer);
-    if (t.phase > Phase::kWeight) {
+    if (!OfPipeline(t.phase)) {
       ledger.Add(std::string(NameOf(t.phase)), p->time);
     } else if (p < last_visit || p >= first_visit) {
       ledger.Add("pipeline fill and drain", p->time);

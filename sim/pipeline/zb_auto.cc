@@ -45,7 +45,7 @@ class Attempt {
         stages_(static_cast<size_t>(p_)),
         forward_end_(static_cast<size_t>(p_) * m_),
         backward_end_(static_cast<size_t>(p_) * m_),
-        order_{.by_stage = std::vector<std::vector<PipelineTask>>(p_), .splits_weight = true} {
+        order_{.by_stage = std::vector<std::vector<PipelineTask>>(p_)} {
     for (std::vector<PipelineTask>& tasks : order_.by_stage) tasks.reserve(3 * static_cast<size_t>(m_));
     WarmUp();
     for (int i = 1; i < m_; ++i) Round();

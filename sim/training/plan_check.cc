@@ -60,6 +60,12 @@ Fault CheckStages(const Plan& plan, const Model& m) {
   if (p.vpp < schedule->least_chunks || p.vpp > schedule->most_chunks)
     return PlanFault{"/parallel/vpp", Number(schedule->least_chunks) + " with the schedule " + plan.schedule,
                      ""};
+  // What it takes no number of micro-batches for.
+  PipelineShape shape{.stages = p.pp, .micro_batches = 2 * p.pp, .chunks = p.vpp, .copies = schedule->copies};
+  shape.forward.resize(static_cast<size_t>(shape.virtual_stages()));
+  shape.backward = shape.weight = shape.forward;
+  if (const std::string expected = RejectPipeline(*schedule, shape); !expected.empty())
+    return PlanFault{"/parallel/pp", expected, ""};
   const int64_t virtual_stages = int64_t{1} * p.pp * p.vpp;
   if (virtual_stages > m.layers())
     return PlanFault{p.vpp > 1 ? "/parallel/vpp" : "/parallel/pp",
@@ -113,7 +119,10 @@ Fault CheckPhases(const Plan& plan, const Model& model) {
                        "at most " + Number(kMaxPipelineTasks) + " stages * chunks * micro-batches, not " +
                            Number(micro_batches) + " micro-batches",
                        ""};
-    PipelineShape shape{.stages = p.pp, .micro_batches = static_cast<int>(micro_batches), .chunks = p.vpp};
+    PipelineShape shape{.stages = p.pp,
+                        .micro_batches = static_cast<int>(micro_batches),
+                        .chunks = p.vpp,
+                        .copies = schedule->copies};
     shape.forward.resize(static_cast<size_t>(shape.virtual_stages()));
     shape.backward = shape.weight = shape.forward;
     if (const std::string expected = RejectPipeline(*schedule, shape); !expected.empty())

@@ -44,10 +44,28 @@ struct Speedup {
 // Time of an op whose cost this is; `position` tells the ops of a step apart.
 using OpTimes = std::function<Seconds(const Cost& cost, uint64_t position)>;
 
-// Ops with their costs, in order.
-struct CostedOps {
-  std::vector<Op> ops;
-  std::vector<Cost> costs;
+// The solved blocks of a step: each pass of each kind alone, and the pairs.
+struct SolvedBlocks {
+  std::array<std::array<BlockTime, kPasses>, kBlockKinds> kinds;
+  std::vector<BlockTime> pairs;  // as PreparedStep::pairs()
+};
+
+// One pass of one block.
+struct BlockPart {
+  BlockKind kind{};
+  Pass pass{};
+  bool operator==(const BlockPart&) const = default;
+};
+
+// The forward of a virtual stage's blocks together with the full backward of another's, as one block.
+struct OverlappedPair {
+  std::vector<BlockPart> parts;  // as they follow each other in `costed`
+  CostedOps costed;
+};
+
+// What a stage holds at its most while a task runs, and after it.
+struct AliveBytes {
+  Bytes most, after;
 };
 
 // The kinds of time a compute lane spends, per stage; they sum to the step.
@@ -92,15 +110,21 @@ class PreparedStep {
   // Of the median times.
   std::vector<LaneTime> LaneTimes() const;  // by stage
   std::vector<StageMemory> MemoryByStage() const;
-  // Activations alive after each task of the stage's compute lane, in its order.
-  std::vector<Bytes> ActivationsAlong(int stage) const;
+  // Activations alive along the tasks of the stage's compute lane, in its order.
+  std::vector<AliveBytes> ActivationsAlong(int stage) const;
   std::vector<StageTraffic> TrafficByStage() const;
   const Timing& timing() const { return timing_; }
 
   const std::vector<StageBlocks>& virtual_stages() const { return blocks_of_; }
-  std::vector<int> LayersByStage() const;  // by virtual stage
+  std::vector<int> LayersByStage() const;  // by piece of the model
   const CostedOps& Costed(BlockKind kind, Pass pass) const;
   const BlockTime& Solved(BlockKind kind, Pass pass) const;
+  // Each distinct pair once, and its time; none where the schedule overlaps no passes.
+  const std::vector<OverlappedPair>& pairs() const { return pairs_; }
+  const BlockTime& SolvedPair(size_t pair) const { return solved_.pairs[pair]; }
+  // The pair whose forward is of this virtual stage, and the virtual stage of its backward.
+  size_t PairOf(int virtual_stage) const { return pair_of_[virtual_stage]; }
+  int OtherOfPair(int virtual_stage) const;
   const BlockOps& Ops(BlockKind kind) const { return kinds_[static_cast<size_t>(kind)].ops; }
   bool Has(BlockKind kind) const { return kinds_[static_cast<size_t>(kind)].present; }
   const Schedule& schedule() const { return order_->schedule; }
@@ -108,10 +132,9 @@ class PreparedStep {
   const PipelineSchedule& pipeline() const { return *pipeline_; }
   const PipelineShape& shape() const { return shape_; }
   const std::vector<std::string>& sources() const { return sources_; }
-  OverlapRate overlap() const { return overlap_; }
   const ExpertLoad& load() const { return work_.load; }
-  // What the blocks of a virtual stage do in one pass; a backward pass that is not split has both.
-  BlockTime BlocksOf(int virtual_stage, Phase phase) const;
+  // What the blocks of a virtual stage do in a phase of the pipeline; of a pair with its backward's blocks.
+  BlockTime BlocksOf(int virtual_stage, Phase phase) const { return BlocksOf(virtual_stage, phase, solved_); }
   // First GPU of a stage.
   int RankOfStage(int stage) const;
   // Share of the compute and communication time of the blocks that comes from outside measured ranges.
@@ -122,21 +145,20 @@ class PreparedStep {
     bool present = false;
     BlockOps ops;
     std::array<CostedOps, kPasses> costed;
-    std::array<BlockTime, kPasses> solved;
     BlockParameters parameters;
     CostedOps grad_reduce, param_gather;
   };
-  using SolvedKinds = std::array<std::array<BlockTime, kPasses>, kBlockKinds>;
-
+  bool EndsApart() const;
   void PrepareKind(BlockKind kind, OpCosts& costs);
   void SplitStages();
+  void PairVirtualStages();
   void CheckHorizon() const;
   void FixOrder(StepCache& cache);
   Seconds StepTime(const OpTimes& time_of) const;
-  SolvedKinds Solve(const OpTimes& time_of) const;
-  std::vector<Time> Durations(const SolvedKinds& solved, const OpTimes& time_of) const;
+  SolvedBlocks Solve(const OpTimes& time_of) const;
+  std::vector<Time> Durations(const SolvedBlocks& solved, const OpTimes& time_of) const;
   Seconds Period(const Timing& timing) const;
-  BlockTime BlocksOf(int virtual_stage, Pass pass, const SolvedKinds& solved) const;
+  BlockTime BlocksOf(int virtual_stage, Phase phase, const SolvedBlocks& solved) const;
   Seconds Total(const CostedOps& ops, const OpTimes& time_of, uint64_t salt) const;
 
   const TrainingRun& run_;
@@ -147,11 +169,13 @@ class PreparedStep {
   std::vector<CostedOps> grad_norm_, optimizer_;  // by stage
   CostedOps send_;
   std::vector<StageBlocks> blocks_of_;  // by virtual stage
+  std::vector<OverlappedPair> pairs_;
+  std::vector<size_t> pair_of_;  // by virtual stage of the forward
+  SolvedBlocks solved_;          // with the median times
   PipelineShape shape_;
   std::shared_ptr<const OrderedStep> order_;
   DurationIndex index_;
   Timing timing_;
-  OverlapRate overlap_;
   std::vector<std::string> sources_;
   std::array<std::array<StageTraffic, kPasses>, kBlockKinds> traffic_{};
   std::array<StageTraffic, kBlockKinds> data_parallel_traffic_{};

@@ -3,10 +3,10 @@
 namespace moecast {
 
 OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
-                             const Model& model, const Plan& plan) {
+                             const Model& model, const Plan& plan, int copies) {
   for (Placed& p : placed_)
-    if (p.calibration == calibration.get() && p.parallel == plan.parallel && p.moe == model.moe &&
-        *p.cluster == cluster)
+    if (p.calibration == calibration.get() && p.parallel == plan.parallel && p.copies == copies &&
+        p.communication_sms == plan.overlap.communication_sms && p.moe == model.moe && *p.cluster == cluster)
       return *p.costs;
   KernelCosts* kernels = nullptr;
   for (Kernels& k : kernels_)
@@ -16,8 +16,9 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
     kernels = kernels_.back().costs.get();
   }
   auto owned = std::make_unique<Cluster>(cluster);
-  auto costs = std::make_unique<OpCosts>(*kernels, *owned, model, plan);
-  placed_.push_back({calibration.get(), plan.parallel, model.moe, std::move(owned), std::move(costs)});
+  auto costs = std::make_unique<OpCosts>(*kernels, *owned, model, plan, copies);
+  placed_.push_back({calibration.get(), plan.parallel, copies, plan.overlap.communication_sms, model.moe,
+                     std::move(owned), std::move(costs)});
   return *placed_.back().costs;
 }
 

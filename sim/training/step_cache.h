@@ -35,9 +35,10 @@ struct OrderKey {
 
 class StepCache {
  public:
-  // Costs of a plan's ops. The cache keeps the calibration alive.
+  // Costs of a plan's ops where the pipeline keeps `copies` of the model. The cache keeps the calibration
+  // alive.
   OpCosts& CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
-                    const Model& model, const Plan& plan);
+                    const Model& model, const Plan& plan, int copies);
   std::shared_ptr<const OrderedStep> OrderFor(const PipelineShape& shape, OrderKey key);
 
  private:
@@ -48,6 +49,7 @@ class StepCache {
   struct Placed {
     const Calibration* calibration;
     Parallel parallel;
+    int copies, communication_sms;
     Moe moe;
     std::unique_ptr<Cluster> cluster;
     std::unique_ptr<OpCosts> costs;
