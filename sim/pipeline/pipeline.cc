@@ -180,12 +180,21 @@ Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& sh
   const int p = shape.stages, m = shape.micro_batches, virtual_stages = shape.virtual_stages();
   MOECAST_CHECK(shape.copies == schedule.copies && order.by_stage.size() == static_cast<size_t>(p));
 
+  // What a stage holds, by stage * held + chunk, with the micro-batches that pass it.
+  struct Held {
+    int virtual_stage;
+    int32_t begin, end;
+  };
+  const int held_chunks = shape.held(), each = shape.micro_batches_each();
+  std::vector<Held> held;
   std::vector<int> stage_of(virtual_stages, -1);
   for (int s = 0; s < p; ++s) {
-    for (int c = 0; c < shape.held(); ++c) {
+    for (int c = 0; c < held_chunks; ++c) {
       const int v = schedule.virtual_stage(shape, s, c);
       MOECAST_CHECK(v >= 0 && v < virtual_stages && stage_of[v] < 0);
       stage_of[v] = s;
+      const int copy = v / shape.pieces();
+      held.push_back({v, copy * each, (copy + 1) * each});
     }
   }
 
@@ -206,22 +215,23 @@ Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& sh
     for (const PipelineTask& t : order.by_stage[s]) {
       const auto id = static_cast<int32_t>(out.tasks.size());
       EachHalf(t, [&](Phase phase, int32_t micro_batch, int16_t chunk) {
-        MOECAST_CHECK(chunk >= 0 && chunk < shape.held() && micro_batch >= 0 && micro_batch < m);
-        const int v = schedule.virtual_stage(shape, s, chunk);
-        MOECAST_CHECK(micro_batch / shape.micro_batches_each() == v / shape.pieces());
-        const bool passes[] = {phase == Phase::kForward, DoesBackward(phase), DoesWeight(phase)};
-        for (const Phase pass : {Phase::kForward, Phase::kBackward, Phase::kWeight}) {
-          if (!passes[static_cast<size_t>(pass)]) continue;
+        MOECAST_CHECK(chunk >= 0 && chunk < held_chunks);
+        const auto& [v, first, last] = held[s * held_chunks + chunk];
+        MOECAST_CHECK(micro_batch >= first && micro_batch < last);
+        const auto put = [&](Phase pass) {
           int32_t& here = place(v, pass, micro_batch);
           MOECAST_CHECK(here < 0);
           here = id;
           ++placed;
-        }
+        };
+        if (phase == Phase::kForward) put(Phase::kForward);
+        if (DoesBackward(phase)) put(Phase::kBackward);
+        if (DoesWeight(phase)) put(Phase::kWeight);
       });
       const bool pair = t.phase == Phase::kForwardBackward;
-      MOECAST_CHECK(!pair || (schedule.pairs && shape.held() == 2 && t.backward_chunk == 1 - t.chunk));
+      MOECAST_CHECK(!pair || (schedule.pairs && held_chunks == 2 && t.backward_chunk == 1 - t.chunk));
       const int block =
-          schedule.virtual_stage(shape, s, t.chunk) * kPipelinePhases + static_cast<int>(t.phase);
+          held[s * held_chunks + t.chunk].virtual_stage * kPipelinePhases + static_cast<int>(t.phase);
       out.tasks.push_back(
           {block, t.micro_batch, t.chunk, -1, t.phase, t.backward_chunk, t.backward_micro_batch});
     }
@@ -229,7 +239,7 @@ Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& sh
     out.lane_begin.push_back(static_cast<int32_t>(out.tasks.size()));
   }
   // None twice and all there: each exactly once.
-  MOECAST_CHECK(placed == static_cast<size_t>(virtual_stages) * 3 * shape.micro_batches_each());
+  MOECAST_CHECK(placed == static_cast<size_t>(virtual_stages) * 3 * each);
 
   out.dependency_begin.reserve(task_count + 1);
   out.dependency_begin.push_back(0);
@@ -237,7 +247,7 @@ Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& sh
   for (int s = 0; s < p; ++s) {
     for (int32_t i = out.lane_begin[s]; i < out.lane_begin[s + 1]; ++i) {
       EachHalf(out.tasks[i], [&](Phase phase, int32_t micro_batch, int16_t chunk) {
-        const int v = schedule.virtual_stage(shape, s, chunk);
+        const int v = held[s * held_chunks + chunk].virtual_stage;
         const auto after = [&](int needed_stage, Phase pass) {
           const int32_t needed = place(needed_stage, pass, micro_batch);
           if (stage_of[needed_stage] == s)

@@ -8,7 +8,7 @@
 namespace moecast {
 namespace {
 
-constexpr size_t kNone = static_cast<size_t>(-1);
+constexpr size_t kNone = static_cast<size_t>(-1), kMostLists = 3;
 
 // The next op of a list on one stream.
 struct Cursor {
@@ -18,7 +18,8 @@ struct Cursor {
 // One stream of the rank and what it runs.
 struct Running {
   Stream stream;
-  std::vector<Cursor> lists;
+  std::array<Cursor, kMostLists> lists{};
+  size_t count = 0;   // of lists
   size_t list = 0;    // that it ran last, of those that do not only fill in
   size_t op = kNone;  // running now
   double left = 0;    // seconds of it at full rate
@@ -32,8 +33,9 @@ Running StartOf(const CostedOps& block, Stream stream) {
   Running r{.stream = stream};
   size_t begin = 0;
   const auto add = [&](size_t end) {
-    r.lists.push_back({begin, end});
-    SkipToStream(block.ops, stream, r.lists.back());
+    MOECAST_CHECK(r.count < kMostLists);
+    Cursor& list = r.lists[r.count++] = {begin, end};
+    SkipToStream(block.ops, stream, list);
     begin = end;
   };
   if (block.list_ends.empty()) add(block.ops.size());
@@ -122,10 +124,10 @@ BlockTime SolveBlock(const CostedOps& block, std::span<const Seconds> time, std:
     };
     size_t next = r.list;
     if (!ready(r.lists[next])) {
-      for (next = 0; next < r.lists.size() && !ready(r.lists[next]);) ++next;
-      if (next == r.lists.size()) return;
+      for (next = 0; next < r.count && !ready(r.lists[next]);) ++next;
+      if (next == r.count) return;
     }
-    if (next + 1 < r.lists.size()) r.list = next;
+    if (next + 1 < r.count) r.list = next;
     Cursor& c = r.lists[next];
     r.op = c.op++;
     SkipToStream(ops, r.stream, c);

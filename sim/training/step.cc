@@ -189,16 +189,17 @@ void PreparedStep::PrepareKind(BlockKind kind, OpCosts& costs) {
 
 SolvedBlocks PreparedStep::Solve(const OpTimes& time_of) const {
   SolvedBlocks solved;
-  std::array<std::array<std::vector<Seconds>, kPasses>, kBlockKinds> times;
+  // Of all passes one after another, and where each begins: pairs need them again.
+  std::vector<Seconds> times;
+  std::array<std::array<size_t, kPasses>, kBlockKinds> begins{};
   for (size_t kind = 0; kind < kBlockKinds; ++kind) {
     if (!kinds_[kind].present) continue;
     for (size_t p = 0; p < kPasses; ++p) {
       const CostedOps& costed = kinds_[kind].costed[p];
-      std::vector<Seconds>& of_pass = times[kind][p];
-      of_pass.reserve(costed.ops.size());
+      const size_t begin = begins[kind][p] = times.size();
       for (size_t i = 0; i < costed.ops.size(); ++i)
-        of_pass.push_back(time_of(costed.costs[i], (kind * kPasses + p) * 4096 + i + 1));
-      solved.kinds[kind][p] = SolveBlock(costed, of_pass);
+        times.push_back(time_of(costed.costs[i], (kind * kPasses + p) * 4096 + i + 1));
+      solved.kinds[kind][p] = SolveBlock(costed, std::span(times).subspan(begin));
     }
   }
   // A kernel takes as long in a pair as it does alone.
@@ -206,8 +207,10 @@ SolvedBlocks PreparedStep::Solve(const OpTimes& time_of) const {
   for (const OverlappedPair& pair : pairs_) {
     of_pair.clear();
     for (const auto& [kind, pass] : pair.parts) {
-      const std::vector<Seconds>& of_pass = times[static_cast<size_t>(kind)][static_cast<size_t>(pass)];
-      of_pair.insert(of_pair.end(), of_pass.begin(), of_pass.end());
+      const auto begin = times.begin() + static_cast<std::ptrdiff_t>(
+                                             begins[static_cast<size_t>(kind)][static_cast<size_t>(pass)]);
+      of_pair.insert(of_pair.end(), begin,
+                     begin + static_cast<std::ptrdiff_t>(Costed(kind, pass).ops.size()));
     }
     solved.pairs.push_back(SolveBlock(pair.costed, of_pair));
   }

@@ -313,7 +313,8 @@ TEST(PipelineClosedFormTest, WhatAPairSavesTakesMoreOffTheBubbleOfDualPipeThanIt
     const auto up_to = [&](int64_t n) {
       return static_cast<int64_t>(random.Below(static_cast<uint64_t>(n + 1)));
     };
-    const int64_t f = 1 + up_to(40), b = up_to(f), w = up_to(b), saved = up_to(std::min(f, b + w)), pair = f + b + w - saved;
+    const int64_t f = 1 + up_to(40), b = up_to(f), w = up_to(b), saved = up_to(std::min(f, b + w)),
+                  pair = f + b + w - saved;
     const int64_t idle = (half - 1) * (2 * f + b - w) - (2 * half - 3) * saved;
     PipelineShape shape = Uniform(2 * half, 2 * each, f, b, w, 1, 0, 2);
     shape.pair.assign(static_cast<size_t>(shape.virtual_stages()), Time{pair});
