@@ -115,6 +115,60 @@ TEST_P(PipelinePropertyTest, EveryMicroBatchPassesEveryVirtualStageOnceAPhaseInO
   }
 }
 
+// Ends by virtual stage, phase and micro-batch, found by asking every stage again and again whether its next
+// task can start: no dependencies, no blocks.
+TEST_P(PipelinePropertyTest, TimesAgreeWithASlowReference) {
+  const PipelineSchedule& row = Named(GetParam());
+  Random random(27);
+  for (int round = 0; round < 60; ++round) {
+    const PipelineShape shape = RandomShape(random, row);
+    const Solved s = Solve(row.name, shape);
+    std::vector<int> stage_of(shape.virtual_stages());
+    for (int stage = 0; stage < shape.stages; ++stage)
+      for (int c = 0; c < shape.held(); ++c) stage_of[row.virtual_stage(shape, stage, c)] = stage;
+    std::map<std::tuple<int, Phase, int>, Time> end;
+    std::vector<int32_t> next(s.schedule.lane_begin.begin(), s.schedule.lane_begin.end() - 1);
+    std::vector<Time> free(static_cast<size_t>(shape.stages));
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (int stage = 0; stage < shape.stages; ++stage) {
+        if (next[stage] == s.schedule.lane_begin[stage + 1]) continue;
+        const Task& task = s.schedule.tasks[next[stage]];
+        Time start = free[stage];
+        bool waits = false;
+        EachHalf(task, [&](Phase phase, int32_t micro_batch, int16_t chunk) {
+          const int v = row.virtual_stage(shape, stage, chunk);
+          const auto needs = [&](int of, Phase pass) {
+            const auto found = end.find({of, pass, micro_batch});
+            if (found == end.end())
+              waits = true;
+            else
+              start = std::max(start, found->second + (stage_of[of] == stage ? Time{} : shape.transfer));
+          };
+          const int place = v % shape.pieces();
+          if (phase == Phase::kForward && place > 0) needs(v - 1, Phase::kForward);
+          if (DoesBackward(phase)) needs(v, Phase::kForward);
+          if (DoesBackward(phase) && place + 1 < shape.pieces()) needs(v + 1, Phase::kBackward);
+          if (phase == Phase::kWeight) needs(v, Phase::kBackward);
+        });
+        if (waits) continue;
+        free[stage] = start + TimeOf(row, shape, stage, task);
+        EachHalf(task, [&](Phase phase, int32_t micro_batch, int16_t chunk) {
+          const int v = row.virtual_stage(shape, stage, chunk);
+          const Phase pass = DoesBackward(phase) ? Phase::kBackward : phase;
+          end[{v, pass, micro_batch}] = free[stage];
+        });
+        EXPECT_EQ(s.timing.start[next[stage]], start);
+        EXPECT_EQ(s.timing.end[next[stage]], free[stage]);
+        ++next[stage];
+        moved = true;
+      }
+    }
+    for (int stage = 0; stage < shape.stages; ++stage)
+      EXPECT_EQ(next[stage], s.schedule.lane_begin[stage + 1]);
+  }
+}
+
 TEST_P(PipelinePropertyTest, TotalIsNoLessThanTheBusiestStageAndOneMicroBatchAlone) {
   const PipelineSchedule& row = Named(GetParam());
   Random random(22);
