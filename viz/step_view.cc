@@ -115,14 +115,19 @@ Json PairJson(const PreparedStep& step, size_t pair) {
 Json TaskJson(const PreparedStep& step, int32_t i) {
   const Task& t = step.schedule().tasks[i];
   const Lane& lane = step.schedule().lanes[step.schedule().LaneOf(i)];
-  return {{"stage", lane.rank},
-          {"stream", NameOf(lane.stream)},
-          {"phase", NameOf(t.phase)},
-          {"micro_batch", t.micro_batch},
-          {"chunk", t.chunk},
-          {"part", t.part},
-          {"start_s", step.timing().start[i].seconds().value},
-          {"end_s", step.timing().end[i].seconds().value}};
+  Json j = {{"stage", lane.rank},
+            {"stream", NameOf(lane.stream)},
+            {"phase", NameOf(t.phase)},
+            {"micro_batch", t.micro_batch},
+            {"chunk", t.chunk},
+            {"part", t.part},
+            {"start_s", step.timing().start[i].seconds().value},
+            {"end_s", step.timing().end[i].seconds().value}};
+  if (t.phase == Phase::kForwardBackward) {
+    j["backward_micro_batch"] = t.backward_micro_batch;
+    j["backward_chunk"] = t.backward_chunk;
+  }
+  return j;
 }
 
 }  // namespace
@@ -177,8 +182,9 @@ std::string StepPartText(const PreparedStep& step, StepPart part) {
       const Task& t = step.schedule().tasks[i];
       const Lane& lane = step.schedule().lanes[step.schedule().LaneOf(static_cast<int32_t>(i))];
       rows.push_back({Printf("%d", lane.rank), std::string(NameOf(lane.stream)), std::string(NameOf(t.phase)),
-                      Printf("%d", t.micro_batch), Printf("%d", t.chunk),
-                      t.part < 0 ? "-" : Printf("%d", t.part),
+                      Printf("%d", t.micro_batch) +
+                          (t.backward_micro_batch < 0 ? "" : Printf(" + %d", t.backward_micro_batch)),
+                      Printf("%d", t.chunk), t.part < 0 ? "-" : Printf("%d", t.part),
                       Printf("%.6f s", step.timing().start[i].seconds().value),
                       Printf("%.6f s", step.timing().end[i].seconds().value)});
     }

@@ -275,6 +275,7 @@ void PreparedStep::CheckHorizon() const {
       sum += (Total(k.grad_reduce, Median, 0) + Total(k.param_gather, Median, 0)) * run.count;
     }
   }
+  for (const size_t pair : pair_of_) sum += solved_.pairs[pair].total * (1.0 * shape_.micro_batches);
   for (int s = 0; s < shape_.stages; ++s)
     sum += Total(grad_norm_[s], Median, 0) + Total(optimizer_[s], Median, 0);
   constexpr Seconds kLongest{1e6};
