@@ -216,12 +216,12 @@ Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& sh
       const auto id = static_cast<int32_t>(out.tasks.size());
       EachHalf(t, [&](Phase phase, int32_t micro_batch, int16_t chunk) {
         MOECAST_CHECK(chunk >= 0 && chunk < held_chunks);
-        const auto& [v, first, last] = held[s * held_chunks + chunk];
-        MOECAST_CHECK(micro_batch >= first && micro_batch < last);
+        const Held& here = held[s * held_chunks + chunk];
+        MOECAST_CHECK(micro_batch >= here.begin && micro_batch < here.end);
         const auto put = [&](Phase pass) {
-          int32_t& here = place(v, pass, micro_batch);
-          MOECAST_CHECK(here < 0);
-          here = id;
+          int32_t& task = place(here.virtual_stage, pass, micro_batch);
+          MOECAST_CHECK(task < 0);
+          task = id;
           ++placed;
         };
         if (phase == Phase::kForward) put(Phase::kForward);
