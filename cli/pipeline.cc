@@ -18,7 +18,7 @@ struct Options {
   std::string schedule = "1f1b";
   int64_t stages = 0, micro_batches = 0;
   std::optional<int64_t> vpp;
-  std::string forward, backward, weight, comm = "0s";
+  std::string forward, backward, weight, pair, comm = "0s";
   double memory_limit = 0, kept_for_weight = 1;
   std::optional<int64_t> weight_delay;
   std::vector<std::string> print;
@@ -67,13 +67,15 @@ std::vector<Seconds> StageTimes(const char* option, const std::string& text, int
   return times;
 }
 
-// The times are of whole stages: a chunk takes its part of them.
+// The times are of whole stages: a chunk takes its part of them. A second copy of the model is cut like the
+// first.
 std::vector<Time> ChunkTimes(const PipelineSchedule& schedule, const PipelineShape& shape,
                              const std::vector<Seconds>& by_stage) {
   std::vector<Time> times(shape.virtual_stages());
   for (int s = 0; s < shape.stages; ++s)
-    for (int c = 0; c < shape.chunks; ++c)
+    for (int c = 0; c < shape.chunks; ++c)  // of the first copy
       times[schedule.virtual_stage(shape, s, c)] = Time::From(by_stage[s] / shape.chunks);
+  for (int v = shape.pieces(); v < shape.virtual_stages(); ++v) times[v] = times[v - shape.pieces()];
   return times;
 }
 
@@ -95,9 +97,18 @@ PipelineShape ShapeOf(const Options& o, const PipelineSchedule& schedule) {
   shape.stages = Count("--stages", o.stages, kMaxPipelineStages);
   shape.micro_batches = Count("--micro-batches", o.micro_batches, kMaxPipelineTasks / shape.stages);
   shape.chunks = ChunksOf(o, schedule, shape);
+  shape.copies = schedule.copies;
   shape.forward = ChunkTimes(schedule, shape, StageTimes("--forward", o.forward, shape.stages));
   shape.backward = ChunkTimes(schedule, shape, StageTimes("--backward", o.backward, shape.stages));
   shape.weight = ChunkTimes(schedule, shape, StageTimes("--weight", o.weight, shape.stages));
+  if (!o.pair.empty()) {
+    if (!schedule.pairs)
+      throw UserError(
+          {.file = "--overlapped-pair",
+           .value = "\"" + Shortened(o.pair) + "\"",
+           .expected = "a schedule that runs forwards together with backwards, not " + o.schedule});
+    shape.pair = ChunkTimes(schedule, shape, StageTimes("--overlapped-pair", o.pair, shape.stages));
+  }
   shape.transfer = Time::From(StageTimes("--comm", o.comm, 1).front());
   shape.memory_limit = o.memory_limit;
   shape.kept_for_weight = o.kept_for_weight;
@@ -120,8 +131,8 @@ std::string Format(const char* format, Arguments... arguments) {
   return line;
 }
 
-// A column is at most the shortest task; a letter is the phase, capital for even micro-batches. Empty where
-// it would not fit a screen.
+// A column is at most the shortest task; a letter is the phase, capital for even micro-batches, of a pair for
+// an even one of the forward. Empty where it would not fit a screen.
 std::string Picture(const PipelineShape& shape, const Schedule& schedule, const Timing& timing) {
   constexpr int kStages = 16, kColumns = 110;
   Time shortest = kNever;
@@ -133,11 +144,13 @@ std::string Picture(const PipelineShape& shape, const Schedule& schedule, const 
       static_cast<double>(shortest.ps) / static_cast<double>(std::max<int64_t>(1, columns_a_task));
 
   std::string picture;
+  bool pairs = false;
   for (int s = 0; s < shape.stages; ++s) {
     std::string row(kColumns + 1, ' ');
     for (int32_t i = schedule.lane_begin[s]; i < schedule.lane_begin[s + 1]; ++i) {
       const Task& task = schedule.tasks[i];
-      const char letter = (task.micro_batch % 2 == 0 ? "FBW" : "fbw")[static_cast<int>(task.phase)];
+      const char letter = (task.micro_batch % 2 == 0 ? "FBWBP" : "fbwbp")[static_cast<int>(task.phase)];
+      pairs = pairs || task.phase == Phase::kForwardBackward;
       const auto at = [&](Time t) {
         return static_cast<size_t>(std::lround(static_cast<double>(t.ps) / column));
       };
@@ -146,7 +159,9 @@ std::string Picture(const PipelineShape& shape, const Schedule& schedule, const 
     row.erase(row.find_last_not_of(' ') + 1);
     picture += Format("%5d  ", s) + row + "\n";
   }
-  return "\nstage  F forward, B backward, W weight gradients; capital: even micro-batch\n" + picture;
+  return "\nstage  F forward, B backward, W weight gradients" +
+         std::string(pairs ? ", P a forward together with a backward" : "") +
+         "; capital: even micro-batch\n" + picture;
 }
 
 std::string TextOf(const Options& o, const PipelineShape& shape, const PipelineResult& result,
@@ -154,6 +169,7 @@ std::string TextOf(const Options& o, const PipelineShape& shape, const PipelineR
   std::string text =
       Format("%s: %d stages, %d micro-batches", o.schedule.c_str(), shape.stages, shape.micro_batches);
   if (shape.chunks > 1) text += Format(", %d chunks a stage", shape.chunks);
+  if (shape.copies > 1) text += Format(", %d copies of the model", shape.copies);
   text += "\n  total       " + ShowSeconds(result.total.seconds(), 4);
   text += "\n  stage span  " + ShowSeconds(result.stage_span.seconds(), 4);
   text += Format("\n  bubble      %.2f %%\n", 100 * result.bubble_rate);
@@ -176,24 +192,29 @@ Json TimelineJson(const Schedule& schedule, const Timing& timing) {
   for (size_t l = 0; l < schedule.lanes.size(); ++l) {
     for (int32_t i = schedule.lane_begin[l]; i < schedule.lane_begin[l + 1]; ++i) {
       const Task& task = schedule.tasks[i];
-      timeline.push_back({{"stage", schedule.lanes[l].rank},
-                          {"phase", NameOf(task.phase)},
-                          {"micro_batch", task.micro_batch},
-                          {"chunk", task.chunk},
-                          {"start_s", timing.start[i].seconds().value},
-                          {"end_s", timing.end[i].seconds().value}});
+      Json row = {{"stage", schedule.lanes[l].rank},
+                  {"phase", NameOf(task.phase)},
+                  {"micro_batch", task.micro_batch},
+                  {"chunk", task.chunk},
+                  {"start_s", timing.start[i].seconds().value},
+                  {"end_s", timing.end[i].seconds().value}};
+      if (task.phase == Phase::kForwardBackward) {
+        row["backward_micro_batch"] = task.backward_micro_batch;
+        row["backward_chunk"] = task.backward_chunk;
+      }
+      timeline.push_back(std::move(row));
     }
   }
   return timeline;
 }
 
 std::string TimelineText(const Schedule& schedule, const Timing& timing) {
-  std::string text = "\nstage  phase     micro-batch  chunk         start           end\n";
+  std::string text = "\nstage  task          chunk         start           end\n";
   for (size_t l = 0; l < schedule.lanes.size(); ++l) {
     for (int32_t i = schedule.lane_begin[l]; i < schedule.lane_begin[l + 1]; ++i) {
       const Task& task = schedule.tasks[i];
-      text += Format("%5d  %-8s  %11d  %5d  %12s  %12s\n", schedule.lanes[l].rank, NameOf(task.phase).data(),
-                     task.micro_batch, task.chunk, ShowSeconds(timing.start[i].seconds(), 6).c_str(),
+      text += Format("%5d  %-12s  %5d  %12s  %12s\n", schedule.lanes[l].rank, TaskName(task).c_str(),
+                     task.chunk, ShowSeconds(timing.start[i].seconds(), 6).c_str(),
                      ShowSeconds(timing.end[i].seconds(), 6).c_str());
     }
   }
@@ -230,7 +251,7 @@ void RunPipeline(const Options& o, const CommonOptions& common) {
     throw UserError({.file = "--timeline", .value = "-, as --json", .expected = "a file for one of them"});
   Timing timing;
   Retimer(schedule).Run(PipelineDurations(row, shape), std::span(&shape.transfer, 1), timing);
-  const PipelineResult result = Summarize(row, shape, schedule, timing);
+  const PipelineResult result = Summarize(shape, schedule, timing);
 
   Json json = JsonOf(o, shape, result);
   std::string text = TextOf(o, shape, result, schedule, timing);
@@ -257,6 +278,10 @@ Action DefinePipeline(CLI::App& app, const CommonOptions& common) {
       ->required();
   app.add_option("--backward", o->backward, "... of its gradients of activations")->required();
   app.add_option("--weight", o->weight, "... of its gradients of weights")->required();
+  app.add_option(
+      "--overlapped-pair", o->pair,
+      "... of its forward pass together with the full backward pass of another micro-batch, with the "
+      "schedules that overlap them; as long as both one after the other where absent");
   app.add_option("--comm", o->comm, "time to pass activations or gradients to a neighbouring stage")
       ->capture_default_str();
   app.add_option(

@@ -119,7 +119,7 @@ std::vector<ClaimResult> ValidateSchedules(const CommonOptions&) {
     Timing timing;
     const Time transfer[] = {c.shape.transfer};
     Retimer(lowered).Run(PipelineDurations(schedule, c.shape), transfer, timing);
-    const double rate = Summarize(schedule, c.shape, lowered, timing).bubble_rate;
+    const double rate = Summarize(c.shape, lowered, timing).bubble_rate;
     results.push_back({.name = c.name,
                        .quantity = "bubble_rate",
                        .relation = "=",

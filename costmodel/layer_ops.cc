@@ -135,7 +135,7 @@ BlockOps OpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work&
   return b.Finish();
 }
 
-BlockParameters ParametersOf(BlockKind kind, const Model& model, const Plan& plan) {
+BlockParameters ParametersOf(BlockKind kind, const Model& model, const Plan& plan, bool ends_apart) {
   const double tp = plan.parallel.tp, h = model.hidden;
   switch (kind) {
     case BlockKind::kEmbedding:
@@ -150,7 +150,7 @@ BlockParameters ParametersOf(BlockKind kind, const Model& model, const Plan& pla
     case BlockKind::kMtp: {
       BlockParameters p = LayerParametersOf(model, plan.parallel, model.runs.back().kind);
       p.data += 2 * h * h + 3 * h;
-      if (plan.parallel.pp > 1) p.data += static_cast<double>(EmbeddingParameters(model)) / tp;
+      if (ends_apart) p.data += static_cast<double>(EmbeddingParameters(model)) / tp;
       return p;
     }
   }

@@ -129,6 +129,7 @@ struct BlockParameters {
   double data = 0;    // reduced over dp (and cp)
   double expert = 0;  // reduced over dp / ep (and cp)
 };
-BlockParameters ParametersOf(BlockKind kind, const Model& model, const Plan& plan);
+// `ends_apart`: the model's start and end are on different ranks, so that MTP needs a copy of the embedding.
+BlockParameters ParametersOf(BlockKind kind, const Model& model, const Plan& plan, bool ends_apart);
 
 }  // namespace moecast

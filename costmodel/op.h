@@ -184,7 +184,7 @@ struct Op {
   OpQuery query;
   // The op starts when the one before it on its stream has ended and `after`, an op of the block, too. -1:
   // none.
-  int16_t after = -1;
+  int32_t after = -1;
   bool recomputed = false;  // a forward op run again by the backward pass
 
   OpClass op_class() const { return static_cast<OpClass>(query.index()); }

@@ -27,6 +27,16 @@ constexpr Known kHostAdamEfficiency{0.43,
 constexpr Known kHostAdamSigma{
     0.3,
     "between that share and the 0.8 of nominal that STREAM reaches on Xeons with DDR5, as half a deviation"};
+// A collective leaves at least one SM in so many, whatever the plan says.
+constexpr int kLeastSmsLeft = 20;
+
+// Bytes through HBM for each byte that a rank sends: it is read where it is sent from and written where it
+// arrives, and a rank receives what it sends; a reduction also reads what it adds to. (Buffers of NCCL and of
+// DeepEP's normal kernels lie in HBM; what stays in L2 is not counted off.)
+double HbmBytesPerByteSent(CollectiveKind kind) {
+  const bool reduces = kind == CollectiveKind::kReduceScatter || kind == CollectiveKind::kAllReduce;
+  return reduces ? 3 : 2;
+}
 
 }  // namespace
 
@@ -45,8 +55,14 @@ Placement PlacementOf(const Parallel& p) {
 }
 
 OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& model, const Plan& plan,
-                 const WholeStep& whole_step)
-    : kernels_(kernels), cluster_(cluster), whole_step_(whole_step), placement_(PlacementOf(plan.parallel)) {
+                 const WholeStep& whole_step, int copies)
+    : kernels_(kernels),
+      cluster_(cluster),
+      whole_step_(whole_step),
+      placement_(PlacementOf(plan.parallel)),
+      copies_(copies),
+      sms_left_(std::max((cluster.device.sms + kLeastSmsLeft - 1) / kLeastSmsLeft,
+                         cluster.device.sms - plan.overlap.communication_sms)) {
   sources_ = kernels.calibration().sources();
   sources_.push_back(std::string("PCIe rate: ") + kPcieSigma.source);
   sources_.push_back(std::string("host memory rate: ") + kHostAdamEfficiency.source);
@@ -66,6 +82,17 @@ const OpCosts::Lowered& OpCosts::Lower(const CollectiveQuery& query) {
   auto& slot = lowered_[static_cast<size_t>(kind) * 8 + static_cast<size_t>(query.group)];
   if (slot) return *slot;
 
+  // Gradients and weights of a piece of the model are reduced and gathered over all copies of it: those of
+  // the first stage are the last's too.
+  const auto of_copies = [&](std::initializer_list<Axis> axes) {
+    std::vector<int> group = placement_.Group({}, axes);
+    if (copies_ == 1) return group;
+    RankCoordinates mirror;
+    mirror[Axis::kPp] = placement_.Size(Axis::kPp) - 1;
+    const std::vector<int> others = placement_.Group(mirror, axes);
+    group.insert(group.end(), others.begin(), others.end());
+    return group;
+  };
   const auto group_of = [&](GroupKind g) {
     switch (g) {
       case GroupKind::kTp:
@@ -75,9 +102,9 @@ const OpCosts::Lowered& OpCosts::Lower(const CollectiveQuery& query) {
       case GroupKind::kEp:
         return placement_.Group({}, {Axis::kEp});
       case GroupKind::kData:
-        return placement_.Group({}, {Axis::kCp, Axis::kEp, Axis::kEdp});
+        return of_copies({Axis::kCp, Axis::kEp, Axis::kEdp});
       case GroupKind::kExpertData:
-        return placement_.Group({}, {Axis::kCp, Axis::kEdp});
+        return of_copies({Axis::kCp, Axis::kEdp});
       case GroupKind::kPipelineNext:
       case GroupKind::kWorld:
         return placement_.Group({}, {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp});
@@ -135,6 +162,27 @@ Cost OpCosts::HostCost(const HostQuery& query) const {
           .sigma_table = copy ? kPcieSigma.value : kHostAdamSigma.value,
           .source = static_cast<uint16_t>(sources_.size() - (copy ? 4 : 3)),
           .bound = Bound::kLatency};
+}
+
+double OpCosts::Beside(const Op& op, const Cost& cost) {
+  constexpr double kMostTaken = 0.95;
+  if (const auto* collective = std::get_if<CollectiveQuery>(&op.query)) {
+    if (cost.time.value <= 0) return 0;
+    const PortBytes unit = UnitBytes(*collective);
+    const Bytes moved =
+        collective->bytes * (HbmBytesPerByteSent(collective->kind) * (unit.nvlink + unit.network).value);
+    return std::min(kMostTaken, moved / cost.time / cluster_.device.hbm);
+  }
+  if (cost.bound != Bound::kCompute || sms_left_ == cluster_.device.sms) return 1;
+  // Tiles of a GEMM go over fewer SMs, in whole waves.
+  Op squeezed = op;
+  if (auto* gemm = std::get_if<GemmQuery>(&squeezed.query))
+    gemm->sms = sms_left_;
+  else if (auto* grouped = std::get_if<GroupedGemmQuery>(&squeezed.query))
+    grouped->sms = sms_left_;
+  else
+    return static_cast<double>(sms_left_) / cluster_.device.sms;
+  return std::min(1.0, cost.time / Of(squeezed).time);
 }
 
 Cost OpCosts::Of(const Op& op) {

@@ -26,11 +26,16 @@ Placement PlacementOf(const Parallel& parallel);
 // is linear in the bytes. Groups of the same kind are alike, so the first rank's stands for all.
 class OpCosts {
  public:
+  // The pipeline keeps `copies` of the model, one of which runs from the last stage to the first.
   // REQUIRES: the plan fits the cluster; `kernels` and `cluster` outlive this.
   OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& model, const Plan& plan,
-          const WholeStep& whole_step);
+          const WholeStep& whole_step, int copies);
 
   Cost Of(const Op& op);
+  // How an op of this cost fares while an op of the other stream runs: the rate (full: 1) of a kernel on the
+  // SMs that a collective leaves it, for those that compute bounds; of a collective, the share it takes of
+  // the HBM bandwidth, which kernels that memory bounds lose.
+  double Beside(const Op& op, const Cost& cost);
   // What the busiest GPU sends of one byte of the collective.
   PortBytes UnitBytes(const CollectiveQuery& query);
   // One text per Cost::source: the calibration's, then PCIe, host memory, NVLink and network.
@@ -52,6 +57,8 @@ class OpCosts {
   const Cluster& cluster_;
   WholeStep whole_step_;
   Placement placement_;
+  int copies_;
+  int sms_left_;  // beside a collective
   TokenSpread spread_;
   std::vector<std::string> sources_;
   std::array<std::optional<Lowered>, 64> lowered_;

@@ -14,8 +14,8 @@ namespace moecast {
 inline constexpr const char* kWholeStepSource =
     "moecast calibrate fit: Megatron-LM's five GPT runs on H100 (its README), docs/accuracy.md";
 inline constexpr Known kSustained{0.568, kWholeStepSource};
-inline constexpr Known kGapMicroseconds{28.8, kWholeStepSource};
-inline constexpr Known kWholeStepSigma{0.081, kWholeStepSource};
+inline constexpr Known kGapMicroseconds{28.6, kWholeStepSource};
+inline constexpr Known kWholeStepSigma{0.082, kWholeStepSource};
 
 struct WholeStep {
   double sustained =

@@ -75,31 +75,62 @@ Json CostJson(const PreparedStep& step, const Op& op, const Cost& cost) {
   return j;
 }
 
-Json BlockJson(const PreparedStep& step, BlockKind kind, Pass pass) {
-  const BlockTime& b = step.Solved(kind, pass);
+void AddTime(const BlockTime& b, Json& j) {
   Json busy = Json::object(), exposed = Json::object();
   for (int c = 0; c < kOpClasses; ++c) busy[std::string(NameOf(static_cast<OpClass>(c)))] = b.busy[c].value;
   for (int g = 0; g < kGroupKinds; ++g)
     if (b.exposed[g].value > 0) exposed[std::string(NameOf(static_cast<GroupKind>(g)))] = b.exposed[g].value;
-  return {{"block", NameOf(kind)},
-          {"pass", NameOf(pass)},
-          {"seconds", b.total.value},
-          {"busy_seconds", busy},
-          {"recomputed_seconds", b.recomputed.value},
-          {"exposed_seconds", exposed}};
+  j.update({{"seconds", b.total.value},
+            {"busy_seconds", busy},
+            {"recomputed_seconds", b.recomputed.value},
+            {"exposed_seconds", exposed}});
+}
+
+Json BlockJson(const PreparedStep& step, BlockKind kind, Pass pass) {
+  Json j = {{"block", NameOf(kind)}, {"pass", NameOf(pass)}};
+  AddTime(step.Solved(kind, pass), j);
+  return j;
+}
+
+// "embedding, 3 dense-layer": the blocks whose pass a pair has.
+std::string BlocksText(const OverlappedPair& pair, Pass pass) {
+  std::string text;
+  const std::vector<BlockPart>& parts = pair.parts;
+  for (size_t i = 0; i < parts.size();) {
+    size_t end = i;
+    while (end < parts.size() && parts[end] == parts[i]) ++end;
+    if (parts[i].pass == pass)
+      text += (text.empty() ? "" : ", ") + (end - i > 1 ? Printf("%zu ", end - i) : "") +
+              std::string(NameOf(parts[i].kind));
+    i = end;
+  }
+  return text;
+}
+
+Json PairJson(const PreparedStep& step, size_t pair) {
+  Json j = {{"block", BlocksText(step.pairs()[pair], Pass::kForward)},
+            {"pass", NameOf(Phase::kForwardBackward)},
+            {"backward_block", BlocksText(step.pairs()[pair], Pass::kBackward)}};
+  AddTime(step.SolvedPair(pair), j);
+  return j;
 }
 
 Json TaskJson(const PreparedStep& step, int32_t i) {
   const Task& t = step.schedule().tasks[i];
   const Lane& lane = step.schedule().lanes[step.schedule().LaneOf(i)];
-  return {{"stage", lane.rank},
-          {"stream", NameOf(lane.stream)},
-          {"phase", NameOf(t.phase)},
-          {"micro_batch", t.micro_batch},
-          {"chunk", t.chunk},
-          {"part", t.part},
-          {"start_s", step.timing().start[i].seconds().value},
-          {"end_s", step.timing().end[i].seconds().value}};
+  Json j = {{"stage", lane.rank},
+            {"stream", NameOf(lane.stream)},
+            {"phase", NameOf(t.phase)},
+            {"micro_batch", t.micro_batch},
+            {"chunk", t.chunk},
+            {"part", t.part},
+            {"start_s", step.timing().start[i].seconds().value},
+            {"end_s", step.timing().end[i].seconds().value}};
+  if (t.phase == Phase::kForwardBackward) {
+    j["backward_micro_batch"] = t.backward_micro_batch;
+    j["backward_chunk"] = t.backward_chunk;
+  }
+  return j;
 }
 
 }  // namespace
@@ -124,8 +155,27 @@ Json StepPartJson(const PreparedStep& step, StepPart part) {
       list.push_back(std::move(op));
     }
   });
+  if (part == StepPart::kBlocks)
+    for (size_t i = 0; i < step.pairs().size(); ++i) list.push_back(PairJson(step, i));
   return list;
 }
+
+namespace {
+
+std::string TimeText(const BlockTime& b) {
+  Rows rows;
+  for (int c = 0; c < kOpClasses; ++c)
+    if (b.busy[c].value > 0)
+      rows.push_back({std::string(NameOf(static_cast<OpClass>(c))), ShowSeconds(b.busy[c])});
+  if (b.recomputed.value > 0) rows.push_back({"recompute", ShowSeconds(b.recomputed)});
+  for (int g = 0; g < kGroupKinds; ++g)
+    if (b.exposed[g].value > 0)
+      rows.push_back(
+          {"exposed " + std::string(NameOf(static_cast<GroupKind>(g))), ShowSeconds(b.exposed[g])});
+  return Aligned(rows, "lr");
+}
+
+}  // namespace
 
 std::string StepPartText(const PreparedStep& step, StepPart part) {
   std::string out;
@@ -135,8 +185,9 @@ std::string StepPartText(const PreparedStep& step, StepPart part) {
       const Task& t = step.schedule().tasks[i];
       const Lane& lane = step.schedule().lanes[step.schedule().LaneOf(static_cast<int32_t>(i))];
       rows.push_back({Printf("%d", lane.rank), std::string(NameOf(lane.stream)), std::string(NameOf(t.phase)),
-                      Printf("%d", t.micro_batch), Printf("%d", t.chunk),
-                      t.part < 0 ? "-" : Printf("%d", t.part),
+                      Printf("%d", t.micro_batch) +
+                          (t.backward_micro_batch < 0 ? "" : Printf(" + %d", t.backward_micro_batch)),
+                      Printf("%d", t.chunk), t.part < 0 ? "-" : Printf("%d", t.part),
                       Printf("%.6f s", step.timing().start[i].seconds().value),
                       Printf("%.6f s", step.timing().end[i].seconds().value)});
     }
@@ -149,16 +200,7 @@ std::string StepPartText(const PreparedStep& step, StepPart part) {
     out += Printf("\n%s %s: %s\n", std::string(NameOf(kind)).c_str(), std::string(NameOf(pass)).c_str(),
                   ShowSeconds(solved.total).c_str());
     if (part == StepPart::kBlocks) {
-      Rows rows;
-      for (int c = 0; c < kOpClasses; ++c)
-        if (solved.busy[c].value > 0)
-          rows.push_back({std::string(NameOf(static_cast<OpClass>(c))), ShowSeconds(solved.busy[c])});
-      if (solved.recomputed.value > 0) rows.push_back({"recompute", ShowSeconds(solved.recomputed)});
-      for (int g = 0; g < kGroupKinds; ++g)
-        if (solved.exposed[g].value > 0)
-          rows.push_back(
-              {"exposed " + std::string(NameOf(static_cast<GroupKind>(g))), ShowSeconds(solved.exposed[g])});
-      out += Aligned(rows, "lr");
+      out += TimeText(solved);
       return;
     }
     Rows rows = {{"op", "what", "GFLOP", "bytes"}};
@@ -181,6 +223,14 @@ std::string StepPartText(const PreparedStep& step, StepPart part) {
     }
     out += Aligned(rows, part == StepPart::kOps ? "llrr" : "llrrrll");
   });
+  if (part == StepPart::kBlocks) {
+    for (size_t i = 0; i < step.pairs().size(); ++i) {
+      const OverlappedPair& p = step.pairs()[i];
+      out += Printf("\n%s forward + %s full backward: %s\n", BlocksText(p, Pass::kForward).c_str(),
+                    BlocksText(p, Pass::kBackward).c_str(), ShowSeconds(step.SolvedPair(i).total).c_str()) +
+             TimeText(step.SolvedPair(i));
+    }
+  }
   return out;
 }
 

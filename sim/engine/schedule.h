@@ -13,15 +13,16 @@
 
 namespace moecast {
 
-// What a task does for its micro-batch. A schedule that does not split the backward pass has no kWeight
-// tasks: its kBackward computes input and weight gradients.
+// What a task does for its micro-batch, or, where a forward and a backward overlap, for two.
 enum class Phase : uint8_t {
   kForward,
-  kBackward,
-  kWeight,
-  kGradReduce,   // data-parallel reduction of a layer's gradients
-  kParamGather,  // all-gather of updated parameters
-  kGradNorm,     // the global barrier of gradient clipping
+  kBackward,         // gradients of activations alone
+  kWeight,           // gradients of weights alone
+  kFullBackward,     // both, one task
+  kForwardBackward,  // a forward and the full backward of another micro-batch at the same time
+  kGradReduce,       // data-parallel reduction of a layer's gradients
+  kParamGather,      // all-gather of updated parameters
+  kGradNorm,         // the global barrier of gradient clipping
   kOptimizer,
 };
 template <>
@@ -29,11 +30,26 @@ struct EnumNames<Phase> {
   static constexpr EnumName<Phase> kNames[] = {{Phase::kForward, "forward"},
                                                {Phase::kBackward, "backward"},
                                                {Phase::kWeight, "weight"},
+                                               {Phase::kFullBackward, "full-backward"},
+                                               {Phase::kForwardBackward, "forward-backward"},
                                                {Phase::kGradReduce, "grad-reduce"},
                                                {Phase::kParamGather, "param-gather"},
                                                {Phase::kGradNorm, "grad-norm"},
                                                {Phase::kOptimizer, "optimizer"}};
 };
+
+// Phases of the pipeline, up to kForwardBackward; the others belong to the step.
+inline constexpr int kPipelinePhases = 5;
+constexpr bool OfPipeline(Phase phase) {
+  return phase <= Phase::kForwardBackward;
+}
+// Of a phase that is no pair.
+constexpr bool DoesBackward(Phase phase) {
+  return phase == Phase::kBackward || phase == Phase::kFullBackward;
+}
+constexpr bool DoesWeight(Phase phase) {
+  return phase == Phase::kWeight || phase == Phase::kFullBackward;
+}
 
 struct Task {
   int32_t block = 0;  // index into the durations given to the Retimer
@@ -41,7 +57,20 @@ struct Task {
   int16_t chunk = 0;  // model chunk of an interleaved pipeline
   int16_t part = -1;  // layer of the chunk where a task is split by layer, else -1
   Phase phase = Phase::kForward;
+  int16_t backward_chunk = -1;  // of kForwardBackward: whose backward it is; the rest is its forward's
+  int32_t backward_micro_batch = -1;
 };
+
+// visit(phase, micro_batch, chunk) of a task, of a pair for its forward and then for its backward.
+template <class AnyTask, class Visit>
+void EachHalf(const AnyTask& task, Visit visit) {
+  if (task.phase != Phase::kForwardBackward) {
+    visit(task.phase, task.micro_batch, task.chunk);
+    return;
+  }
+  visit(Phase::kForward, task.micro_batch, task.chunk);
+  visit(Phase::kFullBackward, task.backward_micro_batch, task.backward_chunk);
+}
 
 struct Lane {
   int32_t rank = 0;

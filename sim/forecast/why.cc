@@ -78,7 +78,7 @@ BlockTime BlocksOfTask(const PreparedStep& step, int stage, const Task& task) {
     if (task.phase == Phase::kForward) return step.Solved(run.kind, Pass::kForward);
     if (task.phase == Phase::kWeight) return step.Solved(run.kind, Pass::kWeight);
     BlockTime backward = step.Solved(run.kind, Pass::kBackward);
-    if (!step.pipeline().splits_weight) backward += step.Solved(run.kind, Pass::kWeight);
+    if (task.phase == Phase::kFullBackward) backward += step.Solved(run.kind, Pass::kWeight);
     return backward;
   }
   MOECAST_CHECK(false);
@@ -115,7 +115,7 @@ PreparedRun WithEvenLoads(const PreparedRun& prepared, StepCache& cache) {
 std::vector<Cause> CriticalPath(const PreparedStep& step, const PreparedStep& even) {
   const std::vector<PathTask> path = PathOf(step);
   const auto& tasks = step.schedule().tasks;
-  const auto runs_blocks = [&tasks](const PathTask& p) { return tasks[p.task].phase <= Phase::kWeight; };
+  const auto runs_blocks = [&tasks](const PathTask& p) { return OfPipeline(tasks[p.task].phase); };
   // The stage that the path visits for longest.
   std::vector<double> visited(static_cast<size_t>(step.shape().stages), 0);
   for (const PathTask& p : path) visited[p.stage] += runs_blocks(p) ? p.time.value : 0;

@@ -52,7 +52,8 @@ PipelineOrder Interleaved(const PipelineShape& shape) {
   const std::vector<PipelineTask> forwards = Forwards(shape);
   const auto backward = [&](size_t k) {  // chunks from the last to the first, else as the forwards
     const PipelineTask& f = forwards[k];
-    return PipelineTask{Phase::kBackward, f.micro_batch, static_cast<int16_t>(shape.chunks - 1 - f.chunk)};
+    return PipelineTask{Phase::kFullBackward, f.micro_batch,
+                        static_cast<int16_t>(shape.chunks - 1 - f.chunk)};
   };
   PipelineOrder order{.by_stage = std::vector<std::vector<PipelineTask>>(shape.stages)};
   for (int s = 0; s < shape.stages; ++s) {

@@ -17,7 +17,7 @@ PipelineOrder WarmUpThenAlternate(const PipelineShape& shape, int depth) {
     for (int i = 0; i < warm_up; ++i) tasks.push_back({Phase::kForward, i});
     for (int i = 0; i < m; ++i) {
       if (warm_up + i < m) tasks.push_back({Phase::kForward, warm_up + i});
-      tasks.push_back({Phase::kBackward, i});
+      tasks.push_back({Phase::kFullBackward, i});
     }
   }
   return order;

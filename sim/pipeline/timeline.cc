@@ -4,9 +4,27 @@
 
 namespace moecast {
 
+namespace {
+
+// Of two tasks of which one waits for the other: a forward waits for the same micro-batch's forward.
+bool CarriesActivations(const Task& from, const Task& to) {
+  const auto forward = [](const Task& t) {
+    return t.phase == Phase::kForward || t.phase == Phase::kForwardBackward ? t.micro_batch : -1;
+  };
+  return forward(from) >= 0 && forward(from) == forward(to);
+}
+
+}  // namespace
+
 std::string TaskName(const Task& task) {
-  if (task.phase > Phase::kWeight) return std::string(NameOf(task.phase));
-  return std::string(1, "FBW"[static_cast<size_t>(task.phase)]) + " " + std::to_string(task.micro_batch);
+  if (!OfPipeline(task.phase)) return std::string(NameOf(task.phase));
+  std::string name;
+  EachHalf(task, [&](Phase phase, int32_t micro_batch, int16_t) {
+    constexpr const char* kLetters[] = {"F ", "B ", "W ", "BW "};
+    name += (name.empty() ? "" : " + ") + std::string(kLetters[static_cast<size_t>(phase)]) +
+            std::to_string(micro_batch);
+  });
+  return name;
 }
 
 void AddSends(const Schedule& schedule, const std::vector<int32_t>& span_of, Timeline& timeline) {
@@ -17,7 +35,7 @@ void AddSends(const Schedule& schedule, const std::vector<int32_t>& span_of, Tim
       if (const Dependency& on = schedule.dependencies[d]; on.transfer >= 0)
         timeline.flows.push_back(
             {span_of[on.task], span_of[i],
-             schedule.tasks[on.task].phase == Phase::kForward ? activations : gradients});
+             CarriesActivations(schedule.tasks[on.task], schedule.tasks[i]) ? activations : gradients});
 }
 
 Timeline TimelineOf(const Schedule& lowered, const Timing& timing) {

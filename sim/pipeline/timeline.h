@@ -9,7 +9,8 @@
 
 namespace moecast {
 
-// "F 3", "B 3", "W 3" for micro-batch 3; of other phases their name.
+// "F 3", "B 3", "W 3" for micro-batch 3, "BW 3" for its full backward, "F 3 + BW 1" for a pair; of other
+// phases their name.
 std::string TaskName(const Task& task);
 
 // An arrow for each dependency that takes a transfer; `span_of` gives the span of a task of the schedule.

@@ -15,7 +15,7 @@ std::optional<VOrder> ChooseBySlot(const PipelineShape& shape, const VChoice& ch
   std::vector<VStage> stages(static_cast<size_t>(p));
   std::vector<std::deque<PipelineTask>> weights(static_cast<size_t>(p));
   std::vector<int> first(static_cast<size_t>(p), -1), last = first;
-  VOrder out{.order = {.by_stage = std::vector<std::vector<PipelineTask>>(p), .splits_weight = true}};
+  VOrder out{.order = {.by_stage = std::vector<std::vector<PipelineTask>>(p)}};
 
   // A virtual stage takes micro-batches in turn, so counts say what is ready.
   const auto look = [&](int s) {

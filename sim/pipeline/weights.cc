@@ -7,15 +7,14 @@
 namespace moecast {
 
 void SplitWeights(const PipelineShape& shape, int depth, PipelineOrder& order) {
-  order.splits_weight = true;
   for (int s = 0; s < shape.stages; ++s) {
     std::vector<PipelineTask> tasks;
     tasks.reserve(3 * static_cast<size_t>(shape.micro_batches));
     int weights = 0;
     for (const PipelineTask& task : order.by_stage[s]) {
-      tasks.push_back(task);
-      if (task.phase == Phase::kBackward && task.micro_batch >= s * depth)
-        tasks.push_back({Phase::kWeight, weights++});
+      const bool backward = task.phase == Phase::kFullBackward;
+      tasks.push_back({backward ? Phase::kBackward : task.phase, task.micro_batch});
+      if (backward && task.micro_batch >= s * depth) tasks.push_back({Phase::kWeight, weights++});
     }
     while (weights < shape.micro_batches) tasks.push_back({Phase::kWeight, weights++});
     order.by_stage[s] = std::move(tasks);

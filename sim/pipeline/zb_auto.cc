@@ -55,7 +55,7 @@ class Attempt {
         stages_(static_cast<size_t>(p_)),
         forward_end_(static_cast<size_t>(p_) * m_),
         backward_end_(static_cast<size_t>(p_) * m_),
-        order_{.by_stage = std::vector<std::vector<PipelineTask>>(p_), .splits_weight = true} {
+        order_{.by_stage = std::vector<std::vector<PipelineTask>>(p_)} {
     for (int s = 0; s < p_; ++s) {
       stages_[s].kept = shape.KeptForWeight(s);
       stages_[s].limit = LimitOf(shape, own_limit, s) + 1e-9;  // sums of shares, not exact

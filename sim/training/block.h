@@ -1,4 +1,6 @@
-// A block's time alone: its ops on the compute and the communication stream of one rank, in the order given.
+// A block's time alone: its ops on the compute and the communication stream of one rank. A block is one list
+// of ops, or several that run together on the two streams, as the halves of an overlapped forward and
+// backward do.
 #pragma once
 
 #include <array>
@@ -14,6 +16,22 @@ namespace moecast {
 inline constexpr int kOpClasses = 5;
 inline constexpr int kGroupKinds = 7;
 
+// Ops with their costs, in order.
+struct CostedOps {
+  std::vector<Op> ops;
+  std::vector<Cost> costs;
+  // How each fares beside an op of the other stream (OpCosts::Beside).
+  std::vector<double> beside;
+  // Where each of several lists ends; empty: one list.
+  std::vector<size_t> list_ends;
+};
+
+// The forward of some blocks and the full backward of others, each in the order they run, as one block of
+// three lists: the forward, the gradients of activations, and those of weights, of which each waits for its
+// block's op of its name in the former. REQUIRES: as many weight passes as backward passes.
+CostedOps Overlapped(std::span<const CostedOps* const> forward, std::span<const CostedOps* const> backward,
+                     std::span<const CostedOps* const> weight);
+
 struct BlockTime {
   Seconds total;
   // Compute stream, by OpClass, without recomputation; [kCollective] is the communication stream's time.
@@ -25,20 +43,18 @@ struct BlockTime {
 };
 BlockTime operator*(BlockTime b, double n);
 
-struct OverlapRate {
-  // Rate of compute-bound kernels while a collective runs: the SMs left to them.
-  double compute = 1;
-};
-
 // When an op ran, from the start of its block.
 struct OpSpan {
   Seconds start, end;
 };
 
-// Runs the ops. `time` by op; `costs` says which ops are compute-bound. When both streams are busy,
-// compute-bound kernels run at the given rate and the rest at full rate. `spans`, where given, gets one a op,
-// in order.
-BlockTime SolveBlock(std::span<const Op> ops, std::span<const Cost> costs, std::span<const Seconds> time,
-                     OverlapRate rate, std::vector<OpSpan>* spans = nullptr);
+// Runs the ops; `time` by op, of it alone on the device. A stream runs the ops of a list in order. Of several
+// lists it goes on with the one it ran last until that waits for the other stream, then takes the first that
+// does not; the last list only fills what the others leave, so that weight gradients run where nothing else
+// can. While both streams are busy compute-bound kernels run on the SMs that are left and memory-bound ones
+// with the bandwidth that is left (CostedOps::beside); collectives are not slowed down. `spans`, where given,
+// gets one an op, in order.
+BlockTime SolveBlock(const CostedOps& block, std::span<const Seconds> time,
+                     std::vector<OpSpan>* spans = nullptr);
 
 }  // namespace moecast

@@ -21,7 +21,7 @@ void PreparedStep::LimitMemory() {
   bool one_fits = true;
   for (int s = 0; s < shape_.stages; ++s) {
     Bytes kept, for_weight;
-    for (int c = 0; c < shape_.chunks; ++c) {
+    for (int c = 0; c < shape_.held(); ++c) {
       for (const BlockRun& run : blocks_of_[pipeline_->virtual_stage(shape_, s, c)]) {
         const BlockMemory& m = kinds_[static_cast<size_t>(run.kind)].ops.memory;
         kept += m.kept() * run.count;

@@ -17,20 +17,24 @@ struct Held {
   BlockCounts backwarded{};  // backward pass done, weight pass not
 };
 
-// What each micro-batch of a chunk holds after the tasks of the stage's compute lane up to `last`.
-std::map<std::pair<int, int>, Held> HeldAfter(const PreparedStep& step, int stage, int32_t last) {
+// What each micro-batch of a chunk holds when the tasks of the stage's compute lane up to `last` hold the
+// most: of a pair that frees more than it keeps, before its backward.
+std::map<std::pair<int, int>, Held> HeldAt(const PreparedStep& step, int stage, int32_t last,
+                                           const AliveBytes& alive) {
   const Schedule& schedule = step.schedule();
   std::map<std::pair<int, int>, Held> held;
   for (int32_t i = schedule.lane_begin[stage]; i <= last; ++i) {
     const Task& t = schedule.tasks[i];
-    if (t.phase > Phase::kWeight) continue;
-    Held& h = held[{t.chunk, t.micro_batch}];
-    for (const BlockRun& run : step.BlocksOfTask(stage, t)) {
-      const size_t kind = static_cast<size_t>(run.kind);
-      h.forwarded[kind] += run.count * ((t.phase == Phase::kForward) - (t.phase == Phase::kBackward));
-      if (step.pipeline().splits_weight)
-        h.backwarded[kind] += run.count * ((t.phase == Phase::kBackward) - (t.phase == Phase::kWeight));
-    }
+    if (!OfPipeline(t.phase)) continue;
+    EachHalf(t, [&](Phase phase, int32_t micro_batch, int16_t chunk) {
+      if (i == last && phase != Phase::kForward && alive.most > alive.after) return;
+      Held& h = held[{chunk, micro_batch}];
+      for (const BlockRun& run : step.BlocksOfTask(stage, chunk, t.part)) {
+        const size_t kind = static_cast<size_t>(run.kind);
+        h.forwarded[kind] += run.count * ((phase == Phase::kForward) - DoesBackward(phase));
+        h.backwarded[kind] += run.count * (DoesBackward(phase) - DoesWeight(phase));
+      }
+    });
   }
   return held;
 }
@@ -47,15 +51,15 @@ class Lister {
   // Parameters by the group that reduces their gradients.
   void States() {
     BlockParameters held;
-    for (int c = 0; c < step_.shape().chunks; ++c) {
+    for (int c = 0; c < step_.shape().held(); ++c) {
       for (const BlockRun& run :
            step_.virtual_stages()[step_.pipeline().virtual_stage(step_.shape(), stage_, c)]) {
         held.data += run.count * step_.Parameters(run.kind).data;
         held.expert += run.count * step_.Parameters(run.kind).expert;
       }
     }
-    const StateBytes data = StatesOf({.data = held.data}, step_.plan());
-    const StateBytes expert = StatesOf({.expert = held.expert}, step_.plan());
+    const StateBytes data = StatesOf({.data = held.data}, step_.plan(), step_.shape().copies);
+    const StateBytes expert = StatesOf({.expert = held.expert}, step_.plan(), step_.shape().copies);
     const Precision& p = step_.plan().precision;
     const auto both = [&](const char* part, const std::string& what, Bytes StateBytes::*bytes) {
       Add({.part = part, .what = "data-parallel parameters, " + what, .bytes = data.*bytes});
@@ -70,9 +74,9 @@ class Lister {
     both("optimizer", "two moments, " + format(p.moments), &StateBytes::moments);
   }
 
-  void Activations(int32_t last) {
+  void Activations(int32_t last, const AliveBytes& alive) {
     BlockCounts forwarded{}, backwarded{}, holding_forwarded{}, holding_backwarded{}, holding_either{};
-    for (const auto& [micro_batch, h] : HeldAfter(step_, stage_, last)) {
+    for (const auto& [micro_batch, h] : HeldAt(step_, stage_, last, alive)) {
       for (size_t k = 0; k < kBlockKinds; ++k) {
         forwarded[k] += h.forwarded[k];
         backwarded[k] += h.backwarded[k];
@@ -96,8 +100,9 @@ class Lister {
   }
 
   void Rest(const StageMemory& memory) {
-    for (const KeptTensor& t : step_.Ops(memory.transient_of).tensors)
-      if (t.lifetime == Lifetime::kWithinPass) AddTensor("transient", memory.transient_of, t, 1, 0);
+    for (const BlockKind kind : memory.transient_of)
+      for (const KeptTensor& t : step_.Ops(kind).tensors)
+        if (t.lifetime == Lifetime::kWithinPass) AddTensor("transient", kind, t, 1, 0);
     Add({.part = "buffers", .what = "pipeline receive buffers", .bytes = memory.receive_buffers});
     Add({.part = "buffers",
          .what = "two buckets of gradients, " + std::string(NameOf(step_.plan().precision.grad_reduce)),
@@ -148,13 +153,14 @@ class Lister {
 
 PeakMemory PeakMemoryOf(const PreparedStep& step, int stage) {
   const StageMemory memory = step.MemoryByStage()[stage];
-  const std::vector<Bytes> alive = step.ActivationsAlong(stage);
-  const int32_t task = step.schedule().lane_begin[stage] +
-                       static_cast<int32_t>(std::max_element(alive.begin(), alive.end()) - alive.begin());
+  const std::vector<AliveBytes> alive = step.ActivationsAlong(stage);
+  const auto most = std::max_element(
+      alive.begin(), alive.end(), [](const AliveBytes& a, const AliveBytes& b) { return a.most < b.most; });
+  const int32_t task = step.schedule().lane_begin[stage] + static_cast<int32_t>(most - alive.begin());
   const Task& t = step.schedule().tasks[task];
   Lister lister(step, stage);
   lister.States();
-  lister.Activations(task);
+  lister.Activations(task, *most);
   lister.Rest(memory);
   return {.rank = step.RankOfStage(stage),
           .stage = stage,

@@ -51,6 +51,15 @@ Fault CheckExpertParallel(const Parallel& p, const Model& m) {
   return std::nullopt;
 }
 
+// With times of 0: what a schedule refuses does not depend on them.
+PipelineShape ShapeOf(const Parallel& p, const PipelineSchedule& schedule, int micro_batches) {
+  PipelineShape shape{
+      .stages = p.pp, .micro_batches = micro_batches, .chunks = p.vpp, .copies = schedule.copies};
+  shape.forward.resize(static_cast<size_t>(shape.virtual_stages()));
+  shape.backward = shape.weight = shape.forward;
+  return shape;
+}
+
 Fault CheckStages(const Plan& plan, const Model& m) {
   const Parallel& p = plan.parallel;
   std::vector<std::string_view> names;
@@ -77,6 +86,11 @@ Fault CheckStages(const Plan& plan, const Model& m) {
                          "one of the " +
                          Number(m.layers()) + " layers",
                      ""};
+  // What the schedule does not take with any number of micro-batches.
+  if (2 * p.pp * virtual_stages <= kMaxPipelineTasks) {
+    const std::string expected = RejectPipeline(*schedule, ShapeOf(p, *schedule, 2 * p.pp));
+    if (!expected.empty()) return PlanFault{"/parallel/pp", expected, ""};
+  }
   if (!plan.stage_layers.balanced()) {
     const std::vector<int>& layers = plan.stage_layers.layers;
     if (static_cast<int64_t>(layers.size()) != virtual_stages)
@@ -122,10 +136,9 @@ Fault CheckPhases(const Plan& plan, const Model& model) {
                        "at most " + Number(kMaxPipelineTasks) + " stages * chunks * micro-batches, not " +
                            Number(micro_batches) + " micro-batches",
                        ""};
-    PipelineShape shape{.stages = p.pp, .micro_batches = static_cast<int>(micro_batches), .chunks = p.vpp};
-    shape.forward.resize(static_cast<size_t>(shape.virtual_stages()));
-    shape.backward = shape.weight = shape.forward;
-    if (const std::string expected = RejectPipeline(*schedule, shape); !expected.empty())
+    if (const std::string expected =
+            RejectPipeline(*schedule, ShapeOf(p, *schedule, static_cast<int>(micro_batches)));
+        !expected.empty())
       return PlanFault{at + "/global_batch", expected, ""};
   }
   return std::nullopt;

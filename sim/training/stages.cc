@@ -8,6 +8,12 @@
 
 namespace moecast {
 
+std::vector<BlockKind> KindsIn(const StageBlocks& blocks) {
+  std::vector<BlockKind> kinds;
+  for (const BlockRun& run : blocks) kinds.insert(kinds.end(), static_cast<size_t>(run.count), run.kind);
+  return kinds;
+}
+
 std::vector<BlockKind> LayerKinds(const Model& model) {
   std::vector<BlockKind> kinds;
   for (const LayerRun& run : model.runs)

@@ -19,6 +19,9 @@ struct BlockRun {
 // Blocks of a virtual stage in forward order, neighbours of one kind together.
 using StageBlocks = std::vector<BlockRun>;
 
+// The kind of each block of a virtual stage, in forward order.
+std::vector<BlockKind> KindsIn(const StageBlocks& blocks);
+
 // The kind of each layer of the model, first to last.
 std::vector<BlockKind> LayerKinds(const Model& model);
 

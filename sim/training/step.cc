@@ -46,7 +46,7 @@ StageTraffic TrafficOf(std::span<const Op> ops, OpCosts& costs) {
 }
 
 CostedOps WithCosts(std::vector<Op> ops, OpCosts& costs) {
-  CostedOps costed{std::move(ops), {}};
+  CostedOps costed{.ops = std::move(ops)};
   costed.costs.reserve(costed.ops.size());
   for (const Op& op : costed.ops) costed.costs.push_back(costs.Of(op));
   return costed;
@@ -55,9 +55,9 @@ CostedOps WithCosts(std::vector<Op> ops, OpCosts& costs) {
 // Adam on the device and, of the part whose states are in host memory, on the host (ZeRO-Offload, arXiv
 // 2101.06840): gradients come down as they are summed, weights go up as the ranks hold them. Then the FP8
 // copies of all weights, where those are held in another format.
-std::vector<Op> OptimizerOps(const BlockParameters& held, const Plan& plan) {
+std::vector<Op> OptimizerOps(const BlockParameters& held, const Plan& plan, int copies) {
   const Precision& p = plan.precision;
-  const double updated = OptimizedParameters(held, plan), on_host = updated * plan.optimizer.offload;
+  const double updated = OptimizedParameters(held, plan, copies), on_host = updated * plan.optimizer.offload;
   const double down = on_host * ElementBytes(p.main_grad), up = on_host * ElementBytes(p.weight_format());
   std::vector<Op> ops;
   const auto stream = [&ops](OpName name, ElementwiseKind kind, double bytes) {
@@ -76,6 +76,17 @@ std::vector<Op> OptimizerOps(const BlockParameters& held, const Plan& plan) {
              ? (held.data + held.expert) * (ElementBytes(p.weight_format()) + WeightCopyBytes(p))
              : 0);
   return ops;
+}
+
+// Ops of a block; where none communicates nothing runs beside another, unless the block is half of a pair.
+CostedOps BlockWithCosts(std::vector<Op> ops, bool pairs, OpCosts& costs) {
+  CostedOps costed = WithCosts(std::move(ops), costs);
+  const auto communicates = [](const Op& op) { return op.stream() == Stream::kCommunication; };
+  const bool together = pairs || std::any_of(costed.ops.begin(), costed.ops.end(), communicates);
+  costed.beside.assign(costed.ops.size(), 1);
+  for (size_t i = 0; i < costed.ops.size() && together; ++i)
+    costed.beside[i] = costs.Beside(costed.ops[i], costed.costs[i]);
+  return costed;
 }
 
 // Weights or gradients that ZeRO moves in every micro-batch, beside the block's other work: weights for the
@@ -101,10 +112,14 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, S
            .load = run.model.moe.experts > 0 ? cache.LoadFor(plan.routing, plan.parallel.ep) : ExpertLoad{}};
   pipeline_ = FindPipelineSchedule(plan.schedule);
   MOECAST_CHECK(pipeline_ != nullptr);
-  overlap_.compute =
-      std::max(0.05, 1 - static_cast<double>(plan.overlap.communication_sms) / run.cluster.device.sms);
-
-  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, plan, run.whole_step);
+  shape_.stages = plan.parallel.pp;
+  shape_.chunks = plan.parallel.vpp;
+  shape_.copies = pipeline_->copies;
+  shape_.micro_batches = static_cast<int>(plan.MicroBatches(phase_));
+  // A schedule that does not split the backward pass puts nothing off and meets every limit.
+  if (pipeline_->splits_weight) shape_.weight_delay = plan.weight_delay.value_or(-1);
+  OpCosts& costs =
+      cache.CostsFor(run.calibration, run.cluster, run.model, plan, run.whole_step, pipeline_->copies);
   sources_ = costs.sources();
   const std::vector<BlockKind> layers = LayerKinds(run.model);
   PrepareKind(BlockKind::kEmbedding, costs);
@@ -121,17 +136,21 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, S
   send_traffic_ = TrafficOf(send_.ops, costs);
 
   SplitStages();
+  if (pipeline_->pairs) {
+    PairVirtualStages();
+    solved_ = Solve(Median);
+  }
   const int stages = plan.parallel.pp;
   for (int s = 0; s < stages; ++s) {
     BlockParameters held;
-    for (int c = 0; c < plan.parallel.vpp; ++c) {
+    for (int c = 0; c < shape_.held(); ++c) {
       for (const BlockRun& run_of : blocks_of_[pipeline_->virtual_stage(shape_, s, c)]) {
         const BlockParameters& p = kinds_[static_cast<size_t>(run_of.kind)].parameters;
         held.data += run_of.count * p.data;
         held.expert += run_of.count * p.expert;
       }
     }
-    const double updated = OptimizedParameters(held, plan);
+    const double updated = OptimizedParameters(held, plan, shape_.copies);
     // The norm reads this rank's reduced gradients; one number is summed over all ranks.
     grad_norm_.push_back(
         WithCosts({{.name = OpName::kGradNorm,
@@ -139,17 +158,29 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, S
                                               Bytes(updated * ElementBytes(plan.precision.main_grad))}},
                    CollectiveOp(OpName::kGradNorm, CollectiveKind::kAllReduce, GroupKind::kWorld, 4)},
                   costs));
-    optimizer_.push_back(WithCosts(OptimizerOps(held, plan), costs));
+    optimizer_.push_back(WithCosts(OptimizerOps(held, plan, shape_.copies), costs));
   }
   CheckHorizon();
   FixOrder(cache);
+}
+
+// Whether no stage holds the first and the last piece of the model.
+bool PreparedStep::EndsApart() const {
+  const auto held = [&](int stage, bool (PipelineShape::*is)(int) const) {
+    for (int c = 0; c < shape_.held(); ++c)
+      if ((shape_.*is)(pipeline_->virtual_stage(shape_, stage, c))) return true;
+    return false;
+  };
+  for (int s = 0; s < shape_.stages; ++s)
+    if (held(s, &PipelineShape::starts_model) && held(s, &PipelineShape::ends_model)) return false;
+  return true;
 }
 
 void PreparedStep::PrepareKind(BlockKind kind, OpCosts& costs) {
   Kind& k = kinds_[static_cast<size_t>(kind)];
   const Plan& plan = run_.plan;
   k.present = true;
-  k.parameters = ParametersOf(kind, run_.model, plan);
+  k.parameters = ParametersOf(kind, run_.model, plan, EndsApart());
   k.ops = OpsOf(kind, run_.model, plan, work_);
 
   const double grad = ElementBytes(plan.precision.grad_reduce),
@@ -178,59 +209,85 @@ void PreparedStep::PrepareKind(BlockKind kind, OpCosts& costs) {
   if (plan.parallel.zero <= 1) moved += TrafficOf(reduce, costs);
   if (plan.parallel.zero == 1 || plan.parallel.zero == 2) moved += TrafficOf(gather, costs);
   for (size_t p = 0; p < kPasses; ++p) {
-    k.costed[p] = WithCosts(k.ops.pass[p], costs);
+    k.costed[p] = BlockWithCosts(k.ops.pass[p], pipeline_->pairs, costs);
     traffic_[static_cast<size_t>(kind)][p] = TrafficOf(k.ops.pass[p], costs);
   }
 }
 
-PreparedStep::SolvedKinds PreparedStep::Solve(const OpTimes& time_of) const {
-  SolvedKinds solved;
+SolvedBlocks PreparedStep::Solve(const OpTimes& time_of) const {
+  SolvedBlocks solved;
+  // Of all passes one after another, and where each begins: pairs need them again.
   std::vector<Seconds> times;
+  std::array<std::array<size_t, kPasses>, kBlockKinds> begins{};
   for (size_t kind = 0; kind < kBlockKinds; ++kind) {
     if (!kinds_[kind].present) continue;
     for (size_t p = 0; p < kPasses; ++p) {
       const CostedOps& costed = kinds_[kind].costed[p];
-      times.clear();
-      for (size_t i = 0; i < costed.ops.size(); ++i) {
+      const size_t begin = begins[kind][p] = times.size();
+      for (size_t i = 0; i < costed.ops.size(); ++i)
         times.push_back(time_of(costed.costs[i], (kind * kPasses + p) * 4096 + i + 1));
-      }
-      solved[kind][p] = SolveBlock(costed.ops, costed.costs, times, overlap_);
+      solved.kinds[kind][p] = SolveBlock(costed, std::span(times).subspan(begin));
     }
+  }
+  // A kernel takes as long in a pair as it does alone.
+  std::vector<Seconds> of_pair;
+  for (const OverlappedPair& pair : pairs_) {
+    of_pair.clear();
+    for (const auto& [kind, pass] : pair.parts) {
+      const auto begin = times.begin() + static_cast<std::ptrdiff_t>(
+                                             begins[static_cast<size_t>(kind)][static_cast<size_t>(pass)]);
+      of_pair.insert(of_pair.end(), begin,
+                     begin + static_cast<std::ptrdiff_t>(Costed(kind, pass).ops.size()));
+    }
+    solved.pairs.push_back(SolveBlock(pair.costed, of_pair));
   }
   return solved;
 }
 
 void PreparedStep::SplitStages() {
   const Plan& plan = run_.plan;
-  const SolvedKinds solved = Solve(Median);
-  for (size_t kind = 0; kind < kBlockKinds; ++kind) kinds_[kind].solved = solved[kind];
-  const int virtual_stages = plan.parallel.pp * plan.parallel.vpp;
+  solved_ = Solve(Median);
   std::vector<int> layers = plan.stage_layers.layers;
   if (plan.stage_layers.balanced()) {
     const auto step_of = [&](BlockKind kind) {
       Seconds t;
-      for (const BlockTime& b : solved[static_cast<size_t>(kind)]) t += b.total;
+      for (const BlockTime& b : solved_.kinds[static_cast<size_t>(kind)]) t += b.total;
       return t;
     };
     std::vector<Seconds> times;
     for (const BlockKind kind : LayerKinds(run_.model)) times.push_back(step_of(kind));
     layers = BalancedSplit(times, step_of(BlockKind::kEmbedding),
                            step_of(BlockKind::kHead) + step_of(BlockKind::kMtp) * run_.model.mtp_layers,
-                           virtual_stages);
+                           shape_.pieces());
   }
-  blocks_of_ = StagesOf(run_.model, layers);
-
-  shape_.stages = plan.parallel.pp;
-  shape_.chunks = plan.parallel.vpp;
-  shape_.micro_batches = static_cast<int>(plan.MicroBatches(phase_));
-  // A schedule that does not split the backward pass puts nothing off and meets every limit.
-  if (pipeline_->splits_weight) shape_.weight_delay = plan.weight_delay.value_or(-1);
+  const std::vector<StageBlocks> pieces = StagesOf(run_.model, layers);
+  for (int copy = 0; copy < shape_.copies; ++copy)
+    blocks_of_.insert(blocks_of_.end(), pieces.begin(), pieces.end());
 }
 
-BlockTime PreparedStep::BlocksOf(int virtual_stage, Pass pass, const SolvedKinds& solved) const {
+BlockTime PreparedStep::BlocksOf(int virtual_stage, Phase phase, const SolvedBlocks& solved) const {
   BlockTime sum;
-  for (const BlockRun& run : blocks_of_[virtual_stage])
-    sum += solved[static_cast<size_t>(run.kind)][static_cast<size_t>(pass)] * run.count;
+  const auto add = [&](Pass pass) {
+    for (const BlockRun& run : blocks_of_[virtual_stage])
+      sum += solved.kinds[static_cast<size_t>(run.kind)][static_cast<size_t>(pass)] * run.count;
+  };
+  switch (phase) {
+    case Phase::kForward:
+      add(Pass::kForward);
+      break;
+    case Phase::kBackward:
+    case Phase::kFullBackward:
+      add(Pass::kBackward);
+      if (phase == Phase::kBackward) break;
+      [[fallthrough]];
+    case Phase::kWeight:
+      add(Pass::kWeight);
+      break;
+    case Phase::kForwardBackward:
+      return solved.pairs[PairOf(virtual_stage)];
+    default:
+      break;
+  }
   return sum;
 }
 
@@ -240,10 +297,12 @@ void PreparedStep::CheckHorizon() const {
   for (const StageBlocks& blocks : blocks_of_) {
     for (const BlockRun& run : blocks) {
       const Kind& k = kinds_[static_cast<size_t>(run.kind)];
-      for (const BlockTime& pass : k.solved) sum += pass.total * (1.0 * run.count * shape_.micro_batches);
+      for (const BlockTime& pass : solved_.kinds[static_cast<size_t>(run.kind)])
+        sum += pass.total * (1.0 * run.count * shape_.micro_batches);
       sum += (Total(k.grad_reduce, Median, 0) + Total(k.param_gather, Median, 0)) * run.count;
     }
   }
+  for (const size_t pair : pair_of_) sum += solved_.pairs[pair].total * (1.0 * shape_.micro_batches);
   for (int s = 0; s < shape_.stages; ++s)
     sum += Total(grad_norm_[s], Median, 0) + Total(optimizer_[s], Median, 0);
   constexpr Seconds kLongest{1e6};
@@ -254,17 +313,15 @@ void PreparedStep::CheckHorizon() const {
 }
 
 void PreparedStep::FixOrder(StepCache& cache) {
-  SolvedKinds solved;
-  for (size_t kind = 0; kind < kBlockKinds; ++kind) solved[kind] = kinds_[kind].solved;
   for (int v = 0; v < shape_.virtual_stages(); ++v) {
-    shape_.forward.push_back(Time::From(BlocksOf(v, Pass::kForward, solved).total));
-    shape_.backward.push_back(Time::From(BlocksOf(v, Pass::kBackward, solved).total));
-    shape_.weight.push_back(Time::From(BlocksOf(v, Pass::kWeight, solved).total));
+    shape_.forward.push_back(Time::From(BlocksOf(v, Phase::kForward).total));
+    shape_.backward.push_back(Time::From(BlocksOf(v, Phase::kBackward).total));
+    shape_.weight.push_back(Time::From(BlocksOf(v, Phase::kWeight).total));
   }
   if (pipeline_->times_matter) LimitMemory();
   shape_.transfer = Time::From(send_.costs[0].time);
   const Plan& plan = run_.plan;
-  const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;
+  const bool data_parallel = plan.parallel.dp * plan.parallel.cp * shape_.copies > 1;
   const GradClip clip = plan.optimizer.grad_clip;
   const StepShape step{.reduces = data_parallel && plan.parallel.zero <= 1,
                        .overlap_reduce = plan.overlap.grad_reduce,
@@ -283,7 +340,7 @@ void PreparedStep::FixOrder(StepCache& cache) {
                                    .step = step,
                                    .blocks = blocks_of_});
   const Time transfer[] = {shape_.transfer};
-  order_->retimer.Run(Durations(solved, Median), transfer, timing_);
+  order_->retimer.Run(Durations(solved_, Median), transfer, timing_);
 }
 
 Seconds PreparedStep::TimeIn(const CostedOps& ops, size_t i, const OpTimes& time_of, uint64_t salt) const {
@@ -312,22 +369,25 @@ Seconds PreparedStep::OptimizerTime(int stage, const OpTimes& time_of) const {
   return longest + cast;
 }
 
-std::vector<Time> PreparedStep::Durations(const SolvedKinds& solved, const OpTimes& time_of) const {
+std::vector<Time> PreparedStep::Durations(const SolvedBlocks& solved, const OpTimes& time_of) const {
   std::vector<Time> d(static_cast<size_t>(index_.size()));
-  const bool split = pipeline_->splits_weight;
-  const auto set = [&](int forward, int backward, int weight, Seconds f, Seconds b, Seconds w) {
-    d[forward] = Time::From(f);
-    d[backward] = Time::From(split ? b : b + w);
-    d[weight] = split ? Time::From(w) : Time{};
-  };
-  for (int v = 0; v < shape_.virtual_stages(); ++v)
-    set(index_.Whole(v, Phase::kForward), index_.Whole(v, Phase::kBackward), index_.Whole(v, Phase::kWeight),
-        BlocksOf(v, Pass::kForward, solved).total, BlocksOf(v, Pass::kBackward, solved).total,
-        BlocksOf(v, Pass::kWeight, solved).total);
+  for (int v = 0; v < shape_.virtual_stages(); ++v) {
+    const auto seconds = [&](Phase phase) { return BlocksOf(v, phase, solved).total; };
+    const Seconds b = seconds(Phase::kBackward), w = seconds(Phase::kWeight);
+    d[index_.Whole(v, Phase::kForward)] = Time::From(seconds(Phase::kForward));
+    d[index_.Whole(v, Phase::kBackward)] = Time::From(b);
+    d[index_.Whole(v, Phase::kWeight)] = Time::From(w);
+    d[index_.Whole(v, Phase::kFullBackward)] = Time::From(b + w);
+    if (pipeline_->pairs)
+      d[index_.Whole(v, Phase::kForwardBackward)] = Time::From(seconds(Phase::kForwardBackward));
+  }
   for (int k = 0; k < kBlockKinds; ++k) {
     const BlockKind kind = static_cast<BlockKind>(k);
-    set(index_.Part(kind, Phase::kForward), index_.Part(kind, Phase::kBackward),
-        index_.Part(kind, Phase::kWeight), solved[k][0].total, solved[k][1].total, solved[k][2].total);
+    const auto& [forward, backward, weight] = solved.kinds[k];
+    d[index_.Part(kind, Phase::kForward)] = Time::From(forward.total);
+    d[index_.Part(kind, Phase::kBackward)] = Time::From(backward.total);
+    d[index_.Part(kind, Phase::kWeight)] = Time::From(weight.total);
+    d[index_.Part(kind, Phase::kFullBackward)] = Time::From(backward.total + weight.total);
     d[index_.GradReduce(kind)] = Time::From(Total(kinds_[k].grad_reduce, time_of, 2 * k));
     d[index_.ParamGather(kind)] = Time::From(Total(kinds_[k].param_gather, time_of, 2 * k + 1));
   }
@@ -371,7 +431,7 @@ Seconds PreparedStep::StepTime() const {
 }
 
 Seconds PreparedStep::StepTime(const OpTimes& time_of) const {
-  const SolvedKinds solved = Solve(time_of);
+  const SolvedBlocks solved = Solve(time_of);
   const Time transfer[] = {Time::From(Total(send_, time_of, 102))};
   Timing timing;
   order_->retimer.Run(Durations(solved, time_of), transfer, timing);
@@ -408,7 +468,7 @@ const CostedOps& PreparedStep::Costed(BlockKind kind, Pass pass) const {
   return kinds_[static_cast<size_t>(kind)].costed[static_cast<size_t>(pass)];
 }
 const BlockTime& PreparedStep::Solved(BlockKind kind, Pass pass) const {
-  return kinds_[static_cast<size_t>(kind)].solved[static_cast<size_t>(pass)];
+  return solved_.kinds[static_cast<size_t>(kind)][static_cast<size_t>(pass)];
 }
 
 }  // namespace moecast

@@ -47,10 +47,28 @@ struct Speedup {
 // Time of an op whose cost this is; `position` tells the ops of a step apart.
 using OpTimes = std::function<Seconds(const Cost& cost, uint64_t position)>;
 
-// Ops with their costs, in order.
-struct CostedOps {
-  std::vector<Op> ops;
-  std::vector<Cost> costs;
+// The solved blocks of a step: each pass of each kind alone, and the pairs.
+struct SolvedBlocks {
+  std::array<std::array<BlockTime, kPasses>, kBlockKinds> kinds;
+  std::vector<BlockTime> pairs;  // as PreparedStep::pairs()
+};
+
+// One pass of one block.
+struct BlockPart {
+  BlockKind kind{};
+  Pass pass{};
+  bool operator==(const BlockPart&) const = default;
+};
+
+// The forward of a virtual stage's blocks together with the full backward of another's, as one block.
+struct OverlappedPair {
+  std::vector<BlockPart> parts;  // as they follow each other in `costed`
+  CostedOps costed;
+};
+
+// What a stage holds at its most while a task runs, and after it.
+struct AliveBytes {
+  Bytes most, after;
 };
 
 // The kinds of time a compute lane spends, per stage; they sum to the step.
@@ -66,11 +84,11 @@ struct LaneTime {
 
 struct StageMemory {
   StateBytes states;
-  Bytes activations;               // at the peak of what the schedule keeps alive
-  Bytes transient;                 // of the pass that needs most
-  BlockKind transient_of{};        // the block whose pass that is
-  Bytes receive_buffers, buckets;  // of the pipeline; of gradients that travel in another format
-  Bytes runtime;                   // CUDA context and NCCL, outside the framework's allocator
+  Bytes activations;                    // at the peak of what the schedule keeps alive
+  Bytes transient;                      // of the pass that needs most
+  std::vector<BlockKind> transient_of;  // the blocks whose passes that is, at the same time
+  Bytes receive_buffers, buckets;       // of the pipeline; of gradients that travel in another format
+  Bytes runtime;                        // CUDA context and NCCL, outside the framework's allocator
   Bytes buffers() const { return receive_buffers + buckets; }
   Bytes allocated() const { return states.device() + activations + transient + buffers(); }
   Bytes total() const { return allocated() + runtime; }
@@ -107,19 +125,25 @@ class PreparedStep {
   std::vector<StageMemory> MemoryByStage() const;
   // The optimizer's states of the fullest node, in host memory.
   Bytes HostBytesPerNode() const;
-  // Activations alive after each task of the stage's compute lane, in its order.
-  std::vector<Bytes> ActivationsAlong(int stage) const;
-  // The blocks that a task of the stage runs: those of its virtual stage, or the one that it is a part of.
-  StageBlocks BlocksOfTask(int stage, const Task& task) const;
+  // Activations alive along the tasks of the stage's compute lane, in its order.
+  std::vector<AliveBytes> ActivationsAlong(int stage) const;
+  // The blocks of a chunk that a task of the stage runs: those of its virtual stage, or the one of its part.
+  StageBlocks BlocksOfTask(int stage, int16_t chunk, int16_t part) const;
   std::vector<StageTraffic> TrafficByStage() const;
   const Timing& timing() const { return timing_; }
   StepSpan span() const { return SpanOf(timing_); }
 
   const std::vector<StageBlocks>& virtual_stages() const { return blocks_of_; }
-  std::vector<int> LayersByStage() const;  // by virtual stage
+  std::vector<int> LayersByStage() const;  // by piece of the model
   const CostedOps& Costed(BlockKind kind, Pass pass) const;
   const CostedOps& OptimizerCosted(int stage) const { return optimizer_[stage]; }
   const BlockTime& Solved(BlockKind kind, Pass pass) const;
+  // Each distinct pair once, and its time; none where the schedule overlaps no passes.
+  const std::vector<OverlappedPair>& pairs() const { return pairs_; }
+  const BlockTime& SolvedPair(size_t pair) const { return solved_.pairs[pair]; }
+  // The pair whose forward is of this virtual stage, and the virtual stage of its backward.
+  size_t PairOf(int virtual_stage) const { return pair_of_[virtual_stage]; }
+  int OtherOfPair(int virtual_stage) const;
   const BlockOps& Ops(BlockKind kind) const { return kinds_[static_cast<size_t>(kind)].ops; }
   const BlockParameters& Parameters(BlockKind kind) const {
     return kinds_[static_cast<size_t>(kind)].parameters;
@@ -131,10 +155,9 @@ class PreparedStep {
   const PipelineSchedule& pipeline() const { return *pipeline_; }
   const PipelineShape& shape() const { return shape_; }
   const std::vector<std::string>& sources() const { return sources_; }
-  OverlapRate overlap() const { return overlap_; }
   const ExpertLoad& load() const { return work_.load; }
-  // What the blocks of a virtual stage do in one pass; a backward pass that is not split has both.
-  BlockTime BlocksOf(int virtual_stage, Phase phase) const;
+  // What the blocks of a virtual stage do in a phase of the pipeline; of a pair with its backward's blocks.
+  BlockTime BlocksOf(int virtual_stage, Phase phase) const { return BlocksOf(virtual_stage, phase, solved_); }
   // First GPU of a stage.
   int RankOfStage(int stage) const;
   // Share of the compute and communication time of the blocks that comes from outside measured ranges.
@@ -145,23 +168,22 @@ class PreparedStep {
     bool present = false;
     BlockOps ops;
     std::array<CostedOps, kPasses> costed;
-    std::array<BlockTime, kPasses> solved;
     BlockParameters parameters;
     CostedOps grad_reduce, param_gather;
   };
-  using SolvedKinds = std::array<std::array<BlockTime, kPasses>, kBlockKinds>;
-
+  bool EndsApart() const;
   void PrepareKind(BlockKind kind, OpCosts& costs);
   void SplitStages();
+  void PairVirtualStages();
   void CheckHorizon() const;
   void LimitMemory();
   void FixOrder(StepCache& cache);
   StageMemory MemoryWithoutActivations(int stage) const;
-  SolvedKinds Solve(const OpTimes& time_of) const;
-  std::vector<Time> Durations(const SolvedKinds& solved, const OpTimes& time_of) const;
+  SolvedBlocks Solve(const OpTimes& time_of) const;
+  std::vector<Time> Durations(const SolvedBlocks& solved, const OpTimes& time_of) const;
   StepSpan SpanOf(const Timing& timing) const;
   Seconds Period(const Timing& timing) const;
-  BlockTime BlocksOf(int virtual_stage, Pass pass, const SolvedKinds& solved) const;
+  BlockTime BlocksOf(int virtual_stage, Phase phase, const SolvedBlocks& solved) const;
   Seconds TimeIn(const CostedOps& ops, size_t i, const OpTimes& time_of, uint64_t salt) const;
   Seconds Total(const CostedOps& ops, const OpTimes& time_of, uint64_t salt) const;
   Seconds OptimizerTime(int stage, const OpTimes& time_of) const;
@@ -174,11 +196,13 @@ class PreparedStep {
   std::vector<CostedOps> grad_norm_, optimizer_;  // by stage
   CostedOps send_;
   std::vector<StageBlocks> blocks_of_;  // by virtual stage
+  std::vector<OverlappedPair> pairs_;
+  std::vector<size_t> pair_of_;  // by virtual stage of the forward
+  SolvedBlocks solved_;          // with the median times
   PipelineShape shape_;
   std::shared_ptr<const OrderedStep> order_;
   DurationIndex index_;
   Timing timing_;
-  OverlapRate overlap_;
   std::vector<std::string> sources_;
   std::array<std::array<StageTraffic, kPasses>, kBlockKinds> traffic_{};
   std::array<StageTraffic, kBlockKinds> data_parallel_traffic_{};

@@ -37,9 +37,10 @@ struct OrderKey {
 
 class StepCache {
  public:
-  // Costs of a plan's ops. The cache keeps the calibration alive.
+  // Costs of a plan's ops where the pipeline keeps `copies` of the model. The cache keeps the calibration
+  // alive.
   OpCosts& CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
-                    const Model& model, const Plan& plan, const WholeStep& whole_step);
+                    const Model& model, const Plan& plan, const WholeStep& whole_step, int copies);
   ExpertLoad LoadFor(const RoutingLoad& routing, int devices);
   std::shared_ptr<const OrderedStep> OrderFor(const PipelineShape& shape, OrderKey key);
 
@@ -51,6 +52,7 @@ class StepCache {
   struct Placed {
     const Calibration* calibration;
     Parallel parallel;
+    int copies, communication_sms;
     Moe moe;
     WholeStep whole_step;
     std::unique_ptr<Cluster> cluster;

@@ -6,24 +6,6 @@
 
 namespace moecast {
 
-BlockTime PreparedStep::BlocksOf(int virtual_stage, Phase phase) const {
-  SolvedKinds solved;
-  for (size_t kind = 0; kind < kBlockKinds; ++kind) solved[kind] = kinds_[kind].solved;
-  switch (phase) {
-    case Phase::kForward:
-      return BlocksOf(virtual_stage, Pass::kForward, solved);
-    case Phase::kBackward: {
-      BlockTime b = BlocksOf(virtual_stage, Pass::kBackward, solved);
-      if (!pipeline_->splits_weight) b += BlocksOf(virtual_stage, Pass::kWeight, solved);
-      return b;
-    }
-    case Phase::kWeight:
-      return BlocksOf(virtual_stage, Pass::kWeight, solved);
-    default:
-      return {};
-  }
-}
-
 int PreparedStep::RankOfStage(int stage) const {
   RankCoordinates c;
   c[Axis::kPp] = stage;
@@ -32,9 +14,9 @@ int PreparedStep::RankOfStage(int stage) const {
 
 std::vector<int> PreparedStep::LayersByStage() const {
   std::vector<int> layers;
-  for (const StageBlocks& blocks : blocks_of_) {
+  for (int v = 0; v < shape_.pieces(); ++v) {
     int n = 0;
-    for (const BlockRun& run : blocks)
+    for (const BlockRun& run : blocks_of_[v])
       if (run.kind == BlockKind::kDense || run.kind == BlockKind::kMoe) n += run.count;
     layers.push_back(n);
   }
@@ -42,14 +24,19 @@ std::vector<int> PreparedStep::LayersByStage() const {
 }
 
 std::vector<LaneTime> PreparedStep::LaneTimes() const {
-  SolvedKinds solved;
-  for (size_t kind = 0; kind < kBlockKinds; ++kind) solved[kind] = kinds_[kind].solved;
   std::vector<LaneTime> lanes;
   for (int s = 0; s < shape_.stages; ++s) {
     LaneTime lane;
-    for (int c = 0; c < shape_.chunks; ++c)
-      for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight})
-        lane.blocks += BlocksOf(pipeline_->virtual_stage(shape_, s, c), pass, solved) * shape_.micro_batches;
+    // How often each chunk runs each phase; of a task split by block its first part counts.
+    std::vector<int> runs(static_cast<size_t>(shape_.held()) * kPipelinePhases);
+    for (int32_t i = order_->schedule.lane_begin[s]; i < order_->schedule.lane_begin[s + 1]; ++i)
+      if (const Task& t = order_->schedule.tasks[i]; OfPipeline(t.phase) && t.part <= 0)
+        ++runs[static_cast<size_t>(t.chunk) * kPipelinePhases + static_cast<size_t>(t.phase)];
+    for (size_t r = 0; r < runs.size(); ++r)
+      if (runs[r] > 0)
+        lane.blocks += BlocksOf(pipeline_->virtual_stage(shape_, s, static_cast<int>(r) / kPipelinePhases),
+                                static_cast<Phase>(r % kPipelinePhases)) *
+                       runs[r];
     // A gap before a task is charged to what ended last of the things it waited for.
     Time previous{};
     for (int32_t i = order_->schedule.lane_begin[s]; i < order_->schedule.lane_begin[s + 1]; ++i) {
@@ -79,39 +66,40 @@ std::vector<LaneTime> PreparedStep::LaneTimes() const {
   return lanes;
 }
 
-StageBlocks PreparedStep::BlocksOfTask(int stage, const Task& task) const {
-  const StageBlocks& whole = blocks_of_[pipeline_->virtual_stage(shape_, stage, task.chunk)];
-  if (task.part < 0) return whole;
+StageBlocks PreparedStep::BlocksOfTask(int stage, int16_t chunk, int16_t part) const {
+  const StageBlocks& whole = blocks_of_[pipeline_->virtual_stage(shape_, stage, chunk)];
+  if (part < 0) return whole;
   int position = 0;
   for (const BlockRun& run : whole) {
     position += run.count;
-    if (task.part < position) return {{run.kind, 1}};
+    if (part < position) return {{run.kind, 1}};
   }
   MOECAST_CHECK(false);
 }
 
-// The running sum along the compute lane.
-std::vector<Bytes> PreparedStep::ActivationsAlong(int stage) const {
-  std::vector<Bytes> alive_after;
+// The running sum along the compute lane. The forward of a pair allocates before its backward frees.
+std::vector<AliveBytes> PreparedStep::ActivationsAlong(int stage) const {
+  std::vector<AliveBytes> along;
   double alive = 0, peak = 0;
-  const bool split = pipeline_->splits_weight;
   for (int32_t i = order_->schedule.lane_begin[stage]; i < order_->schedule.lane_begin[stage + 1]; ++i) {
     const Task& t = order_->schedule.tasks[i];
-    if (t.phase == Phase::kForward || t.phase == Phase::kBackward || t.phase == Phase::kWeight) {
-      for (const BlockRun& run : BlocksOfTask(stage, t)) {
-        const BlockMemory& m = kinds_[static_cast<size_t>(run.kind)].ops.memory;
-        const double delta = t.phase == Phase::kForward  ? m.kept().value
-                             : t.phase == Phase::kWeight ? -(m.until_weight + m.gradients).value
-                             : split                     ? (m.gradients - m.until_backward).value
-                                                         : -m.kept().value;
-        alive += run.count * delta;
+    double most = alive;
+    const auto run = [&](Phase phase, int32_t, int16_t chunk) {
+      for (const BlockRun& blocks : BlocksOfTask(stage, chunk, t.part)) {
+        const BlockMemory& m = kinds_[static_cast<size_t>(blocks.kind)].ops.memory;
+        alive += blocks.count * (phase == Phase::kForward    ? m.kept().value
+                                 : phase == Phase::kBackward ? (m.gradients - m.until_backward).value
+                                 : phase == Phase::kWeight   ? -(m.until_weight + m.gradients).value
+                                                             : -m.kept().value);
       }
-    }
-    alive_after.push_back(Bytes(alive));
-    peak = std::max(peak, alive);
+      most = std::max(most, alive);
+    };
+    if (OfPipeline(t.phase)) EachHalf(t, run);
+    along.push_back({Bytes(most), Bytes(alive)});
+    peak = std::max(peak, most);
   }
   MOECAST_CHECK(alive < 1e-6 * peak + 1 && alive > -1e-6 * peak - 1);
-  return alive_after;
+  return along;
 }
 
 StageMemory PreparedStep::MemoryWithoutActivations(int stage) const {
@@ -120,20 +108,29 @@ StageMemory PreparedStep::MemoryWithoutActivations(int stage) const {
                         (plan.parallel.sequence ? plan.parallel.tp : 1);
   StageMemory memory;
   double bucket = 0;
-  for (int c = 0; c < shape_.chunks; ++c) {
-    for (const BlockRun& run : blocks_of_[pipeline_->virtual_stage(shape_, stage, c)]) {
+  const auto needs = [&](std::vector<BlockKind> kinds) {
+    Bytes transient;
+    for (const BlockKind kind : kinds) transient += Ops(kind).memory.transient;
+    if (transient > memory.transient) {
+      memory.transient = transient;
+      memory.transient_of = std::move(kinds);
+    }
+  };
+  for (int c = 0; c < shape_.held(); ++c) {
+    const int v = pipeline_->virtual_stage(shape_, stage, c);
+    for (const BlockRun& run : blocks_of_[v]) {
       const Kind& kind = kinds_[static_cast<size_t>(run.kind)];
       BlockParameters held{kind.parameters.data * run.count, kind.parameters.expert * run.count};
-      memory.states += StatesOf(held, plan);
-      if (kind.ops.memory.transient > memory.transient) {
-        memory.transient = kind.ops.memory.transient;
-        memory.transient_of = run.kind;
-      }
+      memory.states += StatesOf(held, plan, shape_.copies);
+      needs({run.kind});
+      // Some block of a forward and some of a backward at once.
+      if (pipeline_->pairs)
+        for (const BlockRun& other : blocks_of_[OtherOfPair(v)]) needs({run.kind, other.kind});
       bucket = std::max(
           bucket, (kind.parameters.data + kind.parameters.expert) * ElementBytes(plan.precision.grad_reduce));
     }
   }
-  const bool data_parallel = plan.parallel.dp * plan.parallel.cp > 1;
+  const bool data_parallel = plan.parallel.dp * plan.parallel.cp * shape_.copies > 1;
   // Gradients reduced in the format they are summed in need no copy; others go through two buckets.
   const bool copies = data_parallel && plan.precision.grad_reduce != plan.precision.main_grad;
   memory.receive_buffers = Bytes(shape_.stages > 1 ? 4 * tokens * run_.model.hidden * 2 : 0);
@@ -146,8 +143,8 @@ std::vector<StageMemory> PreparedStep::MemoryByStage() const {
   std::vector<StageMemory> stages;
   for (int s = 0; s < shape_.stages; ++s) {
     stages.push_back(MemoryWithoutActivations(s));
-    for (const Bytes alive : ActivationsAlong(s))
-      stages.back().activations = std::max(stages.back().activations, alive);
+    for (const AliveBytes& alive : ActivationsAlong(s))
+      stages.back().activations = std::max(stages.back().activations, alive.most);
   }
   return stages;
 }
@@ -162,7 +159,7 @@ Bytes PreparedStep::HostBytesPerNode() const {
 }
 
 std::vector<StageTraffic> PreparedStep::TrafficByStage() const {
-  const double m = shape_.micro_batches;
+  const double m = shape_.micro_batches_each();
   std::vector<StageTraffic> stages;
   for (int s = 0; s < shape_.stages; ++s) {
     double nvlink = 0, network = 0;
@@ -170,7 +167,7 @@ std::vector<StageTraffic> PreparedStep::TrafficByStage() const {
       nvlink += t.nvlink.value * times;
       network += t.network.value * times;
     };
-    for (int c = 0; c < shape_.chunks; ++c) {
+    for (int c = 0; c < shape_.held(); ++c) {
       const int v = pipeline_->virtual_stage(shape_, s, c);
       for (const BlockRun& run : blocks_of_[v]) {
         const size_t kind = static_cast<size_t>(run.kind);
@@ -179,8 +176,8 @@ std::vector<StageTraffic> PreparedStep::TrafficByStage() const {
       }
       // Activations to the next virtual stage, gradients to the one before, where they are on another stage.
       for (const int neighbour : {v - 1, v + 1}) {
-        bool elsewhere = neighbour >= 0 && neighbour < shape_.virtual_stages();
-        for (int other = 0; other < shape_.chunks; ++other)
+        bool elsewhere = neighbour < v ? !shape_.starts_model(v) : !shape_.ends_model(v);
+        for (int other = 0; other < shape_.held(); ++other)
           elsewhere = elsewhere && pipeline_->virtual_stage(shape_, s, other) != neighbour;
         if (elsewhere) add(send_traffic_, m);
       }

@@ -50,9 +50,7 @@ class Assembler {
   // One task for each block of the virtual stage, in the order the phase runs them.
   template <class Visit>
   void EachBlock(int v, bool reversed, Visit visit) {
-    std::vector<BlockKind> kinds;
-    for (const BlockRun& run : blocks_[v])
-      kinds.insert(kinds.end(), static_cast<size_t>(run.count), run.kind);
+    std::vector<BlockKind> kinds = KindsIn(blocks_[v]);
     if (reversed) std::reverse(kinds.begin(), kinds.end());
     for (size_t i = 0; i < kinds.size(); ++i)
       visit(kinds[i], static_cast<int16_t>(reversed ? kinds.size() - 1 - i : i));
@@ -60,21 +58,25 @@ class Assembler {
 
   void ComputeLane(int s, int32_t stands_for) {
     OpenLane(s, Stream::kCompute, stands_for);
-    const Phase last_phase = schedule_.splits_weight ? Phase::kWeight : Phase::kBackward;
     const int32_t begin = pipeline_.lane_begin[s], end = pipeline_.lane_begin[s + 1];
-    std::vector<char> forwarded(static_cast<size_t>(shape_.chunks), 0);
-    std::vector<int32_t> last_gradient(static_cast<size_t>(shape_.chunks), -1);
-    for (int32_t i = begin; i < end; ++i)
-      if (pipeline_.tasks[i].phase == last_phase) last_gradient[pipeline_.tasks[i].chunk] = i;
+    std::vector<int32_t> first_forward(static_cast<size_t>(shape_.held()), -1), last_gradient = first_forward;
+    for (int32_t i = begin; i < end; ++i) {
+      EachHalf(pipeline_.tasks[i], [&](Phase phase, int32_t, int16_t chunk) {
+        if (phase == Phase::kForward && first_forward[chunk] < 0) first_forward[chunk] = i;
+        if (DoesWeight(phase)) last_gradient[chunk] = i;
+      });
+    }
 
     for (int32_t i = begin; i < end; ++i) {
       const Task& t = pipeline_.tasks[i];
       const int v = schedule_.virtual_stage(shape_, s, t.chunk);
-      const bool first_forward = t.phase == Phase::kForward && !forwarded[t.chunk];
+      const bool first = i == first_forward[t.chunk], last = i == last_gradient[t.chunk];
+      // A schedule that pairs fills and drains with tasks that are no pairs.
+      MOECAST_CHECK(t.phase != Phase::kForwardBackward ||
+                    !(first || last || i == last_gradient[t.backward_chunk]));
       const bool empty = blocks_[v].empty();
-      const bool gathers = first_forward && step_.gathers && step_.overlap_gather && !empty;
-      const bool reduces = i == last_gradient[t.chunk] && step_.reduces && step_.overlap_reduce && !empty;
-      if (first_forward) forwarded[t.chunk] = 1;
+      const bool gathers = first && step_.gathers && step_.overlap_gather && !empty;
+      const bool reduces = last && step_.reduces && step_.overlap_reduce && !empty;
       first_part_[i] = static_cast<int32_t>(out_.tasks.size());
       if (gathers || reduces) {
         EachBlock(v, reduces, [&](BlockKind kind, int16_t part) {
@@ -83,9 +85,11 @@ class Assembler {
           if (reduces) gradients_[v].push_back(id);
         });
       } else {
-        const int32_t id = Append({index_.Whole(v, t.phase), t.micro_batch, t.chunk, -1, t.phase});
-        if (first_forward) gather_[v].push_back(id);
-        if (i == last_gradient[t.chunk]) gradients_[v].push_back(id);
+        Task whole = t;
+        whole.block = index_.Whole(v, t.phase);
+        const int32_t id = Append(whole);
+        if (first) gather_[v].push_back(id);
+        if (last) gradients_[v].push_back(id);
       }
       last_part_[i] = static_cast<int32_t>(out_.tasks.size()) - 1;
     }
@@ -99,7 +103,7 @@ class Assembler {
     // Chunks in the order in which the compute lane needs them.
     const auto virtual_stage = [&](int chunk) { return schedule_.virtual_stage(shape_, s, chunk); };
     std::vector<int16_t> forward_order, gradient_order;
-    for (int c = 0; c < shape_.chunks; ++c) forward_order.push_back(static_cast<int16_t>(c));
+    for (int c = 0; c < shape_.held(); ++c) forward_order.push_back(static_cast<int16_t>(c));
     gradient_order = forward_order;
     const auto by_task = [&](const std::vector<std::vector<int32_t>>& ids) {
       return [&](int a, int b) { return ids[virtual_stage(a)].front() < ids[virtual_stage(b)].front(); };
@@ -127,10 +131,16 @@ class Assembler {
         size_t i = 0;
         EachBlock(v, true, [&](BlockKind kind, int16_t part) {
           last = Append({index_.GradReduce(kind), 0, c, part, Phase::kGradReduce});
-          const int32_t needs = step_.overlap_reduce
-                                    ? gradients_[v][i++]
-                                    : gradients_[virtual_stage(gradient_order.back())].back();
-          edges_.push_back({last, {needs, -1}});
+          // Gradients of a piece are summed over its copies, on whatever stages those are.
+          for (int copy = v % shape_.pieces(); copy < shape_.virtual_stages(); copy += shape_.pieces()) {
+            const int32_t own = gradients_[virtual_stage(gradient_order.back())].back();
+            edges_.push_back({last,
+                              {step_.overlap_reduce ? gradients_[copy][i]
+                               : copy == v          ? own
+                                                    : gradients_[copy].back(),
+                               -1}});
+          }
+          ++i;
         });
       }
       if (last >= 0) edges_.push_back({step_.norm ? norms_[s] : optimizers_[s], {last, -1}});

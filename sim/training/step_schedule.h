@@ -18,17 +18,19 @@ struct DurationIndex {
   int virtual_stages = 0;
   int stages = 0;
 
-  int Whole(int virtual_stage, Phase phase) const { return virtual_stage * 3 + static_cast<int>(phase); }
+  // As of LowerPipeline: of a pair that of its forward.
+  int Whole(int virtual_stage, Phase phase) const {
+    return virtual_stage * kPipelinePhases + static_cast<int>(phase);
+  }
+  // Of one block of a task that is no pair.
   int Part(BlockKind kind, Phase phase) const {
-    return virtual_stages * 3 + static_cast<int>(kind) * 3 + static_cast<int>(phase);
+    return Whole(virtual_stages + static_cast<int>(kind), phase);
   }
   int GradReduce(BlockKind kind) const {
-    return virtual_stages * 3 + kBlockKinds * 3 + static_cast<int>(kind);
+    return Whole(virtual_stages + kBlockKinds, Phase::kForward) + static_cast<int>(kind);
   }
-  int ParamGather(BlockKind kind) const {
-    return virtual_stages * 3 + kBlockKinds * 4 + static_cast<int>(kind);
-  }
-  int GradNorm(int stage) const { return virtual_stages * 3 + kBlockKinds * 5 + stage; }
+  int ParamGather(BlockKind kind) const { return GradReduce(kind) + kBlockKinds; }
+  int GradNorm(int stage) const { return GradReduce(BlockKind::kEmbedding) + 2 * kBlockKinds + stage; }
   int Optimizer(int stage) const { return GradNorm(stages) + stage; }
   int size() const { return Optimizer(stages); }
 };

@@ -19,9 +19,10 @@ class Builder {
   Builder(const PreparedStep& step, TimelineDetail detail)
       : step_(step), schedule_(step.schedule()), timing_(step.timing()), detail_(detail) {
     int layer = 0;
-    for (const StageBlocks& blocks : step.virtual_stages()) {
+    for (size_t v = 0; v < step.virtual_stages().size(); ++v) {
+      if (step.shape().starts_model(static_cast<int>(v))) layer = 0;
       pieces_.emplace_back();
-      for (const BlockRun& run : blocks)
+      for (const BlockRun& run : step.virtual_stages()[v])
         for (int i = 0; i < run.count; ++i)
           pieces_.back().push_back({run.kind, HasLayer(run.kind) ? layer++ : -1});
     }
@@ -80,7 +81,7 @@ class Builder {
     return static_cast<int32_t>(timeline_.spans.size()) - 1;
   }
   int32_t AddTaskOf(const Task& task, int first_layer, int last_layer) {
-    const bool of_micro_batch = task.phase <= Phase::kWeight;
+    const bool of_micro_batch = OfPipeline(task.phase);
     const bool of_chunk = of_micro_batch || task.part >= 0;
     timeline_.tasks.push_back({.phase = timeline_.names.IndexOf(NameOf(task.phase)),
                                .micro_batch = of_micro_batch ? task.micro_batch : -1,
@@ -98,8 +99,8 @@ class Builder {
       return AddSpan(start, end, thread, task.phase == Phase::kOptimizer ? "adam" : TaskName(task),
                      AddTaskOf(task, -1, -1));
 
-    const std::vector<Piece>& pieces =
-        pieces_[step_.pipeline().virtual_stage(step_.shape(), stage, task.chunk)];
+    const int v = step_.pipeline().virtual_stage(step_.shape(), stage, task.chunk);
+    const std::vector<Piece>& pieces = pieces_[v];
     const bool shown = thread == Thread::kCompute &&
                        (detail_ == TimelineDetail::kAll ||
                         (detail_ == TimelineDetail::kFirstMicroBatch && task.micro_batch == 0));
@@ -119,6 +120,10 @@ class Builder {
     }
     const int32_t span = AddSpan(start, end, thread, TaskName(task), AddTaskOf(task, first, last));
     if (!shown) return span;
+    if (task.phase == Phase::kForwardBackward) {
+      AddPairOps(step_.PairOf(v), start, end, timeline_.spans[span].task);
+      return span;
+    }
     for (size_t p = 0; p < pieces.size(); ++p) {
       const Piece& piece = task.phase == Phase::kForward ? pieces[p] : pieces[pieces.size() - 1 - p];
       const int32_t id = AddTaskOf(task, piece.layer, piece.layer);
@@ -133,35 +138,46 @@ class Builder {
   // The ops of a block that starts `at` after its task; moves `at` to its end. The task's end was rounded
   // from a sum in another order, so times are cut there.
   void AddOps(BlockKind kind, Phase phase, Time task_start, Time task_end, int32_t task, Seconds& at) {
-    const auto pass_ops = [&](Pass pass, std::string_view suffix) {
+    const auto pass_ops = [&](Pass pass) {
       const CostedOps& costed = step_.Costed(kind, pass);
-      const std::vector<OpSpan>& spans = SpansOf(kind, pass);
-      for (size_t i = 0; i < costed.ops.size(); ++i) {
-        const Op& op = costed.ops[i];
-        const Time start = std::min(task_end, task_start + Time::From(at + spans[i].start));
-        const Time end = std::min(task_end, task_start + Time::From(at + spans[i].end));
-        if (start == end) continue;  // collectives of a single rank
-        std::string name(NameOf(op.name));
-        name += op.recomputed ? " recompute" : suffix;
-        AddSpan(start, end, op.stream() == Stream::kCompute ? Thread::kCompute : Thread::kCommunication, name,
-                task);
-      }
+      std::vector<OpSpan>& spans = op_spans_[static_cast<size_t>(kind)][static_cast<size_t>(pass)];
+      AddSpans(costed, spans, task_start, task_end, task, at, [pass](size_t) { return pass; });
       at += step_.Solved(kind, pass).total;
     };
-    if (phase == Phase::kForward) pass_ops(Pass::kForward, "");
-    if (phase == Phase::kBackward) pass_ops(Pass::kBackward, " backward");
-    if (phase == Phase::kWeight || (phase == Phase::kBackward && !step_.pipeline().splits_weight))
-      pass_ops(Pass::kWeight, " wgrad");
+    if (phase == Phase::kForward) pass_ops(Pass::kForward);
+    if (DoesBackward(phase)) pass_ops(Pass::kBackward);
+    if (DoesWeight(phase)) pass_ops(Pass::kWeight);
   }
-  const std::vector<OpSpan>& SpansOf(BlockKind kind, Pass pass) {
-    std::vector<OpSpan>& spans = op_spans_[static_cast<size_t>(kind)][static_cast<size_t>(pass)];
-    const CostedOps& costed = step_.Costed(kind, pass);
+  // Those of an overlapped forward and backward, in the order in which they run.
+  void AddPairOps(size_t pair, Time task_start, Time task_end, int32_t task) {
+    pair_spans_.resize(step_.pairs().size());
+    const CostedOps& costed = step_.pairs()[pair].costed;
+    AddSpans(costed, pair_spans_[pair], task_start, task_end, task, Seconds(0), [&](size_t i) {
+      size_t list = 0;
+      while (i >= costed.list_ends[list]) ++list;
+      return static_cast<Pass>(list);
+    });
+  }
+  // `spans`: of the ops from the start of their block, found where not yet known.
+  template <class PassOfOp>
+  void AddSpans(const CostedOps& costed, std::vector<OpSpan>& spans, Time task_start, Time task_end,
+                int32_t task, Seconds at, PassOfOp pass_of) {
     if (spans.empty() && !costed.ops.empty()) {
       std::vector<Seconds> times;
       for (const Cost& cost : costed.costs) times.push_back(cost.time);
-      SolveBlock(costed.ops, costed.costs, times, step_.overlap(), &spans);
+      SolveBlock(costed, times, &spans);
     }
-    return spans;
+    constexpr const char* kSuffix[] = {"", " backward", " wgrad"};  // by Pass
+    for (size_t i = 0; i < costed.ops.size(); ++i) {
+      const Op& op = costed.ops[i];
+      const Time start = std::min(task_end, task_start + Time::From(at + spans[i].start));
+      const Time end = std::min(task_end, task_start + Time::From(at + spans[i].end));
+      if (start == end) continue;  // collectives of a single rank
+      std::string name(NameOf(op.name));
+      name += op.recomputed ? " recompute" : kSuffix[static_cast<size_t>(pass_of(i))];
+      AddSpan(start, end, op.stream() == Stream::kCompute ? Thread::kCompute : Thread::kCommunication, name,
+              task);
+    }
   }
 
   // Buffers and the largest transient for the whole step; activations from the start of the task that keeps
@@ -172,14 +188,13 @@ class Builder {
                               .unit = timeline_.names.IndexOf("GiB")};
     const Bytes fixed = memory.total() - memory.activations;
     counter.samples.push_back({Time{}, fixed / GiB(1)});
-    const std::vector<Bytes> alive = step_.ActivationsAlong(stage);
     Bytes before;
-    for (size_t k = 0; k < alive.size(); ++k) {
-      const size_t i = static_cast<size_t>(schedule_.lane_begin[stage]) + k;
-      if (alive[k] != before)
-        counter.samples.push_back(
-            {alive[k] > before ? timing_.start[i] : timing_.end[i], (fixed + alive[k]) / GiB(1)});
-      before = alive[k];
+    int32_t i = schedule_.lane_begin[stage];
+    for (const auto& [most, after] : step_.ActivationsAlong(stage)) {
+      if (most > before) counter.samples.push_back({timing_.start[i], (fixed + most) / GiB(1)});
+      if (after < most) counter.samples.push_back({timing_.end[i], (fixed + after) / GiB(1)});
+      before = after;
+      ++i;
     }
     timeline_.counters.push_back(std::move(counter));
   }
@@ -190,7 +205,8 @@ class Builder {
   const TimelineDetail detail_;
   std::vector<std::vector<Piece>> pieces_;  // by virtual stage, in forward order
   std::array<std::array<std::vector<OpSpan>, kPasses>, kBlockKinds> op_spans_;
-  std::array<int32_t, 3> track_{};  // of the open process, by Thread; -1: not there yet
+  std::vector<std::vector<OpSpan>> pair_spans_;  // by pair
+  std::array<int32_t, 3> track_{};               // of the open process, by Thread; -1: not there yet
   Timeline timeline_;
 };
 

@@ -62,10 +62,11 @@ TEST(PipelineCommandTest, VppDividesTheTimesOfAStage) {
 
 TEST(PipelineCommandTest, TheTimelineIsPrintedOnRequest) {
   const std::string arguments = "--stages 1 --micro-batches 1" + kTimes + " --print timeline";
-  EXPECT_EQ(DumpJson(RunJson(arguments)["timeline"], -1),
-            R"([{"stage":0,"phase":"forward","micro_batch":0,"chunk":0,"start_s":0,"end_s":0.001},)"
-            R"({"stage":0,"phase":"backward","micro_batch":0,"chunk":0,"start_s":0.001,"end_s":0.003}])");
-  EXPECT_NE(RunPipeline(arguments).output.find("backward            0      0    1.00000 ms    3.00000 ms"),
+  EXPECT_EQ(
+      DumpJson(RunJson(arguments)["timeline"], -1),
+      R"([{"stage":0,"phase":"forward","micro_batch":0,"chunk":0,"start_s":0,"end_s":0.001},)"
+      R"({"stage":0,"phase":"full-backward","micro_batch":0,"chunk":0,"start_s":0.001,"end_s":0.003}])");
+  EXPECT_NE(RunPipeline(arguments).output.find("0  BW 0              0    1.00000 ms    3.00000 ms"),
             std::string::npos);
 }
 
@@ -88,6 +89,16 @@ TEST(PipelineCommandTest, MemoryKeptForWeightGradientsChangesAnAutomaticOrder) {
   EXPECT_LE(all["peak_activations"][1]["until_weight"].get<double>(), 2);
   EXPECT_GT(none["peak_activations"][1]["until_weight"].get<double>(), 2);
   EXPECT_LE(none["peak_activations"][1]["until_backward"].get<double>(), 2);
+}
+
+TEST(PipelineCommandTest, AnOverlappedPairShortensDualPipe) {
+  // 8 stages, 20 micro-batches, F = B = W = 1 ms: a pair as long as its halves leaves the published
+  // (8 / 2 - 1)(3 + 2 - 3) = 6 ms idle in 60 ms of work; 100 us less take (8 - 3) 100 us off that.
+  const std::string shape = "--schedule dualpipe --stages 8 --micro-batches 20" + kTimes;
+  EXPECT_DOUBLE_EQ(RunJson(shape)["stage_span_s"].get<double>(), 0.066);
+  const Json json = RunJson(shape + " --overlapped-pair 2.9ms");
+  EXPECT_NEAR(json["bubble_rate"].get<double>() * json["stage_span_s"].get<double>(), 0.0055, 1e-9);
+  EXPECT_EQ(json["peak_activations"][3]["until_backward"], 9);
 }
 
 TEST(PipelineCommandTest, VSchedulesHaveTwoChunksAStageWithoutBeingTold) {
@@ -115,7 +126,7 @@ TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
        "expected 0 to 1000 of a micro-batch's memory kept for its weight gradients"},
       {"--stages 4 --micro-batches 8 --schedule zb-h",
        "--schedule: found \"zb-h\", expected one of 1f1b, interleaved, zb-h1, zb-h2, zb-1p, zb-2p, zb-v, "
-       "v-half, v-min (did you mean \"zb-h1\"?)"},
+       "v-half, v-min, dualpipe, dualpipev (did you mean \"zb-h1\"?)"},
       {"--stages 4 --micro-batches 8 --comm 3",
        "--comm: found \"3\", expected a time with a unit such as 18.5ms"},
       {"--stages 4 --micro-batches 8 --comm=-3ms",
@@ -129,6 +140,23 @@ TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
        "expected a memory limit of 0 (none) or more micro-batches"},
       {"--stages 1 --micro-batches 60000 --print timeline",
        "--print timeline: found 120000 tasks, expected at most"},
+      {"--stages 4 --micro-batches 8 --overlapped-pair 2ms",
+       "--overlapped-pair: found \"2ms\", expected a schedule that runs forwards together with backwards, "
+       "not "
+       "1f1b"},
+      {"--stages 4 --micro-batches 8 --schedule dualpipe --overlapped-pair 2",
+       "--overlapped-pair: found \"2\", expected a time with a unit such as 18.5ms"},
+      {"--stages 4 --micro-batches 8 --schedule dualpipe --overlapped-pair=-2ms",
+       "--overlapped-pair: found \"-2ms\", expected a time from 0s to 2500h"},
+      {"--stages 4 --micro-batches 8 --schedule dualpipev --overlapped-pair 1ms,2ms",
+       "--overlapped-pair: found \"1ms,2ms\", expected one time, or one for each of the 4 stages; these are "
+       "2"},
+      {"--stages 5 --micro-batches 10 --schedule dualpipe",
+       "expected an even number of stages with schedule dualpipe"},
+      {"--stages 4 --micro-batches 6 --schedule dualpipe",
+       "expected an even number of micro-batches, at least 8, twice the stages"},
+      {"--stages 4 --micro-batches 8 --vpp 2 --schedule dualpipe",
+       "--vpp: found 2, expected 1: schedule dualpipe has one chunk a stage"},
       {"--stages 4 --micro-batches 8 --print order", "order not in {timeline}"},
   };
   for (const Case& c : cases) {

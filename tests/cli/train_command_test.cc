@@ -174,6 +174,12 @@ TEST(TrainCommandTest, WrongInputsAreOneErrorAndExitCodeTwo) {
       {"train deepseek-v2-pretrain --samples 4 --json /no/such/folder/out.json", "cannot write"},
       {"train deepseek-v2-pretrain --samples 4 --timeline " + folder, "directory"},
       {"train deepseek-v2-pretrain --sampels 4", "did you mean --samples"},
+      {"train deepseek-v3-pretrain --set training/parallel/pp=15",
+       "/training/parallel/pp: found 15, expected an even number of stages with schedule dualpipe"},
+      {"train deepseek-v3-pretrain --set training/phases/0/global_batch=2048",
+       "/training/phases/0/global_batch: found 2048, expected an even number of micro-batches, at least 32"},
+      {"train deepseek-v3-pretrain --set training/parallel/vpp=2",
+       "/training/parallel/vpp: found 2, expected 1 with the schedule dualpipe"},
       {"validate trainings", "did you mean \"training\""},
       {"scenario", "one of"},
       {"scenario --list --schema", "one of"},
@@ -207,7 +213,8 @@ TEST(ValidateCommandTest, TrainingPrintsPublishedBesidePredicted) {
 
 TEST(ValidateCommandTest, TheEraFactorMakesTheFittedRunComeOutAsPublished) {
   int fitted = 0;
-  for (const Json& c : JsonOf("validate training")["cases"]) {
+  const Json json = JsonOf("validate training");
+  for (const Json& c : json["cases"]) {
     if (!c["used_for_fitting"].get<bool>()) continue;
     ++fitted;
     EXPECT_EQ(c["basis"], "era");

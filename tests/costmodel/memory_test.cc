@@ -33,6 +33,8 @@ TEST(MemoryTest, ZeroCutsOptimizerStatesThenGradientsThenWeights) {
 
 TEST(MemoryTest, ContextParallelRanksShareStatesToo) {
   EXPECT_EQ(OptimizedParameters(kParameters, Zero(1, 2)), 1000.0 / 16 + 800.0 / 4);
+  EXPECT_EQ(OptimizedParameters(kParameters, Zero(1), 2), OptimizedParameters(kParameters, Zero(1, 2)));
+  EXPECT_EQ(OptimizedParameters(kParameters, Zero(0), 2), 1800);  // two copies, each whole on its rank
   EXPECT_EQ(OptimizedParameters(kParameters, Zero(0, 2)), 1800);
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "base/random.h"
@@ -10,9 +11,7 @@ namespace moecast {
 namespace {
 
 // A block with its times, written op by op.
-struct Ops {
-  std::vector<Op> ops;
-  std::vector<Cost> costs;
+struct Ops : CostedOps {
   std::vector<Seconds> times;
 
   void Compute(double seconds, int after = -1, Bound bound = Bound::kCompute) {
@@ -27,7 +26,12 @@ struct Ops {
     costs.push_back({.time = Seconds(seconds), .bound = bound});
     times.push_back(Seconds(seconds));
   }
-  BlockTime Solve(double rate = 1) const { return SolveBlock(ops, costs, times, {.compute = rate}); }
+  // Compute-bound kernels run at `rate` beside a collective, which takes `hbm` of the bandwidth.
+  BlockTime Solve(double rate = 1, double hbm = 0) const {
+    CostedOps block = *this;
+    for (const Op& op : ops) block.beside.push_back(op.stream() == Stream::kCompute ? rate : hbm);
+    return SolveBlock(block, times);
+  }
 };
 
 double Busy(const BlockTime& t, OpClass c) {
@@ -99,6 +103,12 @@ TEST(SolveBlockTest, ComputeBoundKernelsSlowDownWhileACollectiveRuns) {
   memory_bound.Communicate(4);
   memory_bound.Compute(5, -1, Bound::kMemory);
   EXPECT_DOUBLE_EQ(memory_bound.Solve(0.75).total.value, 5);
+  // A fifth of the bandwidth: 3.2 of 5 s get done beside the 4 s.
+  EXPECT_DOUBLE_EQ(memory_bound.Solve(0.75, 0.2).total.value, 5.8);
+  Ops latency_bound;
+  latency_bound.Communicate(4);
+  latency_bound.Compute(5, -1, Bound::kLatency);
+  EXPECT_DOUBLE_EQ(latency_bound.Solve(0.75, 0.2).total.value, 5);
 }
 
 TEST(SolveBlockTest, RecomputationIsCountedApart) {
@@ -121,6 +131,38 @@ TEST(BlockTimeTest, SumsAndMultiplesAreOfEveryPart) {
   EXPECT_DOUBLE_EQ(t.recomputed.value, 4);
   EXPECT_DOUBLE_EQ(Busy(t, OpClass::kCollective), 16);
   EXPECT_DOUBLE_EQ(Exposed(t, GroupKind::kEp), 12);
+}
+
+// Forward a (2 s), its dispatch d (3 s), m (1 s). Backward: an exchange c (2 s), n (3 s), its exchange e (1
+// s), x (1 s); the weight gradient of n, w (1 s). Compute a 0-2, n 2-5, m 5-6, x 6-7, w 7-8; communication c
+// 0-2, d 2-5, e 5-6: 8 s where one after another takes 6 + 7 + 1.
+TEST(OverlappedTest, AForwardAndABackwardHideEachOthersCommunication) {
+  Ops forward, backward, weight;
+  forward.Compute(2);
+  forward.Communicate(3, 0);
+  forward.Compute(1, 1);
+  backward.Communicate(2);
+  backward.Compute(3, 0);
+  backward.Communicate(1, 1);
+  backward.Compute(1, 2);
+  weight.Compute(1);
+  backward.ops[1].name = weight.ops[0].name = OpName::kExpertUp;
+  Ops pair;
+  std::vector<OpSpan> spans;
+  for (Ops* list : {&forward, &backward, &weight}) {
+    list->beside.assign(list->ops.size(), 1);
+    for (size_t i = 0; i < list->ops.size(); ++i)
+      if (list->ops[i].stream() == Stream::kCommunication) list->beside[i] = 0;
+    pair.times.insert(pair.times.end(), list->times.begin(), list->times.end());
+  }
+  const CostedOps *f = &forward, *b = &backward, *w = &weight;
+  const CostedOps block = Overlapped({&f, 1}, {&b, 1}, {&w, 1});
+  EXPECT_EQ(block.ops[7].after, 4);  // w waits for n
+  const BlockTime t = SolveBlock(block, pair.times, &spans);
+  EXPECT_DOUBLE_EQ(t.total.value, 8);
+  EXPECT_DOUBLE_EQ(AllExposed(t), 0);
+  const double starts[] = {0, 2, 5, 0, 2, 5, 6, 7};
+  for (size_t i = 0; i < 8; ++i) EXPECT_DOUBLE_EQ(spans[i].start.value, starts[i]) << i;
 }
 
 Ops AnyOps(Random& random) {
@@ -156,6 +198,67 @@ TEST(SolveBlockTest, AtFullRateEqualsOneSweepOverTheOps) {
       total = std::max(total, end[i]);
     }
     EXPECT_NEAR(b.Solve().total.value, total, 1e-12);
+  }
+}
+
+// Lists that run together: each stream one op at a time, ops of a list in order and after what they wait for,
+// and no stream idle while one of its ops could run.
+TEST(OverlappedTest, StreamsTakeOpsInOrderAndIdleOnlyWhereAllWait) {
+  Random random(3);
+  for (int round = 0; round < 300; ++round) {
+    std::vector<Ops> lists;
+    for (int i = 0; i < 5; ++i) lists.push_back(AnyOps(random));
+    std::vector<Seconds> seconds;
+    std::vector<const CostedOps*> blocks;
+    for (Ops& list : lists) {
+      for (size_t i = 0; i < list.ops.size(); ++i) {
+        list.beside.push_back(list.ops[i].stream() == Stream::kCompute ? 0.5 + 0.5 * random.Uniform()
+                                                                       : 0.2 * random.Uniform());
+        list.ops[i].name = static_cast<OpName>(random.Below(4));
+      }
+      seconds.insert(seconds.end(), list.times.begin(), list.times.end());
+      blocks.push_back(&list);
+    }
+    const std::span<const CostedOps* const> all = blocks;
+    const CostedOps block = Overlapped(all.subspan(0, 1), all.subspan(1, 2), all.subspan(3, 2));
+    std::vector<OpSpan> spans;
+    const BlockTime t = SolveBlock(block, seconds, &spans);
+    EXPECT_NEAR(ComputeStream(t) + AllExposed(t), t.total.value, 1e-9);
+    const size_t n = block.ops.size();
+    // When each op could have started for all that it waits for but its stream.
+    std::vector<double> ready(n);
+    std::vector<std::vector<size_t>> on_stream(2);
+    for (size_t i = 0; i < n; ++i) {
+      const size_t stream = static_cast<size_t>(block.ops[i].stream());
+      if (const int after = block.ops[i].after; after >= 0)
+        ready[i] = spans[static_cast<size_t>(after)].end.value;
+      for (size_t j = 0; j < i; ++j) {
+        const auto list_of = [&](size_t op) {
+          return std::upper_bound(block.list_ends.begin(), block.list_ends.end(), op) -
+                 block.list_ends.begin();
+        };
+        if (block.ops[j].stream() == block.ops[i].stream() && list_of(j) == list_of(i))
+          ready[i] = std::max(ready[i], spans[j].end.value);
+      }
+      EXPECT_GE(spans[i].start.value, ready[i] - 1e-12);
+      EXPECT_GE((spans[i].end - spans[i].start).value, seconds[i].value - 1e-12);
+      on_stream[stream].push_back(i);
+    }
+    for (std::vector<size_t>& ops : on_stream) {
+      std::sort(ops.begin(), ops.end(), [&](size_t a, size_t b) {
+        return std::pair(spans[a].start, spans[a].end) < std::pair(spans[b].start, spans[b].end);
+      });
+      double free = 0;
+      for (const size_t i : ops) {
+        EXPECT_GE(spans[i].start.value, free - 1e-12);
+        if (spans[i].start.value > free + 1e-9)  // idle before it: nothing later on this stream was ready
+          for (const size_t j : ops)
+            if (spans[j].start >= spans[i].start) {
+              EXPECT_GE(ready[j], spans[i].start.value - 1e-9);
+            }
+        free = spans[i].end.value;
+      }
+    }
   }
 }
 

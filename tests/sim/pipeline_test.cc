@@ -18,8 +18,13 @@ std::string OrderText(const std::vector<PipelineTask>& tasks, bool chunks = fals
   std::string text;
   for (const PipelineTask& t : tasks) {
     if (!text.empty()) text += ' ';
-    text += "FBW"[static_cast<int>(t.phase)] + std::to_string(t.micro_batch);
-    if (chunks) text += "." + std::to_string(t.chunk);
+    bool second = false;
+    EachHalf(t, [&](Phase phase, int32_t micro_batch, int16_t chunk) {
+      if (second) text += '&';
+      text += "FBWB"[static_cast<int>(phase)] + std::to_string(micro_batch);
+      if (chunks) text += "." + std::to_string(chunk);
+      second = true;
+    });
   }
   return text;
 }
@@ -136,6 +141,32 @@ TEST(PipelineGoldenTest, ZbVWithTwoStagesAndOneMicroBatch) {
   EXPECT_EQ(Starts(s, 1), (std::vector<int64_t>{1, 2, 5, 6, 7, 8}));
   EXPECT_EQ(OrderText(Named("v-half").build(shape).by_stage[0], true), "F0.0 F0.1 B0.1 W0.1 B0.0 W0.0");
   EXPECT_EQ(OrderText(Named("v-min").build(shape).by_stage[1], true), "F0.0 F0.1 B0.1 B0.0 W0.1 W0.0");
+}
+
+// One stage, so no waiting: two forwards, the pairs, and the last two backwards, of which the latter leaves
+// its weight gradients for the end.
+TEST(PipelineGoldenTest, DualPipeVWithOneStageAndThreeMicroBatches) {
+  const PipelineOrder order = Named("dualpipev").build(Uniform(1, 3, 2, 2, 2, 2));
+  EXPECT_EQ(OrderText(order.by_stage[0], true),
+            "F0.0 F0.1 F1.0 B0.1 F1.1&B0.0 F2.0&B1.1 F2.1&B1.0 B2.1 B2.0 W2.0");
+}
+
+TEST(PipelineGoldenTest, DualPipeWithTwoStagesAndFourMicroBatches) {
+  // Micro-batches 0 and 1 enter at stage 0, 2 and 3 at stage 1. F = 2, B = W = 1, a pair 3. Stage 0: F0 at 0,
+  // F2 (from stage 1, where it ran at 0) at 2, F1 at 4, B2 in full at 6, F3 with B0 at 8 (B0 of stage 1 is
+  // back at 8), B3 at 11 (stage 1 ran F1 with B2 until 11), B1 at 13 (stage 1 ran B1 until 13), W1 at 14,
+  // ends at 15. Stage 1 is its mirror image.
+  PipelineShape shape = Uniform(2, 4, 2, 1, 1, 1, 0, 2);
+  shape.pair.assign(4, Time{3});
+  const PipelineOrder order = Named("dualpipe").build(shape);
+  EXPECT_EQ(OrderText(order.by_stage[0], true), "F0.0 F2.1 F1.0 B2.1 F3.1&B0.0 B3.1 B1.0 W1.0");
+  EXPECT_EQ(OrderText(order.by_stage[1], true), "F2.1 F0.0 F3.1 B0.0 F1.0&B2.1 B1.0 B3.1 W3.1");
+  const Solved s = Solve("dualpipe", shape);
+  EXPECT_EQ(Starts(s, 0), (std::vector<int64_t>{0, 2, 4, 6, 8, 11, 13, 14}));
+  EXPECT_EQ(Starts(s, 1), Starts(s, 0));
+  EXPECT_EQ(s.result.stage_span, Time{15});
+  EXPECT_EQ(s.result.bubble_rate, 0);
+  EXPECT_EQ(s.result.peak_until_backward, (std::vector<double>{3, 3}));  // PP + 1
 }
 
 TEST(PipelineGoldenTest, ATransferDelaysEveryHopBetweenStages) {
@@ -255,6 +286,57 @@ TEST(PipelineClosedFormTest, InterleavingDividesTheBubbleByTheChunksAlsoWhereMic
   }
 }
 
+// DeepSeek's table (arXiv 2412.19437 table 2, and DualPipeV's in the repository) has (PP / 2 - 1)(F&B + B - 3
+// W) with B a full backward; PP stages are 2 p chunks in DualPipeV.
+TEST(PipelineClosedFormTest, DualPipeAndDualPipeVIdleWhatTheirTableSaysWhereAPairIsAsLongAsItsHalves) {
+  Random random(14);
+  for (int half = 1; half <= 8; ++half) {
+    for (const int each : {2 * half, 2 * half + 1, 5 * half}) {
+      const auto w = static_cast<int64_t>(random.Below(9)), f = w + static_cast<int64_t>(random.Below(9));
+      const int64_t pair = 2 * f + w, idle = (half - 1) * (pair + (f + w) - 3 * w);
+      PipelineShape shape = Uniform(2 * half, 2 * each, f, f, w, 1, 0, 2);
+      shape.pair.assign(static_cast<size_t>(shape.virtual_stages()), Time{pair});
+      EXPECT_EQ(Solve("dualpipe", shape).result.stage_span, Time{2 * each * (2 * f + w) + idle});
+      EXPECT_EQ(Solve("dualpipev", Uniform(half, each, 2 * f, 2 * f, 2 * w, 2)).result.stage_span,
+                Time{2 * each * (2 * f + w) + idle});
+    }
+  }
+}
+
+// Their order idles less than the table where a pair saves time, T = F + B + W - d of a stage: where W <= B
+// <= F and d <= F, (PP / 2 - 1)(2 F + B - W) - (PP - 3) d. The table would take off (PP / 2 - 1) d only.
+TEST(PipelineClosedFormTest, WhatAPairSavesTakesMoreOffTheBubbleOfDualPipeThanItsTableSays) {
+  Random random(15);
+  for (int round = 0; round < 300; ++round) {
+    const int half = 2 + static_cast<int>(random.Below(7)),
+              each = 2 * half + static_cast<int>(random.Below(9));
+    const auto up_to = [&](int64_t n) {
+      return static_cast<int64_t>(random.Below(static_cast<uint64_t>(n + 1)));
+    };
+    const int64_t f = 1 + up_to(40), b = up_to(f), w = up_to(b), saved = up_to(std::min(f, b + w)),
+                  pair = f + b + w - saved;
+    const int64_t idle = (half - 1) * (2 * f + b - w) - (2 * half - 3) * saved;
+    PipelineShape shape = Uniform(2 * half, 2 * each, f, b, w, 1, 0, 2);
+    shape.pair.assign(static_cast<size_t>(shape.virtual_stages()), Time{pair});
+    const PipelineResult r = Solve("dualpipe", shape).result;
+    EXPECT_NEAR(r.bubble_rate * r.stage_span.seconds().value * 1e12, static_cast<double>(idle), 1e-6);
+    PipelineShape folded = Uniform(half, each, 2 * f, 2 * b, 2 * w, 2);
+    folded.pair.assign(static_cast<size_t>(folded.virtual_stages()), Time{pair});
+    EXPECT_EQ(Solve("dualpipev", folded).result.stage_span, r.stage_span);
+  }
+}
+
+TEST(PipelineMemoryTest, DualPipeHoldsOneMicroBatchMoreThanItHasStagesAndDualPipeVAsManyChunks) {
+  for (int half = 1; half <= 12; ++half) {
+    const PipelineResult r = Solve("dualpipe", Uniform(2 * half, 6 * half, 2, 2, 2, 1, 0, 2)).result;
+    EXPECT_EQ(r.peak_until_backward, std::vector<double>(static_cast<size_t>(2 * half), 2 * half + 1));
+    EXPECT_EQ(r.peak_until_weight, r.peak_until_backward);
+    const PipelineResult folded = Solve("dualpipev", Uniform(half, 3 * half, 2, 2, 2, 2)).result;
+    EXPECT_EQ(folded.peak_until_backward, std::vector<double>(static_cast<size_t>(half), half + 0.5));
+    EXPECT_EQ(folded.peak_until_weight, folded.peak_until_backward);
+  }
+}
+
 TEST(PipelineClosedFormTest, InterleavedWithOneChunkIsOneFOneB) {
   for (const auto& [p, m] : {std::pair{1, 3}, {4, 2}, {4, 9}}) {
     const PipelineShape shape = Uniform(p, m, 3, 2, 1);
@@ -265,8 +347,12 @@ TEST(PipelineClosedFormTest, InterleavedWithOneChunkIsOneFOneB) {
 TEST(PipelineClosedFormTest, OneStageHasNoBubble) {
   for (const PipelineSchedule& row : PipelineSchedules())
     for (int chunks = row.least_chunks; chunks <= std::min(row.most_chunks, 3); ++chunks)
-      for (const int m : {1, 2, 7})
-        EXPECT_EQ(Solve(row.name, Uniform(1, m, 6, 12, 18, chunks, 1000)).result.bubble_rate, 0) << row.name;
+      for (const int m : {1, 2, 7}) {
+        const PipelineShape shape = Uniform(1, m, 6, 12, 18, chunks, 1000, row.copies);
+        if (!row.pairs || RejectPipeline(row, shape).empty()) {
+          EXPECT_EQ(Solve(row.name, shape).result.bubble_rate, 0) << row.name;
+        }
+      }
 }
 
 TEST(PipelineMemoryTest, OneFOneBHoldsFewerTheLaterTheStage) {
@@ -331,7 +417,7 @@ TEST(PipelineMemoryTest, StagesOfTheirOwnKeepToTheirOwnLimits) {
   for (int s = 0; s < 4; ++s) {
     PipelineShape alone = Uniform(1, 12, 3, 3, 2);
     alone.kept_for_weight = shape.stage_kept_for_weight[s];
-    EXPECT_LE(PeakAlive(alone, {{order.by_stage[s]}, true}), shape.stage_limit[s] + 1e-6) << s;
+    EXPECT_LE(PeakAlive(alone, {.by_stage = {order.by_stage[s]}}), shape.stage_limit[s] + 1e-6) << s;
   }
 }
 
@@ -373,6 +459,21 @@ TEST(PipelineRejectTest, ShapesThatCannotBeScheduledSayWhatWasExpected) {
   EXPECT_EQ(RejectPipeline(Named("v-half"), good), "2 chunks a stage (vpp) with schedule v-half");
   EXPECT_EQ(RejectPipeline(Named("v-half"), Uniform(1001, 2, 2, 2, 2, 2)),
             "at most 1000 stages in V placement");
+  EXPECT_EQ(RejectPipeline(Named("dualpipe"), Uniform(3, 8, 1, 1, 1, 1, 0, 2)),
+            "an even number of stages with schedule dualpipe");
+  for (const int m : {6, 9})
+    EXPECT_EQ(RejectPipeline(Named("dualpipe"), Uniform(4, m, 1, 1, 1, 1, 0, 2)),
+              "an even number of micro-batches, at least 8, twice the stages");
+  EXPECT_EQ(RejectPipeline(Named("dualpipev"), Uniform(4, 7, 2, 2, 2, 2)),
+            "at least 8 micro-batches, twice the stages");
+  EXPECT_EQ(
+      rejects([](PipelineShape& s) { s.pair.assign(4, Time{1}); }),
+      "no time of an overlapped pair with schedule 1f1b, which runs no forward together with a backward");
+  PipelineShape pairs = Uniform(2, 4, 1, 1, 1, 1, 0, 2);
+  pairs.pair.assign(3, Time{1});
+  EXPECT_EQ(RejectPipeline(Named("dualpipe"), pairs), "as many times of pairs as virtual stages (4)");
+  pairs.pair.assign(4, Time{-1});
+  EXPECT_EQ(RejectPipeline(Named("dualpipe"), pairs), "no negative time");
   PipelineShape tight = good;
   tight.memory_limit = 1;
   EXPECT_EQ(RejectPipeline(Named("zb-1p"), tight), "");

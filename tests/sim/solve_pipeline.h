@@ -15,9 +15,12 @@ inline const PipelineSchedule& Named(std::string_view name) {
 
 // Equal stages; the times are of a whole stage in picoseconds, divided among the chunks.
 inline PipelineShape Uniform(int stages, int micro_batches, int64_t f, int64_t b, int64_t w, int chunks = 1,
-                             int64_t comm = 0) {
-  PipelineShape shape{
-      .stages = stages, .micro_batches = micro_batches, .chunks = chunks, .transfer = Time{comm}};
+                             int64_t comm = 0, int copies = 1) {
+  PipelineShape shape{.stages = stages,
+                      .micro_batches = micro_batches,
+                      .chunks = chunks,
+                      .copies = copies,
+                      .transfer = Time{comm}};
   shape.forward.assign(shape.virtual_stages(), Time{f / chunks});
   shape.backward.assign(shape.virtual_stages(), Time{b / chunks});
   shape.weight.assign(shape.virtual_stages(), Time{w / chunks});
@@ -36,7 +39,7 @@ inline Solved Solve(std::string_view name, const PipelineShape& shape) {
   Solved s;
   s.schedule = LowerPipeline(row, shape, row.build(shape));
   Retimer(s.schedule).Run(PipelineDurations(row, shape), std::span(&shape.transfer, 1), s.timing);
-  s.result = Summarize(row, shape, s.schedule, s.timing);
+  s.result = Summarize(shape, s.schedule, s.timing);
   return s;
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "base/random.h"
@@ -40,13 +41,13 @@ Timing TimeTwoStages(const StepShape& step) {
   const int64_t forward[] = {1, 3, 2}, backward[] = {1, 6, 4}, reduce[] = {2, 3, 2}, gather[] = {1, 2, 1};
   for (int i = 0; i < 3; ++i) {
     set(index.Part(kinds[i], Phase::kForward), forward[i]);
-    set(index.Part(kinds[i], Phase::kBackward), backward[i]);
+    set(index.Part(kinds[i], Phase::kFullBackward), backward[i]);
     set(index.GradReduce(kinds[i]), reduce[i]);
     set(index.ParamGather(kinds[i]), gather[i]);
   }
   for (int v = 0; v < 2; ++v) {  // a stage's blocks one after another
     set(index.Whole(v, Phase::kForward), forward[v] + forward[v + 1]);
-    set(index.Whole(v, Phase::kBackward), backward[v] + backward[v + 1]);
+    set(index.Whole(v, Phase::kFullBackward), backward[v] + backward[v + 1]);
     set(index.GradNorm(v), 1);
     set(index.Optimizer(v), 2);
   }
@@ -171,7 +172,7 @@ TEST(StepScheduleTest, EveryPipelineTaskIsThereOnceWholeOrByItsBlocks) {
     std::map<std::tuple<int, Phase, int>, std::vector<int>> parts;  // virtual stage, phase, micro-batch
     for (int32_t i = 0; i < s.lane_begin[static_cast<size_t>(c.stages)]; ++i) {
       const Task& t = s.tasks[static_cast<size_t>(i)];
-      if (t.phase <= Phase::kWeight) parts[{VirtualStage(c, s, i), t.phase, t.micro_batch}].push_back(t.part);
+      if (OfPipeline(t.phase)) parts[{VirtualStage(c, s, i), t.phase, t.micro_batch}].push_back(t.part);
     }
     const size_t phases = std::string(c.schedule) == "zb-h1" ? 3 : 2;
     ASSERT_EQ(parts.size(), static_cast<size_t>(c.stages * c.chunks * c.micro_batches) * phases);
@@ -203,7 +204,7 @@ TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
       for (int32_t i = s.lane_begin[static_cast<size_t>(stage)];
            i < s.lane_begin[static_cast<size_t>(stage) + 1]; ++i) {
         const Task& t = s.tasks[static_cast<size_t>(i)];
-        if (t.phase == Phase::kBackward && c.chunks == 1) {
+        if (OfPipeline(t.phase) && DoesBackward(t.phase) && c.chunks == 1) {
           EXPECT_GE(timing.start[static_cast<size_t>(i)], gathered);
         }
         if (c.step.gathers && !c.step.overlap_gather) {
@@ -216,7 +217,7 @@ TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
 
 TEST(StepScheduleTest, GradientsAreReducedOncePerBlockAfterTheyAreCompleteAndBeforeTheNorm) {
   EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing& timing) {
-    const Phase last_phase = std::string(c.schedule) == "zb-h1" ? Phase::kWeight : Phase::kBackward;
+    const Phase last_phase = std::string(c.schedule) == "zb-h1" ? Phase::kWeight : Phase::kFullBackward;
     for (int stage = 0; stage < c.stages; ++stage) {
       // End of the last gradient of each block: by virtual stage and part (-1: all).
       std::map<std::pair<int, int>, Time> complete;
@@ -255,6 +256,32 @@ TEST(StepScheduleTest, GradientsAreReducedOncePerBlockAfterTheyAreCompleteAndBef
       for (const auto& [block, end] : complete) EXPECT_GE(first, end);
     }
   });
+}
+
+// Two copies of a model of two pieces, one layer each: stage 0 holds piece 0 of copy 0 and piece 1 of copy 1,
+// stage 1 the others.
+TEST(StepScheduleTest, GradientsOfAPieceAreReducedWhenAllItsCopiesHaveThem) {
+  PipelineShape shape = ShapeOf(2, 4);
+  shape.copies = 2;
+  shape.forward.assign(4, Time{2});
+  shape.backward = shape.weight = shape.forward;
+  for (const bool overlap : {true, false}) {
+    const Schedule s = Build("dualpipe", shape, std::vector<StageBlocks>(4, {{BlockKind::kDense, 1}}),
+                             {.overlap_reduce = overlap});
+    int reductions = 0;
+    for (size_t i = 0; i < s.tasks.size(); ++i) {
+      if (s.tasks[i].phase != Phase::kGradReduce) continue;
+      ++reductions;
+      std::set<int> stages;
+      for (int32_t d = s.dependency_begin[i]; d < s.dependency_begin[i + 1]; ++d) {
+        const int32_t on = s.dependencies[static_cast<size_t>(d)].task;
+        EXPECT_TRUE(DoesWeight(s.tasks[static_cast<size_t>(on)].phase));
+        stages.insert(s.lanes[static_cast<size_t>(s.LaneOf(on))].rank);
+      }
+      EXPECT_EQ(stages, (std::set<int>{0, 1}));
+    }
+    EXPECT_EQ(reductions, 4);
+  }
 }
 
 TEST(StepScheduleTest, WithABarrierNoOptimizerStartsBeforeTheLastNormEnds) {

@@ -45,6 +45,14 @@ std::vector<Scenario> ManyScenarios() {
   for (const char* schedule : {"zb-v", "v-half", "v-min"})
     all.push_back(Load("deepseek-67b-pretrain", {"unknown={}", std::string("training/schedule=") + schedule,
                                                  R"(training/parallel={"tp":8,"pp":4,"dp":16,"vpp":2})"}));
+  for (const char* zero : {"0", "1", "2", "3"})
+    all.push_back(Load("deepseek-v3-pretrain", {"unknown={}", "training/schedule=dualpipe",
+                                                std::string("training/parallel/zero=") + zero}));
+  for (const char* overlap : {"true", "false"})
+    all.push_back(Load("deepseek-v3-pretrain",
+                       {"unknown={}", "training/schedule=dualpipev", "training/parallel/vpp=2",
+                        "training/parallel/pp=8", std::string("training/overlap/grad_reduce=") + overlap,
+                        std::string("training/overlap/param_gather=") + overlap}));
   all.push_back(Load("deepseek-v2-lite-pretrain", {"unknown={}", "training/recompute=[\"layer\"]"}));
   return all;
 }
@@ -119,7 +127,7 @@ TEST(TrainingStepTest, RandomPlansAreRefusedOrKeepTheLaws) {
     return std::string(*(values.begin() + rng.Below(values.size())));
   };
   int simulated = 0, refused = 0;
-  for (int i = 0; i < 600; ++i) {
+  for (int i = 0; i < 900; ++i) {
     const std::string scenario = pick({"deepseek-v2-pretrain", "deepseek-67b-pretrain",
                                        "deepseek-v2-lite-pretrain", "deepseek-v3-pretrain"});
     const std::vector<std::string> sets = {
@@ -135,7 +143,8 @@ TEST(TrainingStepTest, RandomPlansAreRefusedOrKeepTheLaws) {
         "training/micro_batch=" + pick({"1", "1", "2", "3"}),
         "training/phases/0/global_batch=" + pick({"64", "768", "1000"}),
         "training/phases/0/sequence_length=" + pick({"512", "4096", "4097"}),
-        "training/schedule=" + pick({"1f1b", "interleaved", "zb-h1", "zb-1p", "v-half"}),
+        "training/schedule=" +
+            pick({"1f1b", "interleaved", "zb-h1", "zb-1p", "v-half", "dualpipe", "dualpipev"}),
         "training/weight_delay=" + pick({"null", "0", "2"}),
         "training/recompute=" +
             pick({"[]", "[\"layer\"]", "[\"rmsnorm\",\"swiglu\"]", "[\"mla_up\"]", "[\"permute\"]"}),
@@ -180,6 +189,65 @@ TEST(TrainingMemoryTest, WeightsAndStatesOfV2ByHand) {
   EXPECT_DOUBLE_EQ(states.weights.value, 2 * (data + expert));
   EXPECT_DOUBLE_EQ(states.gradients.value, 4 * (data + expert));
   EXPECT_NEAR(states.optimizer().value, 12 * (data / 128 + expert / 16), 1);
+}
+
+// Stage 5 of 16 holds pieces 5 and 10. Each piece's optimizer states are cut over the ranks of both its
+// copies, twice as many; weights and gradients are whole on each.
+TEST(TrainingMemoryTest, DualPipeHoldsTheStatesOfTwoPiecesAndCutsTheOptimizersOverBothCopies) {
+  const std::string layers = "training/stage_layers=[4,4,4,4,4,3,4,4,4,4,4,4,4,4,4,2]";
+  const auto states = [&](const char* schedule) {
+    std::vector<StateBytes> of_stages;
+    const PreparedRun run =
+        Prepare(Load("deepseek-v3-pretrain", {"unknown={}", "training/weight_delay=null", layers,
+                                              std::string("training/schedule=") + schedule}));
+    for (const StageMemory& m : run.step(0).MemoryByStage()) of_stages.push_back(m.states);
+    return of_stages;
+  };
+  const std::vector<StateBytes> one = states("zb-h1"), two = states("dualpipe");
+  EXPECT_DOUBLE_EQ(two[5].weights.value, (one[5].weights + one[10].weights).value);
+  EXPECT_DOUBLE_EQ(two[5].gradients.value, (one[5].gradients + one[10].gradients).value);
+  EXPECT_DOUBLE_EQ(two[5].optimizer().value, (one[5].optimizer() + one[10].optimizer()).value / 2);
+  EXPECT_DOUBLE_EQ(two[10].weights.value, two[5].weights.value);
+  // MTP's embedding is the one of piece 0, which is there too: a copy less.
+  const double embedding = 129280.0 * 7168;
+  EXPECT_DOUBLE_EQ(two[0].gradients.value, (one[0].gradients + one[15].gradients).value - 4 * embedding);
+}
+
+TEST(TrainingPairTest, AForwardBesideABackwardHidesWhatEachAloneExposes) {
+  const PreparedRun run = Prepare(Load("deepseek-v3-pretrain", {"unknown={}", "training/schedule=dualpipe"}));
+  const PreparedStep& step = run.step(0);
+  ASSERT_FALSE(step.pairs().empty());
+  for (size_t p = 0; p < step.pairs().size(); ++p) {
+    BlockTime alone;
+    for (const auto& [kind, pass] : step.pairs()[p].parts) alone += step.Solved(kind, pass);
+    const BlockTime& pair = step.SolvedPair(p);
+    const auto ep = static_cast<size_t>(GroupKind::kEp),
+               collective = static_cast<size_t>(OpClass::kCollective);
+    EXPECT_LT(pair.total, alone.total);
+    EXPECT_LT(pair.exposed[ep].value, 0.25 * alone.exposed[ep].value);
+    EXPECT_NEAR(pair.busy[collective] / alone.busy[collective], 1, 1e-9);  // all of it is sent
+    EXPECT_GT(pair.busy[0], alone.busy[0]);                                // GEMMs are slower beside it
+  }
+}
+
+TEST(TrainingPairTest, APairTakesItsTimeOnTheLaneOfItsStage) {
+  const PreparedRun run = Prepare(Load("deepseek-v3-pretrain", {"unknown={}", "training/schedule=dualpipe"}));
+  const PreparedStep& step = run.step(0);
+  int pairs = 0;
+  for (size_t i = 0; i < step.schedule().tasks.size(); ++i) {
+    const Task& t = step.schedule().tasks[i];
+    if (t.phase != Phase::kForwardBackward) continue;
+    ++pairs;
+    const int stage = step.schedule().lanes[step.schedule().LaneOf(static_cast<int32_t>(i))].rank;
+    const int v = step.pipeline().virtual_stage(step.shape(), stage, t.chunk);
+    EXPECT_EQ(step.timing().end[i] - step.timing().start[i],
+              Time::From(step.SolvedPair(step.PairOf(v)).total));
+  }
+  // Of 60 micro-batches a direction, stage h of a half runs 2 (60 - 16 + h + 1) pairs and 7 - h more; the two
+  // in the middle one less.
+  int expected = 0;
+  for (int h = 0; h < 8; ++h) expected += 2 * (2 * (45 + h) + (7 - h) - (h == 7 ? 1 : 0));
+  EXPECT_EQ(pairs, expected);
 }
 
 TEST(WhyTest, TheCriticalPathSumsToTheStep) {
