@@ -171,7 +171,8 @@ double OpCosts::Beside(const Op& op, const Cost& cost) {
     const PortBytes unit = UnitBytes(*collective);
     const Bytes moved =
         collective->bytes * (HbmBytesPerByteSent(collective->kind) * (unit.nvlink + unit.network).value);
-    return std::min(kMostTaken, moved / cost.time / cluster_.device.hbm);
+    // An era stretches the kernels beside it alike.
+    return std::min(kMostTaken, moved / (cost.time / whole_step_.era) / cluster_.device.hbm);
   }
   if (cost.bound != Bound::kCompute || sms_left_ == cluster_.device.sms) return 1;
   // Tiles of a GEMM go over fewer SMs, in whole waves.

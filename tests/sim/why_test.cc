@@ -62,7 +62,7 @@ TEST(CriticalPathTest, EqualStagesOfOneFOneBFillAndDrainForTheOtherStagesOnce) {
   const std::vector<Cause> path = CriticalPath(step, WithEvenLoads(run, cache).step(0));
   double others = 0;
   for (int s = 0; s < 3; ++s)
-    for (const Phase phase : {Phase::kForward, Phase::kBackward})
+    for (const Phase phase : {Phase::kForward, Phase::kFullBackward})
       others += step.BlocksOf(s, phase).total.value;
   EXPECT_NEAR(TimeOf(path, "bubble").value, others, 1e-9);
   const Seconds send = step.schedule().dependencies.empty() ? Seconds(0) : step.shape().transfer.seconds();
