@@ -72,11 +72,12 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
     const auto published = o->sets.empty() ? PublishedFor(o->scenario) : std::nullopt;
     Json json = TrainJson(p.report, published);
     std::string text = TrainText(p.report, published);
+    const PreparedStep& step = p.run->step(p.report.phase);
     for (const StepPart part : parts) {
-      json[std::string(NameOf(part))] = StepPartJson(p.run->step(0), part);
-      text += StepPartText(p.run->step(0), part);
+      json[std::string(NameOf(part))] = StepPartJson(step, part);
+      text += StepPartText(step, part);
     }
-    if (!o->timeline.empty()) WriteFile(o->timeline, WriteChromeTrace(TimelineOf(p.run->step(0))));
+    if (!o->timeline.empty()) WriteFile(o->timeline, WriteChromeTrace(TimelineOf(step)));
     Emit(common, json, text);
   };
 }

@@ -10,7 +10,7 @@
 #include "base/dtype.h"
 #include "base/enum_names.h"
 #include "base/fields_fwd.h"
-#include "base/units.h"
+#include "costmodel/phase.h"
 #include "topology/placement.h"
 
 namespace moecast {
@@ -24,6 +24,7 @@ struct Precision {
   Dtype grad_reduce = Dtype::kBf16;
   Dtype master = Dtype::kFp32;
   Dtype moments = Dtype::kFp32;
+  bool operator==(const Precision&) const = default;
 };
 const Fields<Precision>& FieldsOf(const Precision*);
 
@@ -67,6 +68,7 @@ struct Overlap {
   bool grad_reduce = true;
   bool param_gather = true;
   int communication_sms = 20;
+  bool operator==(const Overlap&) const = default;
 };
 const Fields<Overlap>& FieldsOf(const Overlap*);
 
@@ -75,6 +77,7 @@ struct RoutingLoad {
   double device_cv = 0;
   std::optional<double> capacity_factor;
   double never_dropped = 0;
+  bool operator==(const RoutingLoad&) const = default;
 };
 const Fields<RoutingLoad>& FieldsOf(const RoutingLoad*);
 
@@ -87,21 +90,15 @@ struct EnumNames<GradClip> {
 };
 struct Optimizer {
   GradClip grad_clip = GradClip::kBarrier;
+  bool operator==(const Optimizer&) const = default;
 };
 const Fields<Optimizer>& FieldsOf(const Optimizer*);
-
-struct TrainingPhase {
-  std::string name = "pretrain";
-  Count tokens;
-  int64_t sequence_length = 4096;
-  int64_t global_batch = 0;  // sequences a step
-};
-const Fields<TrainingPhase>& FieldsOf(const TrainingPhase*);
 
 // Layers of each virtual stage, or nothing for the split that makes the slowest stage as fast as possible.
 struct StageLayers {
   std::vector<int> layers;
   bool balanced() const { return layers.empty(); }
+  bool operator==(const StageLayers&) const = default;
 };
 struct Plan {
   std::vector<TrainingPhase> phases;
@@ -117,6 +114,7 @@ struct Plan {
   RoutingLoad routing;
   Optimizer optimizer;
 
+  bool operator==(const Plan&) const = default;
   bool Recomputes(Recompute what) const;
   // Sequences each data-parallel rank takes in a step, in micro-batches. REQUIRES: a plan that CheckPlan
   // passed.

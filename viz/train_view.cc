@@ -3,14 +3,11 @@
 #include <cmath>
 
 #include "base/quantity_text.h"
+#include "viz/phases_view.h"
 #include "viz/table.h"
 
 namespace moecast {
 namespace {
-
-Json IntervalJson(const Interval& i) {
-  return {{"p10", i.p10}, {"p50", i.p50}, {"p90", i.p90}};
-}
 
 struct MemoryPart {
   const char* name;
@@ -62,6 +59,7 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
   j["schedule"] = r.schedule;
   j["stage_layers"] = r.stage_layers;
   j["micro_batches"] = r.micro_batches;
+  j["detailed_phase"] = r.phases[r.phase].name;
   j["step_time_s"] = r.step_time.value;
   j["tokens_per_step"] = r.tokens_per_step;
   j["gpus"] = r.gpus;
@@ -74,9 +72,14 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
          100 * (r.gpu_hours_per_trillion_tokens.p50 / published->gpu_hours_per_trillion_tokens - 1)},
         {"source", published->source}};
   }
-  j["gpu_hours_total"] = r.gpu_hours_total;
-  j["days"] = r.days;
-  j["cost_usd"] = r.cost_usd;
+  j["gpu_hours_total"] = r.total.gpu_hours;
+  j["days"] = r.total.days;
+  j["cost_usd"] = r.total.cost_usd;
+  if (r.has_outages) {
+    j["wall_days"] = r.total.wall_days;
+    j["wall_cost_usd"] = r.total.wall_cost_usd;
+    j["availability"] = r.total.days / r.total.wall_days;
+  }
   j["model_tflops_per_gpu"] = r.model_tflops_per_gpu;
   j["mfu"] = r.mfu;
   j["flops_convention"] = kFlopsConvention;
@@ -92,7 +95,8 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
     ranks.push_back(
         {{"rank", m.rank}, {"stage", m.stage}, {"peak_bytes", m.memory.total().value}, {"parts", parts}});
   }
-  const Bytes peak = r.memory[r.fullest].memory.total();
+  Bytes peak;
+  for (const PhaseReport& p : r.phases) peak = std::max(peak, p.peak_memory);
   j["memory"] = {{"fits", r.fits},
                  {"peak_bytes", peak.value},
                  {"device_bytes", r.device_memory.value},
@@ -117,24 +121,17 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
     j["uncertainty"].push_back({{"source", u.source}, {"share", u.share}});
   j["intervals"] = {{"step_time_s", IntervalJson(r.step_time_interval)},
                     {"gpu_hours_per_trillion_tokens", IntervalJson(r.gpu_hours_per_trillion_tokens)}};
-  j["phases"] = Json::array();
-  for (const PhaseReport& p : r.phases)
-    j["phases"].push_back({{"name", p.name},
-                           {"steps", p.steps},
-                           {"tokens", p.tokens.value},
-                           {"step_time_s", p.step_time.value},
-                           {"gpu_hours", p.gpu_hours.p50},
-                           {"gpu_hours_interval", IntervalJson(p.gpu_hours)},
-                           {"days", p.days},
-                           {"cost_usd", p.cost_usd}});
+  j["intervals"].update(ExpenseIntervalJson(r, r.total_interval));
+  j["phases"] = PhasesJson(r);
   j["extrapolated_fraction"] = r.extrapolated_fraction;
   return j;
 }
 
 std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& published) {
-  std::string out =
-      Printf("%s: %s on %lld GPUs of %s, schedule %s, %d micro-batches\n\n", r.name.c_str(), r.model.c_str(),
-             static_cast<long long>(r.gpus), r.cluster.c_str(), r.schedule.c_str(), r.micro_batches);
+  const std::string phase = r.phases.size() > 1 ? " (details: phase " + r.phases[r.phase].name + ")" : "";
+  std::string out = Printf("%s: %s on %lld GPUs of %s, schedule %s, %d micro-batches%s\n\n", r.name.c_str(),
+                           r.model.c_str(), static_cast<long long>(r.gpus), r.cluster.c_str(),
+                           r.schedule.c_str(), r.micro_batches, phase.c_str());
   const Interval& hours = r.gpu_hours_per_trillion_tokens;
   Rows head = {
       {"step time",
@@ -148,9 +145,14 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
                            published->source.c_str())});
   head.push_back({"throughput", Printf("%.0f tokens/s per GPU, %.0f model TFLOP/s per GPU, MFU %.1f%%",
                                        r.tokens_per_gpu_per_s, r.model_tflops_per_gpu, 100 * r.mfu)});
-  head.push_back(
-      {"whole run", Printf("%s GPU-hours, %.1f days, %s USD", ShowCount(r.gpu_hours_total, 4).c_str(), r.days,
-                           ShowCount(r.cost_usd, 3).c_str())});
+  head.push_back({"whole run", Printf("%s GPU-hours, %.1f days, %s USD  (80%% interval %s .. %s)",
+                                      ShowCount(r.total.gpu_hours, 4).c_str(), r.total.days,
+                                      ShowCount(r.total.cost_usd, 3).c_str(),
+                                      ShowCount(r.total_interval.cost_usd.p10, 3).c_str(),
+                                      ShowCount(r.total_interval.cost_usd.p90, 3).c_str())});
+  if (r.has_outages)
+    head.push_back({"  with failures", Printf("%.1f days, %s USD", r.total.wall_days,
+                                              ShowCount(r.total.wall_cost_usd, 3).c_str())});
   head.push_back({"layers by stage", Runs(r.stage_layers)});
   out += Aligned(head, "ll");
 
@@ -164,9 +166,10 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
 
   const RankMemory& full = r.memory[r.fullest];
   const Bytes peak = full.memory.total();
-  out += Printf("\nmemory of the fullest rank (rank %d, stage %d): %s of %s%s\n", full.rank, full.stage,
-                ShowBytes(peak).c_str(), ShowBytes(r.device_memory).c_str(),
-                r.fits ? "" : (", DOES NOT FIT by " + ShowBytes(peak - r.device_memory)).c_str());
+  out += Printf(
+      "\nmemory of the fullest rank (rank %d, stage %d): %s of %s%s\n", full.rank, full.stage,
+      ShowBytes(peak).c_str(), ShowBytes(r.device_memory).c_str(),
+      peak <= r.device_memory ? "" : (", DOES NOT FIT by " + ShowBytes(peak - r.device_memory)).c_str());
   Rows memory;
   for (const MemoryPart& part : PartsOf(full.memory))
     memory.push_back({part.name, ShowBytes(part.bytes), Printf("%.1f%%", 100 * (part.bytes / peak)),
@@ -199,15 +202,7 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
   out += Printf(
       "\n%.0f%% of the time is from outside measured ranges or from reasoned efficiencies (--print costs)\n",
       100 * r.extrapolated_fraction);
-  if (r.phases.size() > 1) {
-    out += "\nphases\n";
-    Rows rows = {{"phase", "steps", "tokens", "step", "GPU-hours", "days", "USD"}};
-    for (const PhaseReport& p : r.phases)
-      rows.push_back({p.name, Thousands(std::llround(p.steps)), ShowCount(p.tokens.value, 3),
-                      ShowSeconds(p.step_time), ShowCount(p.gpu_hours.p50, 4), Printf("%.1f", p.days),
-                      ShowCount(p.cost_usd, 3)});
-    out += Aligned(rows, "l");
-  }
+  out += PhasesText(r);
   return out;
 }
 

@@ -21,15 +21,21 @@ std::vector<uint16_t> UsedSources(const PreparedRun& run) {
   return {used.begin(), used.end()};
 }
 
-// Tokens of all phases, weighted GPU-seconds.
 double RunGpuSecondsPerToken(const PreparedRun& run, const Noise& noise) {
-  double gpu_seconds = 0, tokens = 0;
-  for (size_t i = 0; i < run.phases(); ++i) {
-    const double n = run.run().plan.phases[i].tokens.value;
-    gpu_seconds += n * run.GpuSecondsPerToken(i, run.step(i).StepTime(noise));
-    tokens += n;
-  }
-  return gpu_seconds / tokens;
+  double gpu_seconds = 0;
+  for (size_t i = 0; i < run.phases(); ++i)
+    gpu_seconds += run.phase(i).gpus() * run.phase(i).Time(noise).all.value;
+  return gpu_seconds / run.tokens();
+}
+
+ExpenseInterval IntervalsOf(const std::vector<Expense>& draws) {
+  const auto of = [&](double Expense::*member) {
+    std::vector<double> values;
+    for (const Expense& e : draws) values.push_back(e.*member);
+    return IntervalOf(std::move(values));
+  };
+  return {of(&Expense::gpu_hours), of(&Expense::days), of(&Expense::cost_usd), of(&Expense::wall_days),
+          of(&Expense::wall_cost_usd)};
 }
 
 double Variance(const std::vector<double>& x) {
@@ -39,16 +45,21 @@ double Variance(const std::vector<double>& x) {
   return sum / static_cast<double>(x.size());
 }
 
-// Prepared variants by their choice, so that each distinct one is prepared once.
+// Prepared variants by their choice, so that each distinct one is prepared once, and phases that an unknown
+// does not touch once for all.
 class Variants {
  public:
   Variants(const PreparedRun& base, const VariantOf& variant, StepCache& cache)
-      : base_(base), variant_(variant), cache_(cache) {}
+      : base_(base), variant_(variant), cache_(cache), known_(base.shared()) {}
 
   const PreparedRun& At(const std::vector<int>& choice) {
     if (std::all_of(choice.begin(), choice.end(), [](int c) { return c < 0; })) return base_;
     auto& slot = prepared_[choice];
-    if (!slot) slot = std::make_unique<PreparedRun>(variant_(choice), cache_);
+    if (!slot) {
+      slot = std::make_unique<PreparedRun>(variant_(choice), cache_, known_);
+      for (const auto& phase : slot->shared())
+        if (std::find(known_.begin(), known_.end(), phase) == known_.end()) known_.push_back(phase);
+    }
     return *slot;
   }
 
@@ -56,6 +67,7 @@ class Variants {
   const PreparedRun& base_;
   const VariantOf& variant_;
   StepCache& cache_;
+  PreparedRun::Phases known_;
   std::map<std::vector<int>, std::unique_ptr<PreparedRun>> prepared_;
 };
 
@@ -100,18 +112,6 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const Un
 
 }  // namespace
 
-PreparedRun::PreparedRun(TrainingRun run, StepCache& cache)
-    : run_(std::make_unique<TrainingRun>(std::move(run))) {
-  for (const TrainingPhase& phase : run_->plan.phases)
-    steps_.push_back(std::make_unique<PreparedStep>(*run_, phase, cache));
-}
-
-double PreparedRun::GpuSecondsPerToken(size_t phase, Seconds step_time) const {
-  const TrainingPhase& p = run_->plan.phases[phase];
-  const double tokens = static_cast<double>(p.global_batch) * static_cast<double>(p.sequence_length);
-  return step_time.value * static_cast<double>(run_->plan.parallel.gpus()) / tokens;
-}
-
 Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unknowns,
                      const VariantOf& variant, const ForecastOptions& options, StepCache& cache) {
   Variants variants(base, variant, cache);
@@ -127,7 +127,9 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
     source_draws.push_back(LatinHypercube(options.samples, KeyOf(names[source], options.seed)));
 
   Forecast f;
-  std::vector<std::vector<double>> step_times(phases), gpu_seconds(phases);
+  std::vector<std::vector<double>> step_times(phases);
+  std::vector<std::vector<Expense>> expenses(phases);
+  std::vector<Expense> sums;
   for (int i = 0; i < options.samples; ++i) {
     std::vector<int> choice;
     for (size_t u = 0; u < unknowns.size(); ++u)
@@ -137,20 +139,21 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
                 KeyOf("own", options.seed) + static_cast<uint64_t>(i)};
     for (size_t s = 0; s < sources.size(); ++s)
       noise.by_source.at(sources[s]) = NormalQuantile(source_draws[s][i]);
-    double weighted = 0, tokens = 0;
+    Expense sum;
     for (size_t p = 0; p < phases; ++p) {
-      const Seconds time = prepared.step(p).StepTime(noise);
-      step_times[p].push_back(time.value);
-      gpu_seconds[p].push_back(prepared.GpuSecondsPerToken(p, time));
-      weighted += gpu_seconds[p].back() * prepared.run().plan.phases[p].tokens.value;
-      tokens += prepared.run().plan.phases[p].tokens.value;
+      const PhaseTime time = prepared.phase(p).Time(noise);
+      step_times[p].push_back(time.step.value);
+      expenses[p].push_back(prepared.ExpenseOf(p, time.all));
+      sum += expenses[p].back();
     }
-    f.run_samples.push_back(weighted / tokens);
+    sums.push_back(sum);
+    f.run_samples.push_back(sum.gpu_hours * 3600 / prepared.tokens());
   }
   for (size_t p = 0; p < phases; ++p) {
     f.step_time.push_back(IntervalOf(step_times[p]));
-    f.gpu_seconds_per_token.push_back(IntervalOf(gpu_seconds[p]));
+    f.phases.push_back(IntervalsOf(expenses[p]));
   }
+  f.run = IntervalsOf(sums);
   f.run_gpu_seconds_per_token = IntervalOf(f.run_samples);
   f.uncertainty = Shares(base, unknowns, variants, sources, options);
   return f;

@@ -10,25 +10,9 @@
 #include <vector>
 
 #include "base/interval.h"
-#include "sim/training/step.h"
+#include "sim/forecast/prepared_run.h"
 
 namespace moecast {
-
-// A run with a prepared step for each of its phases.
-class PreparedRun {
- public:
-  PreparedRun(TrainingRun run, StepCache& cache);
-
-  const TrainingRun& run() const { return *run_; }
-  const PreparedStep& step(size_t phase) const { return *steps_[phase]; }
-  size_t phases() const { return steps_.size(); }
-  // GPU-seconds a token of a phase takes.
-  double GpuSecondsPerToken(size_t phase, Seconds step_time) const;
-
- private:
-  std::unique_ptr<TrainingRun> run_;  // steps refer to it
-  std::vector<std::unique_ptr<PreparedStep>> steps_;
-};
 
 struct UnknownField {
   std::string pointer;
@@ -42,19 +26,24 @@ struct ForecastOptions {
 
 struct UncertaintyShare {
   std::string source;
-  double share = 0;  // of the variance of the logarithm of the GPU-hours
+  double share = 0;  // of the variance of the logarithm of the GPU-hours a token
+};
+
+struct ExpenseInterval {
+  Interval gpu_hours, days, cost_usd, wall_days, wall_cost_usd;
 };
 
 struct Forecast {
-  std::vector<Interval> step_time;              // seconds, by phase
-  std::vector<Interval> gpu_seconds_per_token;  // by phase
-  Interval run_gpu_seconds_per_token;           // over all phases, weighted by their tokens
-  std::vector<double> run_samples;              // of it; forecasts with one seed draw shared sources alike
-  std::vector<UncertaintyShare> uncertainty;    // largest first; sums to 1 (or empty: nothing is uncertain)
+  std::vector<Interval> step_time;            // seconds, by phase
+  std::vector<ExpenseInterval> phases;        // each draw with its own GPUs
+  ExpenseInterval run;                        // of the phases' sums
+  Interval run_gpu_seconds_per_token;         // over all phases
+  std::vector<double> run_samples;            // of it; forecasts with one seed draw shared sources alike
+  std::vector<UncertaintyShare> uncertainty;  // largest first; sums to 1 (or empty: nothing is uncertain)
 };
 
-// `variant` makes the run for a choice of a value for each unknown field (-1: as in the base).
-using VariantOf = std::function<TrainingRun(std::span<const int>)>;
+// `variant` makes the programme for a choice of a value for each unknown field (-1: as in the base).
+using VariantOf = std::function<Programme(std::span<const int>)>;
 
 // Variants are prepared with `cache`, the base's own.
 Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unknowns,

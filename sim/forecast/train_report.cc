@@ -6,7 +6,7 @@
 namespace moecast {
 namespace {
 
-constexpr double kTrillion = 1e12, kHour = 3600, kDay = 86400;
+constexpr double kTrillion = 1e12, kHour = 3600;
 
 Interval Scaled(const Interval& i, double by) {
   return {i.p10 * by, i.p50 * by, i.p90 * by};
@@ -75,10 +75,12 @@ Seconds BalancedStepTime(const TrainingRun& run, StepCache& cache) {
 }  // namespace
 
 TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, StepCache& cache) {
-  const TrainingRun& run = prepared.run();
-  const PreparedStep& step = prepared.step(0);
-  const TrainingPhase& phase = run.plan.phases.front();
   TrainReport r;
+  for (size_t i = 1; i < prepared.phases(); ++i)
+    if (forecast.phases[i].gpu_hours.p50 > forecast.phases[r.phase].gpu_hours.p50) r.phase = i;
+  const TrainingRun& run = prepared.phase(r.phase).run();
+  const PreparedStep& step = prepared.step(r.phase);
+  const TrainingPhase& phase = prepared.phase(r.phase).phase();
   r.name = run.name;
   r.model = run.model.name;
   r.cluster = run.cluster.name;
@@ -88,7 +90,7 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, Ste
   r.stage_layers = step.LayersByStage();
 
   r.step_time = step.StepTime();
-  r.step_time_interval = forecast.step_time.front();
+  r.step_time_interval = forecast.step_time[r.phase];
   r.tokens_per_step = static_cast<double>(phase.global_batch) * static_cast<double>(phase.sequence_length);
   const double gpus = static_cast<double>(r.gpus);
   r.tokens_per_gpu_per_s = r.tokens_per_step / gpus / r.step_time.value;
@@ -109,7 +111,6 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, Ste
     r.memory.push_back({step.RankOfStage(static_cast<int>(s)), static_cast<int>(s), memory[s]});
     if (memory[s].total() > memory[r.fullest].total()) r.fullest = s;
   }
-  r.fits = memory[r.fullest].total() <= r.device_memory;
 
   const std::vector<StageTraffic> traffic = step.TrafficByStage();
   for (const StageTraffic& t : traffic) {
@@ -123,18 +124,26 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, Ste
 
   r.gpu_hours_per_trillion_tokens = Scaled(forecast.run_gpu_seconds_per_token, kTrillion / kHour);
   for (size_t i = 0; i < prepared.phases(); ++i) {
-    const TrainingPhase& p = run.plan.phases[i];
-    PhaseReport out{.name = p.name, .tokens = p.tokens, .step_time = prepared.step(i).StepTime()};
-    out.steps = std::ceil(p.tokens.value /
-                          (static_cast<double>(p.global_batch) * static_cast<double>(p.sequence_length)));
-    out.gpu_hours = Scaled(forecast.gpu_seconds_per_token[i], p.tokens.value / kHour);
-    out.days = out.gpu_hours.p50 * kHour / gpus / kDay;
-    out.cost_usd = out.gpu_hours.p50 * run.usd_per_gpu_hour;
-    r.gpu_hours_total += out.gpu_hours.p50;
-    r.days += out.days;
-    r.cost_usd += out.cost_usd;
+    const PreparedPhase& p = prepared.phase(i);
+    // Days and price at the median GPU-hours on the scenario's own GPUs.
+    const Interval& hours = forecast.phases[i].gpu_hours;
+    PhaseReport out{.name = p.phase().name,
+                    .gpus = p.run().plan.parallel.gpus(),
+                    .steps = p.steps(),
+                    .tokens = Count(p.tokens()),
+                    .step_time = p.Time().step,
+                    .expense = prepared.ExpenseOf(i, Seconds(hours.p50 * kHour / p.gpus())),
+                    .interval = forecast.phases[i],
+                    .outages = prepared.outages(i)};
+    for (const StageMemory& m : p.step().MemoryByStage())
+      out.peak_memory = std::max(out.peak_memory, m.total());
+    out.fits = out.peak_memory <= r.device_memory;
+    r.fits = r.fits && out.fits;
+    r.has_outages = r.has_outages || out.outages;
+    r.total += out.expense;
     r.phases.push_back(std::move(out));
   }
+  r.total_interval = forecast.run;
   r.uncertainty = forecast.uncertainty;
   return r;
 }

@@ -1,6 +1,7 @@
 // What `moecast train` answers, as one value.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,14 +30,18 @@ struct BusyLink {
   double utilisation = 0;
 };
 
+// Medians at the scenario's own values; their intervals are over all draws, each with its own GPUs.
 struct PhaseReport {
   std::string name;
+  int64_t gpus = 0;
   double steps = 0;
   Count tokens;
-  Seconds step_time;  // median
-  Interval gpu_hours;
-  double days = 0;
-  double cost_usd = 0;
+  Seconds step_time;  // at the last batch
+  Expense expense;
+  ExpenseInterval interval;
+  std::optional<PhaseOutages> outages;
+  Bytes peak_memory;  // of the fullest rank
+  bool fits = true;
 };
 
 struct TrainReport {
@@ -45,7 +50,8 @@ struct TrainReport {
   int micro_batches = 0;
   std::vector<int> stage_layers;
 
-  // Of the first phase, whose step the details describe.
+  // Of the phase that takes the most GPU-hours, whose step the details describe.
+  size_t phase = 0;
   Seconds step_time;
   Interval step_time_interval;
   double tokens_per_step = 0;
@@ -59,8 +65,8 @@ struct TrainReport {
   std::vector<BreakdownRow> breakdown;  // sums to the step
   std::vector<RankMemory> memory;       // a rank of each stage
   Bytes device_memory;
-  size_t fullest = 0;  // index into memory
-  bool fits = true;
+  size_t fullest = 0;                     // index into memory
+  bool fits = true;                       // every phase
   Bytes nvlink_per_gpu, network_per_gpu;  // sent in a step, mean over stages
   std::vector<BusyLink> busiest_links;
   std::vector<PathCause> critical_path;
@@ -69,9 +75,9 @@ struct TrainReport {
 
   // Of the whole run.
   Interval gpu_hours_per_trillion_tokens;
-  double gpu_hours_total = 0;
-  double days = 0;
-  double cost_usd = 0;
+  Expense total;  // the sum of the phases
+  ExpenseInterval total_interval;
+  bool has_outages = false;
   std::vector<PhaseReport> phases;
   std::vector<UncertaintyShare> uncertainty;
 };

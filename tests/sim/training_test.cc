@@ -93,7 +93,7 @@ TEST(TrainingStepTest, LayersOfAllStagesAreTheModels) {
       EXPECT_GE(n, 1);
       layers += n;
     }
-    EXPECT_EQ(layers, s.training().model.layers());
+    EXPECT_EQ(layers, s.training().phases[0].model.layers());
   }
 }
 
