@@ -54,6 +54,40 @@ TEST(TrainCommandTest, JsonHasTheKeysOfTheContract) {
   EXPECT_EQ(json["published"]["gpu_hours_per_trillion_tokens"], 172800);
 }
 
+TEST(TrainCommandTest, JsonOfAProgrammeSaysWhatEachPhaseTakes) {
+  const Json json = JsonOf("train deepseek-v2-programme --samples 8");
+  double hours = 0, days = 0, wall_days = 0, cost = 0;
+  ASSERT_EQ(json["phases"].size(), 4u);
+  for (const Json& phase : json["phases"]) {
+    for (const char* key :
+         {"name", "gpus", "steps", "tokens", "step_time_s", "mtbf_s", "checkpoint_interval_s",
+          "best_checkpoint_interval_s", "checkpoint_write_s", "availability", "wall_cost_usd", "memory"})
+      EXPECT_TRUE(phase.contains(key)) << key;
+    for (const char* key : {"gpu_hours", "days", "cost_usd", "wall_days", "wall_cost_usd"}) {
+      EXPECT_LE(phase["intervals"][key]["p10"], phase["intervals"][key]["p50"]) << key;
+      EXPECT_LE(phase["intervals"][key]["p50"], phase["intervals"][key]["p90"]) << key;
+    }
+    EXPECT_GT(phase["wall_days"], phase["days"]);
+    hours += phase["gpu_hours"].get<double>();
+    days += phase["days"].get<double>();
+    wall_days += phase["wall_days"].get<double>();
+    cost += phase["cost_usd"].get<double>();
+  }
+  // Nine digits are printed.
+  EXPECT_NEAR(json["gpu_hours_total"].get<double>() / hours, 1, 1e-8);
+  EXPECT_NEAR(json["days"].get<double>() / days, 1, 1e-8);
+  EXPECT_NEAR(json["wall_days"].get<double>() / wall_days, 1, 1e-8);
+  EXPECT_NEAR(json["cost_usd"].get<double>() / cost, 1, 1e-8);
+  EXPECT_EQ(json["detailed_phase"], "pretrain");
+}
+
+TEST(TrainCommandTest, APhaseThatDoesNotFitIsAnAnswer) {
+  const std::string change = " --set unknown={} --set training/phases/2/plan/weight_delay=8";
+  EXPECT_EQ(JsonOf("train deepseek-v2-programme --samples 4" + change)["memory"]["fits"], false);
+  EXPECT_NE(RunCommand("train deepseek-v2-programme --samples 4" + change).output.find("GiB, DOES NOT FIT"),
+            std::string::npos);
+}
+
 TEST(TrainCommandTest, TheSameSeedPrintsTheSameBytes) {
   const std::string command = "train deepseek-67b-pretrain --samples 16 --seed 3 --json -";
   EXPECT_EQ(RunCommand(command).output, RunCommand(command).output);
@@ -158,6 +192,13 @@ TEST(DocumentationTest, TheAccuracyPageShowsWhatValidatePrints) {
   const std::string page = ReadFile(MOECAST_SOURCE_DIR "/docs/accuracy.md");
   for (const char* command : {"validate training", "validate schedules", "validate memory"})
     EXPECT_NE(page.find(RunCommand(command).output), std::string::npos) << command;
+}
+
+TEST(DocumentationTest, TheProgrammePageShowsThePhasesThatTrainPrints) {
+  const std::string output = RunCommand("train deepseek-v2-programme").output;
+  const size_t phases = output.find("\nphases");
+  ASSERT_NE(phases, std::string::npos);
+  EXPECT_NE(ReadFile(MOECAST_SOURCE_DIR "/docs/programme.md").find(output.substr(phases)), std::string::npos);
 }
 
 TEST(ScenarioCommandTest, TheFieldsPageOfTheDocumentationIsUpToDate) {
