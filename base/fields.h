@@ -72,15 +72,17 @@ class Fields {
 
   // Members absent from the object keep the value they have in `out`. Throws for unknown or missing fields.
   void ParseInto(const JsonCursor& at, S& out) const {
+    PatchInto(at, out);
+    for (const auto& row : rows_)
+      if (row.required) at.Required(row.name);
+  }
+  // The same for an object that changes a value that is whole: no field is missing.
+  void PatchInto(const JsonCursor& at, S& out) const {
     std::vector<std::string_view> names;
     for (const auto& row : rows_) names.push_back(row.name);
     at.AllowOnly(names);
-    for (const auto& row : rows_) {
-      if (at.Has(row.name))
-        row.parse(out, at.Key(row.name));
-      else if (row.required)
-        at.Required(row.name);
-    }
+    for (const auto& row : rows_)
+      if (at.Has(row.name)) row.parse(out, at.Key(row.name));
   }
   S Parse(const JsonCursor& at) const {
     S out{};

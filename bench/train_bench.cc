@@ -47,7 +47,8 @@ void FirstPlan(benchmark::State& state) {
   const Scenario scenario = Base();
   for (auto _ : state) {
     StepCache cache;
-    const PreparedStep step(scenario.training(), scenario.training().plan.phases.front(), cache);
+    const PreparedStep step(scenario.training().phases[0], scenario.training().phases[0].plan.phases.front(),
+                            cache);
     benchmark::DoNotOptimize(step.StepTime());
   }
 }
@@ -57,7 +58,7 @@ BENCHMARK(FirstPlan)->Unit(benchmark::kMicrosecond);
 // is new.
 void OneMorePlan(benchmark::State& state) {
   const Scenario scenario = Base();
-  TrainingRun run = scenario.training();
+  TrainingRun run = scenario.training().phases[0];
   StepCache cache;
   unsigned split = 0;
   for (auto _ : state) {
@@ -80,7 +81,8 @@ BENCHMARK(OneMorePlan)->Unit(benchmark::kMicrosecond);
 void OneMoreTiming(benchmark::State& state) {
   const Scenario scenario = Base();
   StepCache cache;
-  const PreparedStep step(scenario.training(), scenario.training().plan.phases.front(), cache);
+  const PreparedStep step(scenario.training().phases[0], scenario.training().phases[0].plan.phases.front(),
+                          cache);
   Noise noise{std::vector<double>(step.sources().size(), 0.5), 1};
   for (auto _ : state) {
     ++noise.curve_seed, ++noise.own_seed;

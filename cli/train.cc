@@ -73,27 +73,29 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
     const std::vector<StepPart> parts = PartsNamed(o->print);
     Prediction p =
         PredictTraining(Scenario::Load(o->scenario, o->sets), {.samples = samples, .seed = common.seed});
-    for (Marginal& m : PlanMarginals(*p.run, p.cache)) p.report.marginal.push_back(std::move(m));
+    for (Marginal& m : PlanMarginals(p.run->phase(p.run->detailed()), p.cache))
+      p.report.marginal.push_back(std::move(m));
     // A scenario changed on the command line is no longer what was published.
     const auto published = o->sets.empty() ? PublishedFor(o->scenario) : std::nullopt;
     Json json = TrainJson(p.report, published);
     std::string text = TrainText(p.report, published);
+    const PreparedStep& step = p.run->step(p.run->detailed());
     if (o->why_memory) {
-      const PeakMemory peak = PeakMemoryOf(p.run->step(0), p.report.memory[p.report.fullest].stage);
+      const PeakMemory peak = PeakMemoryOf(step, p.report.memory[p.report.fullest].stage);
       json["why_memory"] = PeakMemoryJson(peak);
       text += PeakMemoryText(peak);
     }
     for (const StepPart part : parts) {
-      json[std::string(NameOf(part))] = StepPartJson(p.run->step(0), part);
-      text += StepPartText(p.run->step(0), part);
+      json[std::string(NameOf(part))] = StepPartJson(step, part);
+      text += StepPartText(step, part);
     }
     if (o->sensitivity) {
       StepCache cache;
       const std::vector<Sensitivity> rows = Sensitivities(*p.run, cache);
       json["sensitivity"] = SensitivityJson(rows);
-      text += SensitivityText(rows, p.report.gpu_hours_per_trillion_tokens.p50);
+      text += SensitivityText(rows, p.report.headlines.gpu_hours_per_trillion_tokens);
     }
-    if (!o->timeline.empty()) WriteFile(o->timeline, WriteChromeTrace(TimelineOf(p.run->step(0))));
+    if (!o->timeline.empty()) WriteFile(o->timeline, WriteChromeTrace(TimelineOf(step)));
     Emit(common, json, text);
   };
 }

@@ -127,20 +127,6 @@ const Fields<Optimizer>& FieldsOf(const Optimizer*) {
   return fields;
 }
 
-const Fields<TrainingPhase>& FieldsOf(const TrainingPhase*) {
-  static const Fields<TrainingPhase> fields(
-      "phase", {
-                   Row("name", &TrainingPhase::name, "name of the phase"),
-                   RequiredRow("tokens", &TrainingPhase::tokens, "tokens of the phase, as in \"8.1T\"",
-                               {.low = 1, .high = 1e18}),
-                   Row("sequence_length", &TrainingPhase::sequence_length, "tokens of a sequence",
-                       {.low = 1, .high = 1 << 24}),
-                   RequiredRow("global_batch", &TrainingPhase::global_batch, "sequences of a step",
-                               {.low = 1, .high = 1 << 24}),
-               });
-  return fields;
-}
-
 StageLayers Codec<StageLayers>::Parse(const JsonCursor& at, const Limits& limits) {
   if (at.json().is_string()) {
     static constexpr std::string_view kBalanced[] = {"balanced"};

@@ -10,7 +10,7 @@
 #include "base/dtype.h"
 #include "base/enum_names.h"
 #include "base/fields_fwd.h"
-#include "base/units.h"
+#include "costmodel/phase.h"
 #include "topology/placement.h"
 
 namespace moecast {
@@ -28,6 +28,7 @@ struct Precision {
   Dtype moments = Dtype::kFp32;
 
   Dtype weight_format() const { return weights.value_or(gemm); }
+  bool operator==(const Precision&) const = default;
 };
 const Fields<Precision>& FieldsOf(const Precision*);
 
@@ -72,6 +73,7 @@ struct Overlap {
   bool param_gather = true;
   bool offload = true;
   int communication_sms = 20;
+  bool operator==(const Overlap&) const = default;
 };
 const Fields<Overlap>& FieldsOf(const Overlap*);
 
@@ -94,27 +96,22 @@ struct EnumNames<GradClip> {
 struct Optimizer {
   GradClip grad_clip = GradClip::kBarrier;
   double offload = 0;  // fraction of its states in host memory
+  bool operator==(const Optimizer&) const = default;
 };
 const Fields<Optimizer>& FieldsOf(const Optimizer*);
-
-struct TrainingPhase {
-  std::string name = "pretrain";
-  Count tokens;
-  int64_t sequence_length = 4096;
-  int64_t global_batch = 0;  // sequences a step
-};
-const Fields<TrainingPhase>& FieldsOf(const TrainingPhase*);
 
 // What a rank may take of its device: bytes in all, or micro-batches kept alive. One of the two is set.
 struct MemoryLimit {
   Bytes bytes;
   double micro_batches = 0;
+  bool operator==(const MemoryLimit&) const = default;
 };
 
 // Layers of each virtual stage, or nothing for the split that makes the slowest stage as fast as possible.
 struct StageLayers {
   std::vector<int> layers;
   bool balanced() const { return layers.empty(); }
+  bool operator==(const StageLayers&) const = default;
 };
 struct Plan {
   std::vector<TrainingPhase> phases;
@@ -131,6 +128,7 @@ struct Plan {
   RoutingLoad routing;
   Optimizer optimizer;
 
+  bool operator==(const Plan&) const = default;
   bool Recomputes(Recompute what) const;
   // Sequences each data-parallel rank takes in a step, in micro-batches. REQUIRES: a plan that CheckPlan
   // passed.

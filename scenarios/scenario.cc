@@ -62,8 +62,42 @@ auto Resolve(const JsonCursor& root, const char* field, Load load) {
   }
 }
 
-TrainingRun Compose(const std::string& name, const ScenarioSpec& spec, const JsonCursor& root,
-                    const TrainingRun* known, const ScenarioSpec* known_spec) {
+// The value may be a default that the file does not hold: points at the deepest place there is.
+[[noreturn]] void FailBelow(JsonCursor at, const std::string& pointer, const PlanFault& fault) {
+  std::string rest = pointer.empty() ? "" : pointer.substr(1);
+  while (!rest.empty()) {
+    const size_t slash = rest.find('/');
+    const std::string key = rest.substr(0, slash);
+    if (at.json().is_array())
+      at = at.At(static_cast<size_t>(std::stoul(key)));
+    else if (at.Has(key))
+      at = at.Key(key);
+    else
+      at.Fail("for " + pointer.substr(1) + " " + fault.expected, fault.hint);
+    rest = slash == std::string::npos ? "" : rest.substr(slash + 1);
+  }
+  at.Fail(fault.expected, fault.hint);
+}
+
+// The plan of one phase: the training section with the phase's own fields merged onto it. A fault in it is
+// the phase's, where the phase changes the plan.
+Plan PlanOfPhase(const Plan& training, size_t index, const JsonCursor& section, const TrainingRun& run) {
+  constexpr std::string_view kItself = "/phases/0";
+  const JsonCursor phase = section.Key("phases").At(index);
+  Plan plan = training;
+  plan.phases = {training.phases[index]};
+  const bool changes = plan.phases[0].plan.has_value();
+  if (changes) Codec<Plan>::Table().PatchInto(phase.Key("plan"), plan);
+  if (const auto fault = CheckPlan(plan, run.model, run.cluster)) {
+    if (fault->pointer.starts_with(kItself)) FailBelow(phase, fault->pointer.substr(kItself.size()), *fault);
+    FailBelow(changes ? phase.Key("plan") : section, fault->pointer, *fault);
+  }
+  return plan;
+}
+
+Programme Compose(const std::string& name, const ScenarioSpec& spec, const JsonCursor& root,
+                  const Programme* known_programme, const ScenarioSpec* known_spec) {
+  const TrainingRun* known = known_programme ? &known_programme->phases.front() : nullptr;
   TrainingRun run;
   run.name = name;
   const bool same_cluster = known && known_spec->cluster == spec.cluster;
@@ -77,28 +111,20 @@ TrainingRun Compose(const std::string& name, const ScenarioSpec& spec, const Jso
   else
     run.calibration = std::make_shared<const Calibration>(Resolve(
         root, "stack", [&] { return LoadCalibration(run.cluster.device, spec.stack, spec.calibration); }));
-  run.plan = spec.training;
   run.whole_step = spec.whole_step;
-  run.usd_per_gpu_hour = spec.price.usd_per_gpu_hour;
 
-  if (const auto fault = CheckPlan(run.plan, run.model, run.cluster)) {
-    // The value may be a default that the file does not hold: point at the deepest place there is.
-    JsonCursor at = root.Key("training");
-    std::string rest = fault->pointer.substr(1);
-    while (!rest.empty()) {
-      const size_t slash = rest.find('/');
-      const std::string key = rest.substr(0, slash);
-      if (at.json().is_array())
-        at = at.At(static_cast<size_t>(std::stoul(key)));
-      else if (at.Has(key))
-        at = at.Key(key);
-      else
-        at.Fail("for " + fault->pointer.substr(1) + " " + fault->expected, fault->hint);
-      rest = slash == std::string::npos ? "" : rest.substr(slash + 1);
-    }
-    at.Fail(fault->expected, fault->hint);
+  Programme programme{
+      .name = name, .usd_per_gpu_hour = spec.price.usd_per_gpu_hour, .reliability = spec.reliability};
+  const JsonCursor section = root.Key("training");
+  if (spec.training.phases.empty()) section.Key("phases").Fail("at least one phase");
+  for (size_t i = 0; i < spec.training.phases.size(); ++i) {
+    run.plan = PlanOfPhase(spec.training, i, section, run);
+    programme.phases.push_back(run);
+    if (!spec.reliability) continue;
+    if (const auto fault = CheckReliability(*spec.reliability, run.model, run.plan, run.cluster))
+      FailBelow(root.Key("reliability"), fault->pointer, *fault);
   }
-  return run;
+  return programme;
 }
 
 }  // namespace
@@ -153,6 +179,8 @@ const Fields<ScenarioSpec>& FieldsOf(const ScenarioSpec*) {
           Row("whole_step", &ScenarioSpec::whole_step,
               "what a step of a long run takes beyond its kernels in a burst"),
           Row("price", &ScenarioSpec::price, "what GPUs cost"),
+          Row("reliability", &ScenarioSpec::reliability,
+              "failures and checkpoints, which turn compute time into wall time; absent: nothing fails"),
           Row("unknown", &ScenarioSpec::unknown,
               "fields whose value the source does not say, each with the values it may have; their spread is "
               "part of the "
@@ -177,20 +205,24 @@ Scenario Scenario::FromText(std::string_view text, const std::string& file, cons
   s.document_ = document;
   const JsonCursor root(document);
   s.spec_ = Codec<ScenarioSpec>::Table().Parse(root);
-  s.training_ = std::make_shared<const TrainingRun>(Compose(name, s.spec_, root, nullptr, nullptr));
+  s.training_ = std::make_shared<const Programme>(Compose(name, s.spec_, root, nullptr, nullptr));
   // Every value of every unknown must make a valid scenario, alone on top of the base.
   std::vector<int> none(s.spec_.unknown.list.size(), -1);
   for (size_t u = 0; u < none.size(); ++u) {
     for (size_t v = 0; v < s.spec_.unknown.list[u].values.size(); ++v) {
       none[u] = static_cast<int>(v);
-      s.Variant(none);
+      if (s.Variant(none).phases.size() != s.training_->phases.size())
+        root.Key("unknown")
+            .Key(s.spec_.unknown.list[u].pointer)
+            .At(v)
+            .Fail("as many phases as the scenario has");
     }
     none[u] = -1;
   }
   return s;
 }
 
-TrainingRun Scenario::Variant(std::span<const int> choice) const {
+Programme Scenario::Variant(std::span<const int> choice) const {
   const std::vector<Unknown>& unknowns = spec_.unknown.list;
   MOECAST_CHECK(choice.size() == unknowns.size());
   auto document = std::make_shared<JsonDocument>(*document_);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,7 +13,7 @@
 #include "base/fields.h"
 #include "base/json.h"
 #include "costmodel/plan.h"
-#include "sim/training/step.h"
+#include "sim/training/programme.h"
 
 namespace moecast {
 
@@ -48,6 +49,7 @@ struct ScenarioSpec {
   Plan training;
   WholeStep whole_step;
   Price price;
+  std::optional<Reliability> reliability;
   Unknowns unknown;
 };
 const Fields<ScenarioSpec>& FieldsOf(const ScenarioSpec*);
@@ -68,10 +70,10 @@ class Scenario {
                            std::span<const std::string> sets, const Overrides& then = {});
 
   const ScenarioSpec& spec() const { return spec_; }
-  const TrainingRun& training() const { return *training_; }
-  // The run with unknown i at its value choice[i], or as in the file where that is -1. REQUIRES: as many
-  // choices as unknowns, each within its values.
-  TrainingRun Variant(std::span<const int> choice) const;
+  const Programme& training() const { return *training_; }
+  // The programme with unknown i at its value choice[i], or as in the file where that is -1. REQUIRES: as
+  // many choices as unknowns, each within its values.
+  Programme Variant(std::span<const int> choice) const;
 
  private:
   Scenario() = default;
@@ -79,7 +81,7 @@ class Scenario {
   std::string name_;
   std::shared_ptr<const JsonDocument> document_;
   ScenarioSpec spec_;
-  std::shared_ptr<const TrainingRun> training_;
+  std::shared_ptr<const Programme> training_;
 };
 
 }  // namespace moecast

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "scenarios/scenario.h"
-#include "sim/forecast/forecast.h"
+#include "sim/forecast/prepared_run.h"
 
 namespace moecast {
 namespace {
@@ -24,17 +24,17 @@ WholeStep At(const Point& x) {
 class TimedRun {
  public:
   TimedRun(const Claim& claim, StepCache& cache) : claim_(claim) {
-    TrainingRun run = Scenario::Load(claim.scenario, {}).training();
+    TrainingRun run = Scenario::Load(claim.scenario, {}).training().phases.front();
     run.whole_step = kKernelsAlone;
     const TrainingPhase& phase = run.plan.phases.front();
     flops_per_gpu_ = TrainingFlopsPerTokenNotHalved(run.model, phase.sequence_length) *
                      static_cast<double>(phase.global_batch) * static_cast<double>(phase.sequence_length) /
                      static_cast<double>(run.plan.parallel.gpus());
-    prepared_ = std::make_unique<PreparedRun>(std::move(run), cache);
+    prepared_ = std::make_unique<PreparedPhase>(std::move(run), cache);
   }
 
   double Tflops(const Point& x) const {
-    return flops_per_gpu_ / prepared_->step(0).StepTime(At(x)).value / 1e12;
+    return flops_per_gpu_ / prepared_->step().StepTime(At(x)).value / 1e12;
   }
   double LogError(const Point& x) const { return std::log(claim_.published / Tflops(x)); }
   const Claim& claim() const { return claim_; }
@@ -42,7 +42,7 @@ class TimedRun {
  private:
   Claim claim_;
   double flops_per_gpu_ = 0;
-  std::unique_ptr<PreparedRun> prepared_;
+  std::unique_ptr<PreparedPhase> prepared_;
 };
 
 // Gauss-Newton: step times are nearly linear in both. A scalar that would become negative stays at 0 and the

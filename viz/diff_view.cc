@@ -10,10 +10,6 @@
 namespace moecast {
 namespace {
 
-Bytes PeakOf(const TrainReport& r) {
-  return r.memory[r.fullest].memory.total();
-}
-
 Json SideJson(const DiffSide& side) {
   const TrainReport& r = side.report;
   Json j = {
@@ -24,7 +20,7 @@ Json SideJson(const DiffSide& side) {
       {"intervals", IntervalsJson(r)},
       {"memory",
        {{"fits", r.fits},
-        {"peak_bytes", PeakOf(r).value},
+        {"peak_bytes", r.peak_memory.value},
         {"device_bytes", r.device_memory.value},
         {"fits_share", r.fits_share}}},
       {"traffic",
@@ -47,7 +43,7 @@ std::string ValueText(const Json& value) {
 }
 
 std::string MemoryText(const TrainReport& r) {
-  return ShowBytes(PeakOf(r)) + (r.fits ? "" : ", does not fit");
+  return ShowBytes(r.peak_memory) + (r.fits ? "" : ", does not fit");
 }
 
 }  // namespace
@@ -68,7 +64,7 @@ Json DiffJson(const DiffSide& a, const DiffSide& b, const std::vector<JsonDiffer
   for (const HeadlineDifference& h : d.headlines)
     j["intervals"][h.name] = {{"difference", IntervalJson(h.difference)},
                               {"percent", h.percent ? IntervalJson(*h.percent) : Json()}};
-  j["memory_peak_bytes"] = (PeakOf(b.report) - PeakOf(a.report)).value;
+  j["memory_peak_bytes"] = (b.report.peak_memory - a.report.peak_memory).value;
   j["traffic"] = {{"nvlink_bytes_per_gpu", (b.report.nvlink_per_gpu - a.report.nvlink_per_gpu).value},
                   {"ib_bytes_per_gpu", (b.report.network_per_gpu - a.report.network_per_gpu).value}};
   return j;
@@ -84,16 +80,16 @@ std::string DiffText(const DiffSide& a, const DiffSide& b, const std::vector<Jso
     out += "\n" + Aligned(rows, "lll");
   }
 
-  const double percent = 100 * (d.total.time / a.report.step_time);
-  const bool same = a.report.tokens_per_step == b.report.tokens_per_step;
-  out += "\n" + Printf("B takes %s %s (%.1f%%) for %s; in GPU-seconds per million tokens %s\n",
-                       ShowSeconds(Seconds(std::fabs(d.total.time.value))).c_str(),
-                       d.total.time.value < 0 ? "less" : "more", std::fabs(percent),
-                       same ? "a step"
-                            : ("A's " + ShowCount(a.report.tokens_per_step, 3) + " tokens of a step").c_str(),
-                       Signed(ShowNumber(d.total.gpu_seconds_per_million_tokens, 4)).c_str());
+  const double percent = 100 * (d.total.time / d.of_a);
+  out += "\n" + Printf(
+                    "B takes %s %s (%.1f%%) for the %s tokens of a step of A; in GPU-seconds per million "
+                    "tokens %s\n",
+                    ShowSeconds(Seconds(std::fabs(d.total.time.value))).c_str(),
+                    d.total.time.value < 0 ? "less" : "more", std::fabs(percent),
+                    ShowCount(a.report.tokens_per_step, 3).c_str(),
+                    Signed(ShowNumber(d.total.gpu_seconds_per_million_tokens, 4)).c_str());
   // Of equal work a remainder of the engine's picoseconds may be left.
-  const double shown = 1e-6 * a.report.step_time.value;
+  const double shown = 1e-6 * d.of_a.value;
   Rows causes;
   for (const CauseDifference& c : d.causes)
     if (std::fabs(c.time.value) > shown)
@@ -117,7 +113,7 @@ std::string DiffText(const DiffSide& a, const DiffSide& b, const std::vector<Jso
   row("NVLink of a GPU and step", a.report.nvlink_per_gpu, b.report.nvlink_per_gpu);
   row("InfiniBand of a GPU and step", a.report.network_per_gpu, b.report.network_per_gpu);
   rows.push_back({"memory of the fullest rank", MemoryText(a.report), MemoryText(b.report),
-                  Signed(ShowBytes(PeakOf(b.report) - PeakOf(a.report))), ""});
+                  Signed(ShowBytes(b.report.peak_memory - a.report.peak_memory)), ""});
   return out + "\n" + Aligned(rows, "lrrrl");
 }
 

@@ -17,11 +17,21 @@ const HeadlineStyle& StyleOf(std::string_view name) {
       {"gpu_hours_total", "GPU-hours", [](double x) { return ShowCount(x, 4); }},
       {"days", "days", [](double x) { return Printf("%.1f", x); }},
       {"cost_usd", "USD", [](double x) { return ShowCount(x, 3); }},
+      {"wall_days", "days with failures", [](double x) { return Printf("%.1f", x); }},
+      {"wall_cost_usd", "USD with failures", [](double x) { return ShowCount(x, 3); }},
+      {"availability", "availability", [](double x) { return Printf("%.2f%%", 100 * x); }},
   };
   static_assert(std::size(kStyles) == std::size(kHeadlines));
   for (const HeadlineStyle& style : kStyles)
     if (style.name == name) return style;
   MOECAST_CHECK(false);
+}
+
+std::vector<HeadlineName> ShownHeadlines(const TrainReport& r) {
+  std::vector<HeadlineName> headlines;
+  for (const HeadlineName& h : kHeadlines)
+    if (!h.of_outages || r.has_outages) headlines.push_back(h);
+  return headlines;
 }
 
 Json IntervalJson(const Interval& i) {
@@ -30,7 +40,7 @@ Json IntervalJson(const Interval& i) {
 
 Json IntervalsJson(const TrainReport& r) {
   Json j = Json::object();
-  for (const NamedInterval& i : r.intervals) j[i.name] = IntervalJson(i.interval);
+  for (const HeadlineName& h : ShownHeadlines(r)) j[h.name] = IntervalJson(r.interval(h.figure));
   j["memory_peak_bytes"] = IntervalJson(r.memory_peak);
   return j;
 }

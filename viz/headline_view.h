@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/interval.h"
 #include "base/json.h"
@@ -18,8 +19,11 @@ struct HeadlineStyle {
 // REQUIRES: a name of kHeadlines.
 const HeadlineStyle& StyleOf(std::string_view name);
 
+// Those that say something of this run.
+std::vector<HeadlineName> ShownHeadlines(const TrainReport& report);
+
 Json IntervalJson(const Interval& interval);
-// The key `intervals` of a report: every headline, and the memory of the fullest rank over the unknowns.
+// The key `intervals` of a report: its headlines, and the memory of the fullest rank over the unknowns.
 Json IntervalsJson(const TrainReport& report);
 
 }  // namespace moecast

@@ -4,10 +4,17 @@
 
 #include "base/quantity_text.h"
 #include "viz/headline_view.h"
+#include "viz/phases_view.h"
 #include "viz/table.h"
 
 namespace moecast {
 namespace {
+
+double ErrorPercent(const TrainReport& r, const PublishedCost& published) {
+  return 100 * (r.interval(&Headlines::gpu_hours_per_trillion_tokens).p50 /
+                    published.gpu_hours_per_trillion_tokens -
+                1);
+}
 
 Json OrNull(const std::optional<double>& x) {
   return x ? Json(*x) : Json();
@@ -49,33 +56,21 @@ std::string ShortSource(const std::string& source) {
 
 // A row for each headline: its figure and its percentiles over all draws.
 std::string HeadlineText(const TrainReport& r, const std::optional<PublishedCost>& published) {
-  const double hours = r.gpu_hours_per_trillion_tokens.p50;
-  const std::pair<std::string_view, double> shown[] = {{"step_time_s", r.step_time.value},
-                                                       {"tokens_per_gpu_per_s", r.tokens_per_gpu_per_s},
-                                                       {"model_tflops_per_gpu", r.model_tflops_per_gpu},
-                                                       {"mfu", r.mfu},
-                                                       {"gpu_hours_per_trillion_tokens", hours},
-                                                       {"gpu_hours_total", r.gpu_hours_total},
-                                                       {"days", r.days},
-                                                       {"cost_usd", r.cost_usd}};
   Rows rows = {{"", "", "p10", "p50", "p90"}};
-  for (const auto& [name, value] : shown) {
-    const HeadlineStyle& style = StyleOf(name);
-    rows.push_back({style.label, style.show(value)});
-    for (const NamedInterval& i : r.intervals)
-      if (i.name == name)
-        for (const double p : {i.interval.p10, i.interval.p50, i.interval.p90})
-          rows.back().push_back(style.show(p));
+  for (const HeadlineName& h : ShownHeadlines(r)) {
+    const HeadlineStyle& style = StyleOf(h.name);
+    const Interval& i = r.interval(h.figure);
+    rows.push_back({style.label, style.show(r.headlines.*h.figure), style.show(i.p10), style.show(i.p50),
+                    style.show(i.p90)});
   }
   std::string text = Aligned(rows, "l");
   if (published)
     text += Printf("  published: %.1f K GPU-hours per trillion tokens (predicted %+.1f%%), %s\n",
-                   published->gpu_hours_per_trillion_tokens / 1e3,
-                   100 * (hours / published->gpu_hours_per_trillion_tokens - 1), published->source.c_str());
+                   published->gpu_hours_per_trillion_tokens / 1e3, ErrorPercent(r, *published),
+                   published->source.c_str());
   return text +
          "  the step and its rates are of the scenario's own values; percentiles are over its unknowns and "
-         "the "
-         "errors of the costs\n";
+         "the errors of the costs\n";
 }
 
 // "attention 31%, gemm 20%, ...": those that round to a per cent or more.
@@ -123,23 +118,16 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
   j["schedule"] = r.schedule;
   j["stage_layers"] = r.stage_layers;
   j["micro_batches"] = r.micro_batches;
-  j["step_time_s"] = r.step_time.value;
+  j["detailed_phase"] = r.phases[r.phase].name;
+  for (const HeadlineName& h : ShownHeadlines(r)) j[h.name] = r.headlines.*h.figure;
   j["tokens_per_step"] = r.tokens_per_step;
   j["gpus"] = r.gpus;
-  j["tokens_per_gpu_per_s"] = r.tokens_per_gpu_per_s;
-  j["gpu_hours_per_trillion_tokens"] = IntervalJson(r.gpu_hours_per_trillion_tokens);
+  j["gpu_hours_per_trillion_tokens"] = IntervalJson(r.interval(&Headlines::gpu_hours_per_trillion_tokens));
   if (published) {
-    j["published"] = {
-        {"gpu_hours_per_trillion_tokens", published->gpu_hours_per_trillion_tokens},
-        {"error_percent",
-         100 * (r.gpu_hours_per_trillion_tokens.p50 / published->gpu_hours_per_trillion_tokens - 1)},
-        {"source", published->source}};
+    j["published"] = {{"gpu_hours_per_trillion_tokens", published->gpu_hours_per_trillion_tokens},
+                      {"error_percent", ErrorPercent(r, *published)},
+                      {"source", published->source}};
   }
-  j["gpu_hours_total"] = r.gpu_hours_total;
-  j["days"] = r.days;
-  j["cost_usd"] = r.cost_usd;
-  j["model_tflops_per_gpu"] = r.model_tflops_per_gpu;
-  j["mfu"] = r.mfu;
   j["flops_convention"] = kFlopsConvention;
   j["bubble_fraction"] = r.bubble_fraction;
   j["exposed_communication_fraction"] = r.exposed_communication_fraction;
@@ -153,12 +141,11 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
     ranks.push_back(
         {{"rank", m.rank}, {"stage", m.stage}, {"peak_bytes", m.memory.total().value}, {"parts", parts}});
   }
-  const Bytes peak = r.memory[r.fullest].memory.total();
   j["memory"] = {{"fits", r.fits},
-                 {"peak_bytes", peak.value},
+                 {"peak_bytes", r.peak_memory.value},
                  {"device_bytes", r.device_memory.value},
                  {"fits_share", r.fits_share},
-                 {"over_bytes", std::max(0.0, (peak - r.device_memory).value)},
+                 {"over_bytes", std::max(0.0, (r.peak_memory - r.device_memory).value)},
                  {"host_bytes_per_node", r.host_bytes_per_node.value},
                  {"host_memory_bytes", r.host_memory.value},
                  {"ranks", ranks}};
@@ -183,24 +170,17 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
   for (const UncertaintyShare& u : r.uncertainty)
     j["uncertainty"].push_back({{"source", u.source}, {"share", u.share}});
   j["intervals"] = IntervalsJson(r);
-  j["phases"] = Json::array();
-  for (const PhaseReport& p : r.phases)
-    j["phases"].push_back({{"name", p.name},
-                           {"steps", p.steps},
-                           {"tokens", p.tokens.value},
-                           {"step_time_s", p.step_time.value},
-                           {"gpu_hours", p.gpu_hours.p50},
-                           {"gpu_hours_interval", IntervalJson(p.gpu_hours)},
-                           {"days", p.days},
-                           {"cost_usd", p.cost_usd}});
+  j["phases"] = PhasesJson(r);
   j["extrapolated_fraction"] = r.extrapolated_fraction;
   return j;
 }
 
 std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& published) {
-  std::string out = Printf("%s: %s on %lld GPUs of %s, schedule %s, %d micro-batches, %s tokens a step\n\n",
-                           r.name.c_str(), r.model.c_str(), static_cast<long long>(r.gpus), r.cluster.c_str(),
-                           r.schedule.c_str(), r.micro_batches, ShowCount(r.tokens_per_step, 3).c_str());
+  const std::string phase = r.phases.size() > 1 ? " (details: phase " + r.phases[r.phase].name + ")" : "";
+  std::string out =
+      Printf("%s: %s on %lld GPUs of %s, schedule %s, %d micro-batches, %s tokens a step%s\n\n",
+             r.name.c_str(), r.model.c_str(), static_cast<long long>(r.gpus), r.cluster.c_str(),
+             r.schedule.c_str(), r.micro_batches, ShowCount(r.tokens_per_step, 3).c_str(), phase.c_str());
   out += HeadlineText(r, published);
   out += "  layers by stage: " + Runs(r.stage_layers) + "\n";
 
@@ -226,9 +206,9 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
                       Bar(part.bytes / peak)});
   out += Aligned(memory, "lrrl");
   if (r.memory_peak.p90 > r.memory_peak.p10)
-    out += Printf("  over the unknowns %s .. %s; fits in %.0f%% of the draws\n",
-                  ShowBytes(Bytes(r.memory_peak.p10)).c_str(), ShowBytes(Bytes(r.memory_peak.p90)).c_str(),
-                  100 * r.fits_share);
+    out += Printf("  over the unknowns%s %s .. %s; fits in %.0f%% of the draws\n",
+                  r.phases.size() > 1 ? " and phases" : "", ShowBytes(Bytes(r.memory_peak.p10)).c_str(),
+                  ShowBytes(Bytes(r.memory_peak.p90)).c_str(), 100 * r.fits_share);
   if (r.host_bytes_per_node.value > 0)
     out += Printf("  optimizer states in host memory: %s of %s on the fullest node%s\n",
                   ShowBytes(r.host_bytes_per_node).c_str(), ShowBytes(r.host_memory).c_str(),
@@ -258,16 +238,7 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
   out += Printf(
       "\n%.0f%% of the time is from outside measured ranges or from reasoned efficiencies (--print costs)\n",
       100 * r.extrapolated_fraction);
-  if (r.phases.size() > 1) {
-    out += "\nphases\n";
-    Rows rows = {{"phase", "steps", "tokens", "step", "GPU-hours", "days", "USD"}};
-    for (const PhaseReport& p : r.phases)
-      rows.push_back({p.name, Thousands(std::llround(p.steps)), ShowCount(p.tokens.value, 3),
-                      ShowSeconds(p.step_time), ShowCount(p.gpu_hours.p50, 4), Printf("%.1f", p.days),
-                      ShowCount(p.cost_usd, 3)});
-    out += Aligned(rows, "l");
-  }
-  return out;
+  return out + PhasesText(r);
 }
 
 }  // namespace moecast

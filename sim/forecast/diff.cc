@@ -2,19 +2,27 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "base/check.h"
 
 namespace moecast {
 namespace {
 
-// What a second of each plan's step counts for.
-struct Scale {
-  double a = 1, b = 1;
+// Time of a token by the clock, mean over all phases, and of its GPUs.
+struct PerToken {
+  double seconds = 0, gpu_seconds = 0;
 };
 
-double SecondsPerMillionTokens(const TrainReport& r) {
-  return static_cast<double>(r.gpus) / r.tokens_per_step * 1e6;
+std::map<std::string, PerToken> ByCause(const TrainReport& r) {
+  std::map<std::string, PerToken> causes;
+  for (const PhaseReport& phase : r.phases)
+    for (const BreakdownRow& row : phase.breakdown) {
+      PerToken& cause = causes[row.name];
+      cause.seconds += row.time.value / r.tokens;
+      cause.gpu_seconds += row.time.value / r.tokens * static_cast<double>(phase.gpus);
+    }
+  return causes;
 }
 
 }  // namespace
@@ -22,23 +30,19 @@ double SecondsPerMillionTokens(const TrainReport& r) {
 PlanDifference Difference(const TrainReport& a, const Forecast& forecast_a, const TrainReport& b,
                           const Forecast& forecast_b) {
   MOECAST_CHECK(forecast_a.draws.size() == forecast_b.draws.size());
-  const Scale step{1, a.tokens_per_step / b.tokens_per_step},
-      gpu{SecondsPerMillionTokens(a), SecondsPerMillionTokens(b)};
-  const auto difference = [&](const std::string& cause, Seconds in_a, Seconds in_b) {
-    return CauseDifference{cause, in_b * step.b - in_a * step.a, in_b.value * gpu.b - in_a.value * gpu.a};
-  };
-  const auto time_of = [](const TrainReport& r, const std::string& cause) {
-    for (const BreakdownRow& row : r.breakdown)
-      if (row.name == cause) return row.time;
-    return Seconds(0);
-  };
-
-  PlanDifference d;
-  d.total = difference("total", a.step_time, b.step_time);
-  for (const BreakdownRow& row : a.breakdown)
-    d.causes.push_back(difference(row.name, row.time, time_of(b, row.name)));
-  for (const BreakdownRow& row : b.breakdown)
-    if (time_of(a, row.name).value == 0) d.causes.push_back(difference(row.name, Seconds(0), row.time));
+  PlanDifference d{.of_a = Seconds(0), .total = {.cause = "total"}, .causes = {}, .headlines = {}};
+  std::map<std::string, PerToken> of_a = ByCause(a), of_b = ByCause(b);
+  for (const auto& [name, cause] : of_a) {
+    d.of_a += Seconds(cause.seconds * a.tokens_per_step);
+    of_b.try_emplace(name);
+  }
+  for (const auto& [name, cause] : of_b) {
+    const PerToken& from = of_a[name];
+    d.causes.push_back({name, Seconds((cause.seconds - from.seconds) * a.tokens_per_step),
+                        (cause.gpu_seconds - from.gpu_seconds) * 1e6});
+    d.total.time += d.causes.back().time;
+    d.total.gpu_seconds_per_million_tokens += d.causes.back().gpu_seconds_per_million_tokens;
+  }
   std::erase_if(d.causes, [](const CauseDifference& c) {
     return c.time.value == 0 && c.gpu_seconds_per_million_tokens == 0;
   });
@@ -47,8 +51,8 @@ PlanDifference Difference(const TrainReport& a, const Forecast& forecast_a, cons
   });
 
   for (const HeadlineName& h : kHeadlines) {
-    HeadlineDifference row{
-        h.name, IntervalOf(forecast_a, h.figure), IntervalOf(forecast_b, h.figure), {}, std::nullopt};
+    if (h.of_outages && !a.has_outages && !b.has_outages) continue;
+    HeadlineDifference row{h.name, a.interval(h.figure), b.interval(h.figure), {}, std::nullopt};
     std::vector<double> differences, percents;
     for (size_t i = 0; i < forecast_a.draws.size(); ++i) {
       const double in_a = forecast_a.draws[i].headlines.*h.figure,

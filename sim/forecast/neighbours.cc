@@ -32,9 +32,9 @@ struct Measured {
 };
 
 Measured Measure(PlanChoice choice, StepCache& cache) {
-  choice.run.plan.phases.resize(1);
-  const PreparedRun prepared(std::move(choice.run), cache);
-  return {std::move(choice.what), prepared.step(0).StepTime(), prepared.PeakMemory()};
+  choice.run.plan.phases[0].global_batch_from.reset();
+  const PreparedPhase prepared(std::move(choice.run), cache);
+  return {std::move(choice.what), prepared.step().StepTime(), prepared.memory().peak};
 }
 
 // The fastest within a limit, of equals the first; null where none is.
@@ -45,8 +45,8 @@ const Measured* Fastest(const std::vector<Measured>& plans, Bytes limit) {
   return best;
 }
 
-Marginal MemoryMarginal(const PreparedRun& prepared, StepCache& cache) {
-  std::vector<Measured> plans = {{"the plan as it is", prepared.step(0).StepTime(), prepared.PeakMemory()}};
+Marginal MemoryMarginal(const PreparedPhase& prepared, StepCache& cache) {
+  std::vector<Measured> plans = {{"the plan as it is", prepared.step().StepTime(), prepared.memory().peak}};
   for (PlanChoice& choice : MemoryChoices(prepared.run())) plans.push_back(Measure(std::move(choice), cache));
   const Bytes device = prepared.run().cluster.device.memory;
   const Measured* now = Fastest(plans, device);
@@ -76,9 +76,9 @@ double ReplicaOf(const Parallel& p) {
   return static_cast<double>(p.tp) * p.cp * p.pp * p.ep;
 }
 
-Marginal ReplicaMarginal(const PreparedRun& prepared, StepCache& cache) {
+Marginal ReplicaMarginal(const PreparedPhase& prepared, StepCache& cache) {
   const Parallel& now = prepared.run().plan.parallel;
-  const double step_now = prepared.step(0).StepTime().value;
+  const double step_now = prepared.step().StepTime().value;
   Marginal best{"gpus_per_replica", std::nullopt, std::nullopt, ""};
   std::string refused;
   for (PlanChoice& choice : LargerReplicas(prepared.run())) {
@@ -174,8 +174,8 @@ std::vector<PlanChoice> LargerReplicas(const TrainingRun& run) {
   return choices;
 }
 
-std::vector<Marginal> PlanMarginals(const PreparedRun& run, StepCache& cache) {
-  return {MemoryMarginal(run, cache), ReplicaMarginal(run, cache)};
+std::vector<Marginal> PlanMarginals(const PreparedPhase& phase, StepCache& cache) {
+  return {MemoryMarginal(phase, cache), ReplicaMarginal(phase, cache)};
 }
 
 }  // namespace moecast

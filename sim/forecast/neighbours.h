@@ -1,5 +1,5 @@
-// What more memory and larger replicas would buy: plans near a plan, each prepared and timed. The first
-// phase's step is compared, at median costs.
+// What more memory and larger replicas would buy: plans near the plan of a phase, each prepared and timed.
+// The step at the phase's last batch is compared, at median costs.
 //
 // Left out: combinations of two changes, but for sets of recomputations; memory that another schedule would
 // use.
@@ -30,6 +30,6 @@ std::vector<PlanChoice> LargerReplicas(const TrainingRun& run);
 // "memory": the fastest of the plan and its MemoryChoices within a tenth more memory than the device has,
 // against the fastest of those within what it has. "gpus_per_replica": of the LargerReplicas that fit, the
 // one whose cost, scaled to a tenth more GPUs as if the logarithm of the time went on as it began, is lowest.
-std::vector<Marginal> PlanMarginals(const PreparedRun& run, StepCache& cache);
+std::vector<Marginal> PlanMarginals(const PreparedPhase& phase, StepCache& cache);
 
 }  // namespace moecast

@@ -37,16 +37,14 @@ constexpr Figure kFigures[] = {
      [](TrainingRun& r) { r.plan.routing.device_cv *= kMore; }},
 };
 
-double GpuHours(const PreparedRun& run, const std::function<Seconds(const PreparedStep&)>& step_time) {
-  std::vector<Seconds> times;
-  for (size_t i = 0; i < run.phases(); ++i) times.push_back(step_time(run.step(i)));
-  return run.HeadlinesOf(times).gpu_hours_total;
+Seconds Median(const PreparedStep& step) {
+  return step.StepTime();
 }
 
 }  // namespace
 
 std::vector<Sensitivity> Sensitivities(const PreparedRun& base, StepCache& cache) {
-  const double now = GpuHours(base, [](const PreparedStep& step) { return step.StepTime(); });
+  const double now = base.GpuSeconds(Median);
   std::vector<Sensitivity> rows;
   const auto add = [&](std::string quantity, std::string source, double moved) {
     const double change = 100 * (moved / now - 1);
@@ -60,14 +58,15 @@ std::vector<Sensitivity> Sensitivities(const PreparedRun& base, StepCache& cache
     const size_t colon = sources[s].find(": ");
     add("times of " + sources[s].substr(0, colon) + ", +10%",
         colon == std::string::npos ? "" : sources[s].substr(colon + 2),
-        GpuHours(base, [&](const PreparedStep& step) { return step.StepTime(OpTimes(slower)); }));
+        base.GpuSeconds([&](const PreparedStep& step) { return step.StepTime(OpTimes(slower)); }));
   }
   for (const Figure& figure : kFigures) {
-    TrainingRun run = base.run();
-    figure.move(run);
-    const PreparedRun moved(std::move(run), cache);
-    add(figure.quantity, figure.source,
-        GpuHours(moved, [](const PreparedStep& step) { return step.StepTime(); }));
+    Programme moved;
+    for (size_t i = 0; i < base.phases(); ++i) {
+      moved.phases.push_back(base.phase(i).run());
+      figure.move(moved.phases.back());
+    }
+    add(figure.quantity, figure.source, PreparedRun(moved, cache, base.shared()).GpuSeconds(Median));
   }
   std::stable_sort(rows.begin(), rows.end(), [](const Sensitivity& a, const Sensitivity& b) {
     return std::fabs(a.change_percent) > std::fabs(b.change_percent);

@@ -3,42 +3,50 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
+
 namespace moecast {
 namespace {
 
-constexpr double kHour = 3600, kDay = 86400;
+constexpr double kHour = 3600;
 
-Interval Scaled(const Interval& i, double by) {
-  return {i.p10 * by, i.p50 * by, i.p90 * by};
+void Add(LaneTime& sum, const LaneTime& lane, double times) {
+  sum.blocks += lane.blocks * times;
+  sum.grad_reduce += lane.grad_reduce * times;
+  sum.param_gather += lane.param_gather * times;
+  sum.grad_norm += lane.grad_norm * times;
+  sum.optimizer += lane.optimizer * times;
+  sum.bubble += lane.bubble * times;
+}
+
+// Over the stages.
+LaneTime MeanOf(const std::vector<LaneTime>& lanes) {
+  LaneTime mean;
+  for (const LaneTime& lane : lanes) Add(mean, lane, 1 / static_cast<double>(lanes.size()));
+  return mean;
+}
+
+// Of all steps of a phase.
+LaneTime AllStepsOf(const PreparedPhase& phase) {
+  LaneTime sum;
+  for (const auto& [global_batch, batch] : phase.prepared())
+    Add(sum, MeanOf(batch.step->LaneTimes()), batch.steps);
+  return sum;
 }
 
 // The rows of blocks are at even loads; what they take longer for the slowest rank is a row of its own.
-std::vector<BreakdownRow> Breakdown(const std::vector<LaneTime>& lanes, const std::vector<LaneTime>& even,
-                                    Seconds step) {
-  const double n = static_cast<double>(lanes.size());
-  LaneTime mean;
-  Seconds imbalance;
-  for (size_t s = 0; s < lanes.size(); ++s) {
-    const LaneTime& lane = lanes[s];
-    mean.blocks += even[s].blocks * (1 / n);
-    imbalance += (lane.blocks.total - even[s].blocks.total) / n;
-    mean.grad_reduce += lane.grad_reduce / n;
-    mean.param_gather += lane.param_gather / n;
-    mean.grad_norm += lane.grad_norm / n;
-    mean.optimizer += lane.optimizer / n;
-    mean.bubble += lane.bubble / n;
-  }
+std::vector<BreakdownRow> Breakdown(const LaneTime& lane, const LaneTime& even, Seconds total) {
   std::vector<BreakdownRow> rows;
   const auto add = [&](std::string name, Seconds t) {
-    if (t.value != 0) rows.push_back({std::move(name), t, t / step});
+    if (t.value != 0) rows.push_back({std::move(name), t, t / total});
   };
-  for (const Cause& c : CausesOf(mean.blocks)) add(c.cause, c.time);
-  add("imbalance", imbalance);
-  add("exposed grad-reduce", mean.grad_reduce);
-  add("exposed param-gather", mean.param_gather);
-  add("grad-norm", mean.grad_norm);
-  add("optimizer", mean.optimizer);
-  add("bubble", mean.bubble);
+  for (const Cause& c : CausesOf(even.blocks)) add(c.cause, c.time);
+  add("imbalance", lane.blocks.total - even.blocks.total);
+  add("exposed grad-reduce", lane.grad_reduce);
+  add("exposed param-gather", lane.param_gather);
+  add("grad-norm", lane.grad_norm);
+  add("optimizer", lane.optimizer);
+  add("bubble", lane.bubble);
   return rows;
 }
 
@@ -65,13 +73,18 @@ std::vector<BusyLink> BusiestLinks(const PreparedStep& step, const Cluster& clus
   return links;
 }
 
-}  // namespace
+ExpenseInterval IntervalsOfPhase(const Forecast& forecast, size_t phase) {
+  const auto of = [&](double Expense::*figure) {
+    return IntervalOf(forecast, [&](const Draw& d) { return d.phases[phase].*figure; });
+  };
+  return {of(&Expense::gpu_hours), of(&Expense::days), of(&Expense::cost_usd), of(&Expense::wall_days),
+          of(&Expense::wall_cost_usd)};
+}
 
-TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, StepCache& cache) {
-  const TrainingRun& run = prepared.run();
-  const PreparedStep& step = prepared.step(0);
-  const TrainingPhase& phase = run.plan.phases.front();
-  TrainReport r;
+// The step that the details are of.
+void DescribeStep(const PreparedPhase& detailed, const PreparedPhase& even, TrainReport& r) {
+  const TrainingRun& run = detailed.run();
+  const PreparedStep& step = detailed.step();
   r.name = run.name;
   r.model = run.model.name;
   r.cluster = run.cluster.name;
@@ -79,44 +92,27 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, Ste
   r.gpus = run.plan.parallel.gpus();
   r.micro_batches = step.shape().micro_batches;
   r.stage_layers = step.LayersByStage();
-
-  std::vector<Seconds> step_times;
-  for (size_t i = 0; i < prepared.phases(); ++i) step_times.push_back(prepared.step(i).StepTime());
-  const Headlines own = prepared.HeadlinesOf(step_times);
   r.step_time = step.StepTime();
-  r.tokens_per_step = static_cast<double>(phase.global_batch) * static_cast<double>(phase.sequence_length);
-  const double gpus = static_cast<double>(r.gpus);
-  r.tokens_per_gpu_per_s = own.tokens_per_gpu_per_s;
-  r.model_flops_per_step = r.tokens_per_step * TrainingFlopsPerToken(run.model, phase.sequence_length);
-  r.model_tflops_per_gpu = own.model_tflops_per_gpu;
-  r.mfu = own.mfu;
+  r.tokens_per_step = static_cast<double>(detailed.phase().global_batch) *
+                      static_cast<double>(detailed.phase().sequence_length);
 
-  const PreparedRun even = WithEvenLoads(prepared, cache);
-  r.breakdown = Breakdown(step.LaneTimes(), even.step(0).LaneTimes(), r.step_time);
+  r.breakdown = Breakdown(MeanOf(step.LaneTimes()), MeanOf(even.step().LaneTimes()), r.step_time);
   for (const BreakdownRow& row : r.breakdown) {
     if (row.name == "bubble") r.bubble_fraction = row.fraction;
     if (IsExposedCommunication(row)) r.exposed_communication_fraction += row.fraction;
   }
-  r.imbalance = r.step_time - even.step(0).StepTime();
-  r.critical_path = CriticalPath(step, even.step(0));
+  r.imbalance = r.step_time - even.step().StepTime();
+  r.critical_path = CriticalPath(step, even.step());
+  r.marginal = RateMarginals(step);
 
   r.device_memory = run.cluster.device.memory;
+  r.host_bytes_per_node = detailed.memory().host_per_node;
+  r.host_memory = run.cluster.host_memory;
   const std::vector<StageMemory> memory = step.MemoryByStage();
   for (size_t s = 0; s < memory.size(); ++s) {
     r.memory.push_back({step.RankOfStage(static_cast<int>(s)), static_cast<int>(s), memory[s]});
     if (memory[s].total() > memory[r.fullest].total()) r.fullest = s;
   }
-  r.host_bytes_per_node = step.HostBytesPerNode();
-  r.host_memory = run.cluster.host_memory;
-  r.fits = memory[r.fullest].total() <= r.device_memory && r.host_bytes_per_node <= r.host_memory;
-  std::vector<double> peaks;
-  double fitting = 0;
-  for (const Draw& d : forecast.draws) {
-    peaks.push_back(d.memory_peak_bytes);
-    fitting += d.fits;
-  }
-  r.fits_share = fitting / static_cast<double>(peaks.size());
-  r.memory_peak = IntervalOf(std::move(peaks));
 
   const std::vector<StageTraffic> traffic = step.TrafficByStage();
   for (const StageTraffic& t : traffic) {
@@ -124,24 +120,50 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, Ste
     r.network_per_gpu += t.network / static_cast<double>(traffic.size());
   }
   r.busiest_links = BusiestLinks(step, run.cluster, r.step_time);
-  r.marginal = RateMarginals(step);
   r.extrapolated_fraction = step.ExtrapolatedFraction();
+}
 
-  for (const HeadlineName& h : kHeadlines) r.intervals.push_back({h.name, IntervalOf(forecast, h.figure)});
-  r.gpu_hours_per_trillion_tokens = IntervalOf(forecast, &Headlines::gpu_hours_per_trillion_tokens);
+}  // namespace
+
+const Interval& TrainReport::interval(double Headlines::*figure) const {
+  for (size_t i = 0; i < intervals.size(); ++i)
+    if (kHeadlines[i].figure == figure) return intervals[i];
+  MOECAST_CHECK(false);
+}
+
+TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, StepCache& cache) {
+  TrainReport r;
+  r.phase = prepared.detailed();
+  r.tokens = prepared.tokens();
+  r.has_outages = prepared.has_outages();
+  std::vector<Expense> expenses;
   for (size_t i = 0; i < prepared.phases(); ++i) {
-    const TrainingPhase& p = run.plan.phases[i];
-    PhaseReport out{.name = p.name, .tokens = p.tokens, .step_time = prepared.step(i).StepTime()};
-    out.steps = std::ceil(p.tokens.value /
-                          (static_cast<double>(p.global_batch) * static_cast<double>(p.sequence_length)));
-    out.gpu_hours = Scaled(forecast.gpu_seconds_per_token[i], p.tokens.value / kHour);
-    out.days = out.gpu_hours.p50 * kHour / gpus / kDay;
-    out.cost_usd = out.gpu_hours.p50 * run.usd_per_gpu_hour;
-    r.gpu_hours_total += out.gpu_hours.p50;
-    r.days += out.days;
-    r.cost_usd += out.cost_usd;
-    r.phases.push_back(std::move(out));
+    const PreparedPhase& p = prepared.phase(i);
+    const PreparedPhase even = WithEvenLoads(p, cache);
+    if (i == r.phase) DescribeStep(p, even, r);
+    const PhaseTime time = p.Time();
+    const ExpenseInterval interval = IntervalsOfPhase(forecast, i);
+    expenses.push_back(prepared.ExpenseOf(i, Seconds(interval.gpu_hours.p50 * kHour / p.gpus())));
+    r.phases.push_back({.name = p.phase().name,
+                        .gpus = p.run().plan.parallel.gpus(),
+                        .steps = p.steps(),
+                        .tokens = Count(p.tokens()),
+                        .step_time = time.step,
+                        .breakdown = Breakdown(AllStepsOf(p), AllStepsOf(even), time.all),
+                        .expense = expenses.back(),
+                        .interval = interval,
+                        .outages = prepared.outages(i),
+                        .memory = p.memory()});
+    r.peak_memory = std::max(r.peak_memory, p.memory().peak);
+    r.fits = r.fits && p.memory().fits;
   }
+  r.headlines = HeadlinesOf(prepared, r.phase, r.step_time, expenses);
+  for (size_t i = 0; i < r.intervals.size(); ++i)
+    r.intervals[i] = IntervalOf(forecast, [&](const Draw& d) { return d.headlines.*kHeadlines[i].figure; });
+  r.memory_peak = IntervalOf(forecast, &Draw::memory_peak_bytes);
+  r.fits_share = static_cast<double>(std::count_if(forecast.draws.begin(), forecast.draws.end(),
+                                                   [](const Draw& d) { return d.fits; })) /
+                 static_cast<double>(forecast.draws.size());
   r.uncertainty = forecast.uncertainty;
   return r;
 }

@@ -1,6 +1,8 @@
 // What `moecast train` answers, as one value.
 #pragma once
 
+#include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,7 +15,7 @@ namespace moecast {
 
 struct BreakdownRow {
   std::string name;
-  Seconds time;  // of a step, mean over the stages
+  Seconds time;  // mean over the stages
   double fraction = 0;
 };
 
@@ -29,19 +31,21 @@ struct BusyLink {
   double utilisation = 0;
 };
 
-struct NamedInterval {
-  std::string name;
-  Interval interval;
+struct ExpenseInterval {
+  Interval gpu_hours, days, cost_usd, wall_days, wall_cost_usd;
 };
 
 struct PhaseReport {
   std::string name;
+  int64_t gpus = 0;
   double steps = 0;
   Count tokens;
-  Seconds step_time;  // median
-  Interval gpu_hours;
-  double days = 0;
-  double cost_usd = 0;
+  Seconds step_time;                    // of the scenario's own values, at the last batch
+  std::vector<BreakdownRow> breakdown;  // of the scenario's own values; sums to all steps
+  Expense expense;                      // the median GPU-hours, on the scenario's own GPUs
+  ExpenseInterval interval;             // over all draws
+  std::optional<PhaseOutages> outages;
+  PhaseMemory memory;
 };
 
 struct TrainReport {
@@ -50,13 +54,10 @@ struct TrainReport {
   int micro_batches = 0;
   std::vector<int> stage_layers;
 
-  // Of the first phase, whose step the details describe.
+  // Of the phase that takes the most GPU-hours, whose step the details describe.
+  size_t phase = 0;
   Seconds step_time;
   double tokens_per_step = 0;
-  double tokens_per_gpu_per_s = 0;
-  double model_flops_per_step = 0;
-  double model_tflops_per_gpu = 0;
-  double mfu = 0;
   double bubble_fraction = 0;
   double exposed_communication_fraction = 0;
   // What the step would save were the tokens that are kept spread evenly over the expert-parallel ranks,
@@ -67,23 +68,24 @@ struct TrainReport {
   Bytes device_memory;
   Bytes host_bytes_per_node, host_memory;  // offloaded states of the fullest node; what a node has
   size_t fullest = 0;                      // index into memory
-  bool fits = true;
-  Interval memory_peak;                   // over the draws of the unknowns
-  double fits_share = 1;                  // of the draws
-  Bytes nvlink_per_gpu, network_per_gpu;  // sent in a step, mean over stages
+  Bytes nvlink_per_gpu, network_per_gpu;   // sent in a step, mean over stages
   std::vector<BusyLink> busiest_links;
   std::vector<Cause> critical_path;  // sums to the step
   std::vector<Marginal> marginal;    // of what Summarize can tell from the step; callers may add
   double extrapolated_fraction = 0;
 
-  // Of the whole run.
-  Interval gpu_hours_per_trillion_tokens;
-  double gpu_hours_total = 0;
-  double days = 0;
-  double cost_usd = 0;
+  // Of the whole run. The step and its rates are of the scenario's own values, the rest is the phases' sum.
+  Headlines headlines;
+  std::array<Interval, std::size(kHeadlines)> intervals;  // of kHeadlines, over all draws
+  const Interval& interval(double Headlines::*figure) const;
+  double tokens = 0;
+  bool has_outages = false;
   std::vector<PhaseReport> phases;
+  Bytes peak_memory;      // of any phase
+  bool fits = true;       // every phase
+  Interval memory_peak;   // over the draws of the unknowns
+  double fits_share = 1;  // of the draws
   std::vector<UncertaintyShare> uncertainty;
-  std::vector<NamedInterval> intervals;  // of kHeadlines, over all draws
 };
 
 TrainReport Summarize(const PreparedRun& run, const Forecast& forecast, StepCache& cache);

@@ -102,14 +102,12 @@ std::vector<Cause> CausesOf(const BlockTime& block) {
   return causes;
 }
 
-PreparedRun WithEvenLoads(const PreparedRun& prepared, StepCache& cache) {
-  TrainingRun even = prepared.run();
-  const PreparedStep& step = prepared.step(0);
-  even.plan.phases.resize(1);
-  even.plan.stage_layers.layers = step.LayersByStage();
+PreparedPhase WithEvenLoads(const PreparedPhase& phase, StepCache& cache) {
+  TrainingRun even = phase.run();
+  even.plan.stage_layers.layers = phase.step().LayersByStage();
   // Every rank takes just what is kept on average.
-  even.plan.routing = {.capacity_factor = step.load().kept};
-  return PreparedRun(std::move(even), cache);
+  even.plan.routing = {.capacity_factor = phase.step().load().kept};
+  return PreparedPhase(std::move(even), cache);
 }
 
 std::vector<Cause> CriticalPath(const PreparedStep& step, const PreparedStep& even) {

@@ -20,9 +20,9 @@ struct Cause {
 // communication exposed by group. They sum to the block.
 std::vector<Cause> CausesOf(const BlockTime& block);
 
-// The first phase of a run, every layer on the same stage, with the tokens that are kept spread evenly over
-// the expert-parallel ranks: what a micro-batch takes where no rank is slower than another.
-PreparedRun WithEvenLoads(const PreparedRun& run, StepCache& cache);
+// The phase, every layer on the same stage, with the tokens that are kept spread evenly over the
+// expert-parallel ranks: what a micro-batch takes where no rank is slower than another.
+PreparedPhase WithEvenLoads(const PreparedPhase& phase, StepCache& cache);
 
 // The critical path from the end of the step back to its beginning, by cause, the longest first; sums to the
 // step. Blocks count as what their operators are at even loads (`even`: WithEvenLoads), and what they take

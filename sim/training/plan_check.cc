@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/quantity_text.h"
 #include "sim/pipeline/pipeline.h"
 
 namespace moecast {
@@ -106,13 +107,51 @@ Fault CheckStages(const Plan& plan, const Model& m) {
   return std::nullopt;
 }
 
+// How much a phase trains, and its batch where that is none of the plan's business.
+Fault CheckExtent(const TrainingPhase& phase, const std::string& at) {
+  const int given = phase.tokens.has_value() + phase.steps.has_value() + phase.sequences.has_value();
+  if (given != 1) return PlanFault{at, "one of tokens, steps and sequences", ""};
+  if (phase.mean_length && !phase.sequences)
+    return PlanFault{at + "/mean_length", "sequences, whose mean length it would be", ""};
+  if (phase.mean_length && *phase.mean_length > static_cast<double>(phase.sequence_length))
+    return PlanFault{at + "/mean_length",
+                     "at most the sequence_length they are packed into, " + Number(phase.sequence_length),
+                     ""};
+  if (!phase.global_batch_from) return std::nullopt;
+  if (phase.steps)
+    return PlanFault{at + "/global_batch_from",
+                     "tokens or sequences in place of steps: the batch follows them", ""};
+  if (*phase.global_batch_from > phase.global_batch)
+    return PlanFault{at + "/global_batch_from",
+                     "at most the global_batch it grows to, " + Number(phase.global_batch), ""};
+  return std::nullopt;
+}
+
+Fault CheckBatch(const Plan& plan, int64_t batch, const std::string& at) {
+  const Parallel& p = plan.parallel;
+  const int64_t at_once = plan.micro_batch * p.dp;
+  if (batch % at_once != 0) return PlanFault{at, "a multiple of micro_batch * dp, " + Number(at_once), ""};
+  const int64_t micro_batches = batch / at_once;
+  if (micro_batches > kMaxPipelineTasks / (int64_t{1} * p.pp * p.vpp))
+    return PlanFault{at,
+                     "at most " + Number(kMaxPipelineTasks) + " stages * chunks * micro-batches, not " +
+                         Number(micro_batches) + " micro-batches",
+                     ""};
+  const PipelineSchedule& schedule = *FindPipelineSchedule(plan.schedule);
+  if (const std::string expected =
+          RejectPipeline(schedule, ShapeOf(p, schedule, static_cast<int>(micro_batches)));
+      !expected.empty())
+    return PlanFault{at, expected, ""};
+  return std::nullopt;
+}
+
 Fault CheckPhases(const Plan& plan, const Model& model) {
   const Parallel& p = plan.parallel;
   if (plan.phases.empty()) return PlanFault{"/phases", "at least one phase", ""};
-  const PipelineSchedule* schedule = FindPipelineSchedule(plan.schedule);
   for (size_t i = 0; i < plan.phases.size(); ++i) {
     const TrainingPhase& phase = plan.phases[i];
     const std::string at = "/phases/" + Number(static_cast<int64_t>(i));
+    if (Fault f = CheckExtent(phase, at)) return f;
     // Products of these numbers stay far inside 64 bits.
     const int64_t tokens = plan.micro_batch * phase.sequence_length, choices = std::max(1, model.moe.top_k);
     if (tokens > kMaxMicroBatchTokens / choices)
@@ -120,9 +159,9 @@ Fault CheckPhases(const Plan& plan, const Model& model) {
                        "at most " + Number(kMaxMicroBatchTokens / choices) +
                            " tokens in a micro-batch, not " + Number(tokens),
                        ""};
-    const int64_t at_once = plan.micro_batch * p.dp;
-    if (phase.global_batch % at_once != 0)
-      return PlanFault{at + "/global_batch", "a multiple of micro_batch * dp, " + Number(at_once), ""};
+    if (Fault f = CheckBatch(plan, phase.global_batch, at + "/global_batch")) return f;
+    if (phase.global_batch_from)
+      if (Fault f = CheckBatch(plan, *phase.global_batch_from, at + "/global_batch_from")) return f;
     if (p.cp > 1 && phase.sequence_length % (2 * p.cp) != 0)
       return PlanFault{
           at + "/sequence_length",
@@ -130,16 +169,6 @@ Fault CheckPhases(const Plan& plan, const Model& model) {
     if (p.tp > 1 && p.sequence && plan.micro_batch * phase.sequence_length / p.cp % p.tp != 0)
       return PlanFault{at + "/sequence_length", "a number of tokens that tp, " + Number(p.tp) + ", divides",
                        ""};
-    const int64_t micro_batches = plan.MicroBatches(phase);
-    if (micro_batches > kMaxPipelineTasks / (int64_t{1} * p.pp * p.vpp))
-      return PlanFault{at + "/global_batch",
-                       "at most " + Number(kMaxPipelineTasks) + " stages * chunks * micro-batches, not " +
-                           Number(micro_batches) + " micro-batches",
-                       ""};
-    if (const std::string expected =
-            RejectPipeline(*schedule, ShapeOf(p, *schedule, static_cast<int>(micro_batches)));
-        !expected.empty())
-      return PlanFault{at + "/global_batch", expected, ""};
   }
   return std::nullopt;
 }
@@ -187,6 +216,31 @@ std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const C
   }
   if (plan.routing.device_cv > 0 && p.ep == 1)
     return PlanFault{"/routing/device_cv", "0 without expert parallelism: one device takes all tokens", ""};
+  return std::nullopt;
+}
+
+std::vector<int64_t> BatchesOf(const Plan& plan, const TrainingPhase& phase) {
+  std::vector<int64_t> batches;
+  const int64_t least = phase.global_batch_from.value_or(phase.global_batch);
+  for (int64_t batch = least; batch <= phase.global_batch; batch += plan.micro_batch * plan.parallel.dp)
+    if (!CheckBatch(plan, batch, "")) batches.push_back(batch);
+  return batches;
+}
+
+std::optional<PlanFault> CheckReliability(const Reliability& reliability, const Model& model,
+                                          const Plan& plan, const Cluster& cluster) {
+  // Far beyond what one would run: e^10 times the work. Keeps the exponentials finite.
+  constexpr int kMost = 10;
+  const Outages o = OutagesOf(reliability, model, plan, cluster);
+  const std::string expected = "at most " + ShowNumber(o.mtbf.value * kMost / 3600) + " h, " + Number(kMost) +
+                               " times the mean time between failures of " + Number(plan.parallel.gpus()) +
+                               " GPUs";
+  const std::pair<const char*, Seconds> times[] = {
+      {"/checkpoint_interval", reliability.checkpoint_interval.value_or(Seconds(0))},
+      {"/checkpoint_write", o.checkpoint_write},
+      {"/restart", o.restart}};
+  for (const auto& [pointer, time] : times)
+    if (time > o.mtbf * kMost) return PlanFault{pointer, expected, ""};
   return std::nullopt;
 }
 

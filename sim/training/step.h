@@ -19,7 +19,7 @@
 
 namespace moecast {
 
-// What a training scenario says, ready to be simulated. CheckPlan (costmodel/plan_check.h) has passed.
+// A model trained by a plan, ready to be simulated. CheckPlan (sim/training/plan_check.h) has passed.
 struct TrainingRun {
   std::string name;
   Model model;
@@ -27,7 +27,8 @@ struct TrainingRun {
   std::shared_ptr<const Calibration> calibration;
   Plan plan;
   WholeStep whole_step;
-  double usd_per_gpu_hour = 0;
+
+  bool operator==(const TrainingRun&) const = default;
 };
 
 // One draw of what is not known of costs: standard normal deviates of the logarithm of the times.

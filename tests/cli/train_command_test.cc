@@ -56,12 +56,26 @@ TEST(TrainCommandTest, JsonHasTheKeysOfTheContract) {
 }
 
 TEST(TrainCommandTest, EveryHeadlineHasItsInterval) {
-  const Json json = JsonOf("train deepseek-v2-pretrain --samples 8");
-  for (const char* key :
-       {"step_time_s", "tokens_per_gpu_per_s", "gpu_hours_per_trillion_tokens", "gpu_hours_total", "days",
-        "cost_usd", "mfu", "model_tflops_per_gpu", "memory_peak_bytes"}) {
-    ASSERT_TRUE(json["intervals"].contains(key)) << key;
-    EXPECT_LT(json["intervals"][key]["p10"], json["intervals"][key]["p90"]) << key;
+  for (const char* scenario : {"deepseek-v2-pretrain", "deepseek-v2-programme"}) {
+    const Json json = JsonOf(std::string("train --samples 8 ") + scenario);
+    std::vector<std::string> keys = {"step_time_s",
+                                     "tokens_per_gpu_per_s",
+                                     "gpu_hours_per_trillion_tokens",
+                                     "gpu_hours_total",
+                                     "days",
+                                     "cost_usd",
+                                     "mfu",
+                                     "model_tflops_per_gpu",
+                                     "memory_peak_bytes"};
+    for (const char* with_failures : {"wall_days", "wall_cost_usd", "availability"}) {
+      EXPECT_EQ(json.contains(with_failures), json["phases"].size() > 1);
+      if (json.contains(with_failures)) keys.push_back(with_failures);
+    }
+    EXPECT_EQ(json["intervals"].size(), keys.size());
+    for (const std::string& key : keys) {
+      ASSERT_TRUE(json["intervals"].contains(key)) << key;
+      EXPECT_LT(json["intervals"][key]["p10"], json["intervals"][key]["p90"]) << key;
+    }
   }
 }
 
@@ -74,6 +88,40 @@ TEST(TrainCommandTest, EachResourceHasItsValueOrAReason) {
   }
   EXPECT_EQ(resources,
             (std::vector<std::string>{"compute", "hbm", "nvlink", "ib", "memory", "gpus_per_replica"}));
+}
+
+TEST(TrainCommandTest, JsonOfAProgrammeSaysWhatEachPhaseTakes) {
+  const Json json = JsonOf("train deepseek-v2-programme --samples 8");
+  double hours = 0, days = 0, wall_days = 0, cost = 0;
+  ASSERT_EQ(json["phases"].size(), 4u);
+  for (const Json& phase : json["phases"]) {
+    for (const char* key :
+         {"name", "gpus", "steps", "tokens", "step_time_s", "mtbf_s", "checkpoint_interval_s",
+          "best_checkpoint_interval_s", "checkpoint_write_s", "availability", "wall_cost_usd", "memory"})
+      EXPECT_TRUE(phase.contains(key)) << key;
+    for (const char* key : {"gpu_hours", "days", "cost_usd", "wall_days", "wall_cost_usd"}) {
+      EXPECT_LE(phase["intervals"][key]["p10"], phase["intervals"][key]["p50"]) << key;
+      EXPECT_LE(phase["intervals"][key]["p50"], phase["intervals"][key]["p90"]) << key;
+    }
+    EXPECT_GT(phase["wall_days"], phase["days"]);
+    hours += phase["gpu_hours"].get<double>();
+    days += phase["days"].get<double>();
+    wall_days += phase["wall_days"].get<double>();
+    cost += phase["cost_usd"].get<double>();
+  }
+  // Nine digits are printed.
+  EXPECT_NEAR(json["gpu_hours_total"].get<double>() / hours, 1, 1e-8);
+  EXPECT_NEAR(json["days"].get<double>() / days, 1, 1e-8);
+  EXPECT_NEAR(json["wall_days"].get<double>() / wall_days, 1, 1e-8);
+  EXPECT_NEAR(json["cost_usd"].get<double>() / cost, 1, 1e-8);
+  EXPECT_EQ(json["detailed_phase"], "pretrain");
+}
+
+TEST(TrainCommandTest, APhaseThatDoesNotFitIsAnAnswer) {
+  const std::string change = " --set unknown={} --set training/phases/2/plan/weight_delay=8";
+  EXPECT_EQ(JsonOf("train deepseek-v2-programme --samples 4" + change)["memory"]["fits"], false);
+  EXPECT_NE(RunCommand("train deepseek-v2-programme --samples 4" + change).output.find("GiB, DOES NOT FIT"),
+            std::string::npos);
 }
 
 TEST(TrainCommandTest, TheSameSeedPrintsTheSameBytes) {

@@ -14,9 +14,9 @@ struct Costs {
   OpCosts costs;
   explicit Costs(std::vector<std::string> sets = {}, int copies = 1)
       : scenario(Scenario::Load("deepseek-v3-pretrain", std::move(sets))),
-        kernels(*scenario.training().calibration),
-        costs(kernels, scenario.training().cluster, scenario.training().model, scenario.training().plan,
-              kKernelsAlone, copies) {}
+        kernels(*scenario.training().phases[0].calibration),
+        costs(kernels, scenario.training().phases[0].cluster, scenario.training().phases[0].model,
+              scenario.training().phases[0].plan, kKernelsAlone, copies) {}
   double Beside(const OpQuery& query) {
     const Op op{.query = query};
     return costs.Beside(op, costs.Of(op));

@@ -25,7 +25,7 @@ std::string With(const std::string& fields) {
 
 TEST(PlanTest, FieldsLeftOutHaveTheirDefaults) {
   const Plan plan = Parse(With(R"("parallel": {"pp": 16, "ep": 8, "dp": 128})"));
-  EXPECT_EQ(plan.phases.at(0).tokens.value, 8.1e12);
+  EXPECT_EQ(plan.phases.at(0).tokens->value, 8.1e12);
   EXPECT_EQ(plan.phases.at(0).sequence_length, 4096);
   EXPECT_EQ(plan.parallel.pp, 16);
   EXPECT_EQ(plan.parallel.tp, 1);

@@ -18,7 +18,7 @@ struct Prepared {
   PreparedStep step;
   explicit Prepared(const std::string& name, std::vector<std::string> sets = {})
       : scenario(Scenario::Load(name, WithoutUnknowns(std::move(sets)))),
-        step(scenario.training(), scenario.training().plan.phases.front(), cache) {}
+        step(scenario.training().phases[0], scenario.training().phases[0].plan.phases.front(), cache) {}
   static std::vector<std::string> WithoutUnknowns(std::vector<std::string> sets) {
     sets.insert(sets.begin(), "unknown={}");
     return sets;
@@ -138,7 +138,7 @@ TEST(MemoryLimitTest, AnAutomaticScheduleKeepsToItsLimitInBytesOnEveryStage) {
 TEST(MemoryLimitTest, WithoutOneItKeepsToTheDevice) {
   const Prepared p(kV2, {"training/schedule=zb-2p", "training/weight_delay=null"});
   for (const StageMemory& m : p.step.MemoryByStage())
-    EXPECT_LE(m.total(), p.scenario.training().cluster.device.memory);
+    EXPECT_LE(m.total(), p.scenario.training().phases[0].cluster.device.memory);
 }
 
 TEST(MemoryLimitTest, MicroBatchesAreThoseOfThePipeline) {

@@ -107,7 +107,7 @@ struct PreparedScenario {
   PreparedStep step;
   explicit PreparedScenario(const std::string& name, std::vector<std::string> sets = {})
       : scenario(Scenario::Load(name, sets)),
-        step(scenario.training(), scenario.training().plan.phases.front(), cache) {}
+        step(scenario.training().phases[0], scenario.training().phases[0].plan.phases.front(), cache) {}
 };
 
 class StepTimelineTest : public testing::TestWithParam<std::pair<const char*, std::vector<std::string>>> {
@@ -124,7 +124,7 @@ TEST_P(StepTimelineTest, AProcessStandsForEachStage) {
     EXPECT_EQ(t.processes[s].id, step_.RankOfStage(static_cast<int>(s)));
     gpus += t.processes[s].stands_for;
   }
-  EXPECT_EQ(gpus, prepared_.scenario.training().plan.parallel.gpus());
+  EXPECT_EQ(gpus, prepared_.scenario.training().phases[0].plan.parallel.gpus());
 }
 
 TEST_P(StepTimelineTest, WithoutDetailItHasTheTasksOfTheScheduleAtTheirTimes) {
@@ -170,7 +170,7 @@ TEST_P(StepTimelineTest, TheOpsOfALayerTakeTheTimeItsBlockWasGiven) {
     if (s.task < 0 || slices[s.task]++ == 0) continue;  // the layer itself comes first
     if (t.tracks[s.track].name == "compute") compute[s.task] += s.end - s.start;
   }
-  const std::vector<BlockKind> kinds = LayerKinds(prepared_.scenario.training().model);
+  const std::vector<BlockKind> kinds = LayerKinds(prepared_.scenario.training().phases[0].model);
   size_t checked = 0;
   for (const auto& [id, time] : compute) {
     const Timeline::Task& task = t.tasks[id];

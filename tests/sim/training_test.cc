@@ -102,7 +102,7 @@ TEST(TrainingStepTest, LayersOfAllStagesAreTheModels) {
       EXPECT_GE(n, 1);
       layers += n;
     }
-    EXPECT_EQ(layers, s.training().model.layers());
+    EXPECT_EQ(layers, s.training().phases[0].model.layers());
   }
 }
 
@@ -253,9 +253,10 @@ TEST(TrainingPairTest, APairTakesItsTimeOnTheLaneOfItsStage) {
 TEST(WhyTest, TheCriticalPathSumsToTheStep) {
   for (const Scenario& s : ManyScenarios()) {
     StepCache cache;
-    const PreparedRun run(s.training(), cache), even = WithEvenLoads(run, cache);
+    const PreparedRun run(s.training(), cache);
+    const PreparedPhase even = WithEvenLoads(run.phase(0), cache);
     double sum = 0;
-    for (const Cause& cause : CriticalPath(run.step(0), even.step(0))) sum += cause.time.value;
+    for (const Cause& cause : CriticalPath(run.step(0), even.step())) sum += cause.time.value;
     EXPECT_NEAR(sum / run.step(0).StepTime().value, 1, 1e-12);
   }
 }
@@ -368,8 +369,11 @@ TEST(ForecastTest, UnknownsWidenTheIntervalAndHaveTheirShare) {
   StepCache cache;
   const Forecast with = ForecastRun(run, unknowns, variant, {.samples = 128}, cache);
   const Forecast without = ForecastRun(run, {}, variant, {.samples = 128}, cache);
-  const auto width = [](const Interval& i) { return i.p90 / i.p10; };
-  EXPECT_GT(width(with.gpu_seconds_per_token[0]), width(without.gpu_seconds_per_token[0]));
+  const auto width = [](const Forecast& f) {
+    const Interval i = IntervalOf(f, [](const Draw& d) { return d.headlines.gpu_hours_per_trillion_tokens; });
+    return i.p90 / i.p10;
+  };
+  EXPECT_GT(width(with), width(without));
   double sum = 0;
   bool named = false;
   for (const UncertaintyShare& u : with.uncertainty) {

@@ -13,7 +13,7 @@ namespace {
 
 TrainingRun RunOf(const std::string& name, std::vector<std::string> sets = {}) {
   sets.insert(sets.begin(), "unknown={}");
-  return Scenario::Load(name, sets).training();
+  return Scenario::Load(name, sets).training().phases.front();
 }
 
 Seconds TimeOf(const std::vector<Cause>& causes, const std::string& cause) {
@@ -44,7 +44,7 @@ double SumOverBlocks(const PreparedStep& step, Of of) {
 TEST(CriticalPathTest, AStepOfOneStageHasNoBubbleAndSendsNothingOn) {
   StepCache cache;
   const PreparedRun run(RunOf("deepseek-v2-lite-pretrain", {"training/parallel={\"pp\":1,\"dp\":8}"}), cache);
-  const std::vector<Cause> path = CriticalPath(run.step(0), WithEvenLoads(run, cache).step(0));
+  const std::vector<Cause> path = CriticalPath(run.step(0), WithEvenLoads(run.phase(0), cache).step());
   EXPECT_EQ(TimeOf(path, "bubble").value, 0);
   EXPECT_EQ(TimeOf(path, "exposed pp communication").value, 0);
   EXPECT_EQ(TimeOf(path, "imbalance").value, 0);
@@ -59,7 +59,7 @@ TEST(CriticalPathTest, EqualStagesOfOneFOneBFillAndDrainForTheOtherStagesOnce) {
                                "training/phases/0/global_batch=16", "training/stage_layers=[23,23,23,26]"}),
                         cache);
   const PreparedStep& step = run.step(0);
-  const std::vector<Cause> path = CriticalPath(step, WithEvenLoads(run, cache).step(0));
+  const std::vector<Cause> path = CriticalPath(step, WithEvenLoads(run.phase(0), cache).step());
   double others = 0;
   for (int s = 0; s < 3; ++s)
     for (const Phase phase : {Phase::kForward, Phase::kFullBackward})
@@ -74,8 +74,8 @@ TEST(ImbalanceTest, OnOneStageItIsWhatTheBlocksTakeLongerForTheSlowestRank) {
   const PreparedRun run(RunOf("deepseek-v2-pretrain", {"training/parallel={\"pp\":1,\"ep\":8,\"dp\":8}",
                                                        "training/phases/0/global_batch=24"}),
                         cache);
-  const PreparedRun even = WithEvenLoads(run, cache);
-  const PreparedStep &loaded = run.step(0), &level = even.step(0);
+  const PreparedPhase even = WithEvenLoads(run.phase(0), cache);
+  const PreparedStep &loaded = run.step(0), &level = even.step();
   EXPECT_GT(loaded.load().slowest, loaded.load().kept);
   EXPECT_NEAR(level.load().slowest, loaded.load().kept, 1e-12);
   // The weight pass waits for no other rank: the same in both.
@@ -101,9 +101,9 @@ TEST(ImbalanceTest, TheStepSavesNoMoreThanItsPathHolds) {
                                            std::string("training/routing/capacity_factor=") + capacity,
                                            std::string("training/schedule=") + schedule}),
             cache);
-        const PreparedRun even = WithEvenLoads(run, cache);
-        const Seconds saved = run.step(0).StepTime() - even.step(0).StepTime();
-        const Seconds on_path = TimeOf(CriticalPath(run.step(0), even.step(0)), "imbalance");
+        const PreparedPhase even = WithEvenLoads(run.phase(0), cache);
+        const Seconds saved = run.step(0).StepTime() - even.step().StepTime();
+        const Seconds on_path = TimeOf(CriticalPath(run.step(0), even.step()), "imbalance");
         EXPECT_GT(saved.value, 0);
         EXPECT_LE(saved.value, on_path.value + 1e-9) << cv << " " << capacity << " " << schedule;
       }
@@ -116,7 +116,7 @@ TEST(ImbalanceTest, TheStepSavesNoMoreThanItsPathHolds) {
 // The device's memory such that what the run needs is `share` of it.
 TrainingRun Needing(TrainingRun run, double share) {
   StepCache cache;
-  run.cluster.device.memory = PreparedRun(run, cache).PeakMemory() / share;
+  run.cluster.device.memory = PreparedPhase(run, cache).memory().peak / share;
   return run;
 }
 
@@ -134,9 +134,9 @@ TEST(MarginalTest, MemoryBuysTheTimeOfTheRecomputationItEnds) {
   StepCache cache;
   TrainingRun run =
       RunOf("deepseek-v2-lite-pretrain", Alone({"training/recompute=[]", "training/schedule=1f1b"}));
-  const Bytes without = PreparedRun(run, cache).PeakMemory();
+  const Bytes without = PreparedPhase(run, cache).memory().peak;
   run.plan.recompute = {Recompute::kSwiGlu};
-  const Bytes with = PreparedRun(run, cache).PeakMemory();
+  const Bytes with = PreparedPhase(run, cache).memory().peak;
   run.cluster.device.memory = (with + without) * 0.5;
   ASSERT_LT(with.value, without.value);
   ASSERT_LT(without.value, 1.1 * run.cluster.device.memory.value);
@@ -145,7 +145,7 @@ TEST(MarginalTest, MemoryBuysTheTimeOfTheRecomputationItEnds) {
   const double again = SumOverBlocks(
       step, [&](BlockKind kind, Pass pass) { return step.Solved(kind, pass).recomputed.value; });
   ASSERT_GT(again, 0);
-  const auto rows = PlanMarginals(prepared, cache);
+  const auto rows = PlanMarginals(prepared.phase(0), cache);
   const Marginal& memory = Named(rows, "memory");
   ASSERT_TRUE(memory.step_change_percent);
   EXPECT_EQ(memory.choice, "recomputing nothing");
@@ -157,7 +157,7 @@ TEST(MarginalTest, MemoryThatIsNotScarceBuysNothingAndTheRowSaysWhatFitsToday) {
   StepCache cache;
   const PreparedRun run(
       Needing(RunOf("deepseek-v2-lite-pretrain", Alone({"training/recompute=[\"rmsnorm\"]"})), 0.1), cache);
-  const auto rows = PlanMarginals(run, cache);
+  const auto rows = PlanMarginals(run.phase(0), cache);
   EXPECT_FALSE(Named(rows, "memory").step_change_percent);
   EXPECT_NE(Named(rows, "memory").choice.find("today's best: recomputing nothing"), std::string::npos)
       << Named(rows, "memory").choice;
@@ -166,7 +166,7 @@ TEST(MarginalTest, MemoryThatIsNotScarceBuysNothingAndTheRowSaysWhatFitsToday) {
 TEST(MarginalTest, APlanFarFromFittingSaysSo) {
   StepCache cache;
   const PreparedRun run(Needing(RunOf("deepseek-v2-pretrain"), 5), cache);
-  const auto rows = PlanMarginals(run, cache);
+  const auto rows = PlanMarginals(run.phase(0), cache);
   EXPECT_FALSE(Named(rows, "memory").step_change_percent);
   EXPECT_EQ(Named(rows, "memory").choice, "nothing near the plan fits");
   EXPECT_FALSE(Named(rows, "gpus_per_replica").step_change_percent);
@@ -192,7 +192,7 @@ TEST(MarginalTest, GpusPerReplicaAreScaledToATenth) {
   double best = INFINITY;
   for (const PlanChoice& c : LargerReplicas(run)) {
     const PreparedRun larger(c.run, cache);
-    if (larger.PeakMemory() > c.run.cluster.device.memory) continue;
+    if (larger.phase(0).memory().peak > c.run.cluster.device.memory) continue;
     const Parallel &now = run.plan.parallel, &then = c.run.plan.parallel;
     const double k =
         std::log(1.0 * then.tp * then.cp * then.pp * then.ep / (now.tp * now.cp * now.pp * now.ep)) /
@@ -201,7 +201,7 @@ TEST(MarginalTest, GpusPerReplicaAreScaledToATenth) {
                         static_cast<double>(then.gpus()) / static_cast<double>(now.gpus());
     best = std::min(best, 100 * (std::exp(std::log(cost) / k) - 1));
   }
-  const auto rows = PlanMarginals(prepared, cache);
+  const auto rows = PlanMarginals(prepared.phase(0), cache);
   ASSERT_TRUE(Named(rows, "gpus_per_replica").gpu_hours_change_percent);
   EXPECT_NEAR(*Named(rows, "gpus_per_replica").gpu_hours_change_percent, best, 1e-9);
 }
@@ -213,7 +213,8 @@ struct Predicted {
   std::unique_ptr<PreparedRun> run;
   Forecast forecast;
   TrainReport report;
-  explicit Predicted(const TrainingRun& of) : run(std::make_unique<PreparedRun>(of, cache)) {
+  explicit Predicted(const TrainingRun& of) : Predicted(Programme{"", {of}, 0, std::nullopt}) {}
+  explicit Predicted(const Programme& of) : run(std::make_unique<PreparedRun>(of, cache)) {
     forecast = ForecastRun(*run, {}, {}, {.samples = 32}, cache);
     report = Summarize(*run, forecast, cache);
   }
@@ -305,6 +306,28 @@ TEST(PlanDifferenceTest, AStepOfTwiceTheTokensCountsHalf) {
   EXPECT_NEAR(d.causes[0].time.value, -0.5 * a.run->step(0).LaneTimes()[0].optimizer.value, 1e-9);
 }
 
+TEST(PlanDifferenceTest, AProgrammesCausesAreOfAllItsPhases) {
+  // GPU-seconds of a token, over the ramp and the phases of other plans too.
+  const auto programme = [](std::vector<std::string> sets) {
+    sets.insert(sets.begin(), "unknown={}");
+    return Predicted(Scenario::Load("deepseek-v2-programme", sets).training());
+  };
+  const Predicted a = programme({}), b = programme({"training/phases/2/plan/schedule=1f1b"});
+  const auto million_tokens = [](const Predicted& p) {
+    return p.run->GpuSeconds([](const PreparedStep& step) { return step.StepTime(); }) / p.report.tokens *
+           1e6;
+  };
+  const PlanDifference d = Difference(a, b);
+  ExpectCausesToSum(d);
+  EXPECT_EQ(a.report.phase, b.report.phase);
+  EXPECT_EQ(a.report.step_time, b.report.step_time);  // the detailed phase is the same
+  EXPECT_NEAR(d.total.gpu_seconds_per_million_tokens / (million_tokens(b) - million_tokens(a)), 1, 1e-6);
+  EXPECT_GT(d.total.gpu_seconds_per_million_tokens, 0);
+  bool wall = false;
+  for (const HeadlineDifference& h : d.headlines) wall = wall || h.name == "wall_days";
+  EXPECT_TRUE(wall);
+}
+
 TEST(PlanDifferenceTest, WhatTwoPlansShareErrsAlikeInBoth) {
   const Predicted a(RunOf("deepseek-v2-pretrain")),
       b(RunOf("deepseek-v2-pretrain", {"training/schedule=1f1b"}));
@@ -322,15 +345,22 @@ TEST(HeadlinesTest, FiguresOfAStepOfTenSecondsByHand) {
   // 9216 x 4096 tokens on 2048 GPUs: 1843.2 tokens a GPU and second, 150,704 GPU-hours for 1e12 tokens; 8.1
   // of them at 2 USD and on 2048 GPUs.
   StepCache cache;
-  const PreparedRun run(RunOf("deepseek-v2-pretrain"), cache);
-  const Seconds times[] = {Seconds(10)};
-  const Headlines h = run.HeadlinesOf(times);
+  const PreparedRun run({.name = "by hand",
+                         .phases = {RunOf("deepseek-v2-pretrain")},
+                         .usd_per_gpu_hour = 2,
+                         .reliability = {}},
+                        cache);
+  const double steps = 8.1e12 / (9216 * 4096);
+  const Expense expenses[] = {run.ExpenseOf(0, Seconds(10) * steps)};
+  const Headlines h = HeadlinesOf(run, 0, Seconds(10), expenses);
   EXPECT_EQ(h.step_time_s, 10);
   EXPECT_NEAR(h.tokens_per_gpu_per_s, 1843.2, 1e-9);
   EXPECT_NEAR(h.gpu_hours_per_trillion_tokens, 1e12 / 1843.2 / 3600, 1e-6);
   EXPECT_NEAR(h.gpu_hours_total, 8.1e12 / 1843.2 / 3600, 1e-5);
   EXPECT_NEAR(h.days, 8.1e12 / 1843.2 / 2048 / 86400, 1e-9);
   EXPECT_NEAR(h.cost_usd, 2 * h.gpu_hours_total, 1e-5);
+  EXPECT_EQ(h.wall_days, h.days);
+  EXPECT_EQ(h.availability, 1);
 }
 
 }  // namespace
