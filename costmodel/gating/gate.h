@@ -1,0 +1,67 @@
+// The gate of a MoE layer: which experts a token goes to, from its affinity to each.
+//
+//   scoring     affinity of a token to expert i from its logit z_i: softmax(z)_i, or sigmoid(z_i)
+//   groups      the candidates are the experts of the top_groups best of `groups` equal groups. A group's
+//               score is its best expert's (DeepSeek-V2, arXiv 2405.04434, section 2.2.2: groups are devices)
+//               or the sum of its two best (DeepSeek-V3, arXiv 2412.19437, section 2.1.2: groups are nodes)
+//   choice      the top_k best candidates; with top_p as many, best first, as it takes for their affinities
+//               to sum to that part of the token's affinity to all experts (arXiv 2403.07652), at least one
+//   bias        added to the affinity where groups and experts are chosen, and nowhere else (2408.15664)
+//   weight      affinity of a chosen expert, where the model normalises over the sum of the chosen, times
+//               its scaling factor
+//
+// Ties: of equal scores the group, then the expert, of the lower index is better. Shared experts take every
+// token and are no part of the gate.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "costmodel/model.h"
+
+namespace moecast {
+
+enum class GroupScore : uint8_t { kBest, kTwoBest };
+
+struct Gate {
+  int experts = 0;
+  int top_k = 0;
+  int groups = 1, top_groups = 1;
+  GroupScore group_score = GroupScore::kBest;
+  Scoring scoring = Scoring::kSoftmax;
+  bool normalize = false;
+  double scaling = 1;
+  double top_p = 0;  // in place of top_k where above 0
+
+  int group_size() const { return experts / groups; }
+  bool operator==(const Gate&) const = default;
+};
+// REQUIRES: moe.experts > 0 and below 65,536, moe.groups divides it, top_k of top_groups groups.
+Gate GateOf(const Moe& moe);
+
+// The experts of tokens, best first, token after token.
+struct Choices {
+  std::vector<uint16_t> expert;
+  std::vector<float> affinity;        // without bias
+  std::vector<uint32_t> begin = {0};  // tokens() + 1 places in the two above
+
+  size_t tokens() const { return begin.size() - 1; }
+  std::span<const uint16_t> ExpertsOf(size_t token) const {
+    return std::span(expert).subspan(begin[token], begin[token + 1] - begin[token]);
+  }
+  std::span<const float> AffinitiesOf(size_t token) const {
+    return std::span(affinity).subspan(begin[token], begin[token + 1] - begin[token]);
+  }
+};
+
+// Logits of whole tokens, `experts` each, become affinities. REQUIRES: finite, of size below 80.
+void ToAffinities(Scoring scoring, int experts, std::span<float> logits);
+
+// Appends the choice of each token. `bias` holds one number an expert, or nothing. REQUIRES: finite numbers.
+void Choose(const Gate& gate, std::span<const float> affinities, std::span<const float> bias, Choices& out);
+
+// What each chosen expert's output is multiplied by, in the order of choices.expert.
+std::vector<float> WeightsOf(const Gate& gate, const Choices& choices);
+
+}  // namespace moecast
