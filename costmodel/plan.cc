@@ -98,18 +98,20 @@ const Fields<Overlap>& FieldsOf(const Overlap*) {
 
 const Fields<RoutingLoad>& FieldsOf(const RoutingLoad*) {
   static const Fields<RoutingLoad> fields(
-      "routing", {
-                     Row("device_cv", &RoutingLoad::device_cv,
-                         "coefficient of variation of the tokens that the devices of an expert-parallel "
-                         "group receive, per layer and "
-                         "micro-batch; 0 is balanced",
-                         {.low = 0, .high = 2}),
-                     Row("capacity_factor", &RoutingLoad::capacity_factor,
-                         "a device drops tokens above this many times the mean; absent: nothing is dropped",
-                         {.low = 0.1, .high = 100}),
-                     Row("never_dropped", &RoutingLoad::never_dropped,
-                         "fraction of the sequences whose tokens are never dropped", {.low = 0, .high = 1}),
-                 });
+      "routing",
+      {
+          Row("device_cv", &RoutingLoad::device_cv,
+              "coefficient of variation of the tokens that the devices of an expert-parallel "
+              "group receive, per layer and "
+              "micro-batch; 0 is balanced",
+              {.low = 0, .high = 2}),
+          Row("tokens", &RoutingLoad::tokens, "tokens that the model's gate routes, in place of device_cv"),
+          Row("capacity_factor", &RoutingLoad::capacity_factor,
+              "a device drops tokens above this many times the mean; absent: nothing is dropped",
+              {.low = 0.1, .high = 100}),
+          Row("never_dropped", &RoutingLoad::never_dropped,
+              "fraction of the sequences whose tokens are never dropped", {.low = 0, .high = 1}),
+      });
   return fields;
 }
 

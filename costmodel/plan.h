@@ -10,6 +10,7 @@
 #include "base/dtype.h"
 #include "base/enum_names.h"
 #include "base/fields_fwd.h"
+#include "costmodel/gating/token_mix.h"
 #include "costmodel/phase.h"
 #include "topology/placement.h"
 
@@ -77,9 +78,10 @@ struct Overlap {
 };
 const Fields<Overlap>& FieldsOf(const Overlap*);
 
-// How unequal the devices of an expert-parallel group are loaded.
+// How unequal the devices of an expert-parallel group are loaded: by how much, or what tokens make them so.
 struct RoutingLoad {
   double device_cv = 0;
+  std::optional<TokenMix> tokens;  // in place of device_cv
   std::optional<double> capacity_factor;
   double never_dropped = 0;
   bool operator==(const RoutingLoad&) const = default;

@@ -216,6 +216,10 @@ std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const C
   }
   if (plan.routing.device_cv > 0 && p.ep == 1)
     return PlanFault{"/routing/device_cv", "0 without expert parallelism: one device takes all tokens", ""};
+  if (plan.routing.tokens && plan.routing.device_cv > 0)
+    return PlanFault{"/routing/device_cv", "0 where /routing/tokens say what is routed", ""};
+  if (plan.routing.tokens && model.moe.experts == 0)
+    return PlanFault{"/routing/tokens", "none: the model has no experts", ""};
   return std::nullopt;
 }
 

@@ -107,9 +107,9 @@ Seconds LaneTime::total() const {
 PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, StepCache& cache)
     : run_(run), phase_(phase), placement_(PlacementOf(run.plan.parallel)) {
   const Plan& plan = run.plan;
-  work_ = {.sequences = plan.micro_batch,
-           .sequence_length = phase.sequence_length,
-           .load = run.model.moe.experts > 0 ? cache.LoadFor(plan.routing, plan.parallel.ep) : ExpertLoad{}};
+  work_ = {.sequences = plan.micro_batch, .sequence_length = phase.sequence_length, .load = {}};
+  if (run.model.moe.experts > 0)
+    work_.load = cache.LoadFor(RoutingOf(run.model, run.cluster, plan, phase.sequence_length));
   pipeline_ = FindPipelineSchedule(plan.schedule);
   MOECAST_CHECK(pipeline_ != nullptr);
   shape_.stages = plan.parallel.pp;

@@ -23,10 +23,13 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
   return *placed_.back().costs;
 }
 
-ExpertLoad StepCache::LoadFor(const RoutingLoad& routing, int devices) {
+ExpertLoad StepCache::LoadFor(RoutingSetup routing) {
+  // Where the ranks sit, and so how tokens travel, does not change what they compute.
+  routing.ranks_per_node = routing.ranks;
+  routing.sent_once = SentOnce::kPerDevice;
   for (const Loaded& l : loaded_)
-    if (l.devices == devices && l.routing == routing) return l.load;
-  loaded_.push_back({routing, devices, LoadOf(routing, devices)});
+    if (l.routing == routing) return l.load;
+  loaded_.push_back({routing, LoadOfTokens(routing)});
   return loaded_.back().load;
 }
 

@@ -7,9 +7,9 @@
 #include <memory>
 #include <vector>
 
-#include "costmodel/expert_load.h"
 #include "costmodel/kernel_costs.h"
 #include "costmodel/op_cost.h"
+#include "sim/routing/routed.h"
 #include "sim/training/step_schedule.h"
 
 namespace moecast {
@@ -41,7 +41,7 @@ class StepCache {
   // alive.
   OpCosts& CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
                     const Model& model, const Plan& plan, const WholeStep& whole_step, int copies);
-  ExpertLoad LoadFor(const RoutingLoad& routing, int devices);
+  ExpertLoad LoadFor(RoutingSetup routing);
   std::shared_ptr<const OrderedStep> OrderFor(const PipelineShape& shape, OrderKey key);
 
  private:
@@ -59,8 +59,7 @@ class StepCache {
     std::unique_ptr<OpCosts> costs;
   };
   struct Loaded {
-    RoutingLoad routing;
-    int devices;
+    RoutingSetup routing;
     ExpertLoad load;
   };
   struct Ordered {

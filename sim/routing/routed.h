@@ -1,0 +1,99 @@
+// One MoE layer of one micro-batch, routed: what the experts, the ranks of the expert-parallel group and the
+// links between these take. The token-dropping devices are the model's groups, as for its losses; where a
+// model has none, they are the ranks.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/enum_names.h"
+#include "base/random.h"
+#include "costmodel/expert_load.h"
+#include "costmodel/gating/gate.h"
+#include "costmodel/plan.h"
+#include "sim/routing/tokens.h"
+#include "topology/cluster.h"
+
+namespace moecast {
+
+// How often a token travels: once for each of its experts on other ranks; once to each other rank that has
+// one; or once to each other node, to the rank of the sender's own place there, which passes it on to the
+// node's ranks (arXiv 2412.19437, section 3.2.2).
+enum class SentOnce : uint8_t { kPerExpert, kPerDevice, kPerNode };
+template <>
+struct EnumNames<SentOnce> {
+  static constexpr EnumName<SentOnce> kNames[] = {
+      {SentOnce::kPerExpert, "expert"}, {SentOnce::kPerDevice, "device"}, {SentOnce::kPerNode, "node"}};
+};
+
+// What routes and where to. Experts lie on the ranks in order; rank r is on node r / ranks_per_node.
+struct RoutingSetup {
+  Gate gate;
+  RoutingLoad load;  // capacity and protected sequences; `tokens` absent is uniform
+  int ranks = 1, ranks_per_node = 1;
+  int64_t sequences = 1, length = 4096;  // of a rank's micro-batch
+  SentOnce sent_once = SentOnce::kPerDevice;
+
+  int dropping_devices() const { return gate.groups > 1 ? gate.groups : ranks; }
+  TokenMix mix() const { return load.tokens.value_or(TokenMix{}); }
+  int64_t tokens_per_rank() const { return sequences * length; }
+  bool operator==(const RoutingSetup&) const = default;
+};
+// An expert-parallel group of the plan, on the cluster: two hops where it spans nodes, else one. REQUIRES: a
+// model with experts and a plan that CheckPlan passed.
+RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& plan, int64_t sequence_length);
+
+struct LoadSummary {
+  double mean = 0, max = 0;
+  double cv = 0;  // standard deviation of the loads over their mean
+  double max_over_mean() const { return mean > 0 ? max / mean : 1; }
+};
+LoadSummary SummaryOf(std::span<const double> loads);
+
+struct RoutedLayer {
+  std::vector<double> expert_visits;  // tokens of each expert
+  std::vector<double> rank_visits;    // the same summed over a rank's experts: what it computes
+  std::vector<double> rank_tokens;    // different tokens a rank takes, its own included
+  double devices_per_token = 0, nodes_per_token = 0;
+  double dropped = 0;         // fraction of the visits
+  double dropped_weight = 0;  // fraction of the gate's weight that went with them
+  // Tokens from rank to rank, [from][to]; a rank's own do not travel.
+  std::vector<double> sent;
+};
+
+// Tokens of all ranks, rank after rank, as the gate sends them, before any is dropped.
+Choices RouteTokens(const RoutingSetup& setup, const Centroids& centroids, std::span<const uint16_t> clusters,
+                    std::span<const float> bias, Random& random);
+
+// `draw` counts what was measured before, so that over many draws the protected sequences are that fraction.
+RoutedLayer Measure(const RoutingSetup& setup, const Choices& choices, int64_t draw);
+
+// Where only each expert's tokens are known: the fields of single tokens, dropped_weight and sent stay empty.
+RoutedLayer MeasureCounts(const RoutingSetup& setup, std::span<const uint32_t> counts);
+
+// The layers of micro-batches, drawn one by one: a micro-batch's tokens keep their clusters through its
+// layers.
+class RoutedDraws {
+ public:
+  RoutedDraws(const RoutingSetup& setup, int layers, uint64_t seed);
+  Choices Next();  // layer by layer, then the next micro-batch's first layer
+
+ private:
+  RoutingSetup setup_;
+  std::vector<Centroids> layers_;
+  std::vector<uint16_t> clusters_;
+  Random random_;
+  size_t layer_ = 0;
+};
+
+// Mean over layers and micro-batches of the slowest rank's load over the balanced one and of what is kept; of
+// device_cv where no tokens are described (LoadOf).
+ExpertLoad LoadOfTokens(const RoutingSetup& setup);
+
+// Different experts that `batch` tokens go to, mean over the batches a micro-batch is cut into; a batch's
+// tokens are far apart, as those of different sequences. REQUIRES: 1 <= batch <= choices.tokens().
+double DistinctExperts(const Choices& choices, int experts, int64_t batch);
+
+}  // namespace moecast

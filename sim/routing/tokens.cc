@@ -1,0 +1,102 @@
+#include "sim/routing/tokens.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "costmodel/gating/four.h"
+
+namespace moecast {
+namespace {
+
+// Logarithm of a gamma variable of scale 1 (Marsaglia and Tsang, ACM TOMS 2000); shapes below 1 by their
+// Gamma(a) = Gamma(a + 1) U^(1/a), in logarithms, for which no shape is too small.
+double LogGammaVariable(double shape, Random& random) {
+  const double lift = shape < 1 ? std::log(std::max(random.Uniform(), 0x1.0p-53)) / shape : 0;
+  const double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / std::sqrt(9 * d);
+  while (true) {
+    const double x = random.Normal(), root = 1 + c * x, v = root * root * root;
+    if (root <= 0) continue;
+    const double u = std::max(random.Uniform(), 0x1.0p-53);
+    if (std::log(u) < 0.5 * x * x + d - d * v + d * std::log(v)) return std::log(d * v) + lift;
+  }
+}
+
+// Logits stay where exp of a difference is a number; an expert at the floor is never chosen.
+constexpr double kFloor = -40;
+
+float DirichletCentroid(const TokenMix& mix, Random& random) {
+  return static_cast<float>(std::max(kFloor, LogGammaVariable(mix.concentration, random)));
+}
+
+template <class T>
+void Shuffle(std::vector<T>& items, Random& random) {
+  for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random.Below(i)]);
+}
+
+// Standard Gumbel variables -log(-log U) in place of the numbers given; U in steps of 2^-23.
+void FillWithGumbel(std::span<float> out, Random& random) {
+  size_t i = 0;
+  const auto uniform = [](uint32_t bits) { return (static_cast<float>(bits >> 9) + 0.5f) * 0x1.0p-23f; };
+  while (i < out.size()) {
+    const uint64_t bits = random.Next();
+    out[i++] = uniform(static_cast<uint32_t>(bits));
+    if (i < out.size()) out[i++] = uniform(static_cast<uint32_t>(bits >> 32));
+  }
+  ForEachFour(out.data(), static_cast<int>(out.size()), [](Four u) { return -Log(-Log(u)); });
+}
+
+}  // namespace
+
+Centroids FirstLayer(const TokenMix& mix, int experts, Random& random) {
+  const bool clustered = mix.distribution == TokenDistribution::kClusters;
+  Centroids c{.clusters = clustered ? mix.clusters : 1, .experts = experts};
+  c.at.assign(static_cast<size_t>(c.clusters) * experts, 0.0f);
+  if (clustered)
+    for (float& at : c.at) at = DirichletCentroid(mix, random);
+  if (mix.distribution == TokenDistribution::kZipf) {
+    for (int r = 0; r < experts; ++r) c.at[r] = static_cast<float>(-mix.zipf_exponent * std::log(r + 1.0));
+    Shuffle(c.at, random);
+  }
+  return c;
+}
+
+void GoToNextLayer(const TokenMix& mix, Random& random, Centroids& c) {
+  std::vector<size_t> redrawn;
+  for (size_t i = 0; i < c.at.size(); ++i)
+    if (random.Uniform() >= mix.layer_correlation) redrawn.push_back(i);
+  if (mix.distribution == TokenDistribution::kClusters)
+    for (const size_t i : redrawn) c.at[i] = DirichletCentroid(mix, random);
+  if (mix.distribution == TokenDistribution::kZipf) {
+    std::vector<float> ranks;
+    for (const size_t i : redrawn) ranks.push_back(c.at[i]);
+    Shuffle(ranks, random);
+    for (size_t k = 0; k < redrawn.size(); ++k) c.at[redrawn[k]] = ranks[k];
+  }
+}
+
+std::vector<uint16_t> DrawClusters(const TokenMix& mix, int64_t sequences, int64_t length, Random& random) {
+  std::vector<uint16_t> clusters(static_cast<size_t>(sequences * length));
+  if (mix.distribution != TokenDistribution::kClusters) return clusters;
+  const auto draw = [&] { return static_cast<uint16_t>(random.Below(mix.clusters)); };
+  uint16_t now = 0;
+  for (size_t t = 0; t < clusters.size(); ++t) {
+    if (t % length == 0 || random.Uniform() < 1 / mix.dwell) now = draw();
+    clusters[t] = now;
+  }
+  return clusters;
+}
+
+void DrawLogits(const Centroids& centroids, std::span<const uint16_t> clusters, Random& random,
+                std::vector<float>& logits) {
+  const auto n = static_cast<size_t>(centroids.experts);
+  logits.resize(clusters.size() * n);
+  for (size_t t = 0; t < clusters.size(); ++t) {
+    const std::span<float> token(logits.data() + t * n, n);
+    FillWithGumbel(token, random);
+    const float* at = centroids.at.data() + clusters[t] * n;
+    for (size_t i = 0; i < n; ++i) token[i] += at[i];
+  }
+}
+
+}  // namespace moecast
