@@ -34,6 +34,7 @@ Action DefineDiff(CLI::App& app, const CommonOptions& common);
 Action DefineModel(CLI::App& app, const CommonOptions& common);
 Action DefineOp(CLI::App& app, const CommonOptions& common);
 Action DefinePipeline(CLI::App& app, const CommonOptions& common);
+Action DefineRouting(CLI::App& app, const CommonOptions& common);
 Action DefineScenario(CLI::App& app, const CommonOptions& common);
 Action DefineTopo(CLI::App& app, const CommonOptions& common);
 Action DefineTrain(CLI::App& app, const CommonOptions& common);

@@ -1,0 +1,163 @@
+// moecast routing SCENARIO: the gate of the scenario's model over tokens, drawn or recorded.
+#include <cmath>
+#include <memory>
+
+#include "base/error.h"
+#include "base/fields.h"
+#include "base/file.h"
+#include "cli/command.h"
+#include "scenarios/scenario.h"
+#include "sim/routing/routing_report.h"
+#include "traces/routing_record.h"
+#include "viz/routing_view.h"
+
+namespace moecast {
+namespace {
+
+constexpr int64_t kMostSteps = 100000, kMostTokens = int64_t{1} << 24;
+// Rates of the centroids: logits a step; for `gradient` logits per unit of gradient, which at these alphas
+// are about 1e-5. They set how many steps it takes and nothing else.
+constexpr double kSignRate = 0.02, kGradientRate = 1000;
+
+template <class E>
+E NamedIn(const char* option, const std::string& name) {
+  if (const auto value = ByName<E>(name)) return *value;
+  const auto names = Codec<E>::Names();
+  throw UserError({.file = option,
+                   .value = "\"" + Shortened(name) + "\"",
+                   .expected = "one of " + Join(names),
+                   .hint = Nearest(name, names)});
+}
+
+template <class T>
+void CheckRange(const char* option, T value, T low, T high) {
+  if (value >= low && value <= high) return;
+  throw UserError({.file = option,
+                   .value = ShowNumber(static_cast<double>(value), 6),
+                   .expected = "from " + ShowNumber(static_cast<double>(low), 6) + " to " +
+                               ShowNumber(static_cast<double>(high), 6)});
+}
+
+std::vector<BalanceLoss> LossesNamed(const std::vector<std::string>& names) {
+  std::vector<BalanceLoss> losses;
+  if (names == std::vector<std::string>{"none"}) return losses;
+  for (const std::string& name : names) {
+    const auto loss = ByName<BalanceLoss>(name);
+    auto valid = Codec<BalanceLoss>::Names();
+    valid.push_back("none");
+    if (!loss || std::count(names.begin(), names.end(), name) > 1)
+      throw UserError({.file = "--losses",
+                       .value = "\"" + Shortened(name) + "\"",
+                       .expected = "none, or each at most once of expert, device, communication",
+                       .hint = loss ? "" : Nearest(name, valid)});
+    losses.push_back(*loss);
+  }
+  return losses;
+}
+
+}  // namespace
+
+Action DefineRouting(CLI::App& app, const CommonOptions& common) {
+  struct Options {
+    std::string scenario, recorded, record, sent_once, placement, step_rule = "sign";
+    std::vector<std::string> sets, losses{"expert", "device", "communication"};
+    int64_t steps = 0, step_tokens = BalanceOptions{}.tokens, layers = 4, micro_batches = 1, redundant = 0;
+    double bias_rate = NAN, rate = NAN, top_p = 0;
+  };
+  const auto o = std::make_shared<Options>();
+  app.add_option("scenario", o->scenario, "a built-in training scenario or the path of a file")->required();
+  app.add_option("--set", o->sets, "overrides a field: training/routing/tokens/distribution=zipf")
+      ->allow_extra_args(false);
+  app.add_option("--layers", o->layers, "MoE layers to route")->capture_default_str();
+  app.add_option("--micro-batches", o->micro_batches, "micro-batches of each rank")->capture_default_str();
+  app.add_option("--recorded", o->recorded, "route what this file has recorded, counts or choices");
+  app.add_option("--record", o->record, "write the drawn choices of the first micro-batch into this file");
+  app.add_option("--top-p", o->top_p,
+                 "experts of a token until their affinities sum to this, in place of top-k");
+  app.add_option(
+      "--sent-once", o->sent_once,
+      "a token is sent once for each: expert, device, node (default: node across nodes, else device)");
+  app.add_option("--placement", o->placement, "place experts by their loads: hierarchical, global");
+  app.add_option("--redundant", o->redundant, "expert slots beyond one an expert, with --placement")
+      ->capture_default_str();
+  app.add_option("--steps", o->steps, "steps of the balance losses and the bias")->capture_default_str();
+  app.add_option("--losses", o->losses, "expert, device, communication, or none")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->capture_default_str();
+  app.add_option("--bias-rate", o->bias_rate,
+                 "step of the bias; 0: no bias (default: 0.001 for a model with a bias, else 0)");
+  app.add_option("--step-rule", o->step_rule, "how losses move the gate: sign, gradient")
+      ->capture_default_str();
+  app.add_option("--rate", o->rate,
+                 "step of the gate, in logits (default: 0.02 for sign, 1000 for gradient)");
+  app.add_option("--step-tokens", o->step_tokens, "tokens of a step")->capture_default_str();
+  return [o, &common] {
+    const Scenario scenario = Scenario::Load(o->scenario, o->sets);
+    const TrainingRun& run = scenario.training();
+    if (run.model.moe.experts == 0)
+      throw UserError({.file = o->scenario,
+                       .pointer = "/model",
+                       .value = "\"" + run.model.name + "\"",
+                       .expected = "a model with routed experts"});
+    RoutingSetup setup = RoutingOf(run.model, run.cluster, run.plan, run.plan.phases[0].sequence_length);
+    CheckRange<int64_t>("--layers", o->layers, 1, run.model.layers(LayerKind::kMoe));
+    CheckRange<int64_t>("--micro-batches", o->micro_batches, 1, 10000);
+    CheckRange<int64_t>("--steps", o->steps, 0, kMostSteps);
+    CheckRange<int64_t>("--step-tokens", o->step_tokens, 1, 1 << 20);
+    CheckRange("--top-p", o->top_p, 0.0, 1.0);
+    const auto tokens = setup.tokens_per_rank() * setup.ranks;
+    if (o->recorded.empty() && tokens > kMostTokens)
+      throw UserError({.file = o->scenario,
+                       .pointer = "/training/micro_batch",
+                       .value = std::to_string(tokens) + " tokens of all ranks",
+                       .expected = "at most 16777216"});
+    setup.gate.top_p = o->top_p;
+    if (!o->sent_once.empty()) setup.sent_once = NamedIn<SentOnce>("--sent-once", o->sent_once);
+
+    RoutingOptions options{.layers = static_cast<int>(o->layers),
+                           .micro_batches = static_cast<int>(o->micro_batches),
+                           .redundant = static_cast<int>(o->redundant),
+                           .seed = common.seed};
+    options.balance = {.steps = static_cast<int>(o->steps),
+                       .tokens = o->step_tokens,
+                       .losses = LossesNamed(o->losses),
+                       .rule = NamedIn<StepRule>("--step-rule", o->step_rule)};
+    const double usual_rate = options.balance.rule == StepRule::kSign ? kSignRate : kGradientRate,
+                 usual_bias = run.model.moe.router_bias ? kBiasRate.value : 0;
+    options.balance.rate = std::isnan(o->rate) ? usual_rate : o->rate;
+    options.balance.bias_rate = std::isnan(o->bias_rate) ? usual_bias : o->bias_rate;
+    CheckRange("--rate", options.balance.rate, 0.0, 1e9);
+    CheckRange("--bias-rate", options.balance.bias_rate, 0.0, 1.0);
+    CheckRange<int64_t>("--redundant", o->redundant, 0, 65536);
+    if (!o->placement.empty()) {
+      options.placement = NamedIn<PlacementPolicy>("--placement", o->placement);
+      const PlacementShape shape = PlacementShapeOf(setup, options.redundant);
+      if (!CanPlace(*options.placement, setup.gate.experts, shape))
+        throw UserError({.file = "--placement",
+                         .value = "\"" + o->placement + "\" of " + std::to_string(shape.slots) +
+                                  " slots on " + std::to_string(shape.devices) + " ranks",
+                         .expected = "slots that the ranks divide; for hierarchical also groups (" +
+                                     std::to_string(shape.groups) + ") and ranks that the nodes (" +
+                                     std::to_string(shape.nodes) + ") divide"});
+    } else if (o->redundant > 0) {
+      throw UserError({.file = "--redundant",
+                       .value = std::to_string(o->redundant),
+                       .expected = "0 without --placement"});
+    }
+    std::optional<RoutingRecord> record;
+    if (!o->recorded.empty()) {
+      if (!o->record.empty() || o->steps > 0)
+        throw UserError({.file = o->record.empty() ? "--steps" : "--record",
+                         .expected = "drawn tokens: without --recorded"});
+      record = ParseRoutingRecord(ReadFile(o->recorded), o->recorded, setup.gate.experts);
+    }
+    RoutingReport report =
+        ReportRouting(o->scenario, run.model, run.plan, setup, options, record ? &*record : nullptr);
+    if (record) report.tokens_from = "recorded in " + o->recorded;
+    if (!o->record.empty()) WriteFile(o->record, WriteRoutingRecord(RecordRouting(setup, options)));
+    Emit(common, RoutingJson(report), RoutingText(report));
+  };
+}
+
+}  // namespace moecast
