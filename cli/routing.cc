@@ -94,7 +94,7 @@ Action DefineRouting(CLI::App& app, const CommonOptions& common) {
   app.add_option("--step-tokens", o->step_tokens, "tokens of a step")->capture_default_str();
   return [o, &common] {
     const Scenario scenario = Scenario::Load(o->scenario, o->sets);
-    const TrainingRun& run = scenario.training();
+    const TrainingRun& run = scenario.training().phases.front();
     if (run.model.moe.experts == 0)
       throw UserError({.file = o->scenario,
                        .pointer = "/model",
