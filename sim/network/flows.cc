@@ -1,0 +1,60 @@
+#include "sim/network/flows.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace moecast {
+namespace {
+
+// Indices in order of time, equal times in the order given.
+template <class Row>
+std::vector<size_t> InTime(std::span<const Row> rows, Time Row::*time) {
+  std::vector<size_t> order(rows.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return rows[a].*time < rows[b].*time; });
+  return order;
+}
+
+}  // namespace
+
+Time FlowEnds::last() const {
+  return end.empty() ? Time{} : *std::max_element(end.begin(), end.end());
+}
+
+FlowEnds RunFlows(Network& network, std::span<const Flow> flows, std::span<const CapacityChange> changes) {
+  FlowEnds ends{.end = std::vector<Time>(flows.size(), kNever)};
+  const std::vector<size_t> starts = InTime(flows, &Flow::start),
+                            events = InTime(changes, &CapacityChange::at);
+  std::vector<size_t> flow_of;  // by FlowId
+  std::vector<FlowId> done;
+  size_t started = 0, changed = 0, left = flows.size();
+  while (left > 0) {
+    const Time start = started < starts.size() ? flows[starts[started]].start : kNever;
+    const Time change = changed < events.size() ? changes[events[changed]].at : kNever;
+    const Time now = std::min({start, change, network.Next()});
+    if (now == kNever) break;
+    done.clear();
+    network.Advance(now, done);
+    left -= done.size();
+    for (const FlowId id : done) ends.end[flow_of[static_cast<size_t>(id)]] = now;
+    for (; changed < events.size() && changes[events[changed]].at == now; ++changed)
+      network.SetCapacity(now, changes[events[changed]].link, changes[events[changed]].capacity);
+    for (; started < starts.size() && flows[starts[started]].start == now; ++started) {
+      const Flow& f = flows[starts[started]];
+      network.Start(now, f.links, f.bytes, f.multiplicity);
+      flow_of.push_back(starts[started]);
+    }
+  }
+  if (left > 0) ends.blocked = network.Blocked();
+  return ends;
+}
+
+std::vector<Bytes> BytesByLink(std::span<const Flow> flows, size_t links) {
+  std::vector<Bytes> bytes(links);
+  for (const Flow& f : flows)
+    for (const LinkShare& s : f.links) bytes[s.link] += f.bytes * (s.share * f.multiplicity);
+  return bytes;
+}
+
+}  // namespace moecast

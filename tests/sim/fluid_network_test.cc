@@ -1,0 +1,259 @@
+#include "sim/network/fluid_network.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "sim/network/analytic_network.h"
+#include "tests/sim/random_flows.h"
+
+namespace moecast {
+namespace {
+
+constexpr Time kMicrosecond{1'000'000};
+
+Flow OneFlow(std::vector<LinkShare> links, Bytes bytes, int multiplicity = 1, Time start = {}) {
+  return {.start = start, .links = std::move(links), .bytes = bytes, .multiplicity = multiplicity};
+}
+
+std::vector<Time> Ends(const std::vector<BytesPerSecond>& capacity, const std::vector<Flow>& flows,
+                       const std::vector<CapacityChange>& changes = {}) {
+  FluidNetwork network(capacity);
+  return RunFlows(network, flows, changes).end;
+}
+
+// Two flows of 1 MB over 100 GB/s: 50 GB/s each, 20 us, where one alone takes 10 us.
+TEST(FluidNetworkTest, EqualFlowsHalveALink) {
+  EXPECT_EQ(Ends({GBps(100)}, {OneFlow({{0}}, MB(1))}), std::vector<Time>{kMicrosecond * 10});
+  EXPECT_EQ(Ends({GBps(100)}, {OneFlow({{0}}, MB(1)), OneFlow({{0}}, MB(1))}),
+            std::vector<Time>(2, kMicrosecond * 20));
+}
+
+// 1 and 3 MB over 100 GB/s: both at 50 GB/s until 20 us, then 2 MB at 100 GB/s: 40 us.
+TEST(FluidNetworkTest, WhatAShortFlowLeavesTheLongerTakes) {
+  EXPECT_EQ(Ends({GBps(100)}, {OneFlow({{0}}, MB(1)), OneFlow({{0}}, MB(3))}),
+            (std::vector<Time>{kMicrosecond * 20, kMicrosecond * 40}));
+}
+
+// The example of every textbook: a flow over both links and one on each, 10 and 30 GB/s. The long flow and
+// the first have 5 GB/s each, the other the rest: 25. 1 MB takes 200 us at 5; 2 MB takes 80 us at 25.
+TEST(FluidNetworkTest, AFlowHasTheRateOfItsTightestLinkAndLeavesTheRest) {
+  EXPECT_EQ(
+      Ends({GBps(10), GBps(30)}, {OneFlow({{0}, {1}}, MB(1)), OneFlow({{0}}, MB(1)), OneFlow({{1}}, MB(2))}),
+      (std::vector<Time>{kMicrosecond * 200, kMicrosecond * 200, kMicrosecond * 80}));
+}
+
+// A flow that costs a link two bytes a byte, beside one that costs one: equal rates of 20 of 60 GB/s.
+TEST(FluidNetworkTest, AShareIsWhatAByteCostsTheLink) {
+  EXPECT_EQ(Ends({GBps(60)}, {OneFlow({{0, 2}}, MB(1)), OneFlow({{0}}, MB(1))}),
+            std::vector<Time>(2, kMicrosecond * 50));
+  EXPECT_EQ(Ends({GBps(60)}, {OneFlow({{0}, {0}}, MB(1)), OneFlow({{0}}, MB(1))}),
+            std::vector<Time>(2, kMicrosecond * 50));
+}
+
+// 100 GB/s for 5 us, nothing for 7 us, 50 GB/s for the other half: 5 + 7 + 10 us.
+TEST(FluidNetworkTest, ANewCapacityHoldsFromItsTime) {
+  EXPECT_EQ(Ends({GBps(100)}, {OneFlow({{0}}, MB(1))},
+                 {{kMicrosecond * 5, 0, GBps(0)}, {kMicrosecond * 12, 0, GBps(50)}}),
+            std::vector<Time>{kMicrosecond * 22});
+}
+
+TEST(FluidNetworkTest, ALinkWithoutCapacityIsNamed) {
+  FluidNetwork network(std::vector<BytesPerSecond>{GBps(1), GBps(100), GBps(0)});
+  const std::vector<Flow> flows = {OneFlow({{0}}, MB(1)), OneFlow({{0}, {2}}, MB(1))};
+  const FlowEnds ends = RunFlows(network, flows);
+  EXPECT_EQ(ends.end[0], kMicrosecond * 1000);  // the stuck flow takes none of link 0
+  EXPECT_EQ(ends.end[1], kNever);
+  EXPECT_EQ(ends.last(), kNever);
+  EXPECT_EQ(ends.blocked, std::vector<LinkId>{2});
+}
+
+TEST(FluidNetworkTest, FlowsWithoutBytesOrLinksEndAtOnce) {
+  EXPECT_EQ(Ends({GBps(0)}, {OneFlow({{0}}, Bytes(0), 1, Time{7}), OneFlow({}, MB(1), 3, Time{9})}),
+            (std::vector<Time>{Time{7}, Time{9}}));
+}
+
+TEST(FluidNetworkTest, EndsBeyondTimeAreNever) {
+  EXPECT_EQ(Ends({BytesPerSecond(1e-3)}, {OneFlow({{0}}, GB(1))}), std::vector<Time>{kNever});
+}
+
+TEST(FluidNetworkTest, EndsAtOneTimeAreInOrderOfTheirIds) {
+  FluidNetwork network(std::vector<BytesPerSecond>(4, GBps(100)));
+  for (LinkId l : {3, 1, 2, 0, 1, 3}) network.Start({}, std::vector<LinkShare>{{l}}, MB(1), 1);
+  std::vector<FlowId> done;
+  EXPECT_EQ(network.Next(), kMicrosecond * 10);
+  network.Advance(kMicrosecond * 10, done);
+  EXPECT_EQ(done, (std::vector<FlowId>{2, 3}));
+  EXPECT_EQ(network.Next(), kMicrosecond * 20);
+  network.Advance(kMicrosecond * 20, done);
+  EXPECT_EQ(done, (std::vector<FlowId>{2, 3, 0, 1, 4, 5}));
+  EXPECT_EQ(network.Next(), kNever);
+}
+
+// 100 pairs of flows, each pair on a link of its own: what happens on one is solved there.
+TEST(FluidNetworkTest, OnlyWhatIsTouchedIsSolved) {
+  FluidNetwork network(std::vector<BytesPerSecond>(100, GBps(100)));
+  std::vector<Flow> flows;
+  for (int i = 0; i < 200; ++i) flows.push_back(OneFlow({{i % 100}}, MB(1 + 0.01 * i)));
+  RunFlows(network, flows);
+  EXPECT_EQ(network.solved(), 200);  // each link when its flows start and when the first of them ends
+}
+
+// Rates of FairShares and of water-filling, and what max-min means: no link above its capacity, and every
+// flow has a full link on which no flow is faster.
+TEST(FairSharesTest, RatesAreMaxMinFair) {
+  Random random(1);
+  for (int round = 0; round < 400; ++round) {
+    const RandomNetwork n = DrawNetwork(random, 40, false);
+    std::vector<double> capacity;
+    FairShares shares;
+    for (const BytesPerSecond c : n.capacity) {
+      capacity.push_back(random.Below(20) == 0 ? 0 : c.value);
+      shares.AddLink(capacity.back());
+    }
+    for (const Flow& f : n.flows) {
+      shares.AddKind(f.multiplicity);
+      for (size_t l = 0; l < capacity.size(); ++l)
+        if (const double share = ShareOn(f, l); share > 0) shares.AddUse(static_cast<int>(l), Exact(share));
+    }
+    const auto solved = shares.Solve();
+    const std::vector<double> rates(solved.begin(), solved.end()), naive = WaterFilling(n.flows, capacity);
+    std::vector<double> used(capacity.size()), fastest(capacity.size());
+    for (size_t f = 0; f < rates.size(); ++f) {
+      EXPECT_NEAR(rates[f], naive[f], 1e-9 * naive[f]);
+      for (size_t l = 0; l < capacity.size(); ++l) {
+        const double share = ShareOn(n.flows[f], l);
+        used[l] += share * n.flows[f].multiplicity * rates[f];
+        if (share > 0) fastest[l] = std::max(fastest[l], rates[f]);
+      }
+    }
+    for (size_t l = 0; l < capacity.size(); ++l) EXPECT_LE(used[l], capacity[l] * (1 + 1e-9));
+    for (size_t f = 0; f < rates.size(); ++f) {
+      bool bottleneck = false;
+      for (size_t l = 0; l < capacity.size(); ++l)
+        bottleneck = bottleneck || (ShareOn(n.flows[f], l) > 0 && used[l] >= capacity[l] * (1 - 1e-9) &&
+                                    rates[f] >= fastest[l] * (1 - 1e-9));
+      EXPECT_TRUE(bottleneck) << "flow " << f << " of round " << round;
+    }
+  }
+}
+
+TEST(FluidNetworkTest, EndsAreThoseOfWaterFilling) {
+  Random random(2);
+  for (int round = 0; round < 200; ++round) {
+    const RandomNetwork n = DrawNetwork(random, 30, false);
+    const std::vector<Time> ends = Ends(n.capacity, n.flows);
+    const std::vector<double> naive = WaterFillingEnds(n);
+    // Every end before shifts by up to half a picosecond.
+    for (size_t f = 0; f < ends.size(); ++f)
+      EXPECT_NEAR(ends[f].seconds().value, naive[f],
+                  1e-12 * static_cast<double>(n.flows.size()) + 1e-11 * naive[f]);
+  }
+}
+
+TEST(FluidNetworkTest, TheOrderOfFlowsAndOfTheirLinksChangesNothing) {
+  Random random(3);
+  for (int round = 0; round < 200; ++round) {
+    const RandomNetwork n = DrawNetwork(random, 40, false);
+    const std::vector<Time> ends = Ends(n.capacity, n.flows);
+    std::vector<size_t> order(n.flows.size());
+    for (size_t i = 0; i < order.size(); ++i) {
+      order[i] = i;
+      std::swap(order[i], order[random.Below(i + 1)]);
+    }
+    std::vector<Flow> flows;
+    for (const size_t i : order) {
+      flows.push_back(n.flows[i]);
+      std::reverse(flows.back().links.begin(), flows.back().links.end());
+    }
+    const std::vector<Time> permuted = Ends(n.capacity, flows);
+    for (size_t i = 0; i < order.size(); ++i) EXPECT_EQ(permuted[i], ends[order[i]]);
+  }
+}
+
+TEST(FluidNetworkTest, ManyFlowsOfOneStartAreAsManyStarts) {
+  Random random(4);
+  for (int round = 0; round < 100; ++round) {
+    const RandomNetwork n = DrawNetwork(random, 20, false);
+    std::vector<Flow> single;
+    std::vector<size_t> of;
+    for (size_t f = 0; f < n.flows.size(); ++f)
+      for (int i = 0; i < n.flows[f].multiplicity; ++i) {
+        single.push_back(n.flows[f]);
+        single.back().multiplicity = 1;
+        of.push_back(f);
+      }
+    const std::vector<Time> ends = Ends(n.capacity, n.flows), singles = Ends(n.capacity, single);
+    for (size_t i = 0; i < single.size(); ++i) EXPECT_EQ(singles[i], ends[of[i]]);
+  }
+}
+
+// Flows of one link each keep it busy until the last ends: capacity times that time is what they brought.
+TEST(FluidNetworkTest, BytesAreConserved) {
+  Random random(5);
+  for (int round = 0; round < 100; ++round) {
+    RandomNetwork n = DrawNetwork(random, 30, false);
+    for (Flow& f : n.flows) {
+      f.start = {};
+      f.links = {{static_cast<LinkId>(random.Below(n.capacity.size())), f.links[0].share}};
+    }
+    const std::vector<Time> ends = Ends(n.capacity, n.flows);
+    const std::vector<Bytes> bytes = BytesByLink(n.flows, n.capacity.size());
+    std::vector<Time> last(n.capacity.size());
+    for (size_t f = 0; f < ends.size(); ++f)
+      last[n.flows[f].links[0].link] = std::max(last[n.flows[f].links[0].link], ends[f]);
+    for (size_t l = 0; l < last.size(); ++l)
+      EXPECT_NEAR((n.capacity[l] * last[l].seconds()).value, bytes[l].value, 1e-9 * bytes[l].value + 30);
+  }
+}
+
+TEST(FluidNetworkTest, ACapacityChangedAndChangedBackAtOnceChangesNothing) {
+  Random random(6);
+  for (int round = 0; round < 100; ++round) {
+    const RandomNetwork n = DrawNetwork(random, 30, false);
+    const Time at = Time::From(Seconds(1e-3 * random.Uniform()));
+    const auto link = static_cast<LinkId>(random.Below(n.capacity.size()));
+    const std::vector<Time> plain = Ends(n.capacity, n.flows),
+                            changed = Ends(n.capacity, n.flows,
+                                           {{at, link, GBps(0)}, {at, link, n.capacity[link]}});
+    for (size_t f = 0; f < plain.size(); ++f)
+      EXPECT_NEAR(static_cast<double>(changed[f].ps), static_cast<double>(plain[f].ps), 60);
+  }
+}
+
+TEST(FluidNetworkTest, AnalyticIsNeverAboveFluid) {
+  Random random(7);
+  for (int round = 0; round < 200; ++round) {
+    const RandomNetwork n = DrawNetwork(random, 40, false);
+    AnalyticNetwork network(n.capacity);
+    const std::vector<Time> alone = RunFlows(network, n.flows).end, shared = Ends(n.capacity, n.flows);
+    for (size_t f = 0; f < alone.size(); ++f) EXPECT_LE(alone[f].ps, shared[f].ps + 20);
+  }
+}
+
+TEST(AnalyticNetworkTest, AStartAloneTakesAsLongAsInFluid) {
+  Random random(8);
+  for (int round = 0; round < 200; ++round) {
+    const RandomNetwork n = DrawNetwork(random, 1, false);
+    AnalyticNetwork network(n.capacity);
+    EXPECT_NEAR(static_cast<double>(RunFlows(network, n.flows).last().ps),
+                static_cast<double>(Ends(n.capacity, n.flows)[0].ps), 1);
+  }
+}
+
+TEST(AnalyticNetworkTest, FlowsDoNotSeeEachOtherButANewCapacity) {
+  AnalyticNetwork network(std::vector<BytesPerSecond>{GBps(100), GBps(100)});
+  const std::vector<Flow> flows = {OneFlow({{0}}, MB(1)), OneFlow({{0}}, MB(2)), OneFlow({{1}}, MB(1)),
+                                   OneFlow({{0}, {1}}, MB(1), 2)};
+  const std::vector<CapacityChange> changes = {{kMicrosecond * 15, 0, GBps(50)},
+                                               {kMicrosecond * 30, 1, GBps(0)}};
+  const FlowEnds ends = RunFlows(network, flows, changes);
+  // Flow 1 and the two flows of the last start, 2 MB together: 1.5 MB by 15 us, the rest at 50 GB/s.
+  EXPECT_EQ(ends.end,
+            (std::vector<Time>{kMicrosecond * 10, kMicrosecond * 25, kMicrosecond * 10, kMicrosecond * 25}));
+  AnalyticNetwork stuck(std::vector<BytesPerSecond>{GBps(0)});
+  EXPECT_EQ(RunFlows(stuck, std::vector<Flow>{OneFlow({{0}}, MB(1))}).blocked, std::vector<LinkId>{0});
+}
+
+}  // namespace
+}  // namespace moecast
