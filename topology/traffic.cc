@@ -8,14 +8,27 @@
 namespace moecast {
 
 void Traffic::Merge() {
+  const auto before = [](const PathLoad& a, const PathLoad& b) { return a.path.links < b.path.links; };
+  std::stable_sort(paths.begin(), paths.end(), before);
+  size_t kept = 0;
+  for (const PathLoad& p : paths) {
+    if (kept > 0 && paths[kept - 1].path.links == p.path.links)
+      paths[kept - 1].bytes += p.bytes;
+    else
+      paths[kept++] = p;
+  }
+  paths.resize(kept);
+
   // Collectives touch most links of their GPUs, so a sum per link number beats sorting.
   LinkId first = std::numeric_limits<LinkId>::max(), last = -1;
-  for (const LinkLoad& l : loads) {
-    first = std::min(first, l.link);
-    last = std::max(last, l.link);
-  }
+  for (const PathLoad& p : paths)
+    for (const LinkId link : p.path.span()) {
+      first = std::min(first, link);
+      last = std::max(last, link);
+    }
   std::vector<Bytes> sum(last < 0 ? 0 : static_cast<size_t>(last - first) + 1);
-  for (const LinkLoad& l : loads) sum[l.link - first] += l.bytes;
+  for (const PathLoad& p : paths)
+    for (const LinkId link : p.path.span()) sum[link - first] += p.bytes;
   loads.clear();
   for (size_t i = 0; i < sum.size(); ++i)
     if (sum[i].value > 0) loads.push_back({first + static_cast<LinkId>(i), sum[i]});

@@ -1,5 +1,5 @@
 // What a collective puts on the links: bytes per link and the latency of its steps, never seconds. Its time
-// alone on idle links follows from it; under contention a network level times it.
+// alone on idle links follows from it; under contention a network level times its flows.
 #pragma once
 
 #include <span>
@@ -16,18 +16,24 @@ struct LinkLoad {
   Bytes bytes;
 };
 
+struct PathLoad {
+  Path path;
+  Bytes bytes;
+};
+
 struct Traffic {
   // Steps that a byte takes in sequence, by the link they cross.
   int nvlink_steps = 0;
   int network_steps = 0;
-  std::vector<LinkLoad> loads;  // a link may appear more than once until Merge
+  std::vector<PathLoad> paths;  // who sends to whom; a path may appear more than once until Merge
+  std::vector<LinkLoad> loads;  // one per link, by link; made by Merge
 
   void Add(const Path& path, Bytes bytes) {
-    for (const LinkId link : path.span()) loads.push_back({link, bytes});
+    if (path.size > 0) paths.push_back({path, bytes});
   }
-  // One load per link, by link. Functions below need it.
+  // One load per path, by its links, and the loads. Functions below need it.
   void Merge();
-  bool empty() const { return loads.empty(); }
+  bool empty() const { return paths.empty(); }
 };
 
 // Delay before the first byte of the last step can flow: launch and the latency of all steps.

@@ -50,6 +50,32 @@ FlowEnds RunFlows(Network& network, std::span<const Flow> flows, std::span<const
   return ends;
 }
 
+std::vector<Flow> FlowsOf(const Traffic& traffic, Time start) {
+  std::vector<Flow> flows;
+  flows.reserve(traffic.paths.size());
+  for (const PathLoad& p : traffic.paths) {
+    flows.push_back({.start = start, .bytes = p.bytes});
+    for (const LinkId link : p.path.span()) flows.back().links.push_back({link});
+  }
+  return flows;
+}
+
+std::vector<Flow> EvenAllToAll(std::span<const int> gpus, Bytes bytes, const Routes& routes, Time start) {
+  const auto n = static_cast<int>(gpus.size());
+  const auto local = static_cast<int>(
+      std::ranges::count_if(gpus, [&](int gpu) { return routes.SameNode(gpus.front(), gpu); }));
+  std::vector<Flow> flows;
+  const auto add = [&](int peers, Port out, Port in) {
+    if (peers <= 0) return;
+    Flow& flow = flows.emplace_back(Flow{.start = start, .bytes = bytes, .multiplicity = n * peers});
+    for (const int gpu : gpus)
+      for (const Port port : {out, in}) flow.links.push_back({LinkOf(gpu, port), 1.0 / n});
+  };
+  add(local - 1, Port::kNvlinkOut, Port::kNvlinkIn);
+  add(n - local, Port::kNicOut, Port::kNicIn);
+  return flows;
+}
+
 std::vector<Bytes> BytesByLink(std::span<const Flow> flows, size_t links) {
   std::vector<Bytes> bytes(links);
   for (const Flow& f : flows)

@@ -1,10 +1,11 @@
-// Flows with the times they start at, run over a network to their ends.
+// Flows with the times they start at, run over a network to their ends; and the flows of a collective.
 #pragma once
 
 #include <span>
 #include <vector>
 
 #include "sim/network/network.h"
+#include "topology/traffic.h"
 
 namespace moecast {
 
@@ -31,6 +32,15 @@ struct FlowEnds {
 // nothing has been started on.
 FlowEnds RunFlows(Network& network, std::span<const Flow> flows,
                   std::span<const CapacityChange> changes = {});
+
+// One flow for each path of the traffic, all at once. REQUIRES: traffic.Merge() has been called.
+std::vector<Flow> FlowsOf(const Traffic& traffic, Time start);
+
+// The direct all-to-all of a group with equally many GPUs on each of its nodes, `bytes` from each GPU to each
+// other, as two starts: all pairs inside nodes and all pairs between them, each link with the mean of its
+// kind. Exact while the group's links of a kind have one capacity and carry nothing else, for then all pairs
+// of a kind have one rate; beside other traffic it makes the pairs wait for each other.
+std::vector<Flow> EvenAllToAll(std::span<const int> gpus, Bytes bytes, const Routes& routes, Time start);
 
 // Bytes that the flows put on each of `links` links.
 std::vector<Bytes> BytesByLink(std::span<const Flow> flows, size_t links);

@@ -39,6 +39,7 @@ TEST(TrafficTest, TimeAloneIsAlphaAndTheBusiestLink) {
   const Routes routes(c);
   Traffic t{.nvlink_steps = 3, .network_steps = 2};
   t.Add(routes.Between(0, 1), MB(1.6));
+  t.Merge();
   EXPECT_NEAR(TimeAlone(t, c).value, 38e-6, 1e-15);
   EXPECT_EQ(BusiestLink(t, c), LinkOf(0, Port::kNvlinkOut));
   t.Add(routes.Between(1, 2), MB(0.8));
@@ -47,6 +48,20 @@ TEST(TrafficTest, TimeAloneIsAlphaAndTheBusiestLink) {
   EXPECT_NEAR(BusyTime(t, c).value, 20e-6, 1e-15);
   EXPECT_NEAR(TimeAlone(t, c).value, 48e-6, 1e-15);
   EXPECT_EQ(BusiestLink(t, c), LinkOf(1, Port::kNicOut));
+}
+
+TEST(TrafficTest, MergeLeavesOneLoadPerPathWithAllItsBytes) {
+  Traffic t;
+  const Routes routes(TwoNodes());
+  t.Add(routes.Between(2, 0), Bytes(1));
+  t.Add(routes.Between(0, 1), Bytes(10));
+  t.Add(routes.Between(2, 0), Bytes(4));
+  t.Merge();
+  ASSERT_EQ(t.paths.size(), 2u);
+  EXPECT_EQ(t.paths[0].path.links[0], LinkOf(0, Port::kNvlinkOut));
+  EXPECT_EQ(t.paths[0].bytes, Bytes(10));
+  EXPECT_EQ(t.paths[1].path.links[0], LinkOf(2, Port::kNicOut));
+  EXPECT_EQ(t.paths[1].bytes, Bytes(5));
 }
 
 TEST(TrafficTest, NothingTakesNoTime) {

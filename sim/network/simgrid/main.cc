@@ -4,6 +4,7 @@
 // - CM02 shares a link in proportion to 1/latency: links have no latency.
 // - Cross traffic slows acknowledged directions, TCP-gamma bounds a flow's rate: both are switched off.
 // - Precisions are absolute or relative 1e-5 by default: finer here, in proportion to a picosecond.
+// - A flow is bound by the bandwidths its route had when it started: under a new one it starts anew.
 // - A bandwidth of zero leaves flows the end they had: a link without capacity carries kNothing.
 // - Explicit routes for every pair of hosts take gigabytes: two hosts, and a zone that answers with the links
 // of
@@ -14,11 +15,13 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <set>
 #include <simgrid/kernel/resource/Model.hpp>
 #include <simgrid/kernel/routing/NetZoneImpl.hpp>
 #include <simgrid/s4u.hpp>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/line_channel.h"
@@ -31,7 +34,7 @@ namespace s4u = simgrid::s4u;
 namespace routing = simgrid::kernel::routing;
 
 constexpr double kUnitsPerByte = 1024;  // SimGrid counts whole units
-constexpr double kNothing = 1e-9;       // bytes per second
+constexpr double kNothing = 1e-6;       // bytes per second
 
 // One zone of two hosts, between which the route is whatever is asked for.
 class FlowZone : public routing::NetZoneImpl {
@@ -59,66 +62,68 @@ class Flows {
     zone->seal();
   }
 
+  // SimGrid complains of communications that are dropped unfinished.
+  ~Flows() {
+    for (const long id : unfinished_) Cancel(id);
+  }
+  Flows(const Flows&) = delete;
+  Flows& operator=(const Flows&) = delete;
+
   void Start(double now, double bytes, int flows, const std::vector<int>& links) {
     MoveTo(now);
     const auto id = static_cast<long>(flows_.size());
-    const double units = std::round(bytes * kUnitsPerByte);
-    flows_.push_back({units == 0 || links.empty() ? 0 : flows, links});
-    if (flows_.back().left == 0) {
+    const auto units = static_cast<uint64_t>(std::llround(bytes * kUnitsPerByte));
+    flows_.push_back({flows, links, {}});
+    if (units == 0 || links.empty()) {
       done_.push_back(id);
       return;
     }
-    zone_->route.clear();
-    for (const int l : links) {
-      zone_->route.push_back(links_.at(l));
-      users_[l] += flows;
-    }
-    for (int i = 0; i < flows; ++i) {
-      s4u::CommPtr comm = s4u::Comm::sendto_init(from_, to_);
-      comm->set_payload_size(static_cast<uint64_t>(units));
-      const s4u::Comm* key = comm.get();
-      alive_[key] = {id, comm};
-      comm->detach();  // nobody waits for it
-    }
+    for (const int l : links) ++users_.at(l);
+    unfinished_.insert(id);
+    Launch(id, units);
   }
 
   // Called back by SimGrid.
   void Ended(const s4u::Activity& activity) {
-    const auto alive = alive_.find(static_cast<const s4u::Comm*>(&activity));
-    if (alive == alive_.end()) return;
-    const long id = alive->second.first;
-    ended_.push_back(std::move(alive->second.second));
-    alive_.erase(alive);
+    const auto running = running_.find(&activity);
+    if (running == running_.end()) return;
+    const long id = running->second;
+    running_.erase(running);
     Flow& flow = flows_[id];
+    if (--flow.left > 0) return;
     for (const int l : flow.links) --users_[l];
-    if (--flow.left == 0) done_.push_back(id);
+    unfinished_.erase(id);
+    done_.push_back(id);
+    // Kept until SimGrid has returned from here.
+    ended_.insert(ended_.end(), flow.comms.begin(), flow.comms.end());
+    flow.comms.clear();
   }
 
   // Picoseconds; -1 where nothing ends before Time does.
-  int64_t Next() {
-    if (!done_.empty()) return std::llround(s4u::Engine::get_clock() * 1e12);
-    const double delta = Delta();
-    const double end = (s4u::Engine::get_clock() + delta) * 1e12;
-    return delta < 0 || end > 9.2e18 ? -1 : std::llround(end);
-  }
+  int64_t Next() const { return done_.empty() ? NextOfEngine() : std::llround(Now() * 1e12); }
 
   std::vector<long> Advance(int64_t to) {
     MoveTo(static_cast<double>(to) * 1e-12);
     // What ends in the same picosecond, before or after it is full, ends now.
-    while (true) {
-      const double delta = Delta();
-      if (delta < 0 || std::llround((s4u::Engine::get_clock() + delta) * 1e12) > to) break;
-      Run(delta);
-    }
+    for (int64_t next = NextOfEngine(); next >= 0 && next <= to; next = NextOfEngine()) Run(Delta());
     ended_.clear();
     std::sort(done_.begin(), done_.end());
-    return std::move(done_);
+    return std::exchange(done_, {});
   }
 
   void SetCapacity(double now, int link, double rate) {
     MoveTo(now);
     capacity_.at(link) = rate;
+    std::vector<std::pair<long, uint64_t>> again;
+    for (const long id : unfinished_) {
+      const Flow& flow = flows_[id];
+      if (std::ranges::find(flow.links, link) == flow.links.end()) continue;
+      const double left = flow.comms.back()->get_remaining();
+      again.emplace_back(id, std::max<long long>(1, std::llround(left)));
+      Cancel(id);
+    }
     links_[link]->set_bandwidth(Bandwidth(rate));
+    for (const auto& [id, units] : again) Launch(id, units);
   }
 
   std::vector<int> Blocked() const {
@@ -130,32 +135,56 @@ class Flows {
 
  private:
   struct Flow {
-    int left = 0;
+    int left = 0;  // of its communications
     std::vector<int> links;
+    std::vector<s4u::CommPtr> comms;
   };
 
   static double Bandwidth(double rate) { return std::max(rate, kNothing) * kUnitsPerByte; }
-  static void Run(double delta) { s4u::Engine::get_instance()->run_until(s4u::Engine::get_clock() + delta); }
+  void Launch(long id, uint64_t units) {
+    Flow& flow = flows_[id];
+    zone_->route.clear();
+    for (const int l : flow.links) zone_->route.push_back(links_[l]);
+    for (int i = 0; i < flow.left; ++i) {
+      flow.comms.push_back(s4u::Comm::sendto_init(from_, to_));
+      flow.comms.back()->set_payload_size(units);
+      running_[flow.comms.back().get()] = id;
+      flow.comms.back()->start();
+    }
+  }
+  void Cancel(long id) {
+    for (const s4u::CommPtr& comm : std::exchange(flows_[id].comms, {})) {
+      running_.erase(comm.get());
+      comm->cancel();
+    }
+  }
+  static double Now() { return s4u::Engine::get_clock(); }
+  static void Run(double delta) { s4u::Engine::get_instance()->run_until(Now() + delta); }
+  void MoveTo(double now) {
+    if (now > Now()) Run(now - Now());
+  }
   // Seconds to the next end; negative where there is none.
   static double Delta() {
     double delta = -1;
     for (simgrid::kernel::resource::Model* model : s4u::Engine::get_instance()->get_all_models())
-      if (const double d = model->next_occurring_event(s4u::Engine::get_clock()); d >= 0)
+      if (const double d = model->next_occurring_event(Now()); d >= 0)
         delta = delta < 0 ? d : std::min(delta, d);
     return delta;
   }
-  void MoveTo(double now) {
-    if (now > s4u::Engine::get_clock()) Run(now - s4u::Engine::get_clock());
+  static int64_t NextOfEngine() {
+    const double delta = Delta(), end = (Now() + delta) * 1e12;
+    return delta < 0 || end > 9.2e18 ? -1 : std::llround(end);
   }
 
   std::vector<double> capacity_;
-  std::vector<int64_t> users_;  // flows on a link
+  std::vector<int64_t> users_;  // unfinished, by link
   FlowZone* zone_;
   s4u::Host *from_, *to_;
   std::vector<s4u::Link*> links_;
   std::vector<Flow> flows_;
-  std::map<const s4u::Comm*, std::pair<long, s4u::CommPtr>> alive_;
-  std::vector<s4u::CommPtr> ended_;  // kept until SimGrid has returned from the callback
+  std::set<long> unfinished_;
+  std::map<const s4u::Activity*, long> running_;  // the flow of a communication
+  std::vector<s4u::CommPtr> ended_;
   std::vector<long> done_;
 };
 
