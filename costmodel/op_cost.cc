@@ -76,69 +76,69 @@ OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& mode
   }
 }
 
+std::vector<Axis> AxesOf(GroupKind group) {
+  switch (group) {
+    case GroupKind::kTp:
+      return {Axis::kTp};
+    case GroupKind::kCp:
+      return {Axis::kCp};
+    case GroupKind::kEp:
+      return {Axis::kEp};
+    case GroupKind::kData:
+      return {Axis::kCp, Axis::kEp, Axis::kEdp};
+    case GroupKind::kExpertData:
+      return {Axis::kCp, Axis::kEdp};
+    case GroupKind::kPipelineNext:
+      return {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp};
+    case GroupKind::kWorld:
+      return {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp};
+  }
+  MOECAST_CHECK(false);
+}
+
+Traffic OpCosts::UnitTraffic(const CollectiveQuery& query, const RankCoordinates& member,
+                             int to_stage) const {
+  std::vector<int> group = placement_.Group(member, AxesOf(query.group));
+  const auto on_stage = [&](int stage) {
+    RankCoordinates there = member;
+    there[Axis::kPp] = stage;
+    return placement_.Group(there, AxesOf(query.group));
+  };
+  // Gradients and weights of a piece of the model are reduced and gathered over all copies of it: those of
+  // the first stage are the last's too.
+  if (copies_ > 1 && (query.group == GroupKind::kData || query.group == GroupKind::kExpertData)) {
+    const std::vector<int> others = on_stage(placement_.Size(Axis::kPp) - 1 - member[Axis::kPp]);
+    group.insert(group.end(), others.begin(), others.end());
+    std::sort(group.begin(), group.end());
+  }
+  const Routes routes(cluster_);
+  const Bytes one(1);
+  switch (query.kind) {
+    case CollectiveKind::kAllGather:
+      return RingAllGather(group, one, routes);
+    case CollectiveKind::kReduceScatter:
+      return RingReduceScatter(group, one, routes);
+    case CollectiveKind::kAllReduce:
+      // Over the world one number is summed, the gradient norm.
+      return query.group == GroupKind::kWorld ? TreeAllReduce(group, one, routes)
+                                              : RingAllReduce(group, one, routes);
+    case CollectiveKind::kDispatch:
+    case CollectiveKind::kCombine:
+      return ExpertAllToAll(group, one, spread_, routes);
+    case CollectiveKind::kSend:
+      return Send(group, on_stage(to_stage), one, routes);
+  }
+  MOECAST_CHECK(false);
+}
+
 const OpCosts::Lowered& OpCosts::Lower(const CollectiveQuery& query) {
   // Dispatch and combine put the same bytes on the same links, the other way.
   const auto kind = query.kind == CollectiveKind::kCombine ? CollectiveKind::kDispatch : query.kind;
   auto& slot = lowered_[static_cast<size_t>(kind) * 8 + static_cast<size_t>(query.group)];
   if (slot) return *slot;
-
-  // Gradients and weights of a piece of the model are reduced and gathered over all copies of it: those of
-  // the first stage are the last's too.
-  const auto of_copies = [&](std::initializer_list<Axis> axes) {
-    std::vector<int> group = placement_.Group({}, axes);
-    if (copies_ == 1) return group;
-    RankCoordinates mirror;
-    mirror[Axis::kPp] = placement_.Size(Axis::kPp) - 1;
-    const std::vector<int> others = placement_.Group(mirror, axes);
-    group.insert(group.end(), others.begin(), others.end());
-    return group;
-  };
-  const auto group_of = [&](GroupKind g) {
-    switch (g) {
-      case GroupKind::kTp:
-        return placement_.Group({}, {Axis::kTp});
-      case GroupKind::kCp:
-        return placement_.Group({}, {Axis::kCp});
-      case GroupKind::kEp:
-        return placement_.Group({}, {Axis::kEp});
-      case GroupKind::kData:
-        return of_copies({Axis::kCp, Axis::kEp, Axis::kEdp});
-      case GroupKind::kExpertData:
-        return of_copies({Axis::kCp, Axis::kEdp});
-      case GroupKind::kPipelineNext:
-      case GroupKind::kWorld:
-        return placement_.Group({}, {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp});
-    }
-    MOECAST_CHECK(false);
-  };
-  const Routes routes(cluster_);
-  const Bytes one(1);
   Lowered lowered;
-  switch (kind) {
-    case CollectiveKind::kAllGather:
-      lowered.unit = RingAllGather(group_of(query.group), one, routes);
-      break;
-    case CollectiveKind::kReduceScatter:
-      lowered.unit = RingReduceScatter(group_of(query.group), one, routes);
-      break;
-    case CollectiveKind::kAllReduce:
-      // Over the world one number is summed, the gradient norm.
-      lowered.unit = query.group == GroupKind::kWorld ? TreeAllReduce(group_of(query.group), one, routes)
-                                                      : RingAllReduce(group_of(query.group), one, routes);
-      break;
-    case CollectiveKind::kDispatch:
-    case CollectiveKind::kCombine:
-      lowered.unit = ExpertAllToAll(group_of(query.group), one, spread_, routes);
-      break;
-    case CollectiveKind::kSend: {
-      if (placement_.Size(Axis::kPp) < 2) break;
-      RankCoordinates next;
-      next[Axis::kPp] = 1;
-      const auto axes = {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp};
-      lowered.unit = Send(placement_.Group({}, axes), placement_.Group(next, axes), one, routes);
-      break;
-    }
-  }
+  if (kind != CollectiveKind::kSend || placement_.Size(Axis::kPp) > 1)
+    lowered.unit = UnitTraffic({kind, query.group}, {}, 1);
   if (!lowered.unit.empty()) {
     lowered.alpha = AlphaOf(lowered.unit, cluster_);
     lowered.per_byte = BusyTime(lowered.unit, cluster_);

@@ -21,6 +21,8 @@
 namespace moecast {
 
 Placement PlacementOf(const Parallel& parallel);
+// The axes that a group varies; of kPipelineNext those of all senders.
+std::vector<Axis> AxesOf(GroupKind group);
 
 // Costs ops of one plan. A collective is lowered to Traffic once per kind and group, for one byte; its time
 // is linear in the bytes. Groups of the same kind are alike, so the first rank's stands for all.
@@ -38,19 +40,22 @@ class OpCosts {
   double Beside(const Op& op, const Cost& cost);
   // What the busiest GPU sends of one byte of the collective.
   PortBytes UnitBytes(const CollectiveQuery& query);
+  // A collective of one byte, in the first of the groups that run it.
+  struct Lowered {
+    Traffic unit;
+    PortBytes sent;
+    Seconds alpha, per_byte;  // alone on idle links
+    bool network = false;     // what bounds it
+  };
+  const Lowered& Lower(const CollectiveQuery& query);
+  // The same in the group of `member`, of a send to `to_stage`.
+  Traffic UnitTraffic(const CollectiveQuery& query, const RankCoordinates& member, int to_stage = 0) const;
   // One text per Cost::source: the calibration's, then PCIe, host memory, NVLink and network.
   const std::vector<std::string>& sources() const { return sources_; }
   const Placement& placement() const { return placement_; }
   const Cluster& cluster() const { return cluster_; }
 
  private:
-  struct Lowered {
-    Traffic unit;
-    PortBytes sent;
-    Seconds alpha, per_byte;
-    bool network = false;
-  };
-  const Lowered& Lower(const CollectiveQuery& query);
   Cost HostCost(const HostQuery& query) const;
 
   KernelCosts& kernels_;

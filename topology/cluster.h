@@ -76,6 +76,11 @@ constexpr bool IsNetwork(LinkId link) {
   return PortOf(link) == Port::kNicOut || PortOf(link) == Port::kNicIn;
 }
 
+// Links are 0 to NumberOfLinks - 1.
+constexpr int NumberOfLinks(const Cluster& cluster) {
+  return LinkOf(cluster.gpus, Port::kNvlinkOut);
+}
+
 BytesPerSecond CapacityOf(const Cluster& cluster, LinkId link);  // usable
 std::string LinkName(const Cluster& cluster, LinkId link);       // "node3.gpu5.nic-out"
 

@@ -32,7 +32,7 @@ RankCoordinates Placement::CoordinatesOf(int gpu) const {
   return c;
 }
 
-std::vector<int> Placement::Group(const RankCoordinates& member, std::initializer_list<Axis> axes) const {
+std::vector<int> Placement::Group(const RankCoordinates& member, std::span<const Axis> axes) const {
   RankCoordinates base = member;
   for (const Axis a : axes) base[a] = 0;
   std::vector<int> gpus{GpuOf(base)};

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/enum_names.h"
@@ -37,7 +38,10 @@ class Placement {
   RankCoordinates CoordinatesOf(int gpu) const;
 
   // GPUs of the group that varies `axes` and shares the other coordinates of `member`, ascending.
-  std::vector<int> Group(const RankCoordinates& member, std::initializer_list<Axis> axes) const;
+  std::vector<int> Group(const RankCoordinates& member, std::span<const Axis> axes) const;
+  std::vector<int> Group(const RankCoordinates& member, std::initializer_list<Axis> axes) const {
+    return Group(member, std::span(axes.begin(), axes.size()));
+  }
 
  private:
   std::array<int, kAxes> sizes_, stride_;

@@ -98,6 +98,14 @@ struct Schedule {
 struct Timing {
   std::vector<Time> start, end;  // by task
   Time total{};                  // the latest end
+  // By dependency: when it let its task start. Empty where that is the end plus the transfer.
+  std::vector<Time> arrival;
+
+  Time ArrivalOf(const Schedule& schedule, int32_t dependency, Time transfer) const {
+    if (!arrival.empty()) return arrival[dependency];
+    const Dependency& on = schedule.dependencies[dependency];
+    return end[on.task] + (on.transfer < 0 ? Time{} : transfer);
+  }
 };
 
 // Times a schedule where nothing contends: a task starts when its lane is free and its dependencies (with

@@ -31,9 +31,10 @@ struct Measured {
   Bytes memory;  // of the fullest stage
 };
 
-Measured Measure(PlanChoice choice, StepCache& cache) {
+// What shared links cost is taken over from the plan at hand.
+Measured Measure(PlanChoice choice, const PreparedPhase& at_hand, StepCache& cache) {
   choice.run.plan.phases[0].global_batch_from.reset();
-  const PreparedPhase prepared(std::move(choice.run), cache);
+  const PreparedPhase prepared(std::move(choice.run), cache, at_hand.step().stretch());
   return {std::move(choice.what), prepared.step().StepTime(), prepared.memory().peak};
 }
 
@@ -47,7 +48,7 @@ const Measured* Fastest(const std::vector<Measured>& plans, Bytes limit) {
 
 Marginal MemoryMarginal(const PreparedPhase& prepared, StepCache& cache) {
   std::vector<Measured> plans = {{"the plan as it is", prepared.step().StepTime(), prepared.memory().peak}};
-  for (PlanChoice& choice : MemoryChoices(prepared.run())) plans.push_back(Measure(std::move(choice), cache));
+  for (PlanChoice& choice : MemoryChoices(prepared.run())) plans.push_back(Measure(std::move(choice), prepared, cache));
   const Bytes device = prepared.run().cluster.device.memory;
   const Measured* now = Fastest(plans, device);
   const Measured* then = Fastest(plans, device * kMore);
@@ -84,7 +85,7 @@ Marginal ReplicaMarginal(const PreparedPhase& prepared, StepCache& cache) {
   for (PlanChoice& choice : LargerReplicas(prepared.run())) {
     const Parallel then = choice.run.plan.parallel;
     const Bytes device = choice.run.cluster.device.memory;
-    const Measured m = Measure(std::move(choice), cache);
+    const Measured m = Measure(std::move(choice), prepared, cache);
     if (m.memory > device) {
       refused += (refused.empty() ? "" : "; ") + m.what + " needs " + ShowBytes(m.memory);
       continue;

@@ -21,7 +21,8 @@ double Position(int64_t x, int64_t a, int64_t b) {
 
 }  // namespace
 
-PreparedPhase::PreparedPhase(TrainingRun run, StepCache& cache) : run_(std::move(run)) {
+PreparedPhase::PreparedPhase(TrainingRun run, StepCache& cache, std::optional<double> stretch)
+    : run_(std::move(run)), stretch_(stretch) {
   MOECAST_CHECK(run_.plan.phases.size() == 1);
   tokens_ = TokensOf(phase()).value;
   const std::vector<BatchSteps> levels = StepsByBatch(phase(), BatchesOf(run_.plan, phase()));
@@ -54,7 +55,8 @@ const PreparedStep& PreparedPhase::Prepare(int64_t global_batch, StepCache& cach
   if (!batch.step) {
     batch.phase = phase();
     batch.phase.global_batch = global_batch;
-    batch.step = std::make_unique<PreparedStep>(run_, batch.phase, cache);
+    batch.step = std::make_unique<PreparedStep>(run_, batch.phase, cache, stretch_);
+    stretch_ = batch.step->stretch();
   }
   return *batch.step;
 }
@@ -105,7 +107,9 @@ PreparedRun::PreparedRun(const Programme& programme, StepCache& cache, const Pha
   for (const TrainingRun& run : programme.phases) {
     const auto same =
         std::find_if(known.begin(), known.end(), [&](const auto& phase) { return phase->run() == run; });
-    phases_.push_back(same != known.end() ? *same : std::make_shared<PreparedPhase>(run, cache));
+    std::optional<double> stretch;
+    if (phases_.size() < known.size()) stretch = known[phases_.size()]->step().stretch();
+    phases_.push_back(same != known.end() ? *same : std::make_shared<PreparedPhase>(run, cache, stretch));
     outages_.emplace_back();
     const PreparedPhase& phase = *phases_.back();
     const PhaseTime median = phase.Time();

@@ -38,8 +38,9 @@ class PreparedPhase {
     double steps = 0;  // that this one stands for
   };
 
-  // REQUIRES: the plan of `run` has one phase.
-  PreparedPhase(TrainingRun run, StepCache& cache);
+  // Batches after the first, and with a `stretch` all, take over what shared links cost. REQUIRES: the plan
+  // of `run` has one phase.
+  PreparedPhase(TrainingRun run, StepCache& cache, std::optional<double> stretch = std::nullopt);
   PreparedPhase(const PreparedPhase&) = delete;  // steps refer to run_
   PreparedPhase& operator=(const PreparedPhase&) = delete;
 
@@ -61,6 +62,7 @@ class PreparedPhase {
   void Bisect(std::span<const BatchSteps> levels, size_t low, size_t high, StepCache& cache);
 
   TrainingRun run_;
+  std::optional<double> stretch_;
   double tokens_ = 0, steps_ = 0;
   std::map<int64_t, Batch> prepared_;
   PhaseMemory memory_;  // at the batch that the phase ends with, the largest
@@ -87,7 +89,8 @@ class PreparedRun {
  public:
   using Phases = std::vector<std::shared_ptr<const PreparedPhase>>;
 
-  // Phases that are among `known` are not prepared again.
+  // Phases that are among `known` are not prepared again; others take over what shared links cost the known
+  // phase of their place.
   PreparedRun(const Programme& programme, StepCache& cache, const Phases& known = {});
   PreparedRun(TrainingRun one_phase, StepCache& cache);
 

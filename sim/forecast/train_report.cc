@@ -12,6 +12,7 @@ constexpr double kHour = 3600;
 
 void Add(LaneTime& sum, const LaneTime& lane, double times) {
   sum.blocks += lane.blocks * times;
+  sum.contention += lane.contention * times;
   sum.grad_reduce += lane.grad_reduce * times;
   sum.param_gather += lane.param_gather * times;
   sum.grad_norm += lane.grad_norm * times;
@@ -42,6 +43,7 @@ std::vector<BreakdownRow> Breakdown(const LaneTime& lane, const LaneTime& even, 
   };
   for (const Cause& c : CausesOf(even.blocks)) add(c.cause, c.time);
   add("imbalance", lane.blocks.total - even.blocks.total);
+  add("contention", lane.contention);
   add("exposed grad-reduce", lane.grad_reduce);
   add("exposed param-gather", lane.param_gather);
   add("grad-norm", lane.grad_norm);
@@ -102,6 +104,8 @@ void DescribeStep(const PreparedPhase& detailed, const PreparedPhase& even, Trai
     if (IsExposedCommunication(row)) r.exposed_communication_fraction += row.fraction;
   }
   r.imbalance = r.step_time - even.step().StepTime();
+  r.level = run.level;
+  r.contention = step.Contention();
   r.critical_path = CriticalPath(step, even.step());
   r.marginal = RateMarginals(step);
 

@@ -57,10 +57,9 @@ std::vector<PathTask> PathOf(const PreparedStep& step) {
     for (int32_t d = schedule.dependency_begin[task]; next < 0 && d < schedule.dependency_begin[task + 1];
          ++d) {
       const Dependency& on = schedule.dependencies[d];
-      const Time transfer = on.transfer < 0 ? Time{} : step.shape().transfer;
-      if (timing.end[on.task] + transfer != start) continue;
+      if (step.ArrivalOf(d) != start) continue;
       next = on.task;
-      path.back().transfer = within(start - transfer, start);
+      path.back().transfer = within(timing.end[on.task], start);
     }
     task = next;
   }
@@ -107,7 +106,7 @@ PreparedPhase WithEvenLoads(const PreparedPhase& phase, StepCache& cache) {
   even.plan.stage_layers.layers = phase.step().LayersByStage();
   // Every rank takes just what is kept on average.
   even.plan.routing = {.capacity_factor = phase.step().load().kept};
-  return PreparedPhase(std::move(even), cache);
+  return PreparedPhase(std::move(even), cache, phase.step().stretch());
 }
 
 std::vector<Cause> CriticalPath(const PreparedStep& step, const PreparedStep& even) {
@@ -125,14 +124,19 @@ std::vector<Cause> CriticalPath(const PreparedStep& step, const PreparedStep& ev
   Ledger ledger;
   for (auto p = path.begin(); p != path.end(); ++p) {
     const Task& t = tasks[p->task];
-    ledger.Add("exposed pp communication", p->transfer);
+    const Seconds alone = std::min(p->transfer, step.shape().transfer.seconds());
+    ledger.Add("exposed pp communication", alone);
+    ledger.Add("contention", p->transfer - alone);
     if (!runs_blocks(*p)) {
       ledger.Add(CauseOf(t.phase), p->time);
       continue;
     }
     const BlockTime loaded = BlocksOfTask(step, p->stage, t), level = BlocksOfTask(even, p->stage, t);
+    const Time took = step.timing().end[p->task] - step.timing().start[p->task];
+    const Seconds whole = step.flows() > 0 ? took.seconds() : loaded.total;
     // 1 but for the rounding of the engine's integer time, and where the step begins inside the task.
-    const double share = loaded.total.value > 0 ? p->time / loaded.total : 0;
+    const double share = whole.value > 0 ? p->time / whole : 0;
+    ledger.Add("contention", (whole - loaded.total) * share);
     ledger.Add("imbalance", (loaded.total - level.total) * share);
     if (p < last_visit || p >= first_visit)
       ledger.Add("bubble", level.total * share);

@@ -6,59 +6,6 @@
 #include "base/check.h"
 
 namespace moecast {
-namespace {
-
-constexpr size_t kNone = static_cast<size_t>(-1), kMostLists = 3;
-
-// The next op of a list on one stream.
-struct Cursor {
-  size_t op, end;
-};
-
-// One stream of the rank and what it runs.
-struct Running {
-  Stream stream;
-  std::array<Cursor, kMostLists> lists{};
-  size_t count = 0;   // of lists
-  size_t list = 0;    // that it ran last, of those that do not only fill in
-  size_t op = kNone;  // running now
-  double left = 0;    // seconds of it at full rate
-};
-
-void SkipToStream(std::span<const Op> ops, Stream stream, Cursor& c) {
-  while (c.op < c.end && ops[c.op].stream() != stream) ++c.op;
-}
-
-Running StartOf(const CostedOps& block, Stream stream) {
-  Running r{.stream = stream};
-  size_t begin = 0;
-  const auto add = [&](size_t end) {
-    MOECAST_CHECK(r.count < kMostLists);
-    Cursor& list = r.lists[r.count++] = {begin, end};
-    SkipToStream(block.ops, stream, list);
-    begin = end;
-  };
-  if (block.list_ends.empty()) add(block.ops.size());
-  for (const size_t end : block.list_ends) add(end);
-  MOECAST_CHECK(begin == block.ops.size());
-  return r;
-}
-
-// Full rate is 1.
-double RateBeside(const CostedOps& block, size_t compute, size_t collective) {
-  switch (block.costs[compute].bound) {
-    case Bound::kCompute:
-      return block.beside[compute];
-    case Bound::kMemory:
-      return 1 - block.beside[collective];
-    case Bound::kLatency:
-      return 1;
-  }
-  return 1;
-}
-
-}  // namespace
-
 CostedOps Overlapped(std::span<const CostedOps* const> forward, std::span<const CostedOps* const> backward,
                      std::span<const CostedOps* const> weight) {
   MOECAST_CHECK(backward.size() == weight.size());
@@ -106,68 +53,128 @@ BlockTime operator*(BlockTime b, double n) {
   return b;
 }
 
-BlockTime SolveBlock(const CostedOps& block, std::span<const Seconds> time, std::vector<OpSpan>* spans) {
-  const std::vector<Op>& ops = block.ops;
-  MOECAST_CHECK(block.costs.size() == ops.size() && block.beside.size() == ops.size() &&
-                time.size() == ops.size());
-  if (spans) spans->assign(ops.size(), {});
-  BlockTime result;
-  Running compute = StartOf(block, Stream::kCompute), communication = StartOf(block, Stream::kCommunication);
-  std::vector<char> done(ops.size());
-  size_t left = ops.size();
-  double now = 0;
+void RunningBlock::SkipToStream(Stream stream, Cursor& c) const {
+  while (c.op < c.end && block_->ops[c.op].stream() != stream) ++c.op;
+}
 
-  const auto start = [&](Running& r) {
-    if (r.op != kNone) return;
-    const auto ready = [&](const Cursor& c) {
-      return c.op < c.end && (ops[c.op].after < 0 || done[static_cast<size_t>(ops[c.op].after)]);
-    };
-    size_t next = r.list;
-    if (!ready(r.lists[next])) {
-      for (next = 0; next < r.count && !ready(r.lists[next]);) ++next;
-      if (next == r.count) return;
-    }
-    if (next + 1 < r.count) r.list = next;
-    Cursor& c = r.lists[next];
-    r.op = c.op++;
-    SkipToStream(ops, r.stream, c);
-    r.left = time[r.op].value;
-    if (spans) (*spans)[r.op].start = Seconds(now);
+RunningBlock::Running RunningBlock::StartOf(Stream stream) const {
+  Running r{.stream = stream};
+  size_t begin = 0;
+  const auto add = [&](size_t end) {
+    MOECAST_CHECK(r.count < kMostLists);
+    Cursor& list = r.lists[r.count++] = {begin, end};
+    SkipToStream(stream, list);
+    begin = end;
   };
-  const auto advance = [&](Running& r, double seconds, bool ended) {
-    if (r.op == kNone) return;
-    r.left -= seconds;
-    if (!ended) return;
-    if (spans) (*spans)[r.op].end = Seconds(now);
-    done[r.op] = 1;
-    --left;
-    r.op = kNone;
-  };
+  if (block_->list_ends.empty()) add(block_->ops.size());
+  for (const size_t end : block_->list_ends) add(end);
+  MOECAST_CHECK(begin == block_->ops.size());
+  return r;
+}
 
-  while (left > 0) {
-    start(compute);
-    start(communication);
-    const bool computes = compute.op != kNone, communicates = communication.op != kNone;
+void RunningBlock::Begin(const CostedOps& block, std::span<const Seconds> time, std::span<const char> shared,
+                     std::vector<OpSpan>* spans) {
+  const size_t ops = block.ops.size();
+  MOECAST_CHECK(block.costs.size() == ops && block.beside.size() == ops && time.size() >= ops);
+  MOECAST_CHECK(shared.empty() || shared.size() == ops);
+  block_ = &block;
+  time_ = time;
+  shared_ = shared;
+  spans_ = spans;
+  if (spans) spans->assign(ops, {});
+  compute_ = StartOf(Stream::kCompute);
+  communication_ = StartOf(Stream::kCommunication);
+  done_.assign(ops, 0);
+  left_ = ops;
+  now_ = 0;
+  waits_ = false;
+  result_ = {};
+}
+
+void RunningBlock::Start(Running& r) {
+  if (r.op != kNone) return;
+  const std::vector<Op>& ops = block_->ops;
+  const auto ready = [&](const Cursor& c) {
+    return c.op < c.end && (ops[c.op].after < 0 || done_[static_cast<size_t>(ops[c.op].after)]);
+  };
+  size_t next = r.list;
+  if (!ready(r.lists[next])) {
+    for (next = 0; next < r.count && !ready(r.lists[next]);) ++next;
+    if (next == r.count) return;
+  }
+  if (next + 1 < r.count) r.list = next;
+  Cursor& c = r.lists[next];
+  r.op = c.op++;
+  SkipToStream(r.stream, c);
+  r.left = time_[r.op].value;
+  if (spans_) (*spans_)[r.op].start = Seconds(now_);
+}
+
+void RunningBlock::Advance(Running& r, double seconds, bool ended) {
+  if (r.op == kNone) return;
+  r.left -= seconds;
+  if (!ended) return;
+  if (spans_) (*spans_)[r.op].end = Seconds(now_);
+  done_[r.op] = 1;
+  --left_;
+  r.op = kNone;
+}
+
+// Full rate is 1.
+double RunningBlock::RateBeside() const {
+  switch (block_->costs[compute_.op].bound) {
+    case Bound::kCompute:
+      return block_->beside[compute_.op];
+    case Bound::kMemory:
+      return 1 - block_->beside[communication_.op];
+    case Bound::kLatency:
+      return 1;
+  }
+  return 1;
+}
+
+size_t RunningBlock::RunOn(Seconds shared_end) {
+  const std::vector<Op>& ops = block_->ops;
+  while (left_ > 0) {
+    Start(compute_);
+    Start(communication_);
+    const bool computes = compute_.op != kNone, communicates = communication_.op != kNone;
     MOECAST_CHECK(computes || communicates);
-    const double rate = computes && communicates ? RateBeside(block, compute.op, communication.op) : 1;
-    const double compute_end = computes ? compute.left / rate : INFINITY;
-    const double communication_end = communicates ? communication.left : INFINITY;
+    const bool shared = communicates && Shared(communication_.op);
+    if (shared && !waits_) {
+      waits_ = true;
+      return communication_.op;
+    }
+    if (shared) communication_.left = std::max(0.0, shared_end.value - now_);
+    const double rate = computes && communicates ? RateBeside() : 1;
+    const double compute_end = computes ? compute_.left / rate : INFINITY;
+    const double communication_end = communicates ? communication_.left : INFINITY;
     const double step = std::min(compute_end, communication_end);
-    now += step;
+    now_ += step;
     if (computes) {
-      const Op& op = ops[compute.op];
-      (op.recomputed ? result.recomputed : result.busy[static_cast<size_t>(op.op_class())]) += Seconds(step);
+      const Op& op = ops[compute_.op];
+      (op.recomputed ? result_.recomputed : result_.busy[static_cast<size_t>(op.op_class())]) +=
+          Seconds(step);
     }
     if (communicates) {
-      const auto& query = std::get<CollectiveQuery>(ops[communication.op].query);
-      result.busy[static_cast<size_t>(OpClass::kCollective)] += Seconds(step);
-      if (!computes) result.exposed[static_cast<size_t>(query.group)] += Seconds(step);
+      const auto& query = std::get<CollectiveQuery>(ops[communication_.op].query);
+      result_.busy[static_cast<size_t>(OpClass::kCollective)] += Seconds(step);
+      if (!computes) result_.exposed[static_cast<size_t>(query.group)] += Seconds(step);
     }
-    advance(compute, step * rate, compute_end <= communication_end);
-    advance(communication, step, communication_end <= compute_end);
+    const bool ends = communication_end <= compute_end;
+    if (shared && ends) waits_ = false;
+    Advance(compute_, step * rate, compute_end <= communication_end);
+    Advance(communication_, step, ends);
   }
-  result.total = Seconds(now);
-  return result;
+  result_.total = Seconds(now_);
+  return kDone;
+}
+
+BlockTime SolveBlock(const CostedOps& block, std::span<const Seconds> time, std::vector<OpSpan>* spans) {
+  RunningBlock run;
+  run.Begin(block, time, {}, spans);
+  run.RunOn();
+  return run.result();
 }
 
 }  // namespace moecast

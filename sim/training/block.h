@@ -48,12 +48,62 @@ struct OpSpan {
   Seconds start, end;
 };
 
-// Runs the ops; `time` by op, of it alone on the device. A stream runs the ops of a list in order. Of several
-// lists it goes on with the one it ran last until that waits for the other stream, then takes the first that
-// does not; the last list only fills what the others leave, so that weight gradients run where nothing else
-// can. While both streams are busy compute-bound kernels run on the SMs that are left and memory-bound ones
-// with the bandwidth that is left (CostedOps::beside); collectives are not slowed down. `spans`, where given,
-// gets one an op, in order.
+// Runs the ops of a block; `time` by op, of it alone on the device. A stream runs the ops of a list in order.
+// Of several lists it goes on with the one it ran last until that waits for the other stream, then takes the
+// first that does not; the last list only fills what the others leave, so that weight gradients run where
+// nothing else can. While both streams are busy compute-bound kernels run on the SMs that are left and
+// memory-bound ones with the bandwidth that is left (CostedOps::beside); collectives are not slowed down by
+// them. A collective may be somebody else's to time: it shares links with others.
+class RunningBlock {
+ public:
+  static constexpr size_t kDone = static_cast<size_t>(-1);
+
+  // From the block's start. `shared` by op, not 0 for collectives that another times; empty: none. REQUIRES:
+  // what is given outlives the run. Storage of an earlier run is used again.
+  void Begin(const CostedOps& block, std::span<const Seconds> time, std::span<const char> shared = {},
+             std::vector<OpSpan>* spans = nullptr);
+  // Runs on until a shared collective starts, whose index it returns, or all is done. `shared_end`: when the
+  // one that it returned last ended.
+  size_t RunOn(Seconds shared_end = Seconds(0));
+  Seconds now() const { return Seconds(now_); }
+  // All that has run.
+  const BlockTime& result() const { return result_; }
+
+ private:
+  static constexpr size_t kNone = static_cast<size_t>(-1), kMostLists = 3;
+  // The next op of a list on one stream.
+  struct Cursor {
+    size_t op, end;
+  };
+  // One stream of the rank and what it runs.
+  struct Running {
+    Stream stream;
+    std::array<Cursor, kMostLists> lists{};
+    size_t count = 0;   // of lists
+    size_t list = 0;    // that it ran last, of those that do not only fill in
+    size_t op = kNone;  // running now
+    double left = 0;    // seconds of it at full rate
+  };
+  Running StartOf(Stream stream) const;
+  void SkipToStream(Stream stream, Cursor& c) const;
+  void Start(Running& r);
+  void Advance(Running& r, double seconds, bool ended);
+  double RateBeside() const;
+  bool Shared(size_t op) const { return !shared_.empty() && shared_[op]; }
+
+  const CostedOps* block_ = nullptr;
+  std::span<const Seconds> time_;
+  std::span<const char> shared_;
+  std::vector<OpSpan>* spans_ = nullptr;
+  Running compute_{}, communication_{};
+  std::vector<char> done_;
+  size_t left_ = 0;
+  double now_ = 0;
+  bool waits_ = false;  // for the end of a shared collective
+  BlockTime result_;
+};
+
+// A block alone on its device and links. `spans`, where given, gets one an op, in order.
 BlockTime SolveBlock(const CostedOps& block, std::span<const Seconds> time,
                      std::vector<OpSpan>* spans = nullptr);
 

@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/quantity_text.h"
 #include "base/random.h"
+#include "sim/network/fluid_network.h"
+#include "sim/training/step_on_network.h"
 
 namespace moecast {
 namespace {
@@ -101,11 +103,12 @@ void Prefetch(std::vector<Op>& ops, std::vector<Op> moves) {
 }  // namespace
 
 Seconds LaneTime::total() const {
-  return blocks.total + grad_reduce + param_gather + grad_norm + optimizer + bubble;
+  return blocks.total + contention + grad_reduce + param_gather + grad_norm + optimizer + bubble;
 }
 
-PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, StepCache& cache)
-    : run_(run), phase_(phase), placement_(PlacementOf(run.plan.parallel)) {
+PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, StepCache& cache,
+                           std::optional<double> stretch)
+    : run_(run), phase_(phase), stretch_(stretch.value_or(1)), placement_(PlacementOf(run.plan.parallel)) {
   const Plan& plan = run.plan;
   work_ = {.sequences = plan.micro_batch, .sequence_length = phase.sequence_length, .load = {}};
   if (run.model.moe.experts > 0)
@@ -162,6 +165,19 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, S
   }
   CheckHorizon();
   FixOrder(cache);
+  if (!stretch && run_.level != NetworkLevel::kAnalytic) ShareLinks(costs);
+}
+
+void PreparedStep::ShareLinks(OpCosts& costs) {
+  StepFlows flows = FlowsOf(*this, costs, StepExtent::kOneGpuPerStage);
+  if (!flows.any_shared()) return;
+  const Seconds alone = StepTime();
+  FluidNetwork network(flows.capacities());
+  NetworkedStep step = RunOnNetwork(*this, flows, network);
+  shared_links_ = std::make_shared<StepFlows>(std::move(flows));
+  timing_ = std::move(step.timing);
+  flows_ = step.flows;
+  stretch_ = StepTime() / alone;
 }
 
 // Whether no stage holds the first and the last piece of the model.
@@ -203,8 +219,8 @@ void PreparedStep::PrepareKind(BlockKind kind, OpCosts& costs) {
     Prefetch(k.ops.pass[static_cast<size_t>(Pass::kForward)], gather);
     Prefetch(k.ops.pass[static_cast<size_t>(Pass::kBackward)], gather);
   }
-  k.grad_reduce = WithCosts(reduce, costs);
-  k.param_gather = WithCosts(gather, costs);
+  k.grad_reduce = BlockWithCosts(reduce, false, costs);
+  k.param_gather = BlockWithCosts(gather, false, costs);
   auto& moved = data_parallel_traffic_[static_cast<size_t>(kind)];
   if (plan.parallel.zero <= 1) moved += TrafficOf(reduce, costs);
   if (plan.parallel.zero == 1 || plan.parallel.zero == 2) moved += TrafficOf(gather, costs);
@@ -427,7 +443,19 @@ Seconds PreparedStep::Period(const Timing& timing) const {
 }
 
 Seconds PreparedStep::StepTime() const {
-  return Period(timing_);
+  // A run on a network has found the stretch, and its times have it.
+  return Period(timing_) * (flows_ > 0 ? 1 : stretch_);
+}
+
+Seconds PreparedStep::UncontendedStepTime() const {
+  return StepTime() / stretch_;
+}
+
+Seconds PreparedStep::GradNormTime(int stage) const {
+  return Total(grad_norm_[stage], Median, 100);
+}
+Seconds PreparedStep::OptimizerTime(int stage) const {
+  return OptimizerTime(stage, Median);
 }
 
 Seconds PreparedStep::StepTime(const OpTimes& time_of) const {
@@ -435,7 +463,7 @@ Seconds PreparedStep::StepTime(const OpTimes& time_of) const {
   const Time transfer[] = {Time::From(Total(send_, time_of, 102))};
   Timing timing;
   order_->retimer.Run(Durations(solved, time_of), transfer, timing);
-  return Period(timing);
+  return Period(timing) * stretch_;
 }
 
 Seconds PreparedStep::StepTime(const Noise& noise) const {

@@ -5,6 +5,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "costmodel/memory.h"
 #include "costmodel/op_cost.h"
 #include "sim/engine/schedule.h"
+#include "sim/network/network.h"
 #include "sim/training/block.h"
 #include "sim/training/stages.h"
 #include "sim/training/step_cache.h"
@@ -27,6 +29,7 @@ struct TrainingRun {
   std::shared_ptr<const Calibration> calibration;
   Plan plan;
   WholeStep whole_step;
+  NetworkLevel level = NetworkLevel::kFluid;  // kSimgrid is for single steps, checked against fluid
 
   bool operator==(const TrainingRun&) const = default;
 };
@@ -79,7 +82,8 @@ struct LaneTime {
   Seconds param_gather;  // waiting for updated weights
   Seconds grad_norm;
   Seconds optimizer;
-  Seconds bubble;  // waiting for other stages
+  Seconds contention;  // what blocks take longer because their collectives share links
+  Seconds bubble;      // waiting for other stages
   Seconds total() const;
 };
 
@@ -106,20 +110,34 @@ struct StepSpan {
   int32_t last_task = 0;
 };
 
+class StepFlows;
+
 class PreparedStep {
  public:
-  // What other steps prepared with the same cache have solved is reused. REQUIRES: run and phase outlive
-  // this.
-  PreparedStep(const TrainingRun& run, const TrainingPhase& phase, StepCache& cache);
+  // What other steps prepared with the same cache have solved is reused. `stretch`, where given, is what
+  // shared links cost a step much like this one, and no network is run to find it. REQUIRES: run and phase
+  // outlive this.
+  PreparedStep(const TrainingRun& run, const TrainingPhase& phase, StepCache& cache,
+               std::optional<double> stretch = std::nullopt);
 
   // Time from one step to the next: all stages with a barrier at the optimizer, else the longest of one
-  // stage.
+  // stage. On the run's network level at the median times; at others what the medians lose to shared links is
+  // taken in proportion.
   Seconds StepTime() const;
   Seconds StepTime(const Noise& noise) const;
   Seconds StepTime(const Speedup& speedup) const;
   Seconds StepTime(const OpTimes& time_of) const;
   // With these whole-step effects. REQUIRES: prepared with kernels alone.
   Seconds StepTime(const WholeStep& whole_step) const;
+
+  // StepTime() over that with every collective alone on idle links.
+  double stretch() const { return stretch_; }
+  // With every collective alone on idle links.
+  Seconds UncontendedStepTime() const;
+  Seconds Contention() const { return StepTime() - UncontendedStepTime(); }
+  // Flows that were started to find StepTime(); 0 where no links are shared.
+  int64_t flows() const { return flows_; }
+  const StepFlows* shared_links() const { return shared_links_.get(); }  // null then
 
   // Of the median times.
   std::vector<LaneTime> LaneTimes() const;  // by stage
@@ -132,12 +150,22 @@ class PreparedStep {
   StageBlocks BlocksOfTask(int stage, int16_t chunk, int16_t part) const;
   std::vector<StageTraffic> TrafficByStage() const;
   const Timing& timing() const { return timing_; }
+  Time ArrivalOf(int32_t dependency) const {
+    return timing_.ArrivalOf(order_->schedule, dependency, shape_.transfer);
+  }
   StepSpan span() const { return SpanOf(timing_); }
 
   const std::vector<StageBlocks>& virtual_stages() const { return blocks_of_; }
   std::vector<int> LayersByStage() const;  // by piece of the model
   const CostedOps& Costed(BlockKind kind, Pass pass) const;
   const CostedOps& OptimizerCosted(int stage) const { return optimizer_[stage]; }
+  const CostedOps& GradReduce(BlockKind kind) const { return kinds_[static_cast<size_t>(kind)].grad_reduce; }
+  const CostedOps& ParamGather(BlockKind kind) const {
+    return kinds_[static_cast<size_t>(kind)].param_gather;
+  }
+  const CostedOps& send() const { return send_; }
+  Seconds GradNormTime(int stage) const;
+  Seconds OptimizerTime(int stage) const;
   const BlockTime& Solved(BlockKind kind, Pass pass) const;
   // Each distinct pair once, and its time; none where the schedule overlaps no passes.
   const std::vector<OverlappedPair>& pairs() const { return pairs_; }
@@ -179,6 +207,7 @@ class PreparedStep {
   void CheckHorizon() const;
   void LimitMemory();
   void FixOrder(StepCache& cache);
+  void ShareLinks(OpCosts& costs);
   StageMemory MemoryWithoutActivations(int stage) const;
   SolvedBlocks Solve(const OpTimes& time_of) const;
   std::vector<Time> Durations(const SolvedBlocks& solved, const OpTimes& time_of) const;
@@ -204,6 +233,9 @@ class PreparedStep {
   std::shared_ptr<const OrderedStep> order_;
   DurationIndex index_;
   Timing timing_;
+  double stretch_ = 1;
+  int64_t flows_ = 0;
+  std::shared_ptr<const StepFlows> shared_links_;
   std::vector<std::string> sources_;
   std::array<std::array<StageTraffic, kPasses>, kBlockKinds> traffic_{};
   std::array<StageTraffic, kBlockKinds> data_parallel_traffic_{};

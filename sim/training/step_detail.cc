@@ -38,11 +38,12 @@ std::vector<LaneTime> PreparedStep::LaneTimes() const {
                                 static_cast<Phase>(r % kPipelinePhases)) *
                        runs[r];
     // A gap before a task is charged to what ended last of the things it waited for.
-    Time previous{};
+    Time previous{}, in_pipeline{};
     for (int32_t i = order_->schedule.lane_begin[s]; i < order_->schedule.lane_begin[s + 1]; ++i) {
       const Time gap = timing_.start[i] - previous;
       previous = timing_.end[i];
       const Phase phase = order_->schedule.tasks[i].phase;
+      if (OfPipeline(phase)) in_pipeline += timing_.end[i] - timing_.start[i];
       if (phase == Phase::kGradNorm) lane.grad_norm += (timing_.end[i] - timing_.start[i]).seconds();
       if (phase == Phase::kOptimizer) lane.optimizer += (timing_.end[i] - timing_.start[i]).seconds();
       if (gap == Time{}) continue;
@@ -50,14 +51,14 @@ std::vector<LaneTime> PreparedStep::LaneTimes() const {
       for (int32_t d = order_->schedule.dependency_begin[i]; d < order_->schedule.dependency_begin[i + 1];
            ++d) {
         const Dependency& on = order_->schedule.dependencies[d];
-        const Time until = timing_.end[on.task] + (on.transfer < 0 ? Time{} : shape_.transfer);
-        if (until == timing_.start[i]) cause = order_->schedule.tasks[on.task].phase;
+        if (ArrivalOf(d) == timing_.start[i]) cause = order_->schedule.tasks[on.task].phase;
       }
       Seconds& charged = cause == Phase::kGradReduce    ? lane.grad_reduce
                          : cause == Phase::kParamGather ? lane.param_gather
                                                         : lane.bubble;
       charged += gap.seconds();
     }
+    if (flows_ > 0) lane.contention = in_pipeline.seconds() - lane.blocks.total;
     // Without a barrier the lane's step may be shorter than the time of all stages: the rest is no bubble of
     // this step.
     lane.bubble += StepTime() - lane.total();

@@ -5,7 +5,9 @@
 #include <string>
 
 #include "base/check.h"
+#include "sim/network/fluid_network.h"
 #include "sim/pipeline/timeline.h"
+#include "sim/training/step_on_network.h"
 
 namespace moecast {
 namespace {
@@ -29,6 +31,10 @@ class Builder {
   }
 
   Timeline Build() {
+    if (const StepFlows* flows = step_.shared_links(); flows && detail_ != TimelineDetail::kTasks) {
+      FluidNetwork network(flows->capacities());
+      RunOnNetwork(step_, *flows, network, &pieces_of_task_);
+    }
     const std::vector<StageMemory> memory = step_.MemoryByStage();
     const int stages = step_.shape().stages;
     std::vector<int32_t> span_of(schedule_.tasks.size());
@@ -95,6 +101,8 @@ class Builder {
   int32_t AddTask(int stage, Thread thread, int32_t i) {
     const Task& task = schedule_.tasks[i];
     const Time start = timing_.start[i], end = timing_.end[i];
+    task_ = i;
+    piece_ = 0;
     if (task.phase == Phase::kGradNorm || task.phase == Phase::kOptimizer)
       return AddSpan(start, end, thread, task.phase == Phase::kOptimizer ? "adam" : TaskName(task),
                      AddTaskOf(task, -1, -1));
@@ -139,10 +147,11 @@ class Builder {
   // from a sum in another order, so times are cut there.
   void AddOps(BlockKind kind, Phase phase, Time task_start, Time task_end, int32_t task, Seconds& at) {
     const auto pass_ops = [&](Pass pass) {
-      const CostedOps& costed = step_.Costed(kind, pass);
-      std::vector<OpSpan>& spans = op_spans_[static_cast<size_t>(kind)][static_cast<size_t>(pass)];
-      AddSpans(costed, spans, task_start, task_end, task, at, [pass](size_t) { return pass; });
-      at += step_.Solved(kind, pass).total;
+      const PieceSpans* ran = NextPiece();
+      if (ran) at = ran->at;
+      AddSpans(step_.Costed(kind, pass), op_spans_[static_cast<size_t>(kind)][static_cast<size_t>(pass)], ran,
+               task_start, task_end, task, at, [pass](size_t) { return pass; });
+      at = ran ? ran->end : at + step_.Solved(kind, pass).total;
     };
     if (phase == Phase::kForward) pass_ops(Pass::kForward);
     if (DoesBackward(phase)) pass_ops(Pass::kBackward);
@@ -152,21 +161,28 @@ class Builder {
   void AddPairOps(size_t pair, Time task_start, Time task_end, int32_t task) {
     pair_spans_.resize(step_.pairs().size());
     const CostedOps& costed = step_.pairs()[pair].costed;
-    AddSpans(costed, pair_spans_[pair], task_start, task_end, task, Seconds(0), [&](size_t i) {
+    AddSpans(costed, pair_spans_[pair], NextPiece(), task_start, task_end, task, Seconds(0), [&](size_t i) {
       size_t list = 0;
       while (i >= costed.list_ends[list]) ++list;
       return static_cast<Pass>(list);
     });
   }
-  // `spans`: of the ops from the start of their block, found where not yet known.
+  // Of the task at hand, as it ran on shared links; null where nothing is shared.
+  const PieceSpans* NextPiece() {
+    return pieces_of_task_.empty() ? nullptr : &pieces_of_task_[task_].at(piece_++);
+  }
+  // `alone`: spans of the ops from the start of their block where its links are idle, found where not yet
+  // known; of one that ran otherwise `ran` has them.
   template <class PassOfOp>
-  void AddSpans(const CostedOps& costed, std::vector<OpSpan>& spans, Time task_start, Time task_end,
-                int32_t task, Seconds at, PassOfOp pass_of) {
-    if (spans.empty() && !costed.ops.empty()) {
+  void AddSpans(const CostedOps& costed, std::vector<OpSpan>& alone, const PieceSpans* ran, Time task_start,
+                Time task_end, int32_t task, Seconds at, PassOfOp pass_of) {
+    const bool shared = ran && !ran->ops.empty();
+    if (!shared && alone.empty() && !costed.ops.empty()) {
       std::vector<Seconds> times;
       for (const Cost& cost : costed.costs) times.push_back(cost.time);
-      SolveBlock(costed, times, &spans);
+      SolveBlock(costed, times, &alone);
     }
+    const std::vector<OpSpan>& spans = shared ? ran->ops : alone;
     constexpr const char* kSuffix[] = {"", " backward", " wgrad"};  // by Pass
     for (size_t i = 0; i < costed.ops.size(); ++i) {
       const Op& op = costed.ops[i];
@@ -206,6 +222,9 @@ class Builder {
   std::vector<std::vector<Piece>> pieces_;  // by virtual stage, in forward order
   std::array<std::array<std::vector<OpSpan>, kPasses>, kBlockKinds> op_spans_;
   std::vector<std::vector<OpSpan>> pair_spans_;  // by pair
+  std::vector<std::vector<PieceSpans>> pieces_of_task_;  // empty where no links are shared
+  int32_t task_ = 0;                                     // of the schedule, being added
+  size_t piece_ = 0;
   std::array<int32_t, 3> track_{};               // of the open process, by Thread; -1: not there yet
   Timeline timeline_;
 };

@@ -1,0 +1,74 @@
+// The collectives of a training step as flows that share links. Replicas are alike and each stage's ranks run
+// in lockstep, so one GPU of each stage can stand for all: by symmetry it receives what it sends, and a path
+// between two ranks of the stage leads from its own out-ports to its own in-ports. Or one whole replica, every
+// pair of ranks a flow of its own, as a check.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "costmodel/op_cost.h"
+#include "sim/network/network.h"
+
+namespace moecast {
+
+enum class StepExtent : uint8_t { kOneGpuPerStage, kReplica };
+
+// Flows that start together.
+struct UnitFlow {
+  std::vector<LinkShare> links;
+  Bytes bytes;  // of one flow, for a byte of the collective
+  int multiplicity = 1;
+};
+
+// A collective of one byte; all its flows start after alpha.
+struct UnitCollective {
+  Seconds alpha, per_byte;  // alone on idle links
+  std::vector<UnitFlow> flows;
+  bool shared = false;  // some link carries another collective at the same time
+};
+
+class StepFlows {
+ public:
+  // Who may communicate at the same time as others: what the blocks of a stage do, what data parallelism
+  // does there, what a stage sends to another. A send may also meet itself.
+  enum class Sender : uint8_t { kBlocks, kDataParallel };
+
+  explicit StepFlows(StepExtent extent) : extent_(extent) {}
+
+  // Collects the collectives of a stage, and the sends of one stage to another; then finds which share links.
+  void Add(int stage, Sender sender, const CollectiveQuery& query, OpCosts& costs);
+  void AddSend(int from, int to, OpCosts& costs);
+  void FindShared();
+
+  const UnitCollective& Of(int stage, const CollectiveQuery& query) const;
+  bool any_shared() const { return any_shared_; }
+  bool IsShared(int stage, const CollectiveQuery& query) const { return Of(stage, query).shared; }
+  const UnitCollective& OfSend(int from, int to) const { return sends_.at({from, to}).unit; }
+  const std::vector<BytesPerSecond>& capacities() const { return capacity_; }
+  // Of the cluster, by our numbers.
+  const std::vector<LinkId>& links() const { return links_; }
+
+ private:
+  struct Entry {
+    UnitCollective unit;
+    int sender = 0;  // equal: never at the same time
+  };
+  static int KeyOf(const CollectiveQuery& query);
+  UnitCollective Lower(const CollectiveQuery& query, int from, int to, OpCosts& costs);
+  UnitCollective Fold(const CollectiveQuery& query, int from, int to, OpCosts& costs);
+  std::vector<RankCoordinates> MembersOf(const CollectiveQuery& query, int stage,
+                                         const Placement& placement) const;
+  LinkId Number(const Cluster& cluster, LinkId link);
+
+  StepExtent extent_;
+  bool any_shared_ = false;
+  std::map<std::pair<int, int>, Entry> collectives_;  // by stage and KeyOf
+  std::map<std::pair<int, int>, Entry> sends_;
+  std::map<LinkId, LinkId> number_;  // of a link of the cluster, among ours
+  std::vector<LinkId> links_;
+  std::vector<BytesPerSecond> capacity_;
+};
+
+}  // namespace moecast
