@@ -317,4 +317,22 @@ void JsonCursor::Fail(const std::string& expected, const std::string& hint) cons
                    .hint = hint});
 }
 
+void JsonCursor::FailBelow(const std::string& pointer, const std::string& expected,
+                           const std::string& hint) const {
+  JsonCursor at = *this;
+  std::string rest = pointer.empty() ? "" : pointer.substr(1);
+  while (!rest.empty()) {
+    const size_t slash = rest.find('/');
+    const std::string key = rest.substr(0, slash);
+    if (at.json().is_array())
+      at = at.At(static_cast<size_t>(std::stoul(key)));
+    else if (at.Has(key))
+      at = at.Key(key);
+    else
+      at.Fail("for " + pointer.substr(1) + " " + expected, hint);
+    rest = slash == std::string::npos ? "" : rest.substr(slash + 1);
+  }
+  at.Fail(expected, hint);
+}
+
 }  // namespace moecast

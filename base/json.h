@@ -68,6 +68,10 @@ class JsonCursor {
 
   // Throws a UserError that names this place, its value, what was expected and a hint.
   [[noreturn]] void Fail(const std::string& expected, const std::string& hint = "") const;
+  // The same for the value at `pointer` below this place, "/a/0"; where that is a default that the file does
+  // not hold, names the deepest place there is.
+  [[noreturn]] void FailBelow(const std::string& pointer, const std::string& expected,
+                              const std::string& hint = "") const;
 
  private:
   JsonCursor(std::shared_ptr<const JsonDocument> d, const Json* n, std::string p)

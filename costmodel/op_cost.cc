@@ -142,9 +142,9 @@ const OpCosts::Lowered& OpCosts::Lower(const CollectiveQuery& query) {
   if (!lowered.unit.empty()) {
     lowered.alpha = AlphaOf(lowered.unit, cluster_);
     lowered.per_byte = BusyTime(lowered.unit, cluster_);
-    lowered.network = IsNetwork(BusiestLink(lowered.unit, cluster_));
+    lowered.network = IsNetwork(cluster_, BusiestLink(lowered.unit, cluster_));
   }
-  lowered.sent = BytesSent(lowered.unit);
+  lowered.sent = BytesSent(lowered.unit, cluster_);
   return slot.emplace(std::move(lowered));
 }
 

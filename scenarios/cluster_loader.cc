@@ -13,8 +13,14 @@ Device LoadDevice(const std::string& name_or_path) {
 
 Cluster LoadCluster(const std::string& name_or_path) {
   const NamedText named = ReadNamed("clusters", "cluster", name_or_path);
-  const ClusterSpec spec = Codec<ClusterSpec>::Table().Parse(JsonCursor(ParseJson(named.text, named.file)));
-  return BuildCluster(spec, LoadDevice(spec.device));
+  const JsonCursor root(ParseJson(named.text, named.file));
+  const ClusterSpec spec = Codec<ClusterSpec>::Table().Parse(root);
+  const Device device = LoadDevice(spec.device);
+  std::vector<Device> pool_devices;
+  for (const PoolSpec& pool : spec.pools) pool_devices.push_back(LoadDevice(pool.device));
+  if (const auto fault = CheckCluster(spec, device, pool_devices))
+    root.FailBelow(fault->pointer, fault->expected);
+  return BuildCluster(spec, device, pool_devices);
 }
 
 }  // namespace moecast

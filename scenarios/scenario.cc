@@ -62,23 +62,6 @@ auto Resolve(const JsonCursor& root, const char* field, Load load) {
   }
 }
 
-// The value may be a default that the file does not hold: points at the deepest place there is.
-[[noreturn]] void FailBelow(JsonCursor at, const std::string& pointer, const PlanFault& fault) {
-  std::string rest = pointer.empty() ? "" : pointer.substr(1);
-  while (!rest.empty()) {
-    const size_t slash = rest.find('/');
-    const std::string key = rest.substr(0, slash);
-    if (at.json().is_array())
-      at = at.At(static_cast<size_t>(std::stoul(key)));
-    else if (at.Has(key))
-      at = at.Key(key);
-    else
-      at.Fail("for " + pointer.substr(1) + " " + fault.expected, fault.hint);
-    rest = slash == std::string::npos ? "" : rest.substr(slash + 1);
-  }
-  at.Fail(fault.expected, fault.hint);
-}
-
 // The plan of one phase: the training section with the phase's own fields merged onto it. A fault in it is
 // the phase's, where the phase changes the plan.
 Plan PlanOfPhase(const Plan& training, size_t index, const JsonCursor& section, const TrainingRun& run) {
@@ -89,8 +72,9 @@ Plan PlanOfPhase(const Plan& training, size_t index, const JsonCursor& section, 
   const bool changes = plan.phases[0].plan.has_value();
   if (changes) Codec<Plan>::Table().PatchInto(phase.Key("plan"), plan);
   if (const auto fault = CheckPlan(plan, run.model, run.cluster)) {
-    if (fault->pointer.starts_with(kItself)) FailBelow(phase, fault->pointer.substr(kItself.size()), *fault);
-    FailBelow(changes ? phase.Key("plan") : section, fault->pointer, *fault);
+    if (fault->pointer.starts_with(kItself))
+      phase.FailBelow(fault->pointer.substr(kItself.size()), fault->expected, fault->hint);
+    (changes ? phase.Key("plan") : section).FailBelow(fault->pointer, fault->expected, fault->hint);
   }
   return plan;
 }
@@ -122,7 +106,7 @@ Programme Compose(const std::string& name, const ScenarioSpec& spec, const JsonC
     programme.phases.push_back(run);
     if (!spec.reliability) continue;
     if (const auto fault = CheckReliability(*spec.reliability, run.model, run.plan, run.cluster))
-      FailBelow(root.Key("reliability"), fault->pointer, *fault);
+      root.Key("reliability").FailBelow(fault->pointer, fault->expected, fault->hint);
   }
   return programme;
 }

@@ -4,88 +4,117 @@
 #include <boost/graph/breadth_first_search.hpp>
 #include <boost/graph/push_relabel_max_flow.hpp>
 #include <cmath>
-
-#include "base/check.h"
+#include <map>
 
 namespace moecast {
+namespace {
+
+// The leaf of a GPU's NIC, among the fabric's vertices.
+int LeafOf(const Cluster& c, int gpu) {
+  return c.switches.value ? c.switches.value->tree().LeafOf(c.NodeOf(gpu), c.NicOf(gpu)) : 0;
+}
+
+bool HasNetwork(const Cluster& c) {
+  return c.nodes() > 1 || c.switches.value;
+}
+
+}  // namespace
+
+int VerticesOf(const Cluster& c) {
+  return FabricVertex(c, c.switches.value ? c.switches.value->vertices() : 1);
+}
 
 std::vector<GraphEdge> EdgesOf(const Cluster& c) {
   std::vector<GraphEdge> edges;
+  const auto add = [&](int from, int to, LinkId link) {
+    if (DatasheetRate(c, link).value > 0) edges.push_back({from, to, link});
+  };
   for (int g = 0; g < c.gpus; ++g) {
     const int nvswitch = SwitchVertex(c, c.NodeOf(g));
-    edges.push_back({g, nvswitch, LinkOf(g, Port::kNvlinkOut)});
-    edges.push_back({nvswitch, g, LinkOf(g, Port::kNvlinkIn)});
-    if (c.nodes() == 1) continue;
-    edges.push_back({g, NetworkVertex(c), LinkOf(g, Port::kNicOut)});
-    edges.push_back({NetworkVertex(c), g, LinkOf(g, Port::kNicIn)});
+    add(g, nvswitch, LinkOf(g, Port::kNvlinkOut));
+    add(nvswitch, g, LinkOf(g, Port::kNvlinkIn));
+    if (!HasNetwork(c)) continue;
+    const int leaf = FabricVertex(c, LeafOf(c, g)), owner = c.NicOwner(g);
+    add(g, leaf, LinkOf(owner, Port::kNicOut));
+    add(leaf, g, LinkOf(owner, Port::kNicIn));
+  }
+  for (LinkId link = c.ports(); link < NumberOfLinks(c); ++link) {
+    const Fabric::Link& l = c.switches.value->links()[static_cast<size_t>(link - c.ports())];
+    add(FabricVertex(c, l.from), FabricVertex(c, l.to), link);
   }
   return edges;
-}
-
-BytesPerSecond DatasheetRate(const Cluster& c, LinkId link) {
-  return IsNetwork(link) ? c.nic : c.device.nvlink;
 }
 
 std::vector<LinkId> ShortestPath(const Cluster& cluster, int from, int to) {
   using Graph = boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS, boost::no_property,
                                       boost::property<boost::edge_index_t, LinkId>>;
-  Graph graph(static_cast<size_t>(NetworkVertex(cluster)) + 1);
+  Graph graph(static_cast<size_t>(VerticesOf(cluster)));
   for (const GraphEdge& e : EdgesOf(cluster))
     boost::add_edge(static_cast<size_t>(e.from), static_cast<size_t>(e.to), {e.link}, graph);
-  std::vector<LinkId> arrived_by(boost::num_vertices(graph), -1);
+  struct Arrival {
+    int from = -1;
+    LinkId link = -1;
+  };
+  std::vector<Arrival> arrivals(boost::num_vertices(graph));
   struct Visitor : boost::default_bfs_visitor {
-    std::vector<LinkId>& arrived_by;
-    explicit Visitor(std::vector<LinkId>& a) : arrived_by(a) {}
+    std::vector<Arrival>& arrivals;
+    explicit Visitor(std::vector<Arrival>& a) : arrivals(a) {}
     void tree_edge(const Graph::edge_descriptor& e, const Graph& g) {
-      arrived_by[boost::target(e, g)] = boost::get(boost::edge_index, g, e);
+      arrivals[boost::target(e, g)] = {static_cast<int>(boost::source(e, g)),
+                                       boost::get(boost::edge_index, g, e)};
     }
-  } visitor(arrived_by);
+  } visitor(arrivals);
   boost::breadth_first_search(graph, static_cast<size_t>(from), boost::visitor(visitor));
 
-  const auto tail_of = [&](LinkId link) {
-    const bool out = PortOf(link) == Port::kNvlinkOut || PortOf(link) == Port::kNicOut;
-    if (out) return GpuOf(link);
-    return IsNetwork(link) ? NetworkVertex(cluster) : SwitchVertex(cluster, cluster.NodeOf(GpuOf(link)));
-  };
   std::vector<LinkId> path;
-  for (int at = to; at != from; at = tail_of(path.front())) {
-    const LinkId link = arrived_by[static_cast<size_t>(at)];
-    MOECAST_CHECK(link >= 0);
-    path.insert(path.begin(), link);
+  for (int at = to; at != from;) {
+    const Arrival& arrival = arrivals[static_cast<size_t>(at)];
+    if (arrival.link < 0) return {};
+    path.insert(path.begin(), arrival.link);
+    at = arrival.from;
   }
   return path;
 }
 
-BytesPerSecond Bisection(const Cluster& cluster) {
-  if (cluster.gpus < 2) return BytesPerSecond(0);
+// The GPUs of the first half are one source and those of the second one sink, for nothing limits what a GPU
+// itself takes in or gives out; so are the NVSwitches of nodes that lie in one half. What is left are the
+// switches, and the NICs of a half and leaf are one edge: exact, and small for any number of GPUs.
+BytesPerSecond Bisection(const Cluster& c) {
+  if (c.gpus < 2) return BytesPerSecond(0);
   using Traits = boost::adjacency_list_traits<boost::vecS, boost::vecS, boost::directedS>;
   using Graph = boost::adjacency_list<
       boost::vecS, boost::vecS, boost::directedS, boost::no_property,
       boost::property<boost::edge_capacity_t, int64_t,
                       boost::property<boost::edge_residual_capacity_t, int64_t,
                                       boost::property<boost::edge_reverse_t, Traits::edge_descriptor>>>>;
-  const size_t source = static_cast<size_t>(NetworkVertex(cluster)) + 1, sink = source + 1;
-  Graph graph(sink + 1);
-  const auto add = [&graph](size_t from, size_t to, int64_t capacity) {
-    const auto forward = boost::add_edge(from, to, graph).first;
-    const auto reverse = boost::add_edge(to, from, graph).first;
-    boost::put(boost::edge_capacity, graph, forward, capacity);
+  constexpr size_t kSource = 0, kSink = 1, kCutNvswitch = 2, kFabric = 3;
+  const int half = c.gpus / 2;  // of GPUs, and so at most one node is cut
+  const auto vertex_of = [&](int v) {
+    if (v < c.gpus) return v < half ? kSource : kSink;
+    if (v >= FabricVertex(c, 0)) return kFabric + static_cast<size_t>(v - FabricVertex(c, 0));
+    const int first = (v - c.gpus) * c.gpus_per_node, last = std::min(first + c.gpus_per_node, c.gpus);
+    return last <= half ? kSource : first >= half ? kSink : kCutNvswitch;
+  };
+  // A NIC that GPUs share counts once for the edge it is part of.
+  std::map<std::pair<size_t, size_t>, int64_t> capacity;
+  std::map<std::pair<size_t, size_t>, LinkId> counted;
+  for (const GraphEdge& e : EdgesOf(c)) {
+    const std::pair ends(vertex_of(e.from), vertex_of(e.to));
+    if (ends.first == ends.second || ends.first == kSink || ends.second == kSource) continue;
+    if (const auto last = counted.find(ends); last != counted.end() && last->second == e.link) continue;
+    counted[ends] = e.link;
+    capacity[ends] += std::llround(DatasheetRate(c, e.link).value);
+  }
+  Graph graph(kFabric + static_cast<size_t>(VerticesOf(c) - FabricVertex(c, 0)));
+  for (const auto& [ends, rate] : capacity) {
+    const auto forward = boost::add_edge(ends.first, ends.second, graph).first;
+    const auto reverse = boost::add_edge(ends.second, ends.first, graph).first;
+    boost::put(boost::edge_capacity, graph, forward, rate);
     boost::put(boost::edge_capacity, graph, reverse, 0);
     boost::put(boost::edge_reverse, graph, forward, reverse);
     boost::put(boost::edge_reverse, graph, reverse, forward);
-  };
-  for (const GraphEdge& e : EdgesOf(cluster))
-    add(static_cast<size_t>(e.from), static_cast<size_t>(e.to),
-        std::llround(DatasheetRate(cluster, e.link).value));
-  // As much as a GPU has ports: never the limit itself, and far from overflow in the sum.
-  const int64_t unlimited = std::llround(cluster.nic.value + cluster.device.nvlink.value);
-  for (int g = 0; g < cluster.gpus; ++g) {
-    if (g < cluster.gpus / 2)
-      add(source, static_cast<size_t>(g), unlimited);
-    else
-      add(static_cast<size_t>(g), sink, unlimited);
   }
-  return BytesPerSecond(static_cast<double>(boost::push_relabel_max_flow(graph, source, sink)));
+  return BytesPerSecond(static_cast<double>(boost::push_relabel_max_flow(graph, kSource, kSink)));
 }
 
 }  // namespace moecast

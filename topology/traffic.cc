@@ -8,11 +8,14 @@
 namespace moecast {
 
 void Traffic::Merge() {
-  const auto before = [](const PathLoad& a, const PathLoad& b) { return a.path.links < b.path.links; };
+  const auto before = [](const PathLoad& a, const PathLoad& b) {
+    const auto x = a.path.span(), y = b.path.span();
+    return std::lexicographical_compare(x.begin(), x.end(), y.begin(), y.end());
+  };
   std::stable_sort(paths.begin(), paths.end(), before);
   size_t kept = 0;
   for (const PathLoad& p : paths) {
-    if (kept > 0 && paths[kept - 1].path.links == p.path.links)
+    if (kept > 0 && std::ranges::equal(paths[kept - 1].path.span(), p.path.span()))
       paths[kept - 1].bytes += p.bytes;
     else
       paths[kept++] = p;
@@ -40,13 +43,15 @@ Seconds AlphaOf(const Traffic& traffic, const Cluster& cluster) {
 }
 
 Seconds BusyTime(const Traffic& traffic, const Cluster& cluster) {
+  if (traffic.unreachable > 0) return Seconds(std::numeric_limits<double>::infinity());
   Seconds slowest;
   for (const LinkLoad& l : traffic.loads) slowest = std::max(slowest, l.bytes / CapacityOf(cluster, l.link));
   return slowest;
 }
 
 Seconds TimeAlone(const Traffic& traffic, const Cluster& cluster) {
-  return traffic.empty() ? Seconds(0) : AlphaOf(traffic, cluster) + BusyTime(traffic, cluster);
+  return traffic.empty() && traffic.unreachable == 0 ? Seconds(0)
+                                                     : AlphaOf(traffic, cluster) + BusyTime(traffic, cluster);
 }
 
 LinkId BusiestLink(const Traffic& traffic, const Cluster& cluster) {
@@ -57,9 +62,10 @@ LinkId BusiestLink(const Traffic& traffic, const Cluster& cluster) {
   return std::max_element(traffic.loads.begin(), traffic.loads.end(), busier)->link;
 }
 
-PortBytes BytesSent(const Traffic& traffic) {
+PortBytes BytesSent(const Traffic& traffic, const Cluster& cluster) {
   PortBytes most;
   for (const LinkLoad& l : traffic.loads) {
+    if (!IsPort(cluster, l.link)) break;  // ports come first
     if (PortOf(l.link) == Port::kNvlinkOut) most.nvlink = std::max(most.nvlink, l.bytes);
     if (PortOf(l.link) == Port::kNicOut) most.network = std::max(most.network, l.bytes);
   }

@@ -28,8 +28,11 @@ struct Traffic {
   std::vector<PathLoad> paths;  // who sends to whom; a path may appear more than once until Merge
   std::vector<LinkLoad> loads;  // one per link, by link; made by Merge
 
+  int unreachable = 0;  // sends that no path is left for
+
   void Add(const Path& path, Bytes bytes) {
     if (path.size > 0) paths.push_back({path, bytes});
+    unreachable += !path.exists();
   }
   // One load per path, by its links, and the loads. Functions below need it.
   void Merge();
@@ -39,7 +42,8 @@ struct Traffic {
 // Delay before the first byte of the last step can flow: launch and the latency of all steps.
 Seconds AlphaOf(const Traffic& traffic, const Cluster& cluster);
 
-// Time of the busiest link at its full rate. Zero for traffic without bytes.
+// Time of the busiest link at its full rate. Zero for traffic without bytes, infinite where a send has no
+// path.
 Seconds BusyTime(const Traffic& traffic, const Cluster& cluster);
 
 // Alpha and BusyTime. Zero for traffic without bytes.
@@ -52,6 +56,6 @@ LinkId BusiestLink(const Traffic& traffic, const Cluster& cluster);
 struct PortBytes {
   Bytes nvlink, network;
 };
-PortBytes BytesSent(const Traffic& traffic);
+PortBytes BytesSent(const Traffic& traffic, const Cluster& cluster);
 
 }  // namespace moecast

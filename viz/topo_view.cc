@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "topology/graph.h"
+#include "topology/link_names.h"
 #include "viz/table.h"
 
 namespace moecast {
@@ -96,7 +97,8 @@ std::string TopoDot(const Cluster& cluster) {
   // Each pair of directed links once, by the one that leaves the GPU.
   for (const GraphEdge& e : EdgesOf(cluster)) {
     if (e.from >= cluster.gpus || cluster.NodeOf(e.from) >= drawn) continue;
-    const std::string to = IsNetwork(e.link) ? "network" : "switch" + std::to_string(cluster.NodeOf(e.from));
+    const std::string to =
+        IsNetwork(cluster, e.link) ? "network" : "switch" + std::to_string(cluster.NodeOf(e.from));
     dot += DotEdge("gpu" + std::to_string(e.from), to, DatasheetRate(cluster, e.link));
   }
   return dot + "}\n";

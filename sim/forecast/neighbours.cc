@@ -165,7 +165,10 @@ std::vector<PlanChoice> LargerReplicas(const TrainingRun& run) {
       if (axis.size == &Parallel::pp && fullest_stage(p) == fullest_stage(run.plan.parallel)) continue;
       const int per_node = run.cluster.gpus_per_node;
       const int64_t nodes = (p.gpus() + per_node - 1) / per_node;
-      choice.run.cluster.gpus = static_cast<int>(std::max<int64_t>(run.cluster.gpus, nodes * per_node));
+      const auto grown =
+          Resized(run.cluster, static_cast<int>(std::max<int64_t>(run.cluster.gpus, nodes * per_node)));
+      if (!grown) continue;
+      choice.run.cluster = *grown;
       if (!Passes(choice.run)) continue;
       choice.what = std::string(axis.name) + " " + std::to_string(size);
       choices.push_back(std::move(choice));

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "topology/link_names.h"
 
 namespace moecast {
 namespace {

@@ -19,10 +19,6 @@ struct Folded {
   std::map<LinkId, Bytes> switches;
 };
 
-bool IsPort(const Cluster& cluster, LinkId link) {
-  return link < LinkOf(cluster.gpus, Port::kNvlinkOut);
-}
-
 // Whether the port is the receiver's: what comes after the network, or after NVLink where nothing else does.
 bool Receives(const Ports& ports, size_t i) {
   const auto nic = std::find(ports.begin(), ports.end(), Port::kNicIn);
@@ -95,7 +91,7 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, O
 
   // A network that does not block has the GPUs' ports alone, which are alike in all groups.
   std::vector<RankCoordinates> members = MembersOf(query, from, placement);
-  if (NumberOfLinks(cluster) == LinkOf(cluster.gpus, Port::kNvlinkOut)) members.resize(1);
+  if (NumberOfLinks(cluster) == cluster.ports()) members.resize(1);
   std::map<Ports, Folded> folded;
   double gpus = 0;
   for (const RankCoordinates& member : members) {
@@ -115,7 +111,8 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, O
   const auto port_of = [&](int stage, Port port) {
     RankCoordinates first;
     first[Axis::kPp] = stage;
-    return Number(cluster, LinkOf(placement.GpuOf(first), port));
+    const int gpu = placement.GpuOf(first);
+    return Number(cluster, LinkOf(IsNic(port) ? cluster.NicOwner(gpu) : gpu, port));
   };
   Seconds busiest;
   std::map<LinkId, Bytes> load;

@@ -33,7 +33,7 @@ TEST(GraphTest, EveryLinkHasOneEdgeAndOneNodeHasNoNetwork) {
   for (const int n : seen) EXPECT_EQ(n, 1);
   const Cluster one = Gpus(8, 8);
   EXPECT_EQ(EdgesOf(one).size(), 16u);
-  for (const GraphEdge& e : EdgesOf(one)) EXPECT_FALSE(IsNetwork(e.link));
+  for (const GraphEdge& e : EdgesOf(one)) EXPECT_FALSE(IsNetwork(one, e.link));
 }
 
 TEST(GraphTest, HalfTheGpusOfANodeSendAtTheirNvlinkRate) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "topology/link_names.h"
+
 namespace moecast {
 namespace {
 
@@ -76,8 +78,8 @@ TEST(TrafficTest, BytesSentAreTheBusiestGpusByPort) {
   t.Add(routes.Between(1, 3), Bytes(7));
   t.Add(routes.Between(1, 2), Bytes(2));  // GPU 1's NIC in all: 9
   t.Merge();
-  EXPECT_EQ(BytesSent(t).nvlink, Bytes(4));
-  EXPECT_EQ(BytesSent(t).network, Bytes(9));
+  EXPECT_EQ(BytesSent(t, TwoNodes()).nvlink, Bytes(4));
+  EXPECT_EQ(BytesSent(t, TwoNodes()).network, Bytes(9));
 }
 
 TEST(TrafficTest, LinksAreNamedByNodeGpuAndPort) {
