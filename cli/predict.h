@@ -19,6 +19,8 @@ struct Prediction {
 // The value of --samples; throws UserError where it is no number of draws.
 int CheckedSamples(int64_t samples);
 
-Prediction PredictTraining(const Scenario& scenario, const ForecastOptions& options);
+// At a network level; kSimgrid is that of a check on top of a prediction, not of a prediction.
+Prediction PredictTraining(const Scenario& scenario, const ForecastOptions& options,
+                           NetworkLevel level = NetworkLevel::kFluid);
 
 }  // namespace moecast
