@@ -48,6 +48,11 @@ SimgridNetwork::SimgridNetwork(std::unique_ptr<ChildProcess> helper, std::span<c
 
 FlowId SimgridNetwork::Start(Time now, std::span<const LinkShare> links, Bytes bytes, int multiplicity) {
   MOECAST_CHECK(multiplicity >= 1 && bytes.value >= 0);
+  at_once_ += multiplicity;
+  if (at_once_ > kMostAtOnce)
+    throw UserError({.file = "level simgrid",
+                     .value = std::to_string(at_once_) + " flows at once",
+                     .expected = "at most " + std::to_string(kMostAtOnce) + "; level fluid takes more"});
   helper_->Write("start " + std::to_string(now.ps) + Number(bytes.value) + " " +
                  std::to_string(multiplicity));
   for (const LinkShare& s : CanonicalShares(links, links_)) {
@@ -55,7 +60,8 @@ FlowId SimgridNetwork::Start(Time now, std::span<const LinkShare> links, Bytes b
     for (int i = 0; i < static_cast<int>(s.share); ++i) helper_->Write(" " + std::to_string(s.link));
   }
   helper_->Write("\n");
-  return next_id_++;
+  flows_.push_back(multiplicity);
+  return static_cast<FlowId>(flows_.size()) - 1;
 }
 
 // The rest of the line that answers.
@@ -75,6 +81,7 @@ Time SimgridNetwork::Next() {
 
 void SimgridNetwork::Advance(Time to, std::vector<FlowId>& done) {
   const auto ids = Integers<FlowId>(Ask("advance " + std::to_string(to.ps) + "\n", "advance"));
+  for (const FlowId id : ids) at_once_ -= flows_.at(static_cast<size_t>(id));
   done.insert(done.end(), ids.begin(), ids.end());
 }
 

@@ -3,7 +3,8 @@
 // multiplicity n is n of SimGrid's communications. A link that a flow uses n times is n times in its route;
 // SimGrid knows no other shares. Bytes are rounded to 1/1024.
 //
-// Every call of the helper may throw UserError: it has died, with its words, or is of another version.
+// Every call of the helper may throw UserError: it has died, with its words, or is of another version. So does
+// a start beyond kMostAtOnce flows.
 #pragma once
 
 #include <memory>
@@ -15,6 +16,10 @@ namespace moecast {
 
 class SimgridNetwork final : public Network {
  public:
+  // SimGrid's time grows with the square of the flows that are under way at once: 4,000 of different sizes
+  // take it 3 s to their ends, these 20.
+  static constexpr int64_t kMostAtOnce = 10'000;
+
   // `helper` runs moecast-simgrid. Throws UserError where it speaks another version of the protocol.
   SimgridNetwork(std::unique_ptr<ChildProcess> helper, std::span<const BytesPerSecond> capacity);
 
@@ -30,7 +35,8 @@ class SimgridNetwork final : public Network {
 
   std::unique_ptr<ChildProcess> helper_;
   size_t links_;
-  FlowId next_id_ = 0;
+  std::vector<int> flows_;  // by FlowId
+  int64_t at_once_ = 0;
 };
 
 }  // namespace moecast
