@@ -30,6 +30,7 @@ struct Command {
 void Emit(const CommonOptions& common, const Json& json, const std::string& text);
 
 Action DefineCalibrate(CLI::App& app, const CommonOptions& common);
+Action DefineCollective(CLI::App& app, const CommonOptions& common);
 Action DefineDiff(CLI::App& app, const CommonOptions& common);
 Action DefineModel(CLI::App& app, const CommonOptions& common);
 Action DefineOp(CLI::App& app, const CommonOptions& common);

@@ -26,6 +26,8 @@ constexpr Command kCommands[] = {
     {"scenario", "a scenario as it is read: every field with its value; or the schema of scenario files",
      "moecast scenario deepseek-v2-pretrain", DefineScenario},
     {"topo", "a cluster: links and bisection", "moecast topo h800-64", DefineTopo},
+    {"collective", "one collective over a cluster, or several at once",
+     "moecast collective all-reduce --cluster h800-64 --ranks 0-63 --bytes 1GiB", DefineCollective},
     {"routing", "gating of a model over tokens: loads, devices and nodes of a token, bytes between ranks",
      "moecast routing deepseek-v2-pretrain --steps 200", DefineRouting},
     {"calibrate", "bring measured tables into calibrations",

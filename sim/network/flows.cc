@@ -60,6 +60,13 @@ std::vector<Flow> FlowsOf(const Traffic& traffic, Time start) {
   return flows;
 }
 
+Flow InStep(const Traffic& traffic, Time start) {
+  Flow flow{.start = start};
+  for (const LinkLoad& l : traffic.loads) flow.bytes = std::max(flow.bytes, l.bytes);
+  for (const LinkLoad& l : traffic.loads) flow.links.push_back({l.link, l.bytes / flow.bytes});
+  return flow;
+}
+
 std::vector<Flow> EvenAllToAll(std::span<const int> gpus, Bytes bytes, const Routes& routes, Time start) {
   const auto n = static_cast<int>(gpus.size());
   const auto local = static_cast<int>(

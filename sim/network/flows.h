@@ -36,6 +36,10 @@ FlowEnds RunFlows(Network& network, std::span<const Flow> flows,
 // One flow for each path of the traffic, all at once. REQUIRES: traffic.Merge() has been called.
 std::vector<Flow> FlowsOf(const Traffic& traffic, Time start);
 
+// All paths of the traffic as one start that moves in step: as slow as its busiest link, the analytic time.
+// REQUIRES: traffic.Merge() has been called; !traffic.empty().
+Flow InStep(const Traffic& traffic, Time start);
+
 // The direct all-to-all of a group with equally many GPUs on each of its nodes, `bytes` from each GPU to each
 // other, as two starts: all pairs inside nodes and all pairs between them, each link with the mean of its
 // kind. Exact while the group's links of a kind have one capacity and carry nothing else, for then all pairs

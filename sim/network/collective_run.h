@@ -1,0 +1,57 @@
+// Collectives over a network level, one or several at once: when each ends, and how busy that makes the
+// links.
+//
+// The steps of a collective are one flow for each pair of neighbours, with all that crosses between the two:
+// as if cut so finely that every step works at once, which is what NCCL's pipelining comes near to. The
+// latency of all steps lies before the flows. At the analytic level that is the collective's time alone
+// (TimeAlone). Where one of its links is slowed by others, only the flows over that link are; in a real ring
+// the neighbours would come to wait for them, so that links beside are free a little early here, and the
+// collective's end, that of its last flow, is the same.
+//
+// A link that fails stays in the routes of what is under way: subnet managers and NCCL take seconds to find
+// another way. What then cannot end is an answer.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "sim/network/flows.h"
+#include "sim/network/level.h"
+#include "topology/traffic.h"
+
+namespace moecast {
+
+// Usable rates of the cluster's links, by LinkId.
+std::vector<BytesPerSecond> LinkCapacities(const Cluster& cluster);
+
+struct CollectiveJob {
+  Traffic traffic;  // Merge() has been called
+  Time start;
+};
+
+struct LinkUse {
+  LinkId link = 0;
+  // Bytes carried over what the link could have carried until the last end, new capacities counted. Above 1
+  // at the analytic level where collectives that do not see each other overlap.
+  double utilisation = 0;
+};
+
+struct CollectiveRun {
+  struct Job {
+    Time end;  // kNever: it cannot end
+    // The busiest of the links it uses; where it cannot end, the first without capacity.
+    LinkId bottleneck = 0;
+  };
+  std::vector<Job> jobs;
+  Time last;                    // end of the last that ends
+  std::vector<LinkUse> links;   // that have carried flows to their ends, busiest first, equals by number
+  std::vector<LinkId> blocked;  // without capacity and needed by what cannot end
+};
+
+// `helper` as for MakeNetwork. REQUIRES: no job's traffic is empty.
+CollectiveRun RunCollectives(const Cluster& cluster, std::span<const CollectiveJob> jobs,
+                             std::span<const CapacityChange> changes, Level level,
+                             std::unique_ptr<ChildProcess> helper = nullptr);
+
+}  // namespace moecast
