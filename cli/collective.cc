@@ -101,13 +101,6 @@ CapacityChange ParseChange(const char* option, const std::string& text, bool wit
   return change;
 }
 
-Level LevelNamed(const std::string& name) {
-  if (const auto level = ByName<Level>(name)) return *level;
-  std::vector<std::string_view> names;
-  for (const auto& row : EnumNames<Level>::kNames) names.push_back(row.name);
-  FailName("--level", name, names);
-}
-
 }  // namespace
 
 Action DefineCollective(CLI::App& app, const CommonOptions& common) {

@@ -13,7 +13,7 @@ int CheckedSamples(int64_t samples) {
   return static_cast<int>(samples);
 }
 
-Prediction PredictTraining(const Scenario& scenario, const ForecastOptions& options, NetworkLevel level) {
+Prediction PredictTraining(const Scenario& scenario, const ForecastOptions& options, Level level) {
   const auto at_level = [level](Programme programme) {
     for (TrainingRun& phase : programme.phases) phase.level = level;
     return programme;
@@ -24,8 +24,8 @@ Prediction PredictTraining(const Scenario& scenario, const ForecastOptions& opti
   for (const Unknown& u : scenario.spec().unknown.list)
     unknowns.push_back({u.pointer, static_cast<int>(u.values.size())});
   p.forecast = ForecastRun(
-      *p.run, unknowns, [&](std::span<const int> choice) { return at_level(scenario.Variant(choice)); }, options,
-      p.cache);
+      *p.run, unknowns, [&](std::span<const int> choice) { return at_level(scenario.Variant(choice)); },
+      options, p.cache);
   p.report = Summarize(*p.run, p.forecast, p.cache);
   p.report.source = scenario.spec().source;
   return p;

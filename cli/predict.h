@@ -21,6 +21,6 @@ int CheckedSamples(int64_t samples);
 
 // At a network level; kSimgrid is that of a check on top of a prediction, not of a prediction.
 Prediction PredictTraining(const Scenario& scenario, const ForecastOptions& options,
-                           NetworkLevel level = NetworkLevel::kFluid);
+                           Level level = Level::kFluid);
 
 }  // namespace moecast

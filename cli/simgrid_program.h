@@ -1,12 +1,16 @@
-// moecast-simgrid, the program behind `--level simgrid`.
+// The option --level, and moecast-simgrid, the program behind `--level simgrid`.
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "base/child_process.h"
 #include "sim/network/level.h"
 
 namespace moecast {
+
+// The value of --level; throws UserError for another.
+Level LevelNamed(const std::string& name);
 
 // Starts the program that the level needs; null for levels that need none. Throws UserError where it is not
 // beside moecast.

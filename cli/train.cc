@@ -5,13 +5,16 @@
 #include "base/file.h"
 #include "cli/command.h"
 #include "cli/predict.h"
+#include "cli/simgrid_program.h"
 #include "scenarios/claims.h"
 #include "sim/forecast/neighbours.h"
 #include "sim/forecast/sensitivity.h"
 #include "sim/training/peak_memory.h"
+#include "sim/training/step_on_network.h"
 #include "sim/training/timeline.h"
 #include "traces/chrome_trace.h"
 #include "viz/memory_view.h"
+#include "viz/replica_view.h"
 #include "viz/sensitivity_view.h"
 #include "viz/train_view.h"
 
@@ -40,11 +43,28 @@ std::vector<StepPart> PartsNamed(const std::vector<std::string>& names) {
   return parts;
 }
 
+// One replica of the step, on fluid and on SimGrid.
+ReplicaTimes OnReplica(const PreparedPhase& phase, StepCache& cache) {
+  const TrainingRun& run = phase.run();
+  if (NumberOfLinks(run.cluster) != run.cluster.ports())
+    throw UserError({.file = "--level",
+                     .value = "simgrid",
+                     .expected = "analytic or fluid on the cluster " + run.cluster.name +
+                                 ": a replica alone says nothing of the switches it shares with others"});
+  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, run.plan, run.whole_step,
+                                  phase.step().pipeline().copies);
+  const auto network = [](Level of) {
+    return
+        [of](std::span<const BytesPerSecond> capacity) { return MakeNetwork(of, capacity, StartHelper(of)); };
+  };
+  return CompareOnReplica(phase.step(), costs, network(Level::kFluid), network(Level::kSimgrid));
+}
+
 }  // namespace
 
 Action DefineTrain(CLI::App& app, const CommonOptions& common) {
   struct Options {
-    std::string scenario, level = "analytic", timeline;
+    std::string scenario, level = "fluid", timeline;
     std::vector<std::string> sets, print;
     bool why_memory = false;
     int64_t samples = ForecastOptions{}.samples;
@@ -54,7 +74,7 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
   app.add_option("scenario", o->scenario, "a built-in training scenario or the path of a file")->required();
   app.add_option("--set", o->sets, "overrides a field: training/parallel/dp=64; may be repeated")
       ->allow_extra_args(false);
-  app.add_option("--level", o->level, "network level: analytic")->capture_default_str();
+  app.add_option("--level", o->level, "network level: analytic, fluid or simgrid")->capture_default_str();
   app.add_option("--samples", o->samples, "draws behind the interval")->capture_default_str();
   app.add_option("--timeline", o->timeline, "write the step as a trace file for ui.perfetto.dev");
   app.add_option("--print", o->print, "also show: ops, costs, blocks, schedule")
@@ -63,16 +83,12 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
   app.add_flag("--sensitivity", o->sensitivity, "also show what a tenth more of each quantity changes");
   app.add_flag("--why-memory", o->why_memory, "also list what is alive at the peak of the fullest rank");
   return [o, &common] {
-    static constexpr std::string_view kLevels[] = {"analytic"};
-    if (o->level != kLevels[0])
-      throw UserError({.file = "--level",
-                       .value = "\"" + Shortened(o->level) + "\"",
-                       .expected = "analytic",
-                       .hint = Nearest(o->level, kLevels)});
+    const Level level = LevelNamed(o->level);
     const int samples = CheckedSamples(o->samples);
     const std::vector<StepPart> parts = PartsNamed(o->print);
     Prediction p =
-        PredictTraining(Scenario::Load(o->scenario, o->sets), {.samples = samples, .seed = common.seed});
+        PredictTraining(Scenario::Load(o->scenario, o->sets), {.samples = samples, .seed = common.seed},
+                        level == Level::kSimgrid ? Level::kFluid : level);
     for (Marginal& m : PlanMarginals(p.run->phase(p.run->detailed()), p.cache))
       p.report.marginal.push_back(std::move(m));
     // A scenario changed on the command line is no longer what was published.
@@ -80,6 +96,11 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
     Json json = TrainJson(p.report, published);
     std::string text = TrainText(p.report, published);
     const PreparedStep& step = p.run->step(p.run->detailed());
+    if (level == Level::kSimgrid) {
+      const ReplicaTimes replica = OnReplica(p.run->phase(p.run->detailed()), p.cache);
+      json["simgrid"] = ReplicaJson(replica);
+      text += ReplicaText(replica);
+    }
     if (o->why_memory) {
       const PeakMemory peak = PeakMemoryOf(step, p.report.memory[p.report.fullest].stage);
       json["why_memory"] = PeakMemoryJson(peak);

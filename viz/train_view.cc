@@ -155,7 +155,8 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
   for (const BusyLink& l : r.busiest_links)
     j["busiest_links"].push_back(
         {{"name", l.name}, {"bytes", l.bytes.value}, {"utilisation", l.utilisation}});
-  j["contention_s"] = 0.0;  // links are not shared in time at the analytic level
+  j["level"] = NameOf(r.level);
+  j["contention_s"] = r.contention.value;
   j["imbalance_s"] = r.imbalance.value;
   j["critical_path"] = Json::array();
   for (const Cause& p : r.critical_path)
@@ -192,6 +193,9 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
   out += Aligned(times, "lrrl");
   if (r.imbalance.value > 0)
     out += "  with even expert loads the step would be " + ShowSeconds(r.imbalance) + " shorter\n";
+  if (r.contention.value > 0)
+    out +=
+        "  with every collective alone on its links it would be " + ShowSeconds(r.contention) + " shorter\n";
   out += "critical path: " + PathText(r) + "\n";
 
   const RankMemory& full = r.memory[r.fullest];

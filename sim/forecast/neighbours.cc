@@ -48,7 +48,8 @@ const Measured* Fastest(const std::vector<Measured>& plans, Bytes limit) {
 
 Marginal MemoryMarginal(const PreparedPhase& prepared, StepCache& cache) {
   std::vector<Measured> plans = {{"the plan as it is", prepared.step().StepTime(), prepared.memory().peak}};
-  for (PlanChoice& choice : MemoryChoices(prepared.run())) plans.push_back(Measure(std::move(choice), prepared, cache));
+  for (PlanChoice& choice : MemoryChoices(prepared.run()))
+    plans.push_back(Measure(std::move(choice), prepared, cache));
   const Bytes device = prepared.run().cluster.device.memory;
   const Measured* now = Fastest(plans, device);
   const Measured* then = Fastest(plans, device * kMore);

@@ -63,8 +63,8 @@ struct TrainReport {
   // What the step would save were the tokens that are kept spread evenly over the expert-parallel ranks,
   // timed anew as a whole. The critical path's own share of it is never less: another path may take over.
   Seconds imbalance;
-  NetworkLevel level{};
-  Seconds contention;  // of the step, beyond every collective alone on idle links
+  Level level{};
+  Seconds contention;                   // of the step, beyond every collective alone on idle links
   std::vector<BreakdownRow> breakdown;  // sums to the step
   std::vector<RankMemory> memory;       // a rank of each stage
   Bytes device_memory;

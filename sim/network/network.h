@@ -10,7 +10,6 @@
 #include <span>
 #include <vector>
 
-#include "base/enum_names.h"
 #include "base/time.h"
 #include "base/units.h"
 #include "topology/cluster.h"
@@ -22,14 +21,6 @@ namespace moecast {
 struct LinkShare {
   LinkId link = 0;
   double share = 1;  // above 0, at most 1e6
-};
-
-enum class NetworkLevel : uint8_t { kAnalytic, kFluid, kSimgrid };
-template <>
-struct EnumNames<NetworkLevel> {
-  static constexpr EnumName<NetworkLevel> kNames[] = {{NetworkLevel::kAnalytic, "analytic"},
-                                                      {NetworkLevel::kFluid, "fluid"},
-                                                      {NetworkLevel::kSimgrid, "simgrid"}};
 };
 
 using FlowId = int64_t;  // 0, 1, 2, ... in the order of Start

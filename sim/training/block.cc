@@ -73,7 +73,7 @@ RunningBlock::Running RunningBlock::StartOf(Stream stream) const {
 }
 
 void RunningBlock::Begin(const CostedOps& block, std::span<const Seconds> time, std::span<const char> shared,
-                     std::vector<OpSpan>* spans) {
+                         std::vector<OpSpan>* spans) {
   const size_t ops = block.ops.size();
   MOECAST_CHECK(block.costs.size() == ops && block.beside.size() == ops && time.size() >= ops);
   MOECAST_CHECK(shared.empty() || shared.size() == ops);

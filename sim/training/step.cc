@@ -165,7 +165,7 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, S
   }
   CheckHorizon();
   FixOrder(cache);
-  if (!stretch && run_.level != NetworkLevel::kAnalytic) ShareLinks(costs);
+  if (!stretch && run_.level != Level::kAnalytic) ShareLinks(costs);
 }
 
 void PreparedStep::ShareLinks(OpCosts& costs) {

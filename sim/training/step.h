@@ -13,7 +13,7 @@
 #include "costmodel/memory.h"
 #include "costmodel/op_cost.h"
 #include "sim/engine/schedule.h"
-#include "sim/network/network.h"
+#include "sim/network/level.h"
 #include "sim/training/block.h"
 #include "sim/training/stages.h"
 #include "sim/training/step_cache.h"
@@ -29,7 +29,7 @@ struct TrainingRun {
   std::shared_ptr<const Calibration> calibration;
   Plan plan;
   WholeStep whole_step;
-  NetworkLevel level = NetworkLevel::kFluid;  // kSimgrid is for single steps, checked against fluid
+  Level level = Level::kFluid;  // kSimgrid is for single steps, checked against fluid
 
   bool operator==(const TrainingRun&) const = default;
 };

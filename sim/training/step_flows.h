@@ -1,7 +1,7 @@
 // The collectives of a training step as flows that share links. Replicas are alike and each stage's ranks run
 // in lockstep, so one GPU of each stage can stand for all: by symmetry it receives what it sends, and a path
-// between two ranks of the stage leads from its own out-ports to its own in-ports. Or one whole replica, every
-// pair of ranks a flow of its own, as a check.
+// between two ranks of the stage leads from its own out-ports to its own in-ports. Or one whole replica,
+// every pair of ranks a flow of its own, as a check.
 #pragma once
 
 #include <map>

@@ -143,8 +143,7 @@ class Runner {
       const Piece& piece = pieces_[part.piece];
       if (piece.shared.empty()) {
         for (int i = 0; spans_ && i < part.count; ++i)
-          (*spans_)[lane.task].push_back(
-              {lane.at + piece.alone * i, lane.at + piece.alone * (i + 1), {}});
+          (*spans_)[lane.task].push_back({lane.at + piece.alone * i, lane.at + piece.alone * (i + 1), {}});
         lane.at += piece.alone * part.count;
         ++lane.part;
         continue;
@@ -155,8 +154,8 @@ class Runner {
       lane.op = lane.run.RunOn(shared_end);
       if (lane.op != RunningBlock::kDone) {
         const UnitCollective& unit = UnitOf(lane);
-        Foresee(start + Time::From(lane.at + lane.run.now() + unit.alpha * Stretch(unit, lane)), What::kLaneSends,
-                l);
+        Foresee(start + Time::From(lane.at + lane.run.now() + unit.alpha * Stretch(unit, lane)),
+                What::kLaneSends, l);
         return;
       }
       lane.in_piece = false;
@@ -259,8 +258,7 @@ class Runner {
       piece.time.push_back(ops.costs[i].time);
       const CollectiveQuery* query = CollectiveOf(ops.ops[i]);
       bool shared = false;
-      for (int s = 0; query && s < step_.shape().stages; ++s)
-        shared = shared || flows_.IsShared(s, *query);
+      for (int s = 0; query && s < step_.shape().stages; ++s) shared = shared || flows_.IsShared(s, *query);
       piece.shared.push_back(shared);
       any = any || shared;
     }
@@ -304,8 +302,7 @@ class Runner {
         return program;
       }
       case Phase::kForwardBackward: {
-        const size_t pair =
-            step_.PairOf(step_.pipeline().virtual_stage(step_.shape(), stage, task.chunk));
+        const size_t pair = step_.PairOf(step_.pipeline().virtual_stage(step_.shape(), stage, task.chunk));
         program.push_back({PieceOf(step_.pairs()[pair].costed, step_.SolvedPair(pair).total), 1});
         return program;
       }
@@ -357,7 +354,8 @@ StepFlows FlowsOf(const PreparedStep& step, OpCosts& costs, StepExtent extent) {
     for (int k = 0; k < kBlockKinds; ++k) {
       const auto kind = static_cast<BlockKind>(k);
       if (!step.Has(kind)) continue;
-      for (int p = 0; p < kPasses; ++p) add(step.Costed(kind, static_cast<Pass>(p)), StepFlows::Sender::kBlocks);
+      for (int p = 0; p < kPasses; ++p)
+        add(step.Costed(kind, static_cast<Pass>(p)), StepFlows::Sender::kBlocks);
       add(step.GradReduce(kind), StepFlows::Sender::kDataParallel);
       add(step.ParamGather(kind), StepFlows::Sender::kDataParallel);
     }
@@ -377,10 +375,10 @@ NetworkedStep RunOnNetwork(const PreparedStep& step, const StepFlows& flows, Net
   return Runner(step, flows, network, spans).Run();
 }
 
-ReplicaTimes CompareOnReplica(const PreparedStep& step, OpCosts& costs, const MakeNetwork& first,
-                              const MakeNetwork& second) {
+ReplicaTimes CompareOnReplica(const PreparedStep& step, OpCosts& costs, const NetworkMaker& first,
+                              const NetworkMaker& second) {
   const StepFlows flows = FlowsOf(step, costs, StepExtent::kReplica);
-  const auto run = [&](const MakeNetwork& make) {
+  const auto run = [&](const NetworkMaker& make) {
     const std::unique_ptr<Network> network = make(flows.capacities());
     return RunOnNetwork(step, flows, *network);
   };

@@ -27,8 +27,8 @@ struct PieceSpans {
   std::vector<OpSpan> ops;  // from `at`; empty where it ran as it does alone
 };
 
-// The step at its median times; `spans`, where given, gets those of each task's pieces. REQUIRES: the network has the capacities of `flows`, none of them zero, and
-// nothing has been started on it.
+// The step at its median times; `spans`, where given, gets those of each task's pieces. REQUIRES: the network
+// has the capacities of `flows`, none of them zero, and nothing has been started on it.
 NetworkedStep RunOnNetwork(const PreparedStep& step, const StepFlows& flows, Network& network,
                            std::vector<std::vector<PieceSpans>>* spans = nullptr);
 
@@ -38,9 +38,9 @@ struct ReplicaTimes {
   Seconds farthest;       // that the two put the end of a task apart
   int64_t flows = 0;
 };
-using MakeNetwork = std::function<std::unique_ptr<Network>(std::span<const BytesPerSecond> capacities)>;
+using NetworkMaker = std::function<std::unique_ptr<Network>(std::span<const BytesPerSecond> capacities)>;
 // REQUIRES: a network between the nodes that does not block, for other replicas' flows are not there.
-ReplicaTimes CompareOnReplica(const PreparedStep& step, OpCosts& costs, const MakeNetwork& first,
-                              const MakeNetwork& second);
+ReplicaTimes CompareOnReplica(const PreparedStep& step, OpCosts& costs, const NetworkMaker& first,
+                              const NetworkMaker& second);
 
 }  // namespace moecast

@@ -221,11 +221,11 @@ class Builder {
   const TimelineDetail detail_;
   std::vector<std::vector<Piece>> pieces_;  // by virtual stage, in forward order
   std::array<std::array<std::vector<OpSpan>, kPasses>, kBlockKinds> op_spans_;
-  std::vector<std::vector<OpSpan>> pair_spans_;  // by pair
+  std::vector<std::vector<OpSpan>> pair_spans_;          // by pair
   std::vector<std::vector<PieceSpans>> pieces_of_task_;  // empty where no links are shared
   int32_t task_ = 0;                                     // of the schedule, being added
   size_t piece_ = 0;
-  std::array<int32_t, 3> track_{};               // of the open process, by Thread; -1: not there yet
+  std::array<int32_t, 3> track_{};  // of the open process, by Thread; -1: not there yet
   Timeline timeline_;
 };
 

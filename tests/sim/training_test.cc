@@ -231,7 +231,11 @@ TEST(TrainingPairTest, AForwardBesideABackwardHidesWhatEachAloneExposes) {
 }
 
 TEST(TrainingPairTest, APairTakesItsTimeOnTheLaneOfItsStage) {
-  const PreparedRun run = Prepare(Load("deepseek-v3-pretrain", {"unknown={}", "training/schedule=dualpipe"}));
+  TrainingRun alone =
+      Load("deepseek-v3-pretrain", {"unknown={}", "training/schedule=dualpipe"}).training().phases[0];
+  alone.level = Level::kAnalytic;
+  StepCache cache;
+  const PreparedRun run(alone, cache);
   const PreparedStep& step = run.step(0);
   int pairs = 0;
   for (size_t i = 0; i < step.schedule().tasks.size(); ++i) {

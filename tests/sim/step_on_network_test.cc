@@ -1,0 +1,167 @@
+// A step whose collectives share links: against the sum of its parts, against itself with every rank a flow,
+// against SimGrid.
+#include "sim/training/step_on_network.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "scenarios/scenario.h"
+#include "sim/forecast/why.h"
+#include "sim/network/fluid_network.h"
+#include "sim/network/simgrid_network.h"
+#include "sim/training/timeline.h"
+
+namespace moecast {
+namespace {
+
+using Sets = std::vector<std::string>;
+
+// Expert parallelism over the network: a stage's replicas are its innermost axis.
+const char kAcrossNodes[] = "training/parallel/rank_order=[\"tp\",\"cp\",\"dp\",\"ep\",\"pp\"]";
+
+struct Case {
+  const char* name;
+  const char* scenario;
+  Sets sets;
+};
+
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.scenario;
+  for (const std::string& s : c.sets) *out << " " << s;
+}
+
+const Case kCases[] = {
+    {"v2", "deepseek-v2-pretrain", {"training/phases/0/global_batch=2304"}},
+    {"v2_across_nodes", "deepseek-v2-pretrain", {kAcrossNodes, "training/phases/0/global_batch=2304"}},
+    {"v2_one_f_one_b",
+     "deepseek-v2-pretrain",
+     {kAcrossNodes, "training/schedule=1f1b", "training/weight_delay=null",
+      "training/phases/0/global_batch=2304"}},
+    {"v2_zero_2",
+     "deepseek-v2-pretrain",
+     {kAcrossNodes, "training/parallel/zero=2", "training/phases/0/global_batch=2304"}},
+    {"v3_dual_pipe", "deepseek-v3-pretrain", {"training/phases/0/global_batch=3840"}},
+    {"dense", "deepseek-67b-pretrain", {"training/phases/0/global_batch=512"}},
+    {"lite", "deepseek-v2-lite-pretrain", {"training/phases/0/global_batch=512"}},
+};
+
+class StepOnNetworkTest : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    Sets sets = GetParam().sets;
+    sets.insert(sets.begin(), "unknown={}");
+    run_ = Scenario::Load(GetParam().scenario, sets).training().phases.front();
+  }
+  OpCosts& Costs(const PreparedStep& step) {
+    return cache_.CostsFor(run_.calibration, run_.cluster, run_.model, run_.plan, run_.whole_step,
+                           step.pipeline().copies);
+  }
+  TrainingRun run_;
+  StepCache cache_;
+};
+
+TEST_P(StepOnNetworkTest, OnLinksTooFastToMatterItIsTheStepAlone) {
+  // Only transfers without bandwidth to share stay: both engines then have nothing but latency and compute.
+  run_.cluster.nic_usable = run_.cluster.nic = GBps(1e6);
+  run_.cluster.device.nvlink_usable = run_.cluster.device.nvlink = GBps(1e6);
+  run_.level = Level::kAnalytic;
+  const PreparedPhase phase(run_, cache_);
+  const StepFlows flows = FlowsOf(phase.step(), Costs(phase.step()), StepExtent::kOneGpuPerStage);
+  FluidNetwork network(flows.capacities());
+  const NetworkedStep step = RunOnNetwork(phase.step(), flows, network);
+  EXPECT_NEAR(step.timing.total.seconds() / phase.step().timing().total.seconds(), 1, 2e-6);
+}
+
+TEST_P(StepOnNetworkTest, SharedLinksNeverMakeItFaster) {
+  const PreparedPhase shared(run_, cache_);
+  run_.level = Level::kAnalytic;
+  const PreparedPhase alone(run_, cache_);
+  EXPECT_GE(shared.step().StepTime().value, alone.step().StepTime().value - 1e-9);
+  EXPECT_LT(shared.step().stretch(), 1.1);
+  EXPECT_NEAR(shared.step().UncontendedStepTime() / alone.step().StepTime(), 1, 1e-12);
+}
+
+TEST_P(StepOnNetworkTest, OneGpuPerStageStandsForTheReplica) {
+  const PreparedPhase phase(run_, cache_);
+  const auto fluid = [](std::span<const BytesPerSecond> capacity) {
+    return std::make_unique<FluidNetwork>(capacity);
+  };
+  const ReplicaTimes replica = CompareOnReplica(phase.step(), Costs(phase.step()), fluid, fluid);
+  EXPECT_EQ(replica.farthest, Seconds(0));
+  EXPECT_NEAR(replica.first / phase.step().timing().total.seconds(), 1, 1e-6);
+}
+
+TEST_P(StepOnNetworkTest, SimGridGivesTheSameTimes) {
+  if (::access(MOECAST_SIMGRID, X_OK) != 0)
+    GTEST_SKIP() << "moecast-simgrid is not built: no SimGrid was found";
+  const PreparedPhase phase(run_, cache_);
+  const StepFlows flows = FlowsOf(phase.step(), Costs(phase.step()), StepExtent::kOneGpuPerStage);
+  FluidNetwork fluid(flows.capacities());
+  SimgridNetwork simgrid(std::make_unique<ChildProcess>(MOECAST_SIMGRID, std::vector<std::string>{}),
+                         flows.capacities());
+  const Timing ours = RunOnNetwork(phase.step(), flows, fluid).timing,
+               theirs = RunOnNetwork(phase.step(), flows, simgrid).timing;
+  for (size_t t = 0; t < ours.end.size(); ++t) {
+    const double a = static_cast<double>(ours.end[t].ps), b = static_cast<double>(theirs.end[t].ps);
+    ASSERT_NEAR(a, b, std::max(1000.0, 1e-6 * b)) << "task " << t;
+  }
+}
+
+TEST_P(StepOnNetworkTest, TasksKeepOrderAndWaitForWhatTheyNeed) {
+  const PreparedPhase phase(run_, cache_);
+  const PreparedStep& step = phase.step();
+  const Schedule& s = step.schedule();
+  for (size_t lane = 0; lane < s.lanes.size(); ++lane)
+    for (int32_t t = s.lane_begin[lane]; t < s.lane_begin[lane + 1]; ++t) {
+      Time ready = t > s.lane_begin[lane] ? step.timing().end[t - 1] : Time{};
+      for (int32_t d = s.dependency_begin[t]; d < s.dependency_begin[t + 1]; ++d) {
+        ready = std::max(ready, step.ArrivalOf(d));
+        EXPECT_GE(step.ArrivalOf(d), step.timing().end[s.dependencies[d].task]);
+      }
+      ASSERT_EQ(step.timing().start[t], ready) << "task " << t;
+    }
+}
+
+TEST_P(StepOnNetworkTest, ItsPathAndItsLanesSumToTheStep) {
+  const PreparedPhase phase(run_, cache_);
+  const PreparedPhase even = WithEvenLoads(phase, cache_);
+  Seconds path;
+  for (const Cause& c : CriticalPath(phase.step(), even.step())) path += c.time;
+  EXPECT_NEAR(path.value, phase.step().StepTime().value, 1e-6);
+  for (const LaneTime& lane : phase.step().LaneTimes()) {
+    EXPECT_NEAR(lane.total().value, phase.step().StepTime().value, 1e-6);
+    EXPECT_GE(lane.contention.value, -1e-6);
+  }
+}
+
+TEST_P(StepOnNetworkTest, TheTimelineShowsOpsWithinTheirTasks) {
+  const PreparedPhase phase(run_, cache_);
+  const Timeline timeline = TimelineOf(phase.step());
+  for (const Timeline::Span& span : timeline.spans) ASSERT_LE(span.start, span.end);
+}
+
+INSTANTIATE_TEST_SUITE_P(Plans, StepOnNetworkTest, testing::ValuesIn(kCases),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST(StepFlowsTest, PlansWhoseExpertsStayOnTheirNodesShareOnlyTheNetwork) {
+  StepCache cache;
+  const TrainingRun run = Scenario::Load("deepseek-v2-pretrain", {"unknown={}"}).training().phases.front();
+  const PreparedPhase phase(run, cache);
+  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, run.plan, run.whole_step, 1);
+  const StepFlows flows = FlowsOf(phase.step(), costs, StepExtent::kOneGpuPerStage);
+  const CollectiveQuery dispatch{CollectiveKind::kDispatch, GroupKind::kEp},
+      reduce{CollectiveKind::kReduceScatter, GroupKind::kExpertData};
+  for (int s = 0; s < run.plan.parallel.pp; ++s) {
+    EXPECT_FALSE(flows.IsShared(s, dispatch));
+    EXPECT_TRUE(flows.IsShared(s, reduce));
+  }
+  // Eight ranks on a node: seven peers, each an eighth of the device share.
+  const UnitCollective& unit = flows.Of(0, dispatch);
+  ASSERT_EQ(unit.flows.size(), 1u);
+  EXPECT_EQ(unit.flows[0].multiplicity, 7);
+  EXPECT_NEAR(unit.flows[0].bytes.value * 7 / run.cluster.device.nvlink_usable.value, unit.per_byte.value,
+              1e-22);
+}
+
+}  // namespace
+}  // namespace moecast

@@ -1,0 +1,15 @@
+// One replica of a step on two networks, as text and JSON.
+#pragma once
+
+#include <string>
+
+#include "base/json.h"
+#include "sim/training/step_on_network.h"
+
+namespace moecast {
+
+// `first` is fluid, `second` SimGrid.
+Json ReplicaJson(const ReplicaTimes& replica);
+std::string ReplicaText(const ReplicaTimes& replica);
+
+}  // namespace moecast
