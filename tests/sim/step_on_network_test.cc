@@ -40,7 +40,7 @@ const Case kCases[] = {
     {"v2_zero_2",
      "deepseek-v2-pretrain",
      {kAcrossNodes, "training/parallel/zero=2", "training/phases/0/global_batch=2304"}},
-    {"v3_dual_pipe", "deepseek-v3-pretrain", {"training/phases/0/global_batch=3840"}},
+    {"v3_dual_pipe", "deepseek-v3-pretrain", {"training/phases/0/global_batch=4096"}},
     {"dense", "deepseek-67b-pretrain", {"training/phases/0/global_batch=512"}},
     {"lite", "deepseek-v2-lite-pretrain", {"training/phases/0/global_batch=512"}},
 };
@@ -63,7 +63,8 @@ class StepOnNetworkTest : public testing::TestWithParam<Case> {
 TEST_P(StepOnNetworkTest, OnLinksTooFastToMatterItIsTheStepAlone) {
   // Only transfers without bandwidth to share stay: both engines then have nothing but latency and compute.
   run_.cluster.nic_usable = run_.cluster.nic = GBps(1e6);
-  run_.cluster.device.nvlink_usable = run_.cluster.device.nvlink = GBps(1e6);
+  run_.cluster.device.nvlink_usable = run_.cluster.device.nvlink = run_.cluster.device.pcie_usable =
+      GBps(1e6);
   run_.level = Level::kAnalytic;
   const PreparedPhase phase(run_, cache_);
   const StepFlows flows = FlowsOf(phase.step(), Costs(phase.step()), StepExtent::kOneGpuPerStage);
@@ -141,20 +142,27 @@ TEST_P(StepOnNetworkTest, TheTimelineShowsOpsWithinTheirTasks) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Plans, StepOnNetworkTest, testing::ValuesIn(kCases),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& of) { return std::string(of.param.name); });
 
-TEST(StepFlowsTest, PlansWhoseExpertsStayOnTheirNodesShareOnlyTheNetwork) {
+TEST(StepFlowsTest, ExpertsOnTheirNodesShareNvlinkWithReductionsAndNothingWithSends) {
   StepCache cache;
-  const TrainingRun run = Scenario::Load("deepseek-v2-pretrain", {"unknown={}"}).training().phases.front();
+  const Sets sets{"unknown={}"};
+  const TrainingRun run = Scenario::Load("deepseek-v2-pretrain", sets).training().phases.front();
   const PreparedPhase phase(run, cache);
   OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, run.plan, run.whole_step, 1);
   const StepFlows flows = FlowsOf(phase.step(), costs, StepExtent::kOneGpuPerStage);
-  const CollectiveQuery dispatch{CollectiveKind::kDispatch, GroupKind::kEp},
-      reduce{CollectiveKind::kReduceScatter, GroupKind::kExpertData};
+  const CollectiveQuery dispatch{CollectiveKind::kDispatch, GroupKind::kEp};
   for (int s = 0; s < run.plan.parallel.pp; ++s) {
-    EXPECT_FALSE(flows.IsShared(s, dispatch));
-    EXPECT_TRUE(flows.IsShared(s, reduce));
+    EXPECT_TRUE(flows.IsShared(s, dispatch));  // rings over all replicas' ranks run through each node
+    EXPECT_TRUE(flows.IsShared(s, {CollectiveKind::kReduceScatter, GroupKind::kExpertData}));
+    for (const UnitFlow& flow : flows.Of(s, dispatch).flows)
+      for (const LinkShare& share : flow.links)
+        EXPECT_FALSE(IsNetwork(run.cluster, flows.links()[share.link]));
   }
+  for (int s = 0; s + 1 < run.plan.parallel.pp; ++s)
+    for (const UnitFlow& flow : flows.OfSend(s, s + 1).flows)
+      for (const LinkShare& share : flow.links)
+        EXPECT_TRUE(IsNetwork(run.cluster, flows.links()[share.link]));
   // Eight ranks on a node: seven peers, each an eighth of the device share.
   const UnitCollective& unit = flows.Of(0, dispatch);
   ASSERT_EQ(unit.flows.size(), 1u);
