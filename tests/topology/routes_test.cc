@@ -19,22 +19,33 @@ std::vector<std::string> Named(const Cluster& c, const Path& path) {
 }
 using Names = std::vector<std::string>;
 
-// That each link leaves the vertex where the one before ends, from one GPU to the other.
-void ExpectConnected(const Cluster& c, int from, int to, const Path& path) {
-  std::multimap<LinkId, GraphEdge> edges;
-  for (const GraphEdge& e : EdgesOf(c)) edges.emplace(e.link, e);
-  std::set<int> at = {from};
-  for (const LinkId link : path.span()) {
-    ASSERT_GT(CapacityOf(c, link).value, 0) << LinkName(c, link);
-    std::set<int> next;
-    const auto [first, last] = edges.equal_range(link);
-    for (auto e = first; e != last; ++e)
-      if (at.contains(e->second.from)) next.insert(e->second.to);
-    ASSERT_FALSE(next.empty()) << "cannot take " << LinkName(c, link) << " from there";
-    at = next;
+// Follows paths through the graph.
+class Walker {
+ public:
+  explicit Walker(const Cluster& c) : c_(c), edges_(static_cast<size_t>(NumberOfLinks(c))) {
+    for (const GraphEdge& e : EdgesOf(c)) edges_[static_cast<size_t>(e.link)].push_back(e);
   }
-  EXPECT_TRUE(at.contains(to));
-}
+  // That each link works, is taken once and leaves the vertex where the one before ends, from one GPU to the
+  // other.
+  void ExpectConnected(int from, int to, const Path& path) const {
+    std::set<int> at = {from};
+    std::set<LinkId> taken;
+    for (const LinkId link : path.span()) {
+      ASSERT_GT(CapacityOf(c_, link).value, 0) << LinkName(c_, link);
+      ASSERT_TRUE(taken.insert(link).second) << LinkName(c_, link);
+      std::set<int> next;
+      for (const GraphEdge& e : edges_[static_cast<size_t>(link)])
+        if (at.contains(e.from)) next.insert(e.to);
+      ASSERT_FALSE(next.empty()) << "cannot take " << LinkName(c_, link) << " from there";
+      at = next;
+    }
+    EXPECT_TRUE(at.contains(to));
+  }
+
+ private:
+  const Cluster& c_;
+  std::vector<std::vector<GraphEdge>> edges_;
+};
 
 TEST(RoutesTest, PathsOfAHealthyTreeAreShortest) {
   FabricSpec three = {
@@ -47,11 +58,12 @@ TEST(RoutesTest, PathsOfAHealthyTreeAreShortest) {
   for (const FabricSpec& spec : {SmallTree(), SmallTree(LoadBalancing::kAdaptive), three, ecmp_three, flat}) {
     const Cluster c = NodesOf8(4, spec);
     const Routes routes(c);
-    for (int from = 0; from < c.gpus; from += 3) {
+    const Walker walker(c);
+    for (int from = 0; from < c.gpus; from += 7) {
       for (int to = 0; to < c.gpus; ++to) {
         const Path path = routes.Between(from, to);
         EXPECT_EQ(path.span().size(), ShortestPath(c, from, to).size()) << from << " to " << to;
-        ExpectConnected(c, from, to, path);
+        walker.ExpectConnected(from, to, path);
       }
     }
   }
@@ -142,9 +154,11 @@ TEST(RoutesTest, NeighboursShareANic) {
   EXPECT_FALSE(Exists(c, LinkOf(3, Port::kNicOut)));
 }
 
-// Whatever fails: a path runs from one GPU to the other over links that work, none twice.
-TEST(RoutesTest, PathsLeadAroundRandomFailures) {
+// The order of preference, said another way: what the first and the last link of a path are follows from the
+// ports that work and from who is connected by the fabric.
+TEST(RoutesTest, PathsLeadAroundRandomFailuresInOrderOfPreference) {
   Random random(11);
+  std::map<std::string, int> seen;
   for (int round = 0; round < 30; ++round) {
     FabricSpec spec = SmallTree(round % 2 ? LoadBalancing::kEcmp : LoadBalancing::kAdaptive);
     spec.planes = round % 3 == 0 ? 2 : 1;
@@ -154,18 +168,54 @@ TEST(RoutesTest, PathsLeadAroundRandomFailures) {
       if (random.Uniform() < 0.02 * (round % 10)) failed.push_back(LinkName(healthy, link));
     const Cluster c = Without(healthy, failed);
     const Routes routes(c);
+    const Walker walker(c);
+    const Fabric& fabric = *c.switches.value;
+    const auto works = [&](int gpu, Port port) { return CapacityOf(c, LinkOf(gpu, port)).value > 0; };
+    const auto nvlink = [&](int a, int b) { return works(a, Port::kNvlinkOut) && works(b, Port::kNvlinkIn); };
+    const auto nics = [&](int a, int b) {
+      const int from = fabric.tree().LeafOf(c.NodeOf(a), c.NicOf(a)),
+                to = fabric.tree().LeafOf(c.NodeOf(b), c.NicOf(b));
+      return works(a, Port::kNicOut) && works(b, Port::kNicIn) &&
+             (from == to || !fabric.NextHops(from, to).empty());
+    };
     for (int from = 0; from < c.gpus; from += 5) {
       for (int to = 0; to < c.gpus; ++to) {
+        if (from == to) continue;
+        bool by_sender = false, by_receiver = false, by_both = false;
+        for (int i = 0; i < 8; ++i) {
+          const int a = from / 8 * 8 + i, b = to / 8 * 8 + i;
+          by_sender |= a != from && nvlink(from, a) && nics(a, to);
+          by_receiver |= b != to && nics(from, b) && nvlink(b, to);
+          for (int j = 0; j < 8; ++j) {
+            const int mate = to / 8 * 8 + j;
+            by_both |=
+                a != from && mate != to && a != mate && nvlink(from, a) && nics(a, mate) && nvlink(mate, to);
+          }
+        }
+        const std::string expected = from / 8 == to / 8 && nvlink(from, to) ? "NVLink"
+                                     : nics(from, to)                       ? "NICs"
+                                     : by_sender                            ? "sender"
+                                     : by_receiver                          ? "receiver"
+                                     : by_both                              ? "both"
+                                                                            : "none";
+        ++seen[expected];
         const Path path = routes.Between(from, to, 3);
-        const size_t shortest = ShortestPath(c, from, to).size();
-        if (!path.exists()) continue;
-        ExpectConnected(c, from, to, path);
-        EXPECT_GE(path.span().size(), shortest);
-        std::set<LinkId> once(path.span().begin(), path.span().end());
-        EXPECT_EQ(once.size(), path.span().size());
+        if (!path.exists()) {
+          EXPECT_EQ(expected, "none") << from << " to " << to << ", round " << round;
+          continue;
+        }
+        walker.ExpectConnected(from, to, path);
+        const bool first = !IsNetwork(c, path.links[0]), last = !IsNetwork(c, path.span().back());
+        const std::string found = path.size == 2 && first ? "NVLink"
+                                  : first && last         ? "both"
+                                  : first                 ? "sender"
+                                  : last                  ? "receiver"
+                                                          : "NICs";
+        EXPECT_EQ(found, expected) << from << " to " << to << ", round " << round;
       }
     }
   }
+  EXPECT_EQ(seen.size(), 6u);  // every kind has been met
 }
 
 }  // namespace
