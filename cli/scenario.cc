@@ -11,6 +11,17 @@
 
 namespace moecast {
 
+namespace {
+
+constexpr char kFieldsText[] =
+    "Made by `moecast scenario --fields`. A scenario is a JSON object; a field is named by its JSON pointer, "
+    "`/0` is any\n"
+    "element of a list. Every field can be set on the command line: `--set training/parallel/dp=64`. A field "
+    "without a\n"
+    "default is required.\n";
+
+}  // namespace
+
 Action DefineScenario(CLI::App& app, const CommonOptions& common) {
   struct Options {
     std::string scenario;
@@ -36,7 +47,7 @@ Action DefineScenario(CLI::App& app, const CommonOptions& common) {
     } else if (o->fields) {
       std::vector<FieldDoc> docs;
       table.Document("", docs);
-      Emit(common, FieldsJson(docs), FieldsMarkdown(docs));
+      Emit(common, FieldsJson(docs), FieldsMarkdown("Fields of a training scenario", kFieldsText, docs));
     } else if (o->list) {
       Json names = Json::array();
       std::string text;

@@ -13,7 +13,11 @@ Device LoadDevice(const std::string& name_or_path) {
 
 Cluster LoadCluster(const std::string& name_or_path) {
   const NamedText named = ReadNamed("clusters", "cluster", name_or_path);
-  const JsonCursor root(ParseJson(named.text, named.file));
+  return ClusterFromText(named.text, named.file);
+}
+
+Cluster ClusterFromText(const std::string& text, const std::string& file) {
+  const JsonCursor root(ParseJson(text, file));
   const ClusterSpec spec = Codec<ClusterSpec>::Table().Parse(root);
   const Device device = LoadDevice(spec.device);
   std::vector<Device> pool_devices;

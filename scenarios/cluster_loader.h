@@ -9,5 +9,7 @@ namespace moecast {
 
 Device LoadDevice(const std::string& name_or_path);
 Cluster LoadCluster(const std::string& name_or_path);
+// `file` is for messages.
+Cluster ClusterFromText(const std::string& text, const std::string& file);
 
 }  // namespace moecast

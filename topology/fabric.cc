@@ -10,6 +10,10 @@ namespace moecast {
 namespace {
 
 constexpr int kFar = 1 << 20;  // more hops than any path
+constexpr int kMostLeaves = 4096;
+// Every cable is looked at for every leaf: 65,536 GPUs on three full layers of 64-port switches, 2,048 leaves
+// and 131,072 cables, take about a second.
+constexpr int64_t kMostLooks = int64_t{1} << 28;
 
 std::string Text(double x) {
   return ShowNumber(x, 6);
@@ -32,8 +36,8 @@ int FewestAbove(int cables, int most, const Ports& ports) {
 }
 
 // Fills `tree`; the first thing that does not work, if any.
-std::optional<FabricFault> Size(const FabricSpec& spec, int nodes, int nics, BytesPerSecond nic,
-                                FatTree& tree) {
+std::optional<FabricFault> Layers(const FabricSpec& spec, int nodes, int nics, BytesPerSecond nic,
+                                  FatTree& tree) {
   if (spec.kind == FabricKind::kNonBlocking) return std::nullopt;
   if (nics % spec.planes != 0)
     return FabricFault{"/planes", "a divisor of the node's " + std::to_string(nics) + " NICs"};
@@ -43,7 +47,11 @@ std::optional<FabricFault> Size(const FabricSpec& spec, int nodes, int nics, Byt
   tree.leaves_per_unit = spec.rail_optimised ? nics : spec.planes;
   tree.units = (nodes + spec.nodes_per_leaf - 1) / spec.nodes_per_leaf;
   const bool three = spec.layers == 3;
-  tree.units_per_pod = three ? spec.units_per_pod : tree.units;
+  if (int64_t{tree.units} * tree.leaves_per_unit > kMostLeaves)
+    return FabricFault{"/nodes_per_leaf",
+                       "more: " + std::to_string(int64_t{tree.units} * tree.leaves_per_unit) +
+                           " leaves are more than " + std::to_string(kMostLeaves)};
+  tree.units_per_pod = three ? std::min(spec.units_per_pod, tree.units) : tree.units;
   tree.pods = (tree.units + tree.units_per_pod - 1) / tree.units_per_pod;
 
   const int down = spec.nodes_per_leaf * (nics / tree.leaves_per_unit);
@@ -86,6 +94,15 @@ std::optional<FabricFault> Size(const FabricSpec& spec, int nodes, int nics, Byt
     return FabricFault{"/units_per_pod", "more: " + std::to_string(tree.pods) + " pods are more than the " +
                                              std::to_string(spec.switch_ports) + " ports of a core"};
   return std::nullopt;
+}
+
+std::optional<FabricFault> Size(const FabricSpec& spec, int nodes, int nics, BytesPerSecond nic,
+                                FatTree& tree) {
+  if (auto fault = Layers(spec, nodes, nics, nic, tree)) return fault;
+  if (int64_t{tree.leaves()} * tree.cables() <= kMostLooks) return std::nullopt;
+  return FabricFault{"/nodes_per_leaf", "more: " + std::to_string(tree.leaves()) + " leaves and " +
+                                            std::to_string(tree.cables()) +
+                                            " cables are more than routes are found for"};
 }
 
 struct PodPlane {

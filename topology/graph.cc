@@ -26,9 +26,7 @@ int VerticesOf(const Cluster& c) {
 
 std::vector<GraphEdge> EdgesOf(const Cluster& c) {
   std::vector<GraphEdge> edges;
-  const auto add = [&](int from, int to, LinkId link) {
-    if (DatasheetRate(c, link).value > 0) edges.push_back({from, to, link});
-  };
+  const auto add = [&](int from, int to, LinkId link) { edges.push_back({from, to, link}); };
   for (int g = 0; g < c.gpus; ++g) {
     const int nvswitch = SwitchVertex(c, c.NodeOf(g));
     add(g, nvswitch, LinkOf(g, Port::kNvlinkOut));
@@ -50,7 +48,8 @@ std::vector<LinkId> ShortestPath(const Cluster& cluster, int from, int to) {
                                       boost::property<boost::edge_index_t, LinkId>>;
   Graph graph(static_cast<size_t>(VerticesOf(cluster)));
   for (const GraphEdge& e : EdgesOf(cluster))
-    boost::add_edge(static_cast<size_t>(e.from), static_cast<size_t>(e.to), {e.link}, graph);
+    if (DatasheetRate(cluster, e.link).value > 0)
+      boost::add_edge(static_cast<size_t>(e.from), static_cast<size_t>(e.to), {e.link}, graph);
   struct Arrival {
     int from = -1;
     LinkId link = -1;

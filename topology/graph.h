@@ -19,7 +19,7 @@ inline int FabricVertex(const Cluster& c, int vertex) {
 int VerticesOf(const Cluster& cluster);
 
 // A link of a NIC that GPUs share is an edge of each of them. One node without a fat tree has no network.
-// Links that have failed are left out.
+// Links that have failed are edges too; searches leave them out.
 struct GraphEdge {
   int from, to;
   LinkId link;

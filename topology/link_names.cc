@@ -76,6 +76,15 @@ std::string LinkName(const Cluster& c, LinkId link) {
          std::string(NameOf(PortOf(link)));
 }
 
+std::string_view LinkKindName(const Cluster& c, LinkId link) {
+  if (IsPort(c, link)) return NameOf(PortOf(link));
+  const Fabric& fabric = *c.switches.value;
+  const bool up = (link - c.ports()) % 2 == 0;
+  const Fabric::Link& l = fabric.links()[static_cast<size_t>(link - c.ports())];
+  if (std::min(l.from, l.to) < fabric.tree().leaves()) return up ? "leaf-up" : "leaf-down";
+  return up ? "spine-up" : "spine-down";
+}
+
 LinkId LinkByName(const Cluster& c, std::string_view name, const std::string& option) {
   std::vector<Part> links;
   for (LinkId link = 0; link < NumberOfLinks(c); ++link)

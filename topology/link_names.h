@@ -16,6 +16,7 @@
 namespace moecast {
 
 std::string LinkName(const Cluster& cluster, LinkId link);
+std::string_view LinkKindName(const Cluster& cluster, LinkId link);  // "nic-out", "leaf-up", "spine-down"
 
 // The link of that name. Throws UserError naming `option`, with the nearest name there is.
 LinkId LinkByName(const Cluster& cluster, std::string_view name, const std::string& option = "--fail");

@@ -41,6 +41,8 @@ class Routes {
     path.Push(LinkOf(to, same ? Port::kNvlinkIn : Port::kNicIn));
     return path;
   }
+  // One switch that does not block, a NIC per GPU and nothing failed: two ports make a path.
+  bool plain() const { return plain_; }
   bool SameNode(int a, int b) const { return a / gpus_per_node_ == b / gpus_per_node_; }
   int gpus_per_node() const { return gpus_per_node_; }
 
@@ -53,7 +55,7 @@ class Routes {
   int RailOf(int gpu) const { return gpu % gpus_per_node_ / gpus_per_nic_; }
 
   int gpus_, gpus_per_node_, gpus_per_nic_;
-  bool plain_;  // one switch that does not block, a NIC per GPU, nothing failed
+  bool plain_;
   std::vector<LinkId> cut_;
   std::shared_ptr<const Fabric> fabric_;  // none: one switch that does not block
 };

@@ -6,22 +6,55 @@
 #include "base/check.h"
 
 namespace moecast {
+namespace {
+
+// The places of paths by their links, equal paths in the order they were added. First links are numbers in a
+// small range, so that counting puts them in order, and few paths share one.
+std::vector<uint32_t> InOrder(const std::vector<PathLoad>& paths) {
+  LinkId first = std::numeric_limits<LinkId>::max(), last = -1;
+  for (const PathLoad& p : paths) {
+    first = std::min(first, p.path.links[0]);
+    last = std::max(last, p.path.links[0]);
+  }
+  std::vector<uint32_t> end(static_cast<size_t>(last - first) + 2), order(paths.size());
+  for (const PathLoad& p : paths) ++end[static_cast<size_t>(p.path.links[0] - first) + 1];
+  for (size_t i = 1; i < end.size(); ++i) end[i] += end[i - 1];
+  for (size_t i = 0; i < paths.size(); ++i)
+    order[end[static_cast<size_t>(paths[i].path.links[0] - first)]++] = static_cast<uint32_t>(i);
+  size_t begin = 0;
+  for (size_t i = 0; i + 1 < end.size(); begin = end[i++]) {
+    if (end[i] - begin < 2) continue;
+    std::sort(order.begin() + static_cast<std::ptrdiff_t>(begin), order.begin() + end[i],
+              [&](uint32_t a, uint32_t b) {
+                const auto by_links = std::lexicographical_compare_three_way(
+                    paths[a].path.span().begin(), paths[a].path.span().end(), paths[b].path.span().begin(),
+                    paths[b].path.span().end());
+                return by_links != 0 ? by_links < 0 : a < b;
+              });
+  }
+  return order;
+}
+
+// Each path once, with all its bytes.
+void MergePaths(std::vector<PathLoad>& paths) {
+  if (paths.empty()) return;
+  const std::vector<uint32_t> order = InOrder(paths);
+  std::vector<PathLoad> merged;
+  merged.reserve(paths.size());
+  for (const uint32_t place : order) {
+    const PathLoad& p = paths[place];
+    if (!merged.empty() && std::ranges::equal(merged.back().path.span(), p.path.span()))
+      merged.back().bytes += p.bytes;
+    else
+      merged.push_back(p);
+  }
+  paths = std::move(merged);
+}
+
+}  // namespace
 
 void Traffic::Merge() {
-  const auto before = [](const PathLoad& a, const PathLoad& b) {
-    const auto x = a.path.span(), y = b.path.span();
-    return std::lexicographical_compare(x.begin(), x.end(), y.begin(), y.end());
-  };
-  std::stable_sort(paths.begin(), paths.end(), before);
-  size_t kept = 0;
-  for (const PathLoad& p : paths) {
-    if (kept > 0 && std::ranges::equal(paths[kept - 1].path.span(), p.path.span()))
-      paths[kept - 1].bytes += p.bytes;
-    else
-      paths[kept++] = p;
-  }
-  paths.resize(kept);
-
+  MergePaths(paths);
   // Collectives touch most links of their GPUs, so a sum per link number beats sorting.
   LinkId first = std::numeric_limits<LinkId>::max(), last = -1;
   for (const PathLoad& p : paths)

@@ -9,6 +9,8 @@
 namespace moecast {
 
 Json FieldsJson(const std::vector<FieldDoc>& docs);
-std::string FieldsMarkdown(const std::vector<FieldDoc>& docs);
+// A page: a heading, what stands before the table, and the fields.
+std::string FieldsMarkdown(const std::string& heading, const std::string& text,
+                           const std::vector<FieldDoc>& docs);
 
 }  // namespace moecast

@@ -64,7 +64,7 @@ std::vector<BusyLink> BusiestLinks(const PreparedStep& step, const Cluster& clus
     const int gpu = step.RankOfStage(static_cast<int>(s));
     for (const auto& [port, bytes] :
          {std::pair{Port::kNvlinkOut, traffic[s].nvlink}, std::pair{Port::kNicOut, traffic[s].network}}) {
-      const LinkId link = LinkOf(gpu, port);
+      const LinkId link = LinkOf(IsNic(port) ? cluster.NicOwner(gpu) : gpu, port);
       if (bytes.value > 0)
         links.push_back({LinkName(cluster, link), bytes, bytes / CapacityOf(cluster, link) / time});
     }

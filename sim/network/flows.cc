@@ -1,7 +1,10 @@
 #include "sim/network/flows.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
+
+#include "base/check.h"
 
 namespace moecast {
 namespace {
@@ -14,6 +17,28 @@ std::vector<size_t> InTime(std::span<const Row> rows, Time Row::*time) {
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return rows[a].*time < rows[b].*time; });
   return order;
+}
+
+// The same as EvenAllToAll where paths are not just two ports.
+std::vector<Flow> PairByPair(std::span<const int> gpus, Bytes bytes, const Routes& routes, Time start) {
+  std::vector<Flow> flows;
+  for (const bool inside : {true, false}) {
+    std::map<LinkId, int> paths;  // over each link
+    int pairs = 0;
+    for (const int from : gpus) {
+      for (const int to : gpus) {
+        if (from == to || routes.SameNode(from, to) != inside) continue;
+        const Path path = routes.Between(from, to);
+        MOECAST_CHECK(path.exists());
+        for (const LinkId link : path.span()) ++paths[link];
+        ++pairs;
+      }
+    }
+    if (pairs == 0) continue;
+    Flow& flow = flows.emplace_back(Flow{.start = start, .bytes = bytes, .multiplicity = pairs});
+    for (const auto& [link, n] : paths) flow.links.push_back({link, static_cast<double>(n) / pairs});
+  }
+  return flows;
 }
 
 }  // namespace
@@ -72,6 +97,7 @@ std::vector<Flow> EvenAllToAll(std::span<const int> gpus, Bytes bytes, const Rou
   const auto local = static_cast<int>(
       std::ranges::count_if(gpus, [&](int gpu) { return routes.SameNode(gpus.front(), gpu); }));
   std::vector<Flow> flows;
+  if (!routes.plain()) return PairByPair(gpus, bytes, routes, start);
   const auto add = [&](int peers, Port out, Port in) {
     if (peers <= 0) return;
     Flow& flow = flows.emplace_back(Flow{.start = start, .bytes = bytes, .multiplicity = n * peers});

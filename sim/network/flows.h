@@ -43,7 +43,8 @@ Flow InStep(const Traffic& traffic, Time start);
 // The direct all-to-all of a group with equally many GPUs on each of its nodes, `bytes` from each GPU to each
 // other, as two starts: all pairs inside nodes and all pairs between them, each link with the mean of its
 // kind. Exact while the group's links of a kind have one capacity and carry nothing else, for then all pairs
-// of a kind have one rate; beside other traffic it makes the pairs wait for each other.
+// of a kind have one rate; beside other traffic, and where switch links carry different loads, it makes the
+// pairs wait for each other. REQUIRES: every pair has a path.
 std::vector<Flow> EvenAllToAll(std::span<const int> gpus, Bytes bytes, const Routes& routes, Time start);
 
 // Bytes that the flows put on each of `links` links.

@@ -30,12 +30,34 @@ TEST(TopoCommandTest, DotOnStandardOutputIsTheDrawingAlone) {
   EXPECT_TRUE(ran.output.ends_with("}\n")) << ran.output;
 }
 
+TEST(TopoCommandTest, FailuresAreAnsweredWithWhatIsLeft) {
+  const Ran ran = RunTopo("h800-32-fat-tree --fail spine0 --fail node0.gpu3.nic-out --json -");
+  ASSERT_EQ(ran.exit_code, 0) << ran.output;
+  const Json json = ParseJson(ran.output, "output")->root;
+  EXPECT_EQ(json["bisection_bytes_per_s"], 400e9);
+  EXPECT_EQ(json["healthy_bisection_bytes_per_s"], 800e9);
+  EXPECT_EQ(json["failed"].size(), 2u);
+  // Cut in two: an answer.
+  const Ran cut = RunTopo("h800-32-fat-tree --fail spine0,spine1");
+  EXPECT_EQ(cut.exit_code, 0);
+  EXPECT_NE(cut.output.find("51.61% cut off"), std::string::npos) << cut.output;
+}
+
 TEST(TopoCommandTest, FaultsAreTheUsers) {
   const Ran unknown = RunTopo("h800-46");
   EXPECT_EQ(unknown.exit_code, 2);
   EXPECT_NE(unknown.output.find("did you mean \"h800-64\""), std::string::npos) << unknown.output;
   EXPECT_EQ(RunTopo("h800-8 --json - --dot -").exit_code, 2);
   EXPECT_EQ(RunTopo("h800-8 --dot /nowhere/at/all.dot").exit_code, 2);
+  EXPECT_EQ(RunTopo("").exit_code, 2);
+  EXPECT_EQ(RunTopo("h800-8 --fields").exit_code, 2);
+  const Ran link = RunTopo("h800-32-fat-tree --fail unit0.leaf8.up");
+  EXPECT_EQ(link.exit_code, 2);
+  EXPECT_NE(
+      link.output.find("--fail: found \"unit0.leaf8.up\", expected a link or a switch of h800-32-fat-tree "
+                       "(did you mean \"unit0.leaf0.up\"?)"),
+      std::string::npos)
+      << link.output;
 }
 
 }  // namespace
