@@ -127,6 +127,9 @@ Traffic OpCosts::UnitTraffic(const CollectiveQuery& query, const RankCoordinates
       return ExpertAllToAll(group, one, spread_, routes);
     case CollectiveKind::kSend:
       return Send(group, on_stage(to_stage), one, routes);
+    case CollectiveKind::kBroadcast:  // no op of a step
+    case CollectiveKind::kAllToAll:
+      break;
   }
   MOECAST_CHECK(false);
 }

@@ -75,11 +75,12 @@ FlowEnds RunFlows(Network& network, std::span<const Flow> flows, std::span<const
   return ends;
 }
 
-std::vector<Flow> FlowsOf(const Traffic& traffic, Time start) {
+std::vector<Flow> FlowsOf(const Traffic& traffic, const Cluster& cluster, Time start) {
+  const LinkCosts costs = LinkCostsOf(traffic, cluster);
   std::vector<Flow> flows;
   flows.reserve(traffic.paths.size());
   for (const PathLoad& p : traffic.paths) {
-    flows.push_back({.start = start, .bytes = p.bytes});
+    flows.push_back({.start = start, .bytes = p.bytes * costs.of(p.path)});
     for (const LinkId link : p.path.span()) flows.back().links.push_back({link});
   }
   return flows;

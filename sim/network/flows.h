@@ -33,8 +33,9 @@ struct FlowEnds {
 FlowEnds RunFlows(Network& network, std::span<const Flow> flows,
                   std::span<const CapacityChange> changes = {});
 
-// One flow for each path of the traffic, all at once. REQUIRES: traffic.Merge() has been called.
-std::vector<Flow> FlowsOf(const Traffic& traffic, Time start);
+// One flow for each path of the traffic, all at once; a byte counts as often as it costs a link
+// (LinkCostsOf). REQUIRES: traffic.Merge() has been called.
+std::vector<Flow> FlowsOf(const Traffic& traffic, const Cluster& cluster, Time start);
 
 // All paths of the traffic as one start that moves in step: as slow as its busiest link, the analytic time.
 // REQUIRES: traffic.Merge() has been called; !traffic.empty().
