@@ -53,9 +53,7 @@ Seconds AlphaOf(const Traffic& traffic, const Cluster& cluster);
 // stretched until its SMs keep up; its links then seem full beside other traffic, which they are not.
 struct LinkCosts {
   double nvlink = 1, network = 1;
-  double of(const Cluster& cluster, LinkId link) const {
-    return IsNetwork(cluster, link) ? network : nvlink;
-  }
+  double of(const Cluster& cluster, LinkId link) const { return IsNetwork(cluster, link) ? network : nvlink; }
   // A path that crosses the network moves at its pace.
   double of(const Cluster& cluster, const Path& path) const {
     const auto crosses = [&](LinkId link) { return IsNetwork(cluster, link); };

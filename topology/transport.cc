@@ -8,6 +8,8 @@ namespace {
 
 constexpr Known kLineBytes{2, "NCCL, protocol LL: lines of 8 bytes carry 4 of data"};
 constexpr Known kMulticastShare{0.85, "NCCL, src/graph/tuning.cc: nvlsEfficiency of Hopper"};
+constexpr Known kMulticastMicroseconds{
+    25, "NCCL, src/graph/tuning.cc: latency of NVLS over NVLink, steps included"};
 constexpr Known kMessageBytes{131072,
                               "NCCL, P2P_NET_CHUNKSIZE: sends over the network go in pieces of 128 KiB"};
 constexpr Known kMessageMicroseconds{
@@ -31,6 +33,7 @@ TransportCost CostOf(const Cluster& c, Transport transport) {
       cost.nvlink = cost.network = kLineBytes.value;
       return cost;
     case Transport::kMulticast:
+      cost.launch = Microseconds(kMulticastMicroseconds.value);
       cost.nvlink = 1 / kMulticastShare.value;
       return cost;
     case Transport::kPointToPoint: {

@@ -112,18 +112,25 @@ const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string
                    .hint = Nearest(name, names)});
 }
 
+std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(const CollectiveCall& call,
+                                                            const Routes& routes) {
+  std::vector<const CollectiveAlgorithm*> found;
+  for (const CollectiveAlgorithm& a : kAlgorithms)
+    if (a.kind == call.kind && a.automatic && CanRun(a, call, routes)) found.push_back(&a);
+  MOECAST_CHECK(!found.empty());
+  return found;
+}
+
 const CollectiveAlgorithm& FastestAlgorithm(const CollectiveCall& call, const Cluster& cluster,
                                             const Routes& routes) {
   const CollectiveAlgorithm* fastest = nullptr;
   Seconds least;
-  for (const CollectiveAlgorithm& a : kAlgorithms) {
-    if (a.kind != call.kind || !a.automatic || !CanRun(a, call, routes)) continue;
-    const Seconds time = TimeAlone(Lower(a, call, routes), cluster);
+  for (const CollectiveAlgorithm* a : AutomaticAlgorithms(call, routes)) {
+    const Seconds time = TimeAlone(Lower(*a, call, routes), cluster);
     if (fastest && time >= least) continue;
-    fastest = &a;
+    fastest = a;
     least = time;
   }
-  MOECAST_CHECK(fastest);
   return *fastest;
 }
 

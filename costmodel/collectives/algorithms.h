@@ -37,6 +37,9 @@ std::span<const CollectiveAlgorithm> CollectiveAlgorithms();
 const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string_view name,
                                          const Routes& routes, const std::string& option = "--algorithm");
 
+// Those of the kind that are automatic and run on the group, in the table's order: at least one.
+std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(const CollectiveCall& call, const Routes& routes);
+
 // The automatic algorithm that takes the least time alone on idle links; of equal ones the first of the
 // table.
 const CollectiveAlgorithm& FastestAlgorithm(const CollectiveCall& call, const Cluster& cluster,

@@ -15,11 +15,12 @@ using Ring = Traffic (*)(Group, Bytes, const Routes&, Transport);
 
 // Traffic of groups that run the same collective at once.
 void AddTo(Traffic& all, Traffic one) {
-  if (all.empty()) {
+  if (all.empty() && all.unreachable == 0) {
     all = std::move(one);
     return;
   }
   all.paths.insert(all.paths.end(), one.paths.begin(), one.paths.end());
+  all.unreachable += one.unreachable;
 }
 
 struct Levels {

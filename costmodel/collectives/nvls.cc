@@ -12,7 +12,7 @@ namespace moecast {
 namespace {
 
 // In parts of the buffer.
-Traffic ThroughSwitch(Group group, Bytes bytes, double out, double in, int steps, const Routes& routes) {
+Traffic ThroughSwitch(Group group, Bytes bytes, double out, double in, const Routes& routes) {
   Traffic traffic{.transport = Transport::kMulticast};
   if (group.size() < 2 || bytes.value <= 0) return traffic;
   MOECAST_CHECK(routes.SameNode(group.front(), group.back()));
@@ -26,7 +26,6 @@ Traffic ThroughSwitch(Group group, Bytes bytes, double out, double in, int steps
     traffic.Add(half_way(gpu, Port::kNvlinkOut), bytes * out);
     traffic.Add(half_way(gpu, Port::kNvlinkIn), bytes * in);
   }
-  traffic.nvlink_steps = steps;
   traffic.Merge();
   return traffic;
 }
@@ -34,14 +33,14 @@ Traffic ThroughSwitch(Group group, Bytes bytes, double out, double in, int steps
 }  // namespace
 
 Traffic NvlsAllGather(Group group, Bytes bytes, const Routes& routes) {
-  return ThroughSwitch(group, bytes, 1.0 / static_cast<double>(group.size()), 1, 1, routes);
+  return ThroughSwitch(group, bytes, 1.0 / static_cast<double>(group.size()), 1, routes);
 }
 Traffic NvlsReduceScatter(Group group, Bytes bytes, const Routes& routes) {
-  return ThroughSwitch(group, bytes, 1, 1.0 / static_cast<double>(group.size()), 1, routes);
+  return ThroughSwitch(group, bytes, 1, 1.0 / static_cast<double>(group.size()), routes);
 }
 Traffic NvlsAllReduce(Group group, Bytes bytes, const Routes& routes) {
   const double each_way = 1 + 1.0 / static_cast<double>(group.size());
-  return ThroughSwitch(group, bytes, each_way, each_way, 2, routes);
+  return ThroughSwitch(group, bytes, each_way, each_way, routes);
 }
 
 }  // namespace moecast
