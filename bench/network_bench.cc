@@ -65,7 +65,7 @@ void NetworkAllToAllByPairs(benchmark::State& state) {
       for (const int to : gpus) traffic.Add(routes.Between(from, to), MB(1));
     traffic.Merge();
     FluidNetwork network(LinkCapacities(cluster));
-    benchmark::DoNotOptimize(RunFlows(network, FlowsOf(traffic, {})).last());
+    benchmark::DoNotOptimize(RunFlows(network, FlowsOf(traffic, cluster, {})).last());
   }
   CountPeakMemory(state);
 }

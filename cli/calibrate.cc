@@ -9,25 +9,57 @@
 #include "scenarios/calibration_check.h"
 #include "scenarios/calibration_import.h"
 #include "scenarios/cluster_loader.h"
+#include "scenarios/network_import.h"
 #include "scenarios/whole_step_fit.h"
+#include "traces/nccl_tests.h"
 #include "viz/table.h"
 
 namespace moecast {
 namespace {
 
-// Every .csv below the folder, by name.
-std::vector<TextFile> ReadSources(const std::string& folder) {
+struct Sources {
+  std::vector<TextFile> tables;      // .csv
+  std::vector<TextFile> nccl_tests;  // .txt, .log and .out that nccl-tests printed
+};
+
+// Everything below the folder, by name; a file alone is read whatever its name.
+Sources ReadSources(const std::string& folder) {
   namespace fs = std::filesystem;
   std::vector<fs::path> paths;
   std::error_code error;
-  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
-    if (at->is_regular_file() && at->path().extension() == ".csv") paths.push_back(at->path());
+  if (fs::is_regular_file(folder, error)) {
+    paths.push_back(folder);
+  } else {
+    for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+      if (at->is_regular_file()) paths.push_back(at->path());
+  }
   if (error)
     throw UserError({.file = folder, .value = error.message(), .expected = "a directory of measured tables"});
   std::sort(paths.begin(), paths.end());
-  std::vector<TextFile> files;
-  for (const fs::path& path : paths) files.push_back({path.filename().string(), ReadFile(path.string())});
-  return files;
+  Sources sources;
+  for (const fs::path& path : paths) {
+    const fs::path kind = path.extension();
+    if (kind == ".csv") {
+      sources.tables.push_back({path.filename().string(), ReadFile(path.string())});
+    } else if (kind == ".txt" || kind == ".log" || kind == ".out" || paths.size() == 1) {
+      TextFile file{path.filename().string(), ReadFile(path.string())};
+      if (LooksLikeNcclTest(file.text) || paths.size() == 1) sources.nccl_tests.push_back(std::move(file));
+    }
+  }
+  return sources;
+}
+
+void WriteFiles(const std::string& out, const std::vector<TextFile>& files) {
+  for (const TextFile& file : files) {
+    const std::filesystem::path path = std::filesystem::path(out) / file.path;
+    std::error_code error;
+    std::filesystem::create_directories(path.parent_path(), error);
+    if (error)
+      throw UserError({.file = path.parent_path().string(),
+                       .value = error.message(),
+                       .expected = "a directory that can be made"});
+    WriteFile(path.string(), file.text);
+  }
 }
 
 Json TableJson(const std::string& name, const std::string& stack, size_t points, const LeftOut& l,
@@ -74,26 +106,75 @@ constexpr char kTitle[] =
     "error where a curve is left out, points of 10 us and more; how many left-out points, means of left-out\n"
     "curves and points of another engine's table lie inside their 80% intervals\n";
 
+Json NetworkJson(const ImportedNetwork& network) {
+  Json tests = Json::array();
+  for (const ImportedTest& t : network.tests)
+    tests.push_back({{"collective", t.collective},
+                     {"file", t.file},
+                     {"ranks", t.ranks},
+                     {"nodes", t.nodes},
+                     {"points", t.points},
+                     {"mean_error_percent", t.mean_error_percent},
+                     {"worst_error_percent", t.worst_error_percent}});
+  const Cluster& c = network.cluster;
+  return {{"collectives", tests},
+          {"fitted", network.fitted},
+          {"nvlink_usable_bytes_per_s", c.device.nvlink_usable.value},
+          {"nic_usable_bytes_per_s", c.nic_usable.value},
+          {"collective_launch_us", c.collective_launch / Microseconds(1)},
+          {"bulk_launch_us", c.bulk_launch / Microseconds(1)},
+          {"nvlink_step_us", c.nvlink_step / Microseconds(1)},
+          {"network_step_us", c.network_step / Microseconds(1)},
+          {"ignored", network.ignored}};
+}
+
+std::string NetworkText(const ImportedNetwork& network, const std::string& out) {
+  Rows rows = {{"collective", "ranks", "nodes", "points", "mean error", "worst", "file"}};
+  for (const ImportedTest& t : network.tests)
+    rows.push_back({t.collective, Printf("%d", t.ranks), Printf("%d", t.nodes), Printf("%zu", t.points),
+                    Printf("%.1f%%", t.mean_error_percent), Printf("%.1f%%", t.worst_error_percent), t.file});
+  const Cluster& c = network.cluster;
+  const auto state = [&](const char* name, const std::string& value) {
+    const bool fitted = std::find(network.fitted.begin(), network.fitted.end(), name) != network.fitted.end();
+    return std::vector<std::string>{name, value, fitted ? "fitted" : "default: not measured"};
+  };
+  const auto us = [](Seconds s) { return Printf("%.4gus", s / Microseconds(1)); };
+  const auto rate = [](BytesPerSecond r) { return Printf("%.4gGB/s", r.value / 1e9); };
+  const Rows fields = {state("nvlink_usable", rate(c.device.nvlink_usable)),
+                       state("nic_usable", rate(c.nic_usable)),
+                       state("collective_launch", us(c.collective_launch)),
+                       state("bulk_launch", us(c.bulk_launch)),
+                       state("nvlink_step", us(c.nvlink_step)),
+                       state("network_step", us(c.network_step))};
+  return "error of the fitted cluster against nccl-tests, out of place\n" + Aligned(rows, "lrrrrrl") +
+         "\nfields of " + out + "/network/cluster.json\n" + Aligned(fields, "lrl");
+}
+
 void Import(const std::string& source, const std::string& out, const Device& device,
             const CommonOptions& common) {
-  const ImportedCalibrations imported = ImportCalibrations(ReadSources(source), device);
-  for (const TextFile& file : imported.files) {
-    const std::filesystem::path path = std::filesystem::path(out) / file.path;
-    std::error_code error;
-    std::filesystem::create_directories(path.parent_path(), error);
-    if (error)
-      throw UserError({.file = path.parent_path().string(),
-                       .value = error.message(),
-                       .expected = "a directory that can be made"});
-    WriteFile(path.string(), file.text);
+  const Sources sources = ReadSources(source);
+  Json json = Json::object();
+  std::string text;
+  if (!sources.tables.empty() || sources.nccl_tests.empty()) {
+    const ImportedCalibrations imported = ImportCalibrations(sources.tables, device);
+    WriteFiles(out, imported.files);
+    Json tables = Json::array();
+    Rows rows = kHeader;
+    for (const ImportedTable& t : imported.tables) {
+      tables.push_back(TableJson(t.name, "2025", t.points, t.left_out, t.compared));
+      rows.push_back(TableRow(t.name, t.points, t.left_out, t.compared));
+    }
+    json["tables"] = tables;
+    json["ignored"] = imported.ignored;
+    text += kTitle + Aligned(rows, "ll");
   }
-  Json tables = Json::array();
-  Rows rows = kHeader;
-  for (const ImportedTable& t : imported.tables) {
-    tables.push_back(TableJson(t.name, "2025", t.points, t.left_out, t.compared));
-    rows.push_back(TableRow(t.name, t.points, t.left_out, t.compared));
+  if (!sources.nccl_tests.empty()) {
+    const ImportedNetwork network = ImportNetwork(sources.nccl_tests, device);
+    WriteFiles(out, network.files);
+    json["network"] = NetworkJson(network);
+    text += NetworkText(network, out);
   }
-  Emit(common, {{"tables", tables}, {"ignored", imported.ignored}}, kTitle + Aligned(rows, "ll"));
+  Emit(common, json, text);
 }
 
 void Check(const std::string& directory, const Device& device, const CommonOptions& common) {
@@ -142,10 +223,15 @@ Action DefineCalibrate(CLI::App& app, const CommonOptions& common) {
     std::string source, out, device = "h100";
   };
   const auto options = std::make_shared<Options>();
-  CLI::App* import = app.add_subcommand("import", "turn a directory of measured tables into calibrations");
+  CLI::App* import =
+      app.add_subcommand("import", "turn measured tables into calibrations, nccl-tests into a cluster");
   app.require_subcommand(1);
   import->fallthrough();
-  import->add_option("source", options->source, "directory, searched with its subdirectories for .csv files")
+  import
+      ->add_option("source", options->source,
+                   "directory, searched with its subdirectories for .csv tables and for what nccl-tests "
+                   "printed (.txt, .log, "
+                   ".out); or one file of nccl-tests")
       ->required();
   import->add_option("--out", options->out, "directory to write to, one folder a stack")->required();
   import->add_option("--measured-on", options->device, "device of the tables")->capture_default_str();

@@ -1,5 +1,5 @@
-// moecast validate [training, dense, schedules, memory, operators]: every claim the project knows of,
-// published beside predicted.
+// moecast validate [training, dense, schedules, memory, operators, network]: every claim the project knows
+// of, published beside predicted.
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -12,6 +12,7 @@
 #include "scenarios/claims.h"
 #include "scenarios/cluster_loader.h"
 #include "scenarios/memory_claims.h"
+#include "scenarios/network_claims.h"
 #include "scenarios/operator_claims.h"
 #include "scenarios/pipeline_claims.h"
 #include "scenarios/whole_step_fit.h"
@@ -165,21 +166,40 @@ std::vector<ClaimResult> ValidateOperators(const CommonOptions&) {
   return results;
 }
 
+std::vector<ClaimResult> ValidateNetwork(const CommonOptions&) {
+  std::map<std::string, Cluster> clusters;
+  std::vector<ClaimResult> results;
+  for (const NetworkClaim& c : LoadNetworkClaims()) {
+    auto at = clusters.find(c.cluster);
+    if (at == clusters.end()) at = clusters.emplace(c.cluster, LoadCluster(c.cluster)).first;
+    const NetworkPrediction p = Predict(c, at->second);
+    const Seconds us = Microseconds(1);
+    results.push_back({.name = c.name,
+                       .quantity = "time_us",
+                       .relation = "=",
+                       .source = c.source,
+                       .basis = c.family + (c.used_for_fitting ? ", fitted" : ""),
+                       .published = c.published / us,
+                       .predicted = {p.time.p10 / us.value, p.time.p50 / us.value, p.time.p90 / us.value},
+                       .used_for_fitting = c.used_for_fitting});
+  }
+  return results;
+}
+
 struct Suite {
   std::string_view name;
   std::vector<ClaimResult> (*run)(const CommonOptions&);
 };
-constexpr Suite kSuites[] = {{"training", ValidateTraining},
-                             {"dense", ValidateDense},
-                             {"schedules", ValidateSchedules},
-                             {"memory", ValidateMemory},
-                             {"operators", ValidateOperators}};
+constexpr Suite kSuites[] = {{"training", ValidateTraining},   {"dense", ValidateDense},
+                             {"schedules", ValidateSchedules}, {"memory", ValidateMemory},
+                             {"operators", ValidateOperators}, {"network", ValidateNetwork}};
 
 }  // namespace
 
 Action DefineValidate(CLI::App& app, const CommonOptions& common) {
   const auto names = std::make_shared<std::vector<std::string>>();
-  app.add_option("suite", *names, "training, dense, schedules, memory, operators; all where none is named");
+  app.add_option("suite", *names,
+                 "training, dense, schedules, memory, operators, network; all where none is named");
   return [names, &common] {
     std::vector<std::string_view> valid;
     for (const Suite& s : kSuites) valid.push_back(s.name);

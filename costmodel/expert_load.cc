@@ -95,6 +95,7 @@ TokenSpread SpreadOf(const Moe& moe, int ep, int ranks_per_node) {
   MOECAST_CHECK(moe.experts % ep == 0 && moe.experts % moe.groups == 0 && ranks_per_node >= 1);
   TokenSpread spread;
   spread.devices = PartsHit(moe, ep);
+  spread.experts = moe.top_k;
   if (ep <= ranks_per_node) return spread;
   spread.nodes = ep % ranks_per_node == 0 ? PartsHit(moe, ep / ranks_per_node) : spread.devices;
   return spread;

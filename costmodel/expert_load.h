@@ -27,6 +27,7 @@ double ExpectedMaximumOfNormals(int n);
 struct TokenSpread {
   double devices = 1;  // distinct expert-parallel ranks that hold one of a token's experts
   double nodes = 1;    // distinct nodes
+  double experts = 1;  // experts, the copies that low-latency kernels send
 };
 
 // Closed form: a token takes `top_groups` of `groups` groups of experts and among these `top_k` experts,

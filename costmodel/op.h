@@ -8,6 +8,7 @@
 #include "base/enum_names.h"
 #include "base/units.h"
 #include "costmodel/calibration/calibration.h"
+#include "costmodel/collectives/kind.h"
 #include "costmodel/stream.h"
 
 namespace moecast {
@@ -124,15 +125,6 @@ struct EnumNames<GroupKind> {
       {GroupKind::kTp, "tp"},      {GroupKind::kCp, "cp"},          {GroupKind::kEp, "ep"},
       {GroupKind::kData, "dp"},    {GroupKind::kExpertData, "edp"}, {GroupKind::kPipelineNext, "pp"},
       {GroupKind::kWorld, "world"}};
-};
-
-enum class CollectiveKind : uint8_t { kAllGather, kReduceScatter, kAllReduce, kDispatch, kCombine, kSend };
-template <>
-struct EnumNames<CollectiveKind> {
-  static constexpr EnumName<CollectiveKind> kNames[] = {
-      {CollectiveKind::kAllGather, "all-gather"}, {CollectiveKind::kReduceScatter, "reduce-scatter"},
-      {CollectiveKind::kAllReduce, "all-reduce"}, {CollectiveKind::kDispatch, "dispatch"},
-      {CollectiveKind::kCombine, "combine"},      {CollectiveKind::kSend, "send"}};
 };
 
 struct CollectiveQuery {

@@ -4,17 +4,10 @@
 
 #include "base/check.h"
 #include "base/known.h"
+#include "costmodel/collectives/rates.h"
 
 namespace moecast {
 namespace {
-
-// How far the rate of a link may be off, as the standard deviation of its logarithm.
-constexpr Known kNvlinkSigma{
-    0.10,
-    "H800 all-to-all kernels reach 153-158 GB/s of about 160 usable (DeepEP); NCCL's rings "
-    "inside an H800 node are not published"};
-constexpr Known kNetworkSigma{
-    0.10, "48-49 GB/s of 50 seen by NCCL over ConnectX-7; 43-47 by the first DeepEP, before tuning"};
 
 constexpr Known kPcieSigma{
     0.05,
@@ -127,6 +120,9 @@ Traffic OpCosts::UnitTraffic(const CollectiveQuery& query, const RankCoordinates
       return ExpertAllToAll(group, one, spread_, routes);
     case CollectiveKind::kSend:
       return Send(group, on_stage(to_stage), one, routes);
+    case CollectiveKind::kBroadcast:  // no op of a step
+    case CollectiveKind::kAllToAll:
+      break;
   }
   MOECAST_CHECK(false);
 }

@@ -85,13 +85,20 @@ const Fields<ClusterSpec>& FieldsOf(const ClusterSpec*) {
           Row("host_bandwidth", &ClusterSpec::host_bandwidth, "bandwidth of that memory, datasheet", kRate),
           Row("nvlink_usable", &ClusterSpec::nvlink_usable,
               "NVLink rate a collective reaches, each direction; the device's where absent", kRate),
-          Row("collective_launch", &ClusterSpec::collective_launch, "time of a collective over no data",
-              kLatency),
+          Row("collective_launch", &ClusterSpec::collective_launch,
+              "time of a collective over no data, by the protocol for few bytes", kLatency),
+          Row("bulk_launch", &ClusterSpec::bulk_launch, "the same by the protocol for many bytes", kLatency),
+          Row("low_latency_launch", &ClusterSpec::low_latency_launch,
+              "the same of low-latency all-to-all kernels", kLatency),
           Row("nvlink_step", &ClusterSpec::nvlink_step, "time each step inside a node adds", kLatency),
           Row("network_step", &ClusterSpec::network_step, "time each step between nodes adds", kLatency),
           Row("pools", &ClusterSpec::pools, "nodes by kind, in order, where not all are alike",
               {.max_items = 64}),
           Row("fabric", &ClusterSpec::fabric, "switches between the nodes"),
+          Row("token_nvlink", &ClusterSpec::token_nvlink,
+              "NVLink rate that all-to-all kernels of tokens reach; nvlink_usable where absent", kRate),
+          Row("token_nic", &ClusterSpec::token_nic,
+              "network rate that all-to-all kernels of tokens reach; nic_usable where absent", kRate),
           RequiredRow("source", &ClusterSpec::source, "where the figures come from"),
       });
   return fields;
@@ -148,6 +155,10 @@ Cluster BuildCluster(const ClusterSpec& spec, const Device& device, std::span<co
     // Cables keep the cluster's rate, which BuildCluster read above.
     c.device = Slower(c.device, d);
   }
+  c.bulk_launch = spec.bulk_launch;
+  c.low_latency_launch = spec.low_latency_launch;
+  c.token_nvlink = spec.token_nvlink;
+  c.token_nic = spec.token_nic;
   return c;
 }
 

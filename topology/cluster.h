@@ -75,8 +75,12 @@ struct Cluster {
   int nics_per_node = 0;                          // 0: one per GPU
   std::vector<NodePool> pools = {};               // none: all nodes alike
   FabricSpec fabric = {};
-  BuiltFabric switches = {};     // of `fabric`; none: one switch that does not block
-  std::vector<LinkId> cut = {};  // ports that have failed, ascending
+  BuiltFabric switches = {};                      // of `fabric`; none: one switch that does not block
+  std::vector<LinkId> cut = {};                   // ports that have failed, ascending
+  Seconds bulk_launch = Microseconds(17);         // a collective by large pieces, over nothing
+  Seconds low_latency_launch = Microseconds(22);  // low-latency all-to-all kernels, over nothing
+  // What all-to-all kernels of tokens reach; as other collectives where absent.
+  std::optional<BytesPerSecond> token_nvlink, token_nic;
 
   bool operator==(const Cluster&) const = default;
   int nodes() const { return (gpus + gpus_per_node - 1) / gpus_per_node; }
@@ -114,6 +118,9 @@ struct ClusterSpec {
   std::optional<int> nics_per_node;
   std::vector<PoolSpec> pools;
   FabricSpec fabric;
+  Seconds bulk_launch = Microseconds(17);
+  Seconds low_latency_launch = Microseconds(22);
+  std::optional<BytesPerSecond> token_nvlink, token_nic;
   std::string source;
 };
 const Fields<ClusterSpec>& FieldsOf(const ClusterSpec*);

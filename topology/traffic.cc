@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "base/check.h"
 
@@ -51,6 +52,28 @@ void MergePaths(std::vector<PathLoad>& paths) {
   paths = std::move(merged);
 }
 
+Seconds TimeOn(const Cluster& cluster, const LinkCosts& costs, const LinkLoad& load) {
+  return load.bytes * costs.of(cluster, load.link) / CapacityOf(cluster, load.link);
+}
+
+Seconds SlowestLink(const Traffic& traffic, const Cluster& cluster, const LinkCosts& costs) {
+  Seconds slowest;
+  for (const LinkLoad& l : traffic.loads) slowest = std::max(slowest, TimeOn(cluster, costs, l));
+  return slowest;
+}
+
+// By NVLink and network, of the GPU that sends most.
+Bytes MostSent(const Traffic& traffic) {
+  std::map<int, Bytes> sent;
+  for (const PathLoad& p : traffic.paths) {
+    const LinkId first = p.path.links[0];
+    if (PortOf(first) == Port::kNvlinkOut || PortOf(first) == Port::kNicOut) sent[GpuOf(first)] += p.bytes;
+  }
+  Bytes most;
+  for (const auto& [gpu, bytes] : sent) most = std::max(most, bytes);
+  return most;
+}
+
 }  // namespace
 
 void Traffic::Merge() {
@@ -71,15 +94,23 @@ void Traffic::Merge() {
 }
 
 Seconds AlphaOf(const Traffic& traffic, const Cluster& cluster) {
-  return cluster.collective_launch + cluster.nvlink_step * traffic.nvlink_steps +
-         cluster.network_step * traffic.network_steps;
+  const TransportCost cost = CostOf(cluster, traffic.transport);
+  return cost.launch + cost.nvlink_step * traffic.nvlink_steps + cost.network_step * traffic.network_steps;
+}
+
+LinkCosts LinkCostsOf(const Traffic& traffic, const Cluster& cluster) {
+  const TransportCost cost = CostOf(cluster, traffic.transport);
+  const LinkCosts links{cost.nvlink * traffic.stretch, cost.network * traffic.stretch};
+  if (traffic.sms == 0 || traffic.empty()) return links;
+  const Seconds by_links = SlowestLink(traffic, cluster, links),
+                by_sms = MostSent(traffic) / RateOfSms(traffic.sms);
+  const double held_back = std::max(1.0, by_sms / by_links);
+  return {links.nvlink * held_back, links.network * held_back};
 }
 
 Seconds BusyTime(const Traffic& traffic, const Cluster& cluster) {
   if (traffic.unreachable > 0) return Seconds(std::numeric_limits<double>::infinity());
-  Seconds slowest;
-  for (const LinkLoad& l : traffic.loads) slowest = std::max(slowest, l.bytes / CapacityOf(cluster, l.link));
-  return slowest;
+  return SlowestLink(traffic, cluster, LinkCostsOf(traffic, cluster));
 }
 
 Seconds TimeAlone(const Traffic& traffic, const Cluster& cluster) {
@@ -87,10 +118,17 @@ Seconds TimeAlone(const Traffic& traffic, const Cluster& cluster) {
                                                      : AlphaOf(traffic, cluster) + BusyTime(traffic, cluster);
 }
 
+Seconds TimeAlone(std::span<const Traffic> parts, const Cluster& cluster) {
+  Seconds sum;
+  for (const Traffic& part : parts) sum += TimeAlone(part, cluster);
+  return sum;
+}
+
 LinkId BusiestLink(const Traffic& traffic, const Cluster& cluster) {
   MOECAST_CHECK(!traffic.empty());
+  const LinkCosts costs = LinkCostsOf(traffic, cluster);
   const auto busier = [&](const LinkLoad& a, const LinkLoad& b) {
-    return a.bytes / CapacityOf(cluster, a.link) < b.bytes / CapacityOf(cluster, b.link);
+    return TimeOn(cluster, costs, a) < TimeOn(cluster, costs, b);
   };
   return std::max_element(traffic.loads.begin(), traffic.loads.end(), busier)->link;
 }

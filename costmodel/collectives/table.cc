@@ -34,6 +34,11 @@ Traffic SendToOtherHalf(Group group, Bytes bytes, const Routes& routes) {
   return Send(group.first(half), group.subspan(half), bytes, routes);
 }
 
+template <Traffic (*kRing)(Group, Bytes, const Routes&, Transport)>
+Traffic Bulk(Group group, Bytes bytes, const Routes& routes) {
+  return kRing(group, bytes, routes, Transport::kBulk);
+}
+
 constexpr std::string_view kReduced = "the buffer that is reduced",
                            kGathered = "the buffer each rank gathers",
                            kScattered = "the buffer of each rank before it is scattered",
@@ -41,10 +46,10 @@ constexpr std::string_view kReduced = "the buffer that is reduced",
                            kSent = "what a rank sends";
 
 constexpr CollectiveRow kRows[] = {
-    {"all-reduce", "ring", kReduced, TwiceAllButOwn, RingAllReduce},
+    {"all-reduce", "ring", kReduced, TwiceAllButOwn, Bulk<RingAllReduce>},
     {"all-reduce", "tree", kReduced, TwiceAllButOwn, TreeAllReduce},
-    {"all-gather", "ring", kGathered, AllButOwn, RingAllGather},
-    {"reduce-scatter", "ring", kScattered, AllButOwn, RingReduceScatter},
+    {"all-gather", "ring", kGathered, AllButOwn, Bulk<RingAllGather>},
+    {"reduce-scatter", "ring", kScattered, AllButOwn, Bulk<RingReduceScatter>},
     {"all-to-all", "two-hop", kExchanged, AllButOwn, TwoHopAllToAll},
     {"send-recv", "to-next", kSent, Once, SendToNext},
     {"send", "to-other-half", kSent, Once, SendToOtherHalf, 2},

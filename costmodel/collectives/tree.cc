@@ -9,7 +9,7 @@
 namespace moecast {
 
 Traffic TreeAllReduce(Group group, Bytes bytes, const Routes& routes) {
-  Traffic traffic;
+  Traffic traffic{.transport = Transport::kLines};
   if (group.size() < 2 || bytes.value <= 0) return traffic;
   traffic.paths.reserve(2 * group.size());
   const auto both_ways = [&](int a, int b) {

@@ -44,9 +44,9 @@ CollectiveRun RunCollectives(const Cluster& cluster, std::span<const CollectiveJ
     first_flow.push_back(flows.size());
     const Time start = job.start + Time::From(AlphaOf(job.traffic, cluster));
     if (level == Level::kAnalytic)
-      flows.push_back(InStep(job.traffic, start));
+      flows.push_back(InStep(job.traffic, cluster, start));
     else
-      for (Flow& f : FlowsOf(job.traffic, start)) flows.push_back(std::move(f));
+      for (Flow& f : FlowsOf(job.traffic, cluster, start)) flows.push_back(std::move(f));
   }
   first_flow.push_back(flows.size());
 

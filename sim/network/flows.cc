@@ -75,20 +75,23 @@ FlowEnds RunFlows(Network& network, std::span<const Flow> flows, std::span<const
   return ends;
 }
 
-std::vector<Flow> FlowsOf(const Traffic& traffic, Time start) {
+std::vector<Flow> FlowsOf(const Traffic& traffic, const Cluster& cluster, Time start) {
+  const LinkCosts costs = LinkCostsOf(traffic, cluster);
   std::vector<Flow> flows;
   flows.reserve(traffic.paths.size());
   for (const PathLoad& p : traffic.paths) {
-    flows.push_back({.start = start, .bytes = p.bytes});
+    flows.push_back({.start = start, .bytes = p.bytes * costs.of(cluster, p.path)});
     for (const LinkId link : p.path.span()) flows.back().links.push_back({link});
   }
   return flows;
 }
 
-Flow InStep(const Traffic& traffic, Time start) {
+Flow InStep(const Traffic& traffic, const Cluster& cluster, Time start) {
+  const LinkCosts costs = LinkCostsOf(traffic, cluster);
   Flow flow{.start = start};
-  for (const LinkLoad& l : traffic.loads) flow.bytes = std::max(flow.bytes, l.bytes);
-  for (const LinkLoad& l : traffic.loads) flow.links.push_back({l.link, l.bytes / flow.bytes});
+  const auto taken = [&](const LinkLoad& l) { return l.bytes * costs.of(cluster, l.link); };
+  for (const LinkLoad& l : traffic.loads) flow.bytes = std::max(flow.bytes, taken(l));
+  for (const LinkLoad& l : traffic.loads) flow.links.push_back({l.link, taken(l) / flow.bytes});
   return flow;
 }
 

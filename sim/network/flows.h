@@ -33,12 +33,13 @@ struct FlowEnds {
 FlowEnds RunFlows(Network& network, std::span<const Flow> flows,
                   std::span<const CapacityChange> changes = {});
 
-// One flow for each path of the traffic, all at once. REQUIRES: traffic.Merge() has been called.
-std::vector<Flow> FlowsOf(const Traffic& traffic, Time start);
+// One flow for each path of the traffic, all at once; a byte counts as often as it costs a link
+// (LinkCostsOf). REQUIRES: traffic.Merge() has been called.
+std::vector<Flow> FlowsOf(const Traffic& traffic, const Cluster& cluster, Time start);
 
 // All paths of the traffic as one start that moves in step: as slow as its busiest link, the analytic time.
 // REQUIRES: traffic.Merge() has been called; !traffic.empty().
-Flow InStep(const Traffic& traffic, Time start);
+Flow InStep(const Traffic& traffic, const Cluster& cluster, Time start);
 
 // The direct all-to-all of a group with equally many GPUs on each of its nodes, `bytes` from each GPU to each
 // other, as two starts: all pairs inside nodes and all pairs between them, each link with the mean of its

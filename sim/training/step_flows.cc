@@ -73,10 +73,12 @@ UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to, 
     return costs.placement().CoordinatesOf(GpuOf(link))[Axis::kEdp] == 0;
   };
   for (const RankCoordinates& member : MembersOf(query, from, costs.placement())) {
-    for (const PathLoad& p : costs.UnitTraffic(query, member, to).paths) {
+    const Traffic traffic = costs.UnitTraffic(query, member, to);
+    const LinkCosts taken = LinkCostsOf(traffic, costs.cluster());
+    for (const PathLoad& p : traffic.paths) {
       const auto links = p.path.span();
       if (std::none_of(links.begin(), links.end(), in_replica)) continue;
-      unit.flows.push_back({.links = {}, .bytes = p.bytes});
+      unit.flows.push_back({.links = {}, .bytes = p.bytes * taken.of(costs.cluster(), p.path)});
       for (const LinkId l : links) unit.flows.back().links.push_back({Number(costs.cluster(), l)});
     }
   }
@@ -96,15 +98,18 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, O
   double gpus = 0;
   for (const RankCoordinates& member : members) {
     gpus += static_cast<double>(placement.Group(member, AxesOf(query.group)).size());
-    for (const PathLoad& p : costs.UnitTraffic(query, member, to).paths) {
+    const Traffic traffic = costs.UnitTraffic(query, member, to);
+    const LinkCosts taken = LinkCostsOf(traffic, cluster);
+    for (const PathLoad& p : traffic.paths) {
+      const Bytes bytes = p.bytes * taken.of(cluster, p.path);
       Ports ports;
       for (const LinkId l : p.path.span())
         if (IsPort(cluster, l)) ports.push_back(PortOf(l));
       Folded& f = folded[ports];
-      f.bytes += p.bytes;
+      f.bytes += bytes;
       f.flows += 1;
       for (const LinkId l : p.path.span())
-        if (!IsPort(cluster, l)) f.switches[l] += p.bytes;
+        if (!IsPort(cluster, l)) f.switches[l] += bytes;
     }
   }
   // The port of the GPU that stands for a stage.

@@ -38,7 +38,8 @@ void ExpectConserved(const Traffic& t) {
   EXPECT_NEAR(BytesOver(t, Port::kNicOut), BytesOver(t, Port::kNicIn), 1e-9 * BytesOver(t, Port::kNicOut));
 }
 
-// nccl-tests, doc/PERFORMANCE.md: time = bytes / rate times (n-1)/n, for all-reduce 2(n-1)/n.
+// nccl-tests, doc/PERFORMANCE.md: time = bytes / rate times (n-1)/n, for all-reduce 2(n-1)/n. A round waits
+// half a step: (n - 1/2)/n of the buffer at the link's rate.
 TEST(RingTest, InsideANodeEveryRankSendsTheBusBandwidthFactorOfTheBuffer) {
   const Cluster c = Gpus(8, 8);
   const Routes routes(c);
@@ -56,7 +57,8 @@ TEST(RingTest, InsideANodeEveryRankSendsTheBusBandwidthFactorOfTheBuffer) {
     EXPECT_EQ(gather.nvlink_steps, n - 1);
     EXPECT_EQ(reduce.nvlink_steps, 2 * (n - 1));
     EXPECT_EQ(gather.network_steps, 0);
-    EXPECT_NEAR(BusyTime(gather, c).value, 80e6 / 200e9 * factor, 1e-15);
+    EXPECT_NEAR(BusyTime(gather, c).value, 80e6 / 200e9 * (n - 0.5) / n, 1e-15);
+    EXPECT_NEAR(BusyTime(reduce, c).value, 80e6 / 200e9 * (2 * n - 1.5) / n, 1e-15);
     EXPECT_EQ(BusyTime(RingReduceScatter(group, MB(80), routes), c), BusyTime(gather, c));
   }
 }
@@ -174,6 +176,118 @@ TEST(SendTest, EveryRankSendsItsPartAtOnce) {
   EXPECT_EQ(BytesOn(inside, LinkOf(0, Port::kNvlinkOut)), 2e6);
   EXPECT_EQ(inside.nvlink_steps, 1);
   EXPECT_TRUE(Send(from, from, MB(2), routes).empty());
+}
+
+// 16 ranks on 2 nodes, 16 MB: each of 8 rings carries 2 MB past every rank but into the first, GPU 0. It gets
+// nothing by NVLink, and nothing by its NIC: all rings pass the second node to end at a GPU of it or the
+// first.
+TEST(RingTest, ABroadcastPassesEveryRankOnceAndNothingGoesToTheFirst) {
+  const Cluster c = Gpus(16, 8);
+  const Traffic t = RingBroadcast(FirstGpus(16), MB(16), Routes(c));
+  ExpectConserved(t);
+  EXPECT_NEAR(BytesOver(t, Port::kNvlinkOut) + BytesOver(t, Port::kNicOut), 16e6 * 15, 1);
+  EXPECT_EQ(BytesOn(t, LinkOf(0, Port::kNvlinkIn)) + BytesOn(t, LinkOf(0, Port::kNicIn)), 0);
+  for (int gpu = 1; gpu < 16; ++gpu)
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNvlinkIn)) + BytesOn(t, LinkOf(gpu, Port::kNicIn)), 16e6, 1);
+  EXPECT_EQ(t.network_steps, 1);
+  EXPECT_EQ(t.nvlink_steps, 14);
+}
+
+// 8 MB on 8 GPUs: all-reduce 1 + 1/8 of it each way, where a ring carries 14/8.
+TEST(NvlsTest, TheSwitchReadsEveryGpuAsOftenAsThereAreRanks) {
+  const Cluster c = Gpus(8, 8);
+  const auto group = FirstGpus(8);
+  const Traffic reduce = NvlsAllReduce(group, MB(8), Routes(c)),
+                gather = NvlsAllGather(group, MB(8), Routes(c)),
+                scatter = NvlsReduceScatter(group, MB(8), Routes(c));
+  for (const int gpu : group) {
+    EXPECT_NEAR(BytesOn(reduce, LinkOf(gpu, Port::kNvlinkOut)), 9e6, 1e-3);
+    EXPECT_NEAR(BytesOn(reduce, LinkOf(gpu, Port::kNvlinkIn)), 9e6, 1e-3);
+    EXPECT_NEAR(BytesOn(gather, LinkOf(gpu, Port::kNvlinkOut)), 1e6, 1e-3);
+    EXPECT_NEAR(BytesOn(gather, LinkOf(gpu, Port::kNvlinkIn)), 8e6, 1e-3);
+    EXPECT_NEAR(BytesOn(scatter, LinkOf(gpu, Port::kNvlinkOut)), 8e6, 1e-3);
+    EXPECT_NEAR(BytesOn(scatter, LinkOf(gpu, Port::kNvlinkIn)), 1e6, 1e-3);
+  }
+  EXPECT_NEAR(BusyTime(reduce, c).value, 9e6 / (200e9 * 0.85), 1e-12);
+}
+
+// 4 nodes of 8 and 32 MB. Inside: 7/8 of 32 MB by NVLink, twice for all-reduce. Between: 3/4 of 4 MB a NIC.
+TEST(HierarchicalTest, EveryNicCarriesItsShareOfOneRankPerNode) {
+  const Cluster c = Gpus(32, 8);
+  const Routes routes(c);
+  const auto group = FirstGpus(32);
+  const Parts reduce = HierarchicalAllReduce(group, MB(32), routes),
+              gather = HierarchicalAllGather(group, MB(32), routes),
+              scatter = HierarchicalReduceScatter(group, MB(32), routes);
+  ASSERT_EQ(reduce.size(), 3u);
+  for (const int gpu : group) {
+    EXPECT_NEAR(BytesOn(reduce[0], LinkOf(gpu, Port::kNvlinkOut)), 28e6, 1e-2);
+    EXPECT_NEAR(BytesOn(reduce[1], LinkOf(gpu, Port::kNicOut)), 6e6, 1e-2);
+    EXPECT_NEAR(BytesOn(reduce[2], LinkOf(gpu, Port::kNvlinkIn)), 28e6, 1e-2);
+    EXPECT_NEAR(BytesOn(gather[0], LinkOf(gpu, Port::kNicOut)), 3e6, 1e-2);
+    EXPECT_NEAR(BytesOn(gather[1], LinkOf(gpu, Port::kNvlinkOut)), 28e6, 1e-2);
+    EXPECT_NEAR(BytesOn(scatter[0], LinkOf(gpu, Port::kNvlinkOut)), 28e6, 1e-2);
+    EXPECT_NEAR(BytesOn(scatter[1], LinkOf(gpu, Port::kNicOut)), 3e6, 1e-2);
+  }
+  EXPECT_EQ(reduce[1].network_steps, 6);
+  EXPECT_EQ(reduce[0].nvlink_steps, 7);
+}
+
+// The traffic of the test of two hops above, its hops apart: the network's 168 MB, then NVLink's 280.
+TEST(ExpertAllToAllTest, StoredAndForwardedTheHopsAreTheSameBytesOneAfterTheOther) {
+  const Cluster c = Gpus(64, 8);
+  const Routes routes(c);
+  const TokenSpread spread{.devices = 5, .nodes = 3};
+  const Parts parts = StoreAndForwardAllToAll(FirstGpus(64), MB(64), spread, routes);
+  ASSERT_EQ(parts.size(), 2u);
+  for (int gpu = 0; gpu < 64; ++gpu) {
+    EXPECT_NEAR(BytesOn(parts[0], LinkOf(gpu, Port::kNicOut)), 168e6, 1);
+    EXPECT_NEAR(BytesOn(parts[1], LinkOf(gpu, Port::kNvlinkOut)), 280e6, 1);
+  }
+  EXPECT_EQ(BytesOver(parts[0], Port::kNvlinkOut) + BytesOver(parts[1], Port::kNicOut), 0);
+  const double network = 168e6 / 50e9, nvlink = 280e6 / 200e9;
+  EXPECT_NEAR(BusyTime(parts[0], c).value + BusyTime(parts[1], c).value, network + nvlink, 1e-12);
+  EXPECT_NEAR(BusyTime(ExpertAllToAll(FirstGpus(64), MB(64), spread, routes), c).value, network, 1e-12);
+  EXPECT_EQ(StoreAndForwardAllToAll(FirstGpus(8), MB(8), spread, routes).size(), 1u);
+}
+
+// 16 ranks on 2 nodes, 1 MB for each: a NIC carries 8 MB, NVLink 7.
+TEST(DirectAllToAllTest, EveryRankSendsItsPartToEveryOther) {
+  const Traffic t = DirectAllToAll(FirstGpus(16), MB(16), {}, Routes(Gpus(16, 8)));
+  for (int gpu = 0; gpu < 16; ++gpu) {
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNicOut)), 8e6, 1e-2);
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNvlinkIn)), 7e6, 1e-2);
+  }
+}
+
+// V3's gate on 32 ranks: 8 experts a token of 256, so one copy of 8/32 of the tokens for every rank; of 31
+// others, 7 on the node.
+TEST(LowLatencyAllToAllTest, ATokenIsSentOnceForEachExpert) {
+  const Moe moe{.experts = 256, .top_k = 8, .groups = 1, .top_groups = 1};
+  const TokenSpread spread = SpreadOf(moe, 32, 8);
+  EXPECT_EQ(spread.experts, 8);
+  const Traffic t = LowLatencyAllToAll(FirstGpus(32), MB(1), spread, Routes(Gpus(32, 8)));
+  EXPECT_NEAR(BytesOn(t, LinkOf(3, Port::kNicOut)), 24 * 0.25e6, 1e-2);
+  EXPECT_NEAR(BytesOn(t, LinkOf(3, Port::kNvlinkOut)), 7 * 0.25e6, 1e-2);
+}
+
+TEST(NodesOfGroupTest, CountsTheNodesAndWhetherTheyHoldEquallyMany) {
+  const Routes routes(Gpus(32, 8));
+  const auto check = [&](std::vector<int> group, size_t nodes, size_t local, bool even) {
+    const NodesOf on = NodesOfGroup(group, routes);
+    EXPECT_EQ(on.nodes, nodes);
+    EXPECT_EQ(on.even, even);
+    if (even) {
+      EXPECT_EQ(on.local, local);
+    }
+  };
+  check(FirstGpus(8), 1, 8, true);
+  check(FirstGpus(5), 1, 5, true);
+  check(FirstGpus(16), 2, 8, true);
+  check(FirstGpus(12), 2, 0, false);
+  check({6, 7, 8, 9, 10, 11}, 2, 0, false);
+  check(FirstGpus(4, 8), 4, 1, true);
+  check({0, 1, 8, 9, 16, 17}, 3, 2, true);
 }
 
 TEST(PlacementOfTest, SizesAndOrderComeFromThePlan) {

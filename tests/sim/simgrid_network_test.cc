@@ -74,24 +74,24 @@ TEST(SimgridNetworkTest, AgreesOnAnAllToAllInsideANode) {
   SKIP_WITHOUT_SIMGRID();
   const Cluster c = Nodes(1);
   const Traffic t = ExpertAllToAll(Gpus(0, 8), MB(40), {.devices = 2.77, .nodes = 1}, Routes(c));
-  ExpectAgreement(Capacities(c), FlowsOf(t, {}));
+  ExpectAgreement(Capacities(c), FlowsOf(t, c, {}));
 }
 
 TEST(SimgridNetworkTest, AgreesOnTwoHopsOverTheRails) {
   SKIP_WITHOUT_SIMGRID();
   const Cluster c = Nodes(8);
   const Traffic t = ExpertAllToAll(Gpus(0, 64), MB(56), {.devices = 7.5, .nodes = 3.5}, Routes(c));
-  ExpectAgreement(Capacities(c), FlowsOf(t, Time{17}));
+  ExpectAgreement(Capacities(c), FlowsOf(t, c, Time{17}));
 }
 
 TEST(SimgridNetworkTest, AgreesOnRingsAndTrees) {
   SKIP_WITHOUT_SIMGRID();
   const Cluster c = Nodes(4);
   const Routes routes(c);
-  ExpectAgreement(Capacities(c), FlowsOf(RingAllReduce(Gpus(0, 32), MB(100), routes), {}));
-  ExpectAgreement(Capacities(c), FlowsOf(TreeAllReduce(Gpus(0, 32), MB(1), routes), {}));
-  std::vector<Flow> both = FlowsOf(RingAllGather(Gpus(0, 32), MB(100), routes), {});
-  Append(both, FlowsOf(TreeAllReduce(Gpus(0, 32), MB(9), routes), Time{100'000'000}));
+  ExpectAgreement(Capacities(c), FlowsOf(RingAllReduce(Gpus(0, 32), MB(100), routes), c, {}));
+  ExpectAgreement(Capacities(c), FlowsOf(TreeAllReduce(Gpus(0, 32), MB(1), routes), c, {}));
+  std::vector<Flow> both = FlowsOf(RingAllGather(Gpus(0, 32), MB(100), routes), c, {});
+  Append(both, FlowsOf(TreeAllReduce(Gpus(0, 32), MB(9), routes), c, Time{100'000'000}));
   ExpectAgreement(Capacities(c), both);
 }
 
@@ -103,11 +103,11 @@ TEST(SimgridNetworkTest, AgreesOnExpertDataAndPipelineTrafficOnTheSameCards) {
   const Routes routes(c);
   std::vector<Flow> flows;
   for (int i = 0; i < 2; ++i)
-    Append(flows, FlowsOf(ExpertAllToAll(Gpus(16 * i, 16), MB(80), {.devices = 4, .nodes = 1.8}, routes),
+    Append(flows, FlowsOf(ExpertAllToAll(Gpus(16 * i, 16), MB(80), {.devices = 4, .nodes = 1.8}, routes), c,
                           Time{i * 250'000'000}));
   for (int i = 0; i < 8; ++i)
-    Append(flows, FlowsOf(RingReduceScatter(Gpus(i, 4, 8), MB(30 + i), routes), Time{100'000'000}));
-  Append(flows, FlowsOf(Send(Gpus(0, 16), Gpus(16, 16), MB(21), routes), Time{400'000'000}));
+    Append(flows, FlowsOf(RingReduceScatter(Gpus(i, 4, 8), MB(30 + i), routes), c, Time{100'000'000}));
+  Append(flows, FlowsOf(Send(Gpus(0, 16), Gpus(16, 16), MB(21), routes), c, Time{400'000'000}));
   ExpectAgreement(Capacities(c), flows);
 }
 

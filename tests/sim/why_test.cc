@@ -260,7 +260,7 @@ TEST(PlanDifferenceTest, AnotherOrderOfTheSameWorkDiffersInTheBubbleAlone) {
 }
 
 TEST(PlanDifferenceTest, SlowerNvlinkIsExposedTensorParallelCommunicationAndNothingElse) {
-  // One stage of 8 tensor-parallel ranks in a node, nothing beside the communication: a ring moves 7/8 of
+  // One stage of 8 tensor-parallel ranks in a node, nothing beside the communication: a ring takes 7.5/8 of
   // each buffer over the slower link.
   const TrainingRun fast = RunOf("deepseek-67b-pretrain",
                                  {"training/parallel={\"tp\":8}", "training/overlap/tp=false",
@@ -278,7 +278,7 @@ TEST(PlanDifferenceTest, SlowerNvlinkIsExposedTensorParallelCommunicationAndNoth
   const double rate = fast.cluster.device.nvlink_usable.value;
   const PlanDifference d = Difference(a, b);
   ExpectOnly(d, "exposed tp communication");
-  EXPECT_NEAR(d.causes[0].time.value / (bytes * 7 / 8 * (1 / (0.5 * rate) - 1 / rate)), 1, 1e-6);
+  EXPECT_NEAR(d.causes[0].time.value / (bytes * 7.5 / 8 * (1 / (0.5 * rate) - 1 / rate)), 1, 1e-6);
   ExpectCausesToSum(d);
 }
 

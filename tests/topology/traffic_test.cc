@@ -12,7 +12,7 @@ Cluster TwoNodes() {
   Cluster c{.name = "test", .gpus = 4, .gpus_per_node = 2, .nic = GBps(50), .nic_usable = GBps(40)};
   c.device.nvlink = GBps(200);
   c.device.nvlink_usable = GBps(160);
-  c.collective_launch = Microseconds(5);
+  c.bulk_launch = Microseconds(5);
   c.nvlink_step = Microseconds(1);
   c.network_step = Microseconds(10);
   return c;
@@ -64,6 +64,48 @@ TEST(TrafficTest, MergeLeavesOneLoadPerPathWithAllItsBytes) {
   EXPECT_EQ(t.paths[0].bytes, Bytes(10));
   EXPECT_EQ(t.paths[1].path.links[0], LinkOf(2, Port::kNicOut));
   EXPECT_EQ(t.paths[1].bytes, Bytes(5));
+}
+
+// Stretched by a half, 1.6 MB over NVLink take 15 us. On one SM, which moves 14 GB/s, 1.6 MB / 14 GB/s.
+TEST(TrafficTest, StretchAndTooFewSmsLengthenTheTimeOnEveryLink) {
+  const Cluster c = TwoNodes();
+  Traffic t{.stretch = 1.5};
+  t.Add(Routes(c).Between(0, 1), MB(1.6));
+  t.Merge();
+  EXPECT_NEAR(BusyTime(t, c).value, 15e-6, 1e-15);
+  t.sms = 132;
+  EXPECT_NEAR(BusyTime(t, c).value, 15e-6, 1e-15);
+  t.sms = 1;
+  EXPECT_NEAR(BusyTime(t, c).value, MB(1.6).value / 14e9, 1e-15);
+  EXPECT_NEAR(LinkCostsOf(t, c).nvlink, 160.0 / 14, 1e-9);
+}
+
+TEST(TrafficTest, PartsOneAfterTheOtherTakeTheSumOfTheirTimes) {
+  const Cluster c = TwoNodes();
+  Traffic t{.nvlink_steps = 1};
+  t.Add(Routes(c).Between(0, 1), MB(1.6));
+  t.Merge();
+  const Traffic parts[] = {t, Traffic{}, t};
+  EXPECT_EQ(TimeAlone(parts, c), TimeAlone(t, c) * 2);
+}
+
+// Lines carry as many flags as data. Multicast reaches 0.85 of a link. Pieces of 128 KiB at 40 GB/s take
+// 3.28 us and 0.92 us more.
+TEST(TransportTest, WhatAByteCostsALinkFollowsFromWhatMovesIt) {
+  Cluster c = TwoNodes();
+  c.collective_launch = Microseconds(4);
+  c.low_latency_launch = Microseconds(22);
+  c.token_nvlink = GBps(128);
+  EXPECT_EQ(CostOf(c, Transport::kBulk).launch, Microseconds(5));
+  EXPECT_EQ(CostOf(c, Transport::kLines).launch, Microseconds(4));
+  EXPECT_EQ(CostOf(c, Transport::kLines).nvlink, 2);
+  EXPECT_EQ(CostOf(c, Transport::kLines).network, 2);
+  EXPECT_NEAR(CostOf(c, Transport::kMulticast).nvlink, 1 / 0.85, 1e-12);
+  EXPECT_EQ(CostOf(c, Transport::kPointToPoint).nvlink, 1);
+  EXPECT_NEAR(CostOf(c, Transport::kPointToPoint).network, 1 + 0.92 / (131072 / 40e3), 1e-9);
+  EXPECT_EQ(CostOf(c, Transport::kTokens).nvlink, 1.25);
+  EXPECT_EQ(CostOf(c, Transport::kTokens).network, 1);
+  EXPECT_EQ(CostOf(c, Transport::kLowLatency).launch, Microseconds(22));
 }
 
 TEST(TrafficTest, NothingTakesNoTime) {

@@ -1,0 +1,161 @@
+#include "costmodel/collectives/algorithms.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace moecast {
+namespace {
+
+using Call = CollectiveCall;
+using enum CollectiveKind;
+using OneTransport = Traffic (*)(Group, Bytes, const Routes&, Transport);
+using Whole = Traffic (*)(Group, Bytes, const Routes&);
+using InParts = Parts (*)(Group, Bytes, const Routes&);
+using Tokens = Traffic (*)(Group, Bytes, const TokenSpread&, const Routes&);
+
+template <OneTransport kRun, Transport kTransport>
+Parts By(const Call& c, const Routes& routes) {
+  return {kRun(c.group, c.bytes, routes, kTransport)};
+}
+template <Whole kRun>
+Parts Of(const Call& c, const Routes& routes) {
+  return {kRun(c.group, c.bytes, routes)};
+}
+template <InParts kRun>
+Parts Of(const Call& c, const Routes& routes) {
+  return kRun(c.group, c.bytes, routes);
+}
+template <Tokens kRun>
+Parts Of(const Call& c, const Routes& routes) {
+  return {kRun(c.group, c.bytes, c.spread, routes)};
+}
+Parts StoreAndForward(const Call& c, const Routes& routes) {
+  return StoreAndForwardAllToAll(c.group, c.bytes, c.spread, routes);
+}
+Parts SendHalves(const Call& c, const Routes& routes) {
+  MOECAST_CHECK(c.group.size() % 2 == 0);
+  const Group all(c.group), from = all.first(all.size() / 2), to = all.last(all.size() / 2);
+  return {Send(from, to, c.bytes, routes)};
+}
+
+constexpr auto kBulk = Transport::kBulk, kLines = Transport::kLines;
+constexpr std::string_view
+    kRingHelp = "ring of large pieces (NCCL, protocol Simple)",
+    kLinesHelp = "ring of lines that carry their flags, for few bytes (NCCL, LL)",
+    kNvlsHelp = "the NVSwitch adds and copies (NCCL, NVLS); one node",
+    kLevelsHelp = "inside nodes and between them, one after the other",
+    kDirectHelp = "from every rank straight to every other",
+    kTwoHopHelp = "once to each node over the network, then NVLink, both at once (DeepEP)",
+    kStoreHelp = "the same, NVLink when the network is done",
+    kRdmaHelp = "each copy straight to its expert's rank, for few tokens (DeepEP, low latency)";
+
+constexpr CollectiveAlgorithm kAlgorithms[] = {
+    {kAllGather, "ring", kRingHelp, true, Needs::kNothing, By<RingAllGather, kBulk>},
+    {kAllGather, "ring-ll", kLinesHelp, true, Needs::kNothing, By<RingAllGather, kLines>},
+    {kAllGather, "nvls", kNvlsHelp, true, Needs::kOneNode, Of<NvlsAllGather>},
+    {kAllGather, "hierarchical", kLevelsHelp, false, Needs::kEvenNodes, Of<HierarchicalAllGather>},
+    {kReduceScatter, "ring", kRingHelp, true, Needs::kNothing, By<RingReduceScatter, kBulk>},
+    {kReduceScatter, "ring-ll", kLinesHelp, true, Needs::kNothing, By<RingReduceScatter, kLines>},
+    {kReduceScatter, "nvls", kNvlsHelp, true, Needs::kOneNode, Of<NvlsReduceScatter>},
+    {kReduceScatter, "hierarchical", kLevelsHelp, false, Needs::kEvenNodes, Of<HierarchicalReduceScatter>},
+    {kAllReduce, "ring", kRingHelp, true, Needs::kNothing, By<RingAllReduce, kBulk>},
+    {kAllReduce, "ring-ll", kLinesHelp, true, Needs::kNothing, By<RingAllReduce, kLines>},
+    {kAllReduce, "tree", "up and down a tree of nodes, lines, for few bytes (NCCL)", true, Needs::kNothing,
+     Of<TreeAllReduce>},
+    {kAllReduce, "nvls", kNvlsHelp, true, Needs::kOneNode, Of<NvlsAllReduce>},
+    {kAllReduce, "hierarchical", kLevelsHelp, false, Needs::kEvenNodes, Of<HierarchicalAllReduce>},
+    {kBroadcast, "ring", kRingHelp, true, Needs::kNothing, By<RingBroadcast, kBulk>},
+    {kBroadcast, "ring-ll", kLinesHelp, true, Needs::kNothing, By<RingBroadcast, kLines>},
+    {kAllToAll, "direct", kDirectHelp, true, Needs::kNothing, Of<DirectAllToAll>},
+    {kAllToAll, "two-hop", kTwoHopHelp, false, Needs::kNothing, Of<ExpertAllToAll>},
+    {kAllToAll, "store-and-forward", kStoreHelp, false, Needs::kNothing, StoreAndForward},
+    {kDispatch, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<ExpertAllToAll>},
+    {kDispatch, "store-and-forward", kStoreHelp, false, Needs::kNothing, StoreAndForward},
+    {kDispatch, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>},
+    {kDispatch, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>},
+    {kCombine, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<ExpertAllToAll>},
+    {kCombine, "store-and-forward", kStoreHelp, false, Needs::kNothing, StoreAndForward},
+    {kCombine, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>},
+    {kCombine, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>},
+    {kSend, "direct", "the first half of the ranks to the second", true, Needs::kNothing, SendHalves},
+};
+
+bool CanRun(const CollectiveAlgorithm& a, const CollectiveCall& call, const Routes& routes) {
+  const NodesOf on = NodesOfGroup(call.group, routes);
+  return a.needs == Needs::kNothing || (a.needs == Needs::kOneNode ? on.nodes == 1 : on.even);
+}
+
+}  // namespace
+
+std::span<const CollectiveAlgorithm> CollectiveAlgorithms() {
+  return kAlgorithms;
+}
+
+const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string_view name,
+                                         const Routes& routes, const std::string& option) {
+  std::vector<std::string_view> names;
+  for (const CollectiveAlgorithm& a : kAlgorithms) {
+    if (a.kind != call.kind) continue;
+    names.push_back(a.name);
+    if (a.name != name) continue;
+    if (CanRun(a, call, routes)) return a;
+    throw UserError({.file = option,
+                     .value = std::string(name),
+                     .expected = a.needs == Needs::kOneNode ? "ranks on one node"
+                                                            : "as many ranks on each of the nodes"});
+  }
+  throw UserError({.file = option,
+                   .value = "\"" + Shortened(name) + "\"",
+                   .expected = "for " + std::string(NameOf(call.kind)) + " auto or one of " + Join(names),
+                   .hint = Nearest(name, names)});
+}
+
+std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(const CollectiveCall& call,
+                                                            const Routes& routes) {
+  std::vector<const CollectiveAlgorithm*> found;
+  for (const CollectiveAlgorithm& a : kAlgorithms)
+    if (a.kind == call.kind && a.automatic && CanRun(a, call, routes)) found.push_back(&a);
+  MOECAST_CHECK(!found.empty());
+  return found;
+}
+
+const CollectiveAlgorithm& FastestAlgorithm(const CollectiveCall& call, const Cluster& cluster,
+                                            const Routes& routes) {
+  const CollectiveAlgorithm* fastest = nullptr;
+  Seconds least;
+  for (const CollectiveAlgorithm* a : AutomaticAlgorithms(call, routes)) {
+    const Seconds time = TimeAlone(Lower(*a, call, routes), cluster);
+    if (fastest && time >= least) continue;
+    fastest = a;
+    least = time;
+  }
+  return *fastest;
+}
+
+Parts Lower(const CollectiveAlgorithm& algorithm, const CollectiveCall& call, const Routes& routes) {
+  Parts parts = algorithm.lower(call, routes);
+  for (Traffic& part : parts) part.sms = call.sms;
+  return parts;
+}
+
+double BusFactor(CollectiveKind kind, int ranks) {
+  const double n = ranks, others = (n - 1) / n;
+  switch (kind) {
+    case kAllReduce:
+      return 2 * others;
+    case kSend:
+    case kBroadcast:
+      return 1;
+    case kAllGather:
+    case kReduceScatter:
+    case kAllToAll:
+    case kDispatch:
+    case kCombine:
+      return others;
+  }
+  MOECAST_CHECK(false);
+}
+
+}  // namespace moecast

@@ -1,0 +1,51 @@
+// Which algorithms run a collective, in one table: what the command line, the tests and `auto` choose from.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "costmodel/collectives/collectives.h"
+#include "costmodel/collectives/kind.h"
+
+namespace moecast {
+
+struct CollectiveCall {
+  CollectiveKind kind = CollectiveKind::kAllReduce;
+  // GPUs, ascending; of a send the senders, followed by as many receivers in the senders' order.
+  std::vector<int> group;
+  Bytes bytes;         // costmodel/collectives/kind.h
+  TokenSpread spread;  // of dispatch and combine
+  int sms = 0;         // that its kernels run on; 0: as many as the links want
+};
+
+// What keeps an algorithm from running on a group.
+enum class Needs : uint8_t { kNothing, kOneNode, kEvenNodes };
+
+struct CollectiveAlgorithm {
+  CollectiveKind kind;
+  std::string_view name;
+  std::string_view help;
+  bool automatic;  // `auto` may choose it: what NCCL, or for tokens DeepEP's normal kernels, would run
+  Needs needs;
+  Parts (*lower)(const CollectiveCall&, const Routes&);
+};
+std::span<const CollectiveAlgorithm> CollectiveAlgorithms();
+
+// Throws UserError naming `option`: the kind has no algorithm of that name, or it cannot run on the group.
+const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string_view name,
+                                         const Routes& routes, const std::string& option = "--algorithm");
+
+// Those of the kind that are automatic and run on the group, in the table's order: at least one.
+std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(const CollectiveCall& call, const Routes& routes);
+
+// The automatic algorithm that takes the least time alone on idle links; of equal ones the first of the
+// table.
+const CollectiveAlgorithm& FastestAlgorithm(const CollectiveCall& call, const Cluster& cluster,
+                                            const Routes& routes);
+
+// Its parts, on the call's SMs.
+Parts Lower(const CollectiveAlgorithm& algorithm, const CollectiveCall& call, const Routes& routes);
+
+}  // namespace moecast
