@@ -55,7 +55,8 @@ OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& mode
       placement_(PlacementOf(plan.parallel)),
       copies_(copies),
       sms_left_(std::max((cluster.device.sms + kLeastSmsLeft - 1) / kLeastSmsLeft,
-                         cluster.device.sms - plan.overlap.communication_sms)) {
+                         cluster.device.sms - plan.overlap.communication_sms)),
+      tp_transport_(plan.overlap.tp ? Transport::kChunks : Transport::kBulk) {
   sources_ = kernels.calibration().sources();
   sources_.push_back(std::string("PCIe rate: ") + kPcieSigma.source);
   sources_.push_back(std::string("host memory rate: ") + kHostAdamEfficiency.source);
@@ -106,15 +107,16 @@ Traffic OpCosts::UnitTraffic(const CollectiveQuery& query, const RankCoordinates
   }
   const Routes routes(cluster_);
   const Bytes one(1);
+  const Transport transport = query.group == GroupKind::kTp ? tp_transport_ : Transport::kBulk;
   switch (query.kind) {
     case CollectiveKind::kAllGather:
-      return RingAllGather(group, one, routes);
+      return RingAllGather(group, one, routes, transport);
     case CollectiveKind::kReduceScatter:
-      return RingReduceScatter(group, one, routes);
+      return RingReduceScatter(group, one, routes, transport);
     case CollectiveKind::kAllReduce:
       // Over the world one number is summed, the gradient norm.
       return query.group == GroupKind::kWorld ? TreeAllReduce(group, one, routes)
-                                              : RingAllReduce(group, one, routes);
+                                              : RingAllReduce(group, one, routes, transport);
     case CollectiveKind::kDispatch:
     case CollectiveKind::kCombine:
       return ExpertAllToAll(group, one, spread_, routes);

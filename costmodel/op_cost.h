@@ -64,6 +64,7 @@ class OpCosts {
   Placement placement_;
   int copies_;
   int sms_left_;  // beside a collective
+  Transport tp_transport_;
   TokenSpread spread_;
   std::vector<std::string> sources_;
   std::array<std::optional<Lowered>, 64> lowered_;

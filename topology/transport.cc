@@ -28,6 +28,9 @@ TransportCost CostOf(const Cluster& c, Transport transport) {
   switch (transport) {
     case Transport::kBulk:
       return cost;
+    case Transport::kChunks:
+      cost.launch = c.collective_launch;
+      return cost;
     case Transport::kLines:
       cost.launch = c.collective_launch;
       cost.nvlink = cost.network = kLineBytes.value;

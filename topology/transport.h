@@ -10,6 +10,7 @@ namespace moecast {
 
 enum class Transport : uint8_t {
   kBulk,          // NCCL's protocol Simple: large pieces, each announced by a flag
+  kChunks,        // pieces that a GEMM hands over as its tiles end: nothing to start, nothing to wait for
   kLines,         // NCCL's protocol LL: every 4 bytes carry a flag of 4, nothing to wait for
   kMulticast,     // NCCL's NVLS: the NVSwitch adds and copies
   kPointToPoint,  // NCCL's send and receive
@@ -18,10 +19,13 @@ enum class Transport : uint8_t {
 };
 template <>
 struct EnumNames<Transport> {
-  static constexpr EnumName<Transport> kNames[] = {
-      {Transport::kBulk, "bulk"},           {Transport::kLines, "lines"},
-      {Transport::kMulticast, "multicast"}, {Transport::kPointToPoint, "point-to-point"},
-      {Transport::kTokens, "tokens"},       {Transport::kLowLatency, "low-latency"}};
+  static constexpr EnumName<Transport> kNames[] = {{Transport::kBulk, "bulk"},
+                                                   {Transport::kChunks, "chunks"},
+                                                   {Transport::kLines, "lines"},
+                                                   {Transport::kMulticast, "multicast"},
+                                                   {Transport::kPointToPoint, "point-to-point"},
+                                                   {Transport::kTokens, "tokens"},
+                                                   {Transport::kLowLatency, "low-latency"}};
 };
 
 struct TransportCost {

@@ -6,8 +6,8 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
                              const Model& model, const Plan& plan, const WholeStep& whole_step, int copies) {
   for (Placed& p : placed_)
     if (p.calibration == calibration.get() && p.parallel == plan.parallel && p.copies == copies &&
-        p.communication_sms == plan.overlap.communication_sms && p.moe == model.moe &&
-        p.whole_step == whole_step && *p.cluster == cluster)
+        p.overlap == plan.overlap && p.moe == model.moe && p.whole_step == whole_step &&
+        *p.cluster == cluster)
       return *p.costs;
   KernelCosts* kernels = nullptr;
   for (Kernels& k : kernels_)
@@ -18,8 +18,8 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
   }
   auto owned = std::make_unique<Cluster>(cluster);
   auto costs = std::make_unique<OpCosts>(*kernels, *owned, model, plan, whole_step, copies);
-  placed_.push_back({calibration.get(), plan.parallel, copies, plan.overlap.communication_sms, model.moe,
-                     whole_step, std::move(owned), std::move(costs)});
+  placed_.push_back({calibration.get(), plan.parallel, copies, plan.overlap, model.moe, whole_step,
+                     std::move(owned), std::move(costs)});
   return *placed_.back().costs;
 }
 

@@ -52,7 +52,8 @@ class StepCache {
   struct Placed {
     const Calibration* calibration;
     Parallel parallel;
-    int copies, communication_sms;
+    int copies;
+    Overlap overlap;
     Moe moe;
     WholeStep whole_step;
     std::unique_ptr<Cluster> cluster;
