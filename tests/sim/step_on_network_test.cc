@@ -71,7 +71,10 @@ TEST_P(StepOnNetworkTest, OnLinksTooFastToMatterItIsTheStepAlone) {
   const StepFlows flows = FlowsOf(phase.step(), Costs(phase.step()), StepExtent::kOneGpuPerStage);
   FluidNetwork network(flows.capacities());
   const NetworkedStep step = RunOnNetwork(phase.step(), flows, network);
-  EXPECT_NEAR(step.timing.total.seconds() / phase.step().timing().total.seconds(), 1, 2e-6);
+  // A send keeps its time per message, which no rate takes away: where both directions send at once they
+  // meet.
+  EXPECT_NEAR(step.timing.total.seconds() / phase.step().timing().total.seconds(), 1,
+              phase.step().pipeline().pairs ? 3e-3 : 2e-6);
 }
 
 TEST_P(StepOnNetworkTest, SharedLinksNeverMakeItFaster) {
