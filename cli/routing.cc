@@ -106,13 +106,20 @@ Action DefineRouting(CLI::App& app, const CommonOptions& common) {
     CheckRange<int64_t>("--steps", o->steps, 0, kMostSteps);
     CheckRange<int64_t>("--step-tokens", o->step_tokens, 1, 1 << 20);
     CheckRange("--top-p", o->top_p, 0.0, 1.0);
+    const std::string file = o->recorded.empty() ? run.plan.routing.recorded.value_or("") : o->recorded;
+    const auto record = o->recorded.empty() ? run.record
+                                            : std::make_shared<const RoutingRecord>(ParseRoutingRecord(
+                                                  ReadFile(file), file, setup.gate.experts));
+    if (record && (!o->record.empty() || o->steps > 0))
+      throw UserError({.file = o->record.empty() ? "--steps" : "--record",
+                       .expected = "drawn tokens, not those recorded in " + file});
     const auto tokens = setup.tokens_per_rank() * setup.ranks;
-    if (o->recorded.empty() && tokens > kMostTokens)
+    if (!record && tokens > kMostTokens)
       throw UserError({.file = o->scenario,
                        .pointer = "/training/micro_batch",
                        .value = std::to_string(tokens) + " tokens of all ranks",
                        .expected = "at most 16777216"});
-    setup.gate.top_p = o->top_p;
+    if (o->top_p > 0) setup.gate.top_p = o->top_p;
     if (!o->sent_once.empty()) setup.sent_once = NamedIn<SentOnce>("--sent-once", o->sent_once);
 
     RoutingOptions options{.layers = static_cast<int>(o->layers),
@@ -145,16 +152,8 @@ Action DefineRouting(CLI::App& app, const CommonOptions& common) {
                        .value = std::to_string(o->redundant),
                        .expected = "0 without --placement"});
     }
-    std::optional<RoutingRecord> record;
-    if (!o->recorded.empty()) {
-      if (!o->record.empty() || o->steps > 0)
-        throw UserError({.file = o->record.empty() ? "--steps" : "--record",
-                         .expected = "drawn tokens: without --recorded"});
-      record = ParseRoutingRecord(ReadFile(o->recorded), o->recorded, setup.gate.experts);
-    }
-    RoutingReport report =
-        ReportRouting(o->scenario, run.model, run.plan, setup, options, record ? &*record : nullptr);
-    if (record) report.tokens_from = "recorded in " + o->recorded;
+    RoutingReport report = ReportRouting(o->scenario, run.model, run.plan, setup, options, record.get());
+    if (record) report.tokens_from = "recorded in " + file;
     if (!o->record.empty()) WriteFile(o->record, WriteRoutingRecord(RecordRouting(setup, options)));
     Emit(common, RoutingJson(report), RoutingText(report));
   };

@@ -2,16 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "base/check.h"
 
 namespace moecast {
 namespace {
-
-double LogChoose(double n, double k) {
-  if (k < 0 || k > n) return -INFINITY;
-  return std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1);
-}
 
 double NormalDensity(double x) {
   return std::exp(-x * x / 2) / std::sqrt(2 * M_PI);
@@ -20,37 +17,58 @@ double NormalCdf(double x) {
   return 0.5 * std::erfc(-x / std::sqrt(2.0));
 }
 
-// Expected number of `parts` equal contiguous parts of the experts that hold one of a token's.
-//
-// A part overlaps a group it starts in by `first` experts, `whole` groups entirely and a group it ends in by
-// `last`. With x and y saying whether the two are among the groups taken, and j of the whole ones, the token
-// misses the part with
-//   P = sum over x, y, j of  P(x, y, j) C(candidates - x first - y last - j group, top_k) / C(candidates,
-//   top_k).
-double PartsHit(const Moe& moe, int parts) {
-  const int group = moe.experts / moe.groups, part = moe.experts / parts, candidates = group * moe.top_groups;
-  const double ways_to_group = LogChoose(moe.groups, moe.top_groups),
-               ways_to_choose = LogChoose(candidates, moe.top_k);
-  const auto hit = [&](int begin) {
-    const int end = begin + part, first_whole = (begin + group - 1) / group, after_whole = end / group;
-    int first = first_whole * group - begin, last = end - after_whole * group;
-    if (after_whole < first_whole) {  // inside one group
-      first = part;
-      last = 0;
-    }
-    const int whole = std::max(0, after_whole - first_whole),
-              others = moe.groups - whole - (first > 0) - (last > 0);
-    double missed = 0;
-    for (int x = 0; x <= (first > 0); ++x) {
-      for (int y = 0; y <= (last > 0); ++y) {
-        for (int j = 0; j <= whole; ++j)
-          missed +=
-              std::exp(LogChoose(whole, j) + LogChoose(others, moe.top_groups - j - x - y) - ways_to_group +
-                       LogChoose(candidates - x * first - y * last - j * group, moe.top_k) - ways_to_choose);
+// A range of experts, cut by the groups it touches: experts in the group it starts in and in the one it ends
+// in, where these are not wholly in it, and how many groups are.
+struct Overlap {
+  int first = 0, whole = 0, last = 0;
+};
+
+Overlap OverlapOf(int begin, int end, int group) {
+  const int first_whole = (begin + group - 1) / group, after_whole = end / group;
+  if (after_whole < first_whole) return {.first = end - begin};  // inside one group
+  return {.first = first_whole * group - begin,
+          .whole = after_whole - first_whole,
+          .last = end - after_whole * group};
+}
+
+// Probability that a token has no expert of the range. Its experts are drawn best first: until top_groups
+// groups are known every expert that comes is chosen, afterwards those of the known groups are.
+double Missed(const Moe& moe, const Overlap& range) {
+  const int group = moe.experts / moe.groups, groups = moe.top_groups;
+  const int others = moe.groups - range.whole - (range.first > 0) - (range.last > 0);
+  // p[d][x][y]: nothing of the range is drawn, of d known groups; x and y say whether the groups that the
+  // range starts and ends in are among them.
+  struct State {
+    double p[2][2] = {};
+  };
+  std::vector<State> now(static_cast<size_t>(groups) + 1);
+  now[0].p[0][0] = 1;
+  for (int drawn = 0; drawn < moe.top_k; ++drawn) {
+    std::vector<State> next(now.size());
+    for (int d = 0; d <= groups; ++d) {
+      for (const int x : {0, 1}) {
+        for (const int y : {0, 1}) {
+          const double p = now[d].p[x][y] / ((d < groups ? moe.experts : d * group) - drawn);
+          if (p == 0) continue;
+          next[d].p[x][y] += p * (d * group - drawn - x * range.first - y * range.last);
+          if (d == groups) continue;
+          next[d + 1].p[x][y] += p * (others - (d - x - y)) * group;
+          if (range.first > 0 && x == 0) next[d + 1].p[1][y] += p * (group - range.first);
+          if (range.last > 0 && y == 0) next[d + 1].p[x][1] += p * (group - range.last);
+        }
       }
     }
-    return 1 - missed;
-  };
+    now = std::move(next);
+  }
+  double missed = 0;
+  for (const State& s : now) missed += s.p[0][0] + s.p[0][1] + s.p[1][0] + s.p[1][1];
+  return missed;
+}
+
+// Expected number of `parts` equal contiguous parts of the experts that hold one of a token's.
+double PartsHit(const Moe& moe, int parts) {
+  const int group = moe.experts / moe.groups, part = moe.experts / parts;
+  const auto hit = [&](int begin) { return 1 - Missed(moe, OverlapOf(begin, begin + part, group)); };
   if (part % group == 0 || group % part == 0) return parts * hit(0);  // all parts lie alike
   double sum = 0;
   for (int p = 0; p < parts; ++p) sum += hit(p * part);
@@ -84,11 +102,18 @@ ExpertLoad LoadOf(const RoutingLoad& routing, int devices) {
     if (!routing.capacity_factor || load <= *routing.capacity_factor) return load;
     return std::max(*routing.capacity_factor, load * routing.never_dropped);
   };
-  if (devices == 1 || routing.device_cv == 0) return {.kept = cut(1), .slowest = cut(1)};
+  const auto all = [](Share share) { return ExpertLoad{share, share, share}; };
+  if (devices == 1 || routing.device_cv == 0) return all({cut(1), cut(1)});
   const double variance = std::log1p(routing.device_cv * routing.device_cv), sigma = std::sqrt(variance);
   const auto load = [&](double z) { return cut(std::exp(sigma * z - variance / 2)); };
-  return {.kept = routing.capacity_factor ? ExpectationOfLargest(1, load) : 1,
-          .slowest = ExpectationOfLargest(devices, load)};
+  return all(
+      {routing.capacity_factor ? ExpectationOfLargest(1, load) : 1, ExpectationOfLargest(devices, load)});
+}
+
+ExpertLoad EvenOf(const ExpertLoad& load) {
+  ExpertLoad even = load;
+  for (Share* share : {&even.visits, &even.tokens, &even.bytes}) share->most = share->mean;
+  return even;
 }
 
 TokenSpread SpreadOf(const Moe& moe, int ep, int ranks_per_node) {
@@ -99,6 +124,11 @@ TokenSpread SpreadOf(const Moe& moe, int ep, int ranks_per_node) {
   if (ep <= ranks_per_node) return spread;
   spread.nodes = ep % ranks_per_node == 0 ? PartsHit(moe, ep / ranks_per_node) : spread.devices;
   return spread;
+}
+
+Moe RoutedBy(const RoutingLoad& routing, Moe moe) {
+  if (routing.topk_group) moe.top_groups = *routing.topk_group;
+  return moe;
 }
 
 }  // namespace moecast

@@ -78,12 +78,16 @@ struct Overlap {
 };
 const Fields<Overlap>& FieldsOf(const Overlap*);
 
-// How unequal the devices of an expert-parallel group are loaded: by how much, or what tokens make them so.
+// How unequal the devices of an expert-parallel group are loaded: by how much, what tokens make them so, or
+// what was recorded.
 struct RoutingLoad {
   double device_cv = 0;
-  std::optional<TokenMix> tokens;  // in place of device_cv
+  std::optional<TokenMix> tokens;       // in place of device_cv
+  std::optional<std::string> recorded;  // in place of both: a file (traces/routing_record.h)
   std::optional<double> capacity_factor;
   double never_dropped = 0;
+  std::optional<int> topk_group;
+  std::optional<double> top_p;
   bool operator==(const RoutingLoad&) const = default;
 };
 const Fields<RoutingLoad>& FieldsOf(const RoutingLoad*);

@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "scenarios/calibration_loader.h"
 #include "scenarios/cluster_loader.h"
 #include "scenarios/model_loader.h"
 #include "scenarios/named_text.h"
 #include "sim/training/plan_check.h"
+#include "traces/routing_record.h"
 
 namespace moecast {
 namespace {
@@ -79,6 +81,17 @@ Plan PlanOfPhase(const Plan& training, size_t index, const JsonCursor& section, 
   return plan;
 }
 
+// What was routed as the plan's file says, or as the known programme has read it.
+std::shared_ptr<const RoutingRecord> RecordOf(const TrainingRun& run, const Programme* known) {
+  const std::optional<std::string>& file = run.plan.routing.recorded;
+  if (!file) return nullptr;
+  if (known)
+    for (const TrainingRun& other : known->phases)
+      if (other.plan.routing.recorded == file && other.model == run.model) return other.record;
+  return std::make_shared<const RoutingRecord>(
+      ParseRoutingRecord(ReadFile(*file), *file, run.model.moe.experts));
+}
+
 Programme Compose(const std::string& name, const ScenarioSpec& spec, const JsonCursor& root,
                   const Programme* known_programme, const ScenarioSpec* known_spec) {
   const TrainingRun* known = known_programme ? &known_programme->phases.front() : nullptr;
@@ -103,6 +116,7 @@ Programme Compose(const std::string& name, const ScenarioSpec& spec, const JsonC
   if (spec.training.phases.empty()) section.Key("phases").Fail("at least one phase");
   for (size_t i = 0; i < spec.training.phases.size(); ++i) {
     run.plan = PlanOfPhase(spec.training, i, section, run);
+    run.record = RecordOf(run, known_programme);
     programme.phases.push_back(run);
     if (!spec.reliability) continue;
     if (const auto fault = CheckReliability(*spec.reliability, run.model, run.plan, run.cluster))

@@ -183,6 +183,19 @@ void ToAffinities(Scoring scoring, int experts, std::span<float> logits) {
   }
 }
 
+void OddsToAffinities(Scoring scoring, int experts, std::span<float> odds) {
+  const auto rows = static_cast<int>(odds.size()) / experts;
+  for (int t = 0; t < rows; ++t) {
+    float* o = odds.data() + static_cast<size_t>(t) * experts;
+    if (scoring == Scoring::kSigmoid) {
+      ForEachFour(o, experts, [](Four x) { return x / (1 + x); });
+      continue;
+    }
+    const float scale = 1 / Sum(o, experts);
+    ForEachFour(o, experts, [scale](Four x) { return x * scale; });
+  }
+}
+
 void Choose(const Gate& gate, std::span<const float> affinities, std::span<const float> bias, Choices& out) {
   const int n = gate.experts, size = gate.group_size(), candidates = gate.top_groups * size;
   MOECAST_CHECK(affinities.size() % n == 0 && (bias.empty() || bias.size() == static_cast<size_t>(n)));

@@ -57,6 +57,8 @@ struct Choices {
 
 // Logits of whole tokens, `experts` each, become affinities. REQUIRES: finite, of size below 80.
 void ToAffinities(Scoring scoring, int experts, std::span<float> logits);
+// The same from odds, exp(logit). REQUIRES: positive, a token's sum finite.
+void OddsToAffinities(Scoring scoring, int experts, std::span<float> odds);
 
 // Appends the choice of each token. `bias` holds one number an expert, or nothing. REQUIRES: finite numbers.
 void Choose(const Gate& gate, std::span<const float> affinities, std::span<const float> bias, Choices& out);

@@ -92,7 +92,7 @@ void BlockBuilder::Residual() {
 
 Op BlockBuilder::Product(const Linear& l, GemmPass pass) const {
   // F and B wait for the slowest device of the expert-parallel group, W does not.
-  const double load = pass == GemmPass::kWgrad ? work.load.kept : work.load.slowest;
+  const double load = pass == GemmPass::kWgrad ? work.load.visits.mean : work.load.visits.most;
   const int64_t n = std::llround(l.n), k = std::llround(l.k);
   Op op{.name = l.name, .after = l.beside && pass != GemmPass::kWgrad ? kBeside : kSerial};
   if (l.groups > 0)

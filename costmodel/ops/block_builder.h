@@ -104,7 +104,7 @@ class BlockBuilder {
   bool Sequence() const { return plan.parallel.sequence; }
   bool Split() const { return plan.overlap.tp && tp > 1; }
   Op Product(const Linear& l, GemmPass pass) const;
-  double LoadOf(const Linear& l) const { return l.groups > 0 ? work.load.slowest : 1; }
+  double LoadOf(const Linear& l) const { return l.groups > 0 ? work.load.visits.most : 1; }
   void GatherThen(std::vector<Op>& ops, double bytes, Op product) const;
   void ThenScatter(std::vector<Op>& ops, double bytes, Op product) const;
 

@@ -11,7 +11,7 @@ constexpr double kBf16 = BlockBuilder::kBf16, kFp32 = BlockBuilder::kFp32;
 // like expert outputs, gradients of expert outputs go out like tokens. `copies` of a token are received.
 void Exchange(BlockBuilder& b, OpName name, double copies) {
   const Precision& p = b.plan.precision;
-  const double elements = b.local_tokens * b.model.hidden * b.work.load.slowest;
+  const double elements = b.local_tokens * b.model.hidden * b.work.load.bytes.most;
   const auto exchange = [&](CollectiveKind kind) {
     const Dtype dtype = kind == CollectiveKind::kDispatch ? p.dispatch : p.combine;
     return BlockBuilder::Collective(name, kind, GroupKind::kEp, elements * ElementBytes(dtype));
@@ -20,7 +20,8 @@ void Exchange(BlockBuilder& b, OpName name, double copies) {
   b.Forward(exchange(dispatch ? CollectiveKind::kDispatch : CollectiveKind::kCombine));
   b.Backward({exchange(dispatch ? CollectiveKind::kCombine : CollectiveKind::kDispatch)});
   b.Transient(name, TensorName::kSendAndReceive,
-              2 * elements * copies * std::max(ElementBytes(p.dispatch), ElementBytes(p.combine)));
+              2 * b.local_tokens * b.model.hidden * b.work.load.tokens.most * copies *
+                  std::max(ElementBytes(p.dispatch), ElementBytes(p.combine)));
 }
 
 }  // namespace
@@ -28,12 +29,13 @@ void Exchange(BlockBuilder& b, OpName name, double copies) {
 void AddMoe(BlockBuilder& b) {
   const Moe& moe = b.model.moe;
   const Precision& precision = b.plan.precision;
-  const double h = b.model.hidden, tokens = b.local_tokens, load = b.work.load.slowest;
+  const double h = b.model.hidden, tokens = b.local_tokens, load = b.work.load.visits.most;
   const int ep = b.plan.parallel.ep;
   const double rows = b.tokens * moe.top_k, inter = static_cast<double>(moe.inter) / b.tp;
-  const double copies =
-      SpreadOf(moe, ep, ep).devices;  // of a token, one for each device that has an expert of it
-  const double received = tokens * copies * h * load, permuted = tokens * moe.top_k * h * load;  // elements
+  const double copies = SpreadOf(RoutedBy(b.plan.routing, moe), ep, ep)
+                            .devices;  // of a token, one for each device that has an expert of it
+  const double received = tokens * copies * h * b.work.load.tokens.most,
+               permuted = tokens * moe.top_k * h * load;  // elements
 
   b.Multiply({.name = OpName::kRouter,
               .m = tokens,

@@ -61,8 +61,10 @@ Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies
   MOECAST_CHECK(steps_.size() == tasks.size());  // else lane order and dependencies form a cycle
 }
 
-void Retimer::Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out) const {
+void Retimer::Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out,
+                  std::span<const Time> longer) const {
   MOECAST_CHECK(duration.size() >= blocks_ && transfer.size() >= transfers_);
+  MOECAST_CHECK(longer.empty() || longer.size() == steps_.size());
   out.start.resize(steps_.size());
   out.end.resize(steps_.size());
   Time* const start = out.start.data();
@@ -77,6 +79,7 @@ void Retimer::Run(std::span<const Time> duration, std::span<const Time> transfer
     }
     start[step.task] = at;
     end[step.task] = at + duration[step.block];
+    if (!longer.empty()) end[step.task] += longer[step.task];
     total = std::max(total, end[step.task]);
   }
   out.total = total;

@@ -116,9 +116,11 @@ class Retimer {
   // builder's defect.
   explicit Retimer(const Schedule& schedule);
 
-  // `duration` by Task::block, `transfer` by Dependency::transfer; aborts where one is too short. Reuses the
-  // storage of `out`. REQUIRES: no negative times, and their sum along any path fits in Time.
-  void Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out) const;
+  // `duration` by Task::block, `transfer` by Dependency::transfer; aborts where one is too short. Where not
+  // empty, `longer` is how much longer each task takes than its block's duration, or shorter where negative.
+  // Reuses the storage of `out`. REQUIRES: no negative times, and their sum along any path fits in Time.
+  void Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out,
+           std::span<const Time> longer = {}) const;
 
  private:
   struct Step {

@@ -104,8 +104,7 @@ std::vector<Cause> CausesOf(const BlockTime& block) {
 PreparedPhase WithEvenLoads(const PreparedPhase& phase, StepCache& cache) {
   TrainingRun even = phase.run();
   even.plan.stage_layers.layers = phase.step().LayersByStage();
-  // Every rank takes just what is kept on average.
-  even.plan.routing = {.capacity_factor = phase.step().load().kept};
+  even.even_loads = true;
   return PreparedPhase(std::move(even), cache, phase.step().stretch());
 }
 
@@ -131,7 +130,9 @@ std::vector<Cause> CriticalPath(const PreparedStep& step, const PreparedStep& ev
       ledger.Add(CauseOf(t.phase), p->time);
       continue;
     }
-    const BlockTime loaded = BlocksOfTask(step, p->stage, t), level = BlocksOfTask(even, p->stage, t);
+    BlockTime loaded = BlocksOfTask(step, p->stage, t);
+    loaded.total += step.Longer(p->task);
+    const BlockTime level = BlocksOfTask(even, p->stage, t);
     const Time took = step.timing().end[p->task] - step.timing().start[p->task];
     const Seconds whole = step.flows() > 0 ? took.seconds() : loaded.total;
     // 1 but for the rounding of the engine's integer time, and where the step begins inside the task.

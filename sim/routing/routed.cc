@@ -32,6 +32,21 @@ void CountVisits(const RoutingSetup& setup, RoutedLayer& layer) {
   for (int e = 0; e < setup.gate.experts; ++e) layer.rank_visits[e / on_rank] += layer.expert_visits[e];
 }
 
+ExpertLoads WithMean(int layers, int micro_batches, std::vector<ExpertLoad> at) {
+  ExpertLoads loads{.mean = {.visits = {0, 0}, .tokens = {0, 0}, .bytes = {0, 0}},
+                    .layers = layers,
+                    .micro_batches = micro_batches,
+                    .at = std::move(at)};
+  const auto n = static_cast<double>(loads.at.size());
+  for (const ExpertLoad& load : loads.at) {
+    for (Share ExpertLoad::*of : {&ExpertLoad::visits, &ExpertLoad::tokens, &ExpertLoad::bytes}) {
+      (loads.mean.*of).mean += (load.*of).mean / n;
+      (loads.mean.*of).most += (load.*of).most / n;
+    }
+  }
+  return loads;
+}
+
 }  // namespace
 
 RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& plan,
@@ -40,13 +55,21 @@ RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& p
   const auto on_node = std::count_if(
       group.begin(), group.end(), [&](int gpu) { return cluster.NodeOf(gpu) == cluster.NodeOf(group[0]); });
   const auto ranks = static_cast<int>(group.size());
-  return {.gate = GateOf(model.moe),
+  const Moe moe = RoutedBy(plan.routing, model.moe);
+  Gate gate = GateOf(moe);
+  const LinkCosts tokens = LinkCostsOf({.transport = Transport::kTokens}, cluster);
+  gate.top_p = plan.routing.top_p.value_or(0);
+  return {.gate = gate,
           .load = plan.routing,
           .ranks = ranks,
           .ranks_per_node = static_cast<int>(on_node),
           .sequences = plan.micro_batch,
           .length = std::max<int64_t>(1, sequence_length / plan.parallel.cp),
-          .sent_once = on_node > 1 && on_node < ranks ? SentOnce::kPerNode : SentOnce::kPerDevice};
+          .sent_once = on_node > 1 && on_node < ranks && ranks % on_node == 0 ? SentOnce::kPerNode
+                                                                              : SentOnce::kPerDevice,
+          .uniform = SpreadOf(moe, ranks, static_cast<int>(on_node)),
+          .nvlink = cluster.device.nvlink_usable / tokens.nvlink,
+          .network = cluster.nic_usable * cluster.nics() / (cluster.gpus_per_node * tokens.network)};
 }
 
 LoadSummary SummaryOf(std::span<const double> loads) {
@@ -67,9 +90,11 @@ Choices RouteTokens(const RoutingSetup& setup, const Centroids& centroids, std::
                     std::span<const float> bias, Random& random) {
   Choices choices;
   std::vector<float> block;
+  const std::vector<float> popularities = PopularitiesOf(centroids);
   for (size_t t = 0; t < clusters.size(); t += kBlock) {
-    DrawLogits(centroids, clusters.subspan(t, std::min<size_t>(kBlock, clusters.size() - t)), random, block);
-    ToAffinities(setup.gate.scoring, setup.gate.experts, block);
+    DrawOdds(popularities, setup.gate.experts,
+             clusters.subspan(t, std::min<size_t>(kBlock, clusters.size() - t)), random, block);
+    OddsToAffinities(setup.gate.scoring, setup.gate.experts, block);
     Choose(setup.gate, block, bias, choices);
   }
   return choices;
@@ -79,7 +104,7 @@ RoutedLayer Measure(const RoutingSetup& setup, const Choices& chosen, int64_t dr
   const Gate& gate = setup.gate;
   const auto tokens = static_cast<int64_t>(chosen.tokens());
   MOECAST_CHECK(tokens > 0 && gate.experts % setup.ranks == 0);
-  RoutedLayer layer;
+  RoutedLayer layer{.tokens = static_cast<double>(tokens)};
   Choices left;
   const Choices* choices = &chosen;
   if (setup.load.capacity_factor) {
@@ -149,6 +174,7 @@ RoutedLayer Measure(const RoutingSetup& setup, const Choices& chosen, int64_t dr
 RoutedLayer MeasureCounts(const RoutingSetup& setup, std::span<const uint32_t> counts) {
   RoutedLayer layer;
   layer.expert_visits.assign(counts.begin(), counts.end());
+  for (const uint32_t count : counts) layer.tokens += static_cast<double>(count) / setup.gate.top_k;
   if (setup.load.capacity_factor) {
     // Tokens are not told apart, so a device loses alike of each of its experts.
     const int devices = setup.dropping_devices(), on_device = setup.gate.experts / devices;
@@ -188,23 +214,92 @@ Choices RoutedDraws::Next() {
   return RouteTokens(setup_, centroids, clusters_, {}, random_);
 }
 
-ExpertLoad LoadOfTokens(const RoutingSetup& setup) {
-  if (!setup.load.tokens) return LoadOf(setup.load, setup.ranks);
-  // As many as a quarter of a million tokens make, at most 16. Draws differ by their tokens, which large groups
-  // average out, and by the layers' centroids, of which there are at least four. The seed is fixed: the load
-  // is a figure of the scenario.
-  const int64_t tokens = setup.tokens_per_rank() * setup.ranks;
-  const int draws = static_cast<int>(std::clamp<int64_t>((1 << 18) / tokens, 4, 16));
-  RoutedDraws drawn(setup, draws, KeyOf("routing", 1));
-  ExpertLoad load{.kept = 0, .slowest = 0};
-  for (int d = 0; d < draws; ++d) {
-    const Choices choices = drawn.Next();
-    const RoutedLayer layer = Measure(setup, choices, d);
-    const double balanced = static_cast<double>(choices.expert.size()) / setup.ranks;
-    load.kept += (1 - layer.dropped) / draws;
-    load.slowest += SummaryOf(layer.rank_visits).max / balanced / draws;
+ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
+  const int ranks = setup.ranks, local = std::min(setup.ranks_per_node, ranks), nodes = ranks / local;
+  const double each = layer.tokens / ranks;  // tokens
+  const auto over = [](const std::vector<double>& of_ranks, double even) {
+    const LoadSummary s = SummaryOf(of_ranks);
+    return even > 0 ? Share{s.mean / even, s.max / even} : Share{};
+  };
+  ExpertLoad load{.visits = over(layer.rank_visits, each * setup.gate.top_k)};
+  load.tokens = load.bytes = load.visits;
+  if (layer.sent.empty()) return load;
+  load.tokens = over(layer.rank_tokens, each * setup.uniform.devices);
+
+  // Time of the slower of two ports, for tokens of a byte.
+  const auto slower = [&](double nvlink, double network) {
+    return std::max(nvlink / setup.nvlink.value, network / setup.network.value);
+  };
+  // As of ExpertAllToAll (costmodel/collectives).
+  const double to_device = setup.uniform.devices / ranks;
+  const double even =
+      each * (setup.sent_once == SentOnce::kPerNode
+                  ? slower(nodes * (local - 1) * to_device, (nodes - 1) * setup.uniform.nodes / nodes)
+                  : slower((local - 1) * to_device, (ranks - local) * to_device));
+  if (even == 0) {
+    load.bytes = {};
+    return load;
   }
+  double most = 0, all_nvlink = 0, all_network = 0;
+  for (int r = 0; r < ranks; ++r) {
+    double out[2] = {}, in[2] = {};  // NVLink, network
+    for (int other = 0; other < ranks; ++other) {
+      const bool network = r / setup.ranks_per_node != other / setup.ranks_per_node;
+      out[network] += layer.sent[static_cast<size_t>(r) * ranks + other];
+      in[network] += layer.sent[static_cast<size_t>(other) * ranks + r];
+    }
+    most = std::max({most, slower(out[0], out[1]), slower(in[0], in[1])});
+    all_nvlink += out[0];
+    all_network += out[1];
+  }
+  load.bytes = {slower(all_nvlink, all_network) / ranks / even, most / even};
   return load;
+}
+
+Choices ChoicesOf(const RoutingRecord& r, int layer) {
+  Choices choices;
+  const size_t first = static_cast<size_t>(layer) * r.rows * r.top_k;
+  for (int64_t token = 0; token < r.rows; ++token) {
+    for (int k = 0; k < r.top_k; ++k) {
+      const size_t i = first + static_cast<size_t>(token) * r.top_k + k;
+      if (r.choices[i] == kNoExpert) break;
+      choices.expert.push_back(r.choices[i]);
+      // Without affinities the order is what is known: a later choice goes before an earlier one.
+      choices.affinity.push_back(r.affinities.empty() ? 1.0f / static_cast<float>(1 + k) : r.affinities[i]);
+    }
+    choices.begin.push_back(static_cast<uint32_t>(choices.expert.size()));
+  }
+  return choices;
+}
+
+std::span<const uint32_t> CountsOf(const RoutingRecord& r, int layer, int64_t micro_batch) {
+  return std::span(r.counts).subspan((static_cast<size_t>(layer) * r.rows + micro_batch) * r.experts,
+                                     r.experts);
+}
+
+ExpertLoads LoadsOf(const RoutingSetup& setup, int layers) {
+  if (!setup.load.tokens) return {.mean = LoadOf(setup.load, setup.ranks)};
+  // As many draws as half a million tokens make, at least eight: of every layer in sixteen micro-batches, or
+  // of a part of the layers in four. The seed is fixed: the loads are figures of the scenario.
+  const int64_t tokens = setup.tokens_per_rank() * setup.ranks;
+  const int draws = static_cast<int>(std::clamp<int64_t>((1 << 19) / tokens, 8, int64_t{16} * layers));
+  const int micro_batches = std::clamp(draws / layers, 4, 16),
+            routed = std::min(layers, draws / micro_batches);
+  RoutedDraws drawn(setup, routed, KeyOf("routing", 1));
+  std::vector<ExpertLoad> at;
+  for (int d = 0; d < routed * micro_batches; ++d)
+    at.push_back(LoadOf(setup, Measure(setup, drawn.Next(), d)));
+  return WithMean(routed, micro_batches, std::move(at));
+}
+
+ExpertLoads LoadsOf(const RoutingSetup& setup, const RoutingRecord& record) {
+  const int micro_batches = record.has_choices() ? 1 : static_cast<int>(record.rows);
+  std::vector<ExpertLoad> at;
+  for (int m = 0; m < micro_batches; ++m)
+    for (int l = 0; l < record.layers; ++l)
+      at.push_back(LoadOf(setup, record.has_choices() ? Measure(setup, ChoicesOf(record, l), l)
+                                                      : MeasureCounts(setup, CountsOf(record, l, m))));
+  return WithMean(record.layers, micro_batches, std::move(at));
 }
 
 double DistinctExperts(const Choices& choices, int experts, int64_t batch) {

@@ -15,6 +15,7 @@
 #include "costmodel/plan.h"
 #include "sim/routing/tokens.h"
 #include "topology/cluster.h"
+#include "traces/routing_record.h"
 
 namespace moecast {
 
@@ -35,14 +36,16 @@ struct RoutingSetup {
   int ranks = 1, ranks_per_node = 1;
   int64_t sequences = 1, length = 4096;  // of a rank's micro-batch
   SentOnce sent_once = SentOnce::kPerDevice;
+  TokenSpread uniform;                   // closed form (SpreadOf)
+  BytesPerSecond nvlink{1}, network{1};  // what tokens reach of a rank's ports
 
   int dropping_devices() const { return gate.groups > 1 ? gate.groups : ranks; }
   TokenMix mix() const { return load.tokens.value_or(TokenMix{}); }
   int64_t tokens_per_rank() const { return sequences * length; }
   bool operator==(const RoutingSetup&) const = default;
 };
-// An expert-parallel group of the plan, on the cluster: two hops where it spans nodes, else one. REQUIRES: a
-// model with experts and a plan that CheckPlan passed.
+// An expert-parallel group of the plan, on the cluster: two hops where it spans whole nodes, else one.
+// REQUIRES: a model with experts and a plan that CheckPlan passed.
 RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& plan, int64_t sequence_length);
 
 struct LoadSummary {
@@ -53,6 +56,7 @@ struct LoadSummary {
 LoadSummary SummaryOf(std::span<const double> loads);
 
 struct RoutedLayer {
+  double tokens = 0;                  // of all ranks; counts alone: as many as these visits are of
   std::vector<double> expert_visits;  // tokens of each expert
   std::vector<double> rank_visits;    // the same summed over a rank's experts: what it computes
   std::vector<double> rank_tokens;    // different tokens a rank takes, its own included
@@ -88,9 +92,29 @@ class RoutedDraws {
   size_t layer_ = 0;
 };
 
-// Mean over layers and micro-batches of the slowest rank's load over the balanced one and of what is kept; of
-// device_cv where no tokens are described (LoadOf).
-ExpertLoad LoadOfTokens(const RoutingSetup& setup);
+// What the ranks take of the layer. Where only counts are known, tokens and bytes go with the visits.
+// REQUIRES: sent once per device, or per node where ranks fill their nodes.
+ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer);
+
+// Loads of the MoE layers of a step's micro-batches. Fewer of both are routed than there are: those repeat,
+// shifted so that no two layers repeat each other.
+struct ExpertLoads {
+  ExpertLoad mean;
+  int layers = 1, micro_batches = 1;  // routed
+  std::vector<ExpertLoad> at;         // [micro-batch][layer]; empty: all are the mean
+
+  size_t IndexOf(int layer, int micro_batch) const {
+    return static_cast<size_t>((micro_batch + layer / layers) % micro_batches) * layers + layer % layers;
+  }
+};
+// Of `layers` layers: tokens as they are described, routed, or the closed form of device_cv (LoadOf).
+ExpertLoads LoadsOf(const RoutingSetup& setup, int layers);
+// As recorded: each layer's counts of each micro-batch, or its choices as of one micro-batch.
+ExpertLoads LoadsOf(const RoutingSetup& setup, const RoutingRecord& record);
+// A layer's counts of a micro-batch, by expert. REQUIRES: !record.has_choices().
+std::span<const uint32_t> CountsOf(const RoutingRecord& record, int layer, int64_t micro_batch);
+// A layer's choices. REQUIRES: record.has_choices().
+Choices ChoicesOf(const RoutingRecord& record, int layer);
 
 // Different experts that `batch` tokens go to, mean over the batches a micro-batch is cut into; a batch's
 // tokens are far apart, as those of different sequences. REQUIRES: 1 <= batch <= choices.tokens().

@@ -8,22 +8,6 @@
 namespace moecast {
 namespace {
 
-Choices ChoicesOf(const RoutingRecord& r, int layer) {
-  Choices choices;
-  const size_t first = static_cast<size_t>(layer) * r.rows * r.top_k;
-  for (int64_t token = 0; token < r.rows; ++token) {
-    for (int k = 0; k < r.top_k; ++k) {
-      const size_t i = first + static_cast<size_t>(token) * r.top_k + k;
-      if (r.choices[i] == kNoExpert) break;
-      choices.expert.push_back(r.choices[i]);
-      // Without affinities the order is what is known: a later choice goes before an earlier one.
-      choices.affinity.push_back(r.affinities.empty() ? 1.0f / static_cast<float>(1 + k) : r.affinities[i]);
-    }
-    choices.begin.push_back(static_cast<uint32_t>(choices.expert.size()));
-  }
-  return choices;
-}
-
 LoadSummary MeanOf(const std::vector<RoutedRow>& rows, LoadSummary RoutedRow::*of) {
   LoadSummary mean;
   const auto n = static_cast<double>(rows.size());
@@ -125,8 +109,7 @@ RoutingReport ReportRouting(const std::string& scenario, const Model& model, con
           for (int64_t batch = 1; batch <= std::min<int64_t>(256, static_cast<int64_t>(tokens)); batch *= 2)
             report.distinct.push_back({batch, DistinctExperts(choices, setup.gate.experts, batch)});
       } else {
-        const size_t first = (static_cast<size_t>(l) * record->rows + m) * record->experts;
-        const std::span counts = std::span(record->counts).subspan(first, record->experts);
+        const std::span counts = CountsOf(*record, l, m);
         routed = MeasureCounts(setup, counts);
         if (placing) placing->Add(l, std::vector<double>(counts.begin(), counts.end()));
       }
@@ -148,7 +131,7 @@ RoutingReport ReportRouting(const std::string& scenario, const Model& model, con
                  .nodes_per_token = MeanOf(report.rows, &RoutedRow::nodes_per_token),
                  .dropped = MeanOf(report.rows, &RoutedRow::dropped),
                  .dropped_weight = MeanOf(report.rows, &RoutedRow::dropped_weight)};
-  report.uniform = SpreadOf(model.moe, setup.ranks, setup.ranks_per_node);
+  report.uniform = setup.uniform;
   if (placing) report.placed = placing->Result();
   if (!record) report.history = Balance(setup, options.balance, options.seed);
   return report;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "costmodel/gating/four.h"
@@ -34,16 +35,19 @@ void Shuffle(std::vector<T>& items, Random& random) {
   for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random.Below(i)]);
 }
 
-// Standard Gumbel variables -log(-log U) in place of the numbers given; U in steps of 2^-23.
-void FillWithGumbel(std::span<float> out, Random& random) {
+// Uniform variables in (0, 1), in steps of 2^-23, in place of the numbers given.
+void FillWithUniform(std::span<float> out, Random& random) {
+  const auto four = [&random] {
+    FourInts bits;
+    const uint64_t two[] = {random.Next(), random.Next()};
+    std::memcpy(&bits, two, sizeof bits);
+    // The sign bit is shifted in and masked away.
+    return (__builtin_convertvector((bits >> 9) & 0x7fffff, Four) + 0.5f) * 0x1.0p-23f;
+  };
   size_t i = 0;
-  const auto uniform = [](uint32_t bits) { return (static_cast<float>(bits >> 9) + 0.5f) * 0x1.0p-23f; };
-  while (i < out.size()) {
-    const uint64_t bits = random.Next();
-    out[i++] = uniform(static_cast<uint32_t>(bits));
-    if (i < out.size()) out[i++] = uniform(static_cast<uint32_t>(bits >> 32));
-  }
-  ForEachFour(out.data(), static_cast<int>(out.size()), [](Four u) { return -Log(-Log(u)); });
+  for (; i + 4 <= out.size(); i += 4) Store(&out[i], four());
+  const Four rest = four();
+  std::memcpy(out.data() + i, &rest, sizeof(float) * (out.size() - i));
 }
 
 }  // namespace
@@ -87,15 +91,33 @@ std::vector<uint16_t> DrawClusters(const TokenMix& mix, int64_t sequences, int64
   return clusters;
 }
 
+std::vector<float> PopularitiesOf(const Centroids& centroids) {
+  std::vector<float> popularities = centroids.at;
+  ForEachFour(popularities.data(), static_cast<int>(popularities.size()), [](Four z) { return Exp(z); });
+  return popularities;
+}
+
+void DrawOdds(std::span<const float> popularities, int experts, std::span<const uint16_t> clusters,
+              Random& random, std::vector<float>& odds) {
+  const auto n = static_cast<size_t>(experts);
+  odds.resize(clusters.size() * n);
+  FillWithUniform(odds, random);
+  ForEachFour(odds.data(), static_cast<int>(odds.size()), [](Four u) { return -1 / Log(u); });
+  for (size_t t = 0; t < clusters.size(); ++t) {
+    const float* popular = popularities.data() + clusters[t] * n;
+    for (size_t i = 0; i < n; ++i) odds[t * n + i] *= popular[i];
+  }
+}
+
 void DrawLogits(const Centroids& centroids, std::span<const uint16_t> clusters, Random& random,
                 std::vector<float>& logits) {
   const auto n = static_cast<size_t>(centroids.experts);
   logits.resize(clusters.size() * n);
+  FillWithUniform(logits, random);
+  ForEachFour(logits.data(), static_cast<int>(logits.size()), [](Four u) { return -Log(-Log(u)); });
   for (size_t t = 0; t < clusters.size(); ++t) {
-    const std::span<float> token(logits.data() + t * n, n);
-    FillWithGumbel(token, random);
     const float* at = centroids.at.data() + clusters[t] * n;
-    for (size_t i = 0; i < n; ++i) token[i] += at[i];
+    for (size_t i = 0; i < n; ++i) logits[t * n + i] += at[i];
   }
 }
 

@@ -91,6 +91,13 @@ CostedOps BlockWithCosts(std::vector<Op> ops, bool pairs, OpCosts& costs) {
   return costed;
 }
 
+// At the median times.
+Seconds TimeAlone(const CostedOps& block) {
+  std::vector<Seconds> times;
+  for (const Cost& cost : block.costs) times.push_back(cost.time);
+  return SolveBlock(block, times).total;
+}
+
 // Weights or gradients that ZeRO moves in every micro-batch, beside the block's other work: weights for the
 // block that comes next, gradients of the one before, so nothing of the block waits for them.
 void Prefetch(std::vector<Op>& ops, std::vector<Op> moves) {
@@ -111,8 +118,11 @@ PreparedStep::PreparedStep(const TrainingRun& run, const TrainingPhase& phase, S
     : run_(run), phase_(phase), stretch_(stretch.value_or(1)), placement_(PlacementOf(run.plan.parallel)) {
   const Plan& plan = run.plan;
   work_ = {.sequences = plan.micro_batch, .sequence_length = phase.sequence_length, .load = {}};
-  if (run.model.moe.experts > 0)
-    work_.load = cache.LoadFor(RoutingOf(run.model, run.cluster, plan, phase.sequence_length));
+  if (run.model.moe.experts > 0) {
+    loads_ = cache.LoadsFor(RoutingOf(run.model, run.cluster, plan, phase.sequence_length),
+                            run.model.layers(LayerKind::kMoe), run.record);
+    work_.load = run.even_loads ? EvenOf(loads_->mean) : loads_->mean;
+  }
   pipeline_ = FindPipelineSchedule(plan.schedule);
   MOECAST_CHECK(pipeline_ != nullptr);
   shape_.stages = plan.parallel.pp;
@@ -197,8 +207,6 @@ void PreparedStep::PrepareKind(BlockKind kind, OpCosts& costs) {
   const Plan& plan = run_.plan;
   k.present = true;
   k.parameters = ParametersOf(kind, run_.model, plan, EndsApart());
-  k.ops = OpsOf(kind, run_.model, plan, work_);
-
   const double grad = ElementBytes(plan.precision.grad_reduce),
                weight = ElementBytes(plan.precision.weight_format());
   const auto moves = [&](CollectiveKind collective, OpName data, OpName expert, double element) {
@@ -214,11 +222,16 @@ void PreparedStep::PrepareKind(BlockKind kind, OpCosts& costs) {
             OpName::kGradReduce, OpName::kExpertGradReduce, grad);
   const auto gather =
       moves(CollectiveKind::kAllGather, OpName::kParamGather, OpName::kExpertParamGather, weight);
-  if (plan.parallel.zero >= 2) Prefetch(k.ops.pass[static_cast<size_t>(Pass::kWeight)], reduce);
-  if (plan.parallel.zero >= 3) {
-    Prefetch(k.ops.pass[static_cast<size_t>(Pass::kForward)], gather);
-    Prefetch(k.ops.pass[static_cast<size_t>(Pass::kBackward)], gather);
-  }
+  const auto ops_of = [&](const Work& work) {
+    BlockOps ops = OpsOf(kind, run_.model, plan, work);
+    if (plan.parallel.zero >= 2) Prefetch(ops.pass[static_cast<size_t>(Pass::kWeight)], reduce);
+    if (plan.parallel.zero >= 3) {
+      Prefetch(ops.pass[static_cast<size_t>(Pass::kForward)], gather);
+      Prefetch(ops.pass[static_cast<size_t>(Pass::kBackward)], gather);
+    }
+    return ops;
+  };
+  k.ops = ops_of(work_);
   k.grad_reduce = BlockWithCosts(reduce, false, costs);
   k.param_gather = BlockWithCosts(gather, false, costs);
   auto& moved = data_parallel_traffic_[static_cast<size_t>(kind)];
@@ -227,6 +240,17 @@ void PreparedStep::PrepareKind(BlockKind kind, OpCosts& costs) {
   for (size_t p = 0; p < kPasses; ++p) {
     k.costed[p] = BlockWithCosts(k.ops.pass[p], pipeline_->pairs, costs);
     traffic_[static_cast<size_t>(kind)][p] = TrafficOf(k.ops.pass[p], costs);
+  }
+  if (kind != BlockKind::kMoe || run_.even_loads) return;
+  // Weight gradients wait for no other rank.
+  for (const ExpertLoad& load : loads_->at) {
+    Work work = work_;
+    work.load = load;
+    const BlockOps ops = ops_of(work);
+    for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
+      const auto p = static_cast<size_t>(pass);
+      excess_[p].push_back(TimeAlone(BlockWithCosts(ops.pass[p], false, costs)) / TimeAlone(k.costed[p]) - 1);
+    }
   }
 }
 
@@ -355,8 +379,9 @@ void PreparedStep::FixOrder(StepCache& cache) {
                                    .stands_for = stands_for,
                                    .step = step,
                                    .blocks = blocks_of_});
+  FindStragglers();
   const Time transfer[] = {shape_.transfer};
-  order_->retimer.Run(Durations(solved_, Median), transfer, timing_);
+  order_->retimer.Run(Durations(solved_, Median), transfer, timing_, LongerByTask(solved_));
 }
 
 Seconds PreparedStep::TimeIn(const CostedOps& ops, size_t i, const OpTimes& time_of, uint64_t salt) const {
@@ -462,7 +487,7 @@ Seconds PreparedStep::StepTime(const OpTimes& time_of) const {
   const SolvedBlocks solved = Solve(time_of);
   const Time transfer[] = {Time::From(Total(send_, time_of, 102))};
   Timing timing;
-  order_->retimer.Run(Durations(solved, time_of), transfer, timing);
+  order_->retimer.Run(Durations(solved, time_of), transfer, timing, LongerByTask(solved));
   return Period(timing) * stretch_;
 }
 

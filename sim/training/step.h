@@ -29,7 +29,10 @@ struct TrainingRun {
   std::shared_ptr<const Calibration> calibration;
   Plan plan;
   WholeStep whole_step;
-  Level level = Level::kFluid;  // kSimgrid is for single steps, checked against fluid
+  Level level = Level::kFluid;                  // kSimgrid is for single steps, checked against fluid
+  std::shared_ptr<const RoutingRecord> record;  // what plan.routing.recorded names
+  // Every rank of a MoE layer takes the mean of what they are routed: what imbalance is measured against.
+  bool even_loads = false;
 
   bool operator==(const TrainingRun&) const = default;
 };
@@ -184,7 +187,11 @@ class PreparedStep {
   const PipelineSchedule& pipeline() const { return *pipeline_; }
   const PipelineShape& shape() const { return shape_; }
   const std::vector<std::string>& sources() const { return sources_; }
+  // Mean over the MoE layers and micro-batches; those differ by Longer.
   const ExpertLoad& load() const { return work_.load; }
+  // How much longer than BlocksOf a task takes, because in its layers and micro-batch the slowest rank of the
+  // experts has more to do than on average; negative where less.
+  Seconds Longer(int32_t task) const { return Longer(task, solved_); }
   // What the blocks of a virtual stage do in a phase of the pipeline; of a pair with its backward's blocks.
   BlockTime BlocksOf(int virtual_stage, Phase phase) const { return BlocksOf(virtual_stage, phase, solved_); }
   // First GPU of a stage.
@@ -208,6 +215,9 @@ class PreparedStep {
   void LimitMemory();
   void FixOrder(StepCache& cache);
   void ShareLinks(OpCosts& costs);
+  void FindStragglers();
+  Seconds Longer(int32_t task, const SolvedBlocks& solved) const;
+  std::vector<Time> LongerByTask(const SolvedBlocks& solved) const;
   StageMemory MemoryWithoutActivations(int stage) const;
   SolvedBlocks Solve(const OpTimes& time_of) const;
   std::vector<Time> Durations(const SolvedBlocks& solved, const OpTimes& time_of) const;
@@ -221,6 +231,11 @@ class PreparedStep {
   const TrainingRun& run_;
   const TrainingPhase& phase_;
   Work work_;
+  std::shared_ptr<const ExpertLoads> loads_;  // none without experts
+  // What a pass of a MoE layer takes more than at the mean load, as a part of it; as loads_->at.
+  std::array<std::vector<double>, kPasses> excess_;
+  // The same summed over the MoE layers of a task, by task; empty where loads are alike.
+  std::vector<std::array<double, kPasses>> stragglers_;
   const PipelineSchedule* pipeline_ = nullptr;
   std::array<Kind, kBlockKinds> kinds_;
   std::vector<CostedOps> grad_norm_, optimizer_;  // by stage

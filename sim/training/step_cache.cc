@@ -6,8 +6,8 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
                              const Model& model, const Plan& plan, const WholeStep& whole_step, int copies) {
   for (Placed& p : placed_)
     if (p.calibration == calibration.get() && p.parallel == plan.parallel && p.copies == copies &&
-        p.overlap == plan.overlap && p.moe == model.moe && p.whole_step == whole_step &&
-        *p.cluster == cluster)
+        p.overlap == plan.overlap && p.moe == RoutedBy(plan.routing, model.moe) &&
+        p.whole_step == whole_step && *p.cluster == cluster)
       return *p.costs;
   KernelCosts* kernels = nullptr;
   for (Kernels& k : kernels_)
@@ -18,19 +18,19 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
   }
   auto owned = std::make_unique<Cluster>(cluster);
   auto costs = std::make_unique<OpCosts>(*kernels, *owned, model, plan, whole_step, copies);
-  placed_.push_back({calibration.get(), plan.parallel, copies, plan.overlap, model.moe, whole_step,
-                     std::move(owned), std::move(costs)});
+  placed_.push_back({calibration.get(), plan.parallel, copies, plan.overlap,
+                     RoutedBy(plan.routing, model.moe), whole_step, std::move(owned), std::move(costs)});
   return *placed_.back().costs;
 }
 
-ExpertLoad StepCache::LoadFor(RoutingSetup routing) {
-  // Where the ranks sit, and so how tokens travel, does not change what they compute.
-  routing.ranks_per_node = routing.ranks;
-  routing.sent_once = SentOnce::kPerDevice;
+std::shared_ptr<const ExpertLoads> StepCache::LoadsFor(const RoutingSetup& routing, int layers,
+                                                       const std::shared_ptr<const RoutingRecord>& record) {
   for (const Loaded& l : loaded_)
-    if (l.routing == routing) return l.load;
-  loaded_.push_back({routing, LoadOfTokens(routing)});
-  return loaded_.back().load;
+    if (l.routing == routing && l.layers == layers && l.record == record) return l.loads;
+  loaded_.push_back(
+      {routing, layers, record,
+       std::make_shared<const ExpertLoads>(record ? LoadsOf(routing, *record) : LoadsOf(routing, layers))});
+  return loaded_.back().loads;
 }
 
 std::shared_ptr<const OrderedStep> StepCache::OrderFor(const PipelineShape& shape, OrderKey key) {

@@ -41,7 +41,8 @@ class StepCache {
   // alive.
   OpCosts& CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
                     const Model& model, const Plan& plan, const WholeStep& whole_step, int copies);
-  ExpertLoad LoadFor(RoutingSetup routing);
+  std::shared_ptr<const ExpertLoads> LoadsFor(const RoutingSetup& routing, int layers,
+                                              const std::shared_ptr<const RoutingRecord>& record);
   std::shared_ptr<const OrderedStep> OrderFor(const PipelineShape& shape, OrderKey key);
 
  private:
@@ -61,7 +62,9 @@ class StepCache {
   };
   struct Loaded {
     RoutingSetup routing;
-    ExpertLoad load;
+    int layers;
+    std::shared_ptr<const RoutingRecord> record;
+    std::shared_ptr<const ExpertLoads> loads;
   };
   struct Ordered {
     OrderKey key;

@@ -37,6 +37,8 @@ std::vector<LaneTime> PreparedStep::LaneTimes() const {
         lane.blocks += BlocksOf(pipeline_->virtual_stage(shape_, s, static_cast<int>(r) / kPipelinePhases),
                                 static_cast<Phase>(r % kPipelinePhases)) *
                        runs[r];
+    for (int32_t i = order_->schedule.lane_begin[s]; i < order_->schedule.lane_begin[s + 1]; ++i)
+      lane.blocks.total += Longer(i);
     // A gap before a task is charged to what ended last of the things it waited for.
     Time previous{}, in_pipeline{};
     for (int32_t i = order_->schedule.lane_begin[s]; i < order_->schedule.lane_begin[s + 1]; ++i) {

@@ -114,6 +114,8 @@ class Runner {
     size_t part = 0;              // of its program
     int count = 0;                // of the part that are done
     Seconds at;                   // from the task's start to that of the piece
+    double slower = 1;            // than at the mean load of the experts
+    std::vector<Seconds> time;    // by op of the piece
     bool in_piece = false;
     size_t op = 0;  // collective that runs
     RunningBlock run;
@@ -129,6 +131,9 @@ class Runner {
     lane.part = 0;
     lane.count = 0;
     lane.at = Seconds(0);
+    Seconds alone;
+    for (const Repeated& part : ProgramOf(lane)) alone += pieces_[part.piece].alone * part.count;
+    lane.slower = alone.value > 0 ? 1 + step_.Longer(lane.task) / alone : 1;
     out_.timing.start[lane.task] = now;
     Proceed(l);
   }
@@ -142,14 +147,18 @@ class Runner {
       const Repeated& part = program[lane.part];
       const Piece& piece = pieces_[part.piece];
       if (piece.shared.empty()) {
+        const Seconds alone = piece.alone * lane.slower;
         for (int i = 0; spans_ && i < part.count; ++i)
-          (*spans_)[lane.task].push_back({lane.at + piece.alone * i, lane.at + piece.alone * (i + 1), {}});
-        lane.at += piece.alone * part.count;
+          (*spans_)[lane.task].push_back({lane.at + alone * i, lane.at + alone * (i + 1), {}});
+        lane.at += alone * part.count;
         ++lane.part;
         continue;
       }
-      if (!lane.in_piece)
-        lane.run.Begin(*piece.ops, piece.time, piece.shared, spans_ ? &lane.spans : nullptr);
+      if (!lane.in_piece) {
+        lane.time = piece.time;
+        for (Seconds& t : lane.time) t = t * lane.slower;
+        lane.run.Begin(*piece.ops, lane.time, piece.shared, spans_ ? &lane.spans : nullptr);
+      }
       lane.in_piece = true;
       lane.op = lane.run.RunOn(shared_end);
       if (lane.op != RunningBlock::kDone) {
@@ -173,9 +182,9 @@ class Runner {
     return std::get<CollectiveQuery>(PieceOf(lane).ops->ops[lane.op].query);
   }
   const UnitCollective& UnitOf(const LaneRun& lane) { return flows_.Of(lane.stage, QueryOf(lane)); }
-  // How much longer it takes than its traffic alone: an era's software.
+  // How much longer it takes than its traffic alone: an era's software, and the slowest rank's bytes.
   double Stretch(const UnitCollective& unit, const LaneRun& lane) {
-    return PieceOf(lane).time[lane.op] / (unit.alpha + unit.per_byte * QueryOf(lane).bytes.value);
+    return lane.time[lane.op] / (unit.alpha + unit.per_byte * QueryOf(lane).bytes.value);
   }
 
   void Happen(const Event& e, Time now) {

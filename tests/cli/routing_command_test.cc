@@ -75,6 +75,51 @@ TEST(RoutingCommandTest, WhatIsRecordedIsRoutedAlikeAgain) {
   std::remove(file.c_str());
 }
 
+TEST(RoutingCommandTest, WhatIsRecordedFeedsTraining) {
+  const std::string even = testing::TempDir() + "even_counts.csv",
+                    hot = testing::TempDir() + "hot_counts.csv", choices = testing::TempDir() + "choices.bin";
+  std::string even_rows = "layer,micro_batch,expert,tokens\n", hot_rows = even_rows;
+  for (int e = 0; e < 160; ++e) {
+    const std::string row = "0,0," + std::to_string(e) + ",";
+    even_rows += row + "100\n";
+    hot_rows += row + (e < 20 ? "240\n" : "80\n");
+  }
+  WriteFile(even, even_rows);
+  WriteFile(hot, hot_rows);
+  Routed(std::string(kSmall) + "--set training/routing={} --record " + choices);
+  const auto trained = [](const std::string& file) {
+    const Ran ran = RunCommand(
+        "train deepseek-v2-pretrain --samples 2 --set unknown={} --set training/routing={} "
+        "--set training/routing/recorded=" +
+        file + " --json -");
+    EXPECT_EQ(ran.exit_code, 0) << ran.output;
+    return ParseJson(ran.output, "output")->root;
+  };
+  // Alike, a rank has an eighth; with 240 of 100 on one, 2.4 times as much.
+  EXPECT_EQ(trained(even)["imbalance_s"], 0);
+  const double imbalance = trained(hot)["imbalance_s"].get<double>(),
+               of_tokens = trained(choices)["imbalance_s"].get<double>();
+  EXPECT_GT(of_tokens, 0);
+  EXPECT_GT(imbalance, of_tokens);
+  // `routing` reads what the scenario names, too.
+  EXPECT_EQ(Routed(std::string(kSmall) +
+                   "--set training/routing={} --set training/routing/recorded=" + hot)["device_load"]["max"],
+            4800);
+  for (const std::string& file : {even, hot, choices}) std::remove(file.c_str());
+}
+
+TEST(RoutingCommandTest, TheGroupLimitAndTopPOfTheScenarioRoute) {
+  const std::string small =
+      std::string(kSmall) + "--set training/routing/device_cv=0 --set training/routing/tokens={} ";
+  const Json two = Routed(small + "--set training/routing/topk_group=2"),
+             eight = Routed(small + "--set training/routing/topk_group=8"),
+             part = Routed(small + "--set training/routing/top_p=0.2");
+  EXPECT_NEAR(two["devices_per_token"].get<double>(), 2, 0.1);
+  EXPECT_NEAR(eight["uniform_choice"]["devices_per_token"].get<double>(), 4.46, 0.01);
+  EXPECT_EQ(eight["experts_per_token"], 6);
+  EXPECT_NE(part["experts_per_token"], 6);
+}
+
 TEST(RoutingCommandTest, CountsHaveLoadsAndNoTokens) {
   const std::string file = testing::TempDir() + "routing_counts.csv";
   WriteFile(file, "layer,micro_batch,expert,tokens\n0,0,0,60\n0,0,20,20\n");

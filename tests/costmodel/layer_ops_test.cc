@@ -438,7 +438,7 @@ TEST(LayerOpsTest, TheSlowestDeviceSetsTheTimeAndTheTokensKeptTheWeightGradients
   plan.parallel.ep = plan.parallel.dp = 8;
   Work work = kSequence;
   const auto even = OpsOf(BlockKind::kMoe, m, plan, work);
-  work.load = {.kept = 0.75, .slowest = 1.5};
+  work.load = {.visits = {0.75, 1.5}, .tokens = {0.9, 1.25}, .bytes = {0.9, 1.125}};
   const auto uneven = OpsOf(BlockKind::kMoe, m, plan, work);
   const auto experts = [](const BlockOps& ops, Pass pass) {
     return FlopsIn(ops[pass], OpClass::kGroupedGemm);
@@ -448,6 +448,16 @@ TEST(LayerOpsTest, TheSlowestDeviceSetsTheTimeAndTheTokensKeptTheWeightGradients
   EXPECT_EQ(experts(uneven, Pass::kWeight), 0.75 * experts(even, Pass::kWeight));
   EXPECT_EQ(FlopsIn(uneven[Pass::kForward], OpClass::kGemm), FlopsIn(even[Pass::kForward], OpClass::kGemm));
   EXPECT_GT(uneven.memory.kept(), even.memory.kept());
+  // The exchanges carry the bytes of the busiest port, both ways.
+  for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
+    double bytes = 0, even_bytes = 0;
+    for (const Op& op : uneven[pass])
+      if (const auto* q = std::get_if<CollectiveQuery>(&op.query)) bytes += q->bytes.value;
+    for (const Op& op : even[pass])
+      if (const auto* q = std::get_if<CollectiveQuery>(&op.query)) even_bytes += q->bytes.value;
+    EXPECT_GT(even_bytes, 0);
+    EXPECT_EQ(bytes, 1.125 * even_bytes);
+  }
 }
 
 TEST(ParametersTest, BlocksSumToTheModel) {

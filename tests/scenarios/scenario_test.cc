@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "scenarios/builtin.h"
 #include "sim/forecast/forecast.h"
 #include "sim/forecast/train_report.h"
@@ -67,6 +68,16 @@ TEST(ScenarioTest, AFieldThatIsSetIsNoLongerUnknown) {
   // What is declared unknown afterwards is.
   EXPECT_EQ(unknown({"training/parallel/dp=64", R"(unknown={"/training/parallel/dp": [64, 96]})"}),
             std::set<std::string>{"/training/parallel/dp"});
+}
+
+// A file of unequal counts for the 160 experts of DeepSeek-V2.
+std::string RecordedCounts() {
+  std::string file = testing::TempDir() + "routing_of_scenario_test.csv",
+              text = "layer,micro_batch,expert,tokens\n";
+  for (int e = 0; e < 160; ++e)
+    text += "0,0," + std::to_string(e) + "," + std::to_string(e < 20 ? 300 : 100) + "\n";
+  WriteFile(file, text);
+  return file;
 }
 
 // A value for every field of the table whose change must change the report, and the scenario where it does.
@@ -147,28 +158,36 @@ const std::vector<FieldCase>& FieldCases() {
       {"/training/routing/device_cv", kMoe, {"training/routing/device_cv=0.4"}},
       {"/training/routing/tokens/distribution",
        kMoe,
-       {"unknown={}", "training/routing/device_cv=0", "training/routing/tokens={}",
-        "training/routing/tokens/distribution=zipf"}},
+       {"unknown={}", "training/phases/0/sequence_length=512", "training/routing/device_cv=0",
+        "training/routing/tokens={}", "training/routing/tokens/distribution=zipf"}},
       {"/training/routing/tokens/zipf_exponent",
        kMoe,
-       {"unknown={}", "training/routing/device_cv=0", "training/routing/tokens/distribution=zipf",
-        "training/routing/tokens/zipf_exponent=1"}},
+       {"unknown={}", "training/phases/0/sequence_length=512", "training/routing/device_cv=0",
+        "training/routing/tokens/distribution=zipf", "training/routing/tokens/zipf_exponent=1"}},
       {"/training/routing/tokens/clusters",
        kMoe,
-       {"unknown={}", "training/routing/device_cv=0", "training/routing/tokens/distribution=clusters",
-        "training/routing/tokens/clusters=4"}},
+       {"unknown={}", "training/phases/0/sequence_length=512", "training/routing/device_cv=0",
+        "training/routing/tokens/distribution=clusters", "training/routing/tokens/clusters=4"}},
       {"/training/routing/tokens/concentration",
        kMoe,
-       {"unknown={}", "training/routing/device_cv=0", "training/routing/tokens/distribution=clusters",
-        "training/routing/tokens/concentration=0.1"}},
+       {"unknown={}", "training/phases/0/sequence_length=512", "training/routing/device_cv=0",
+        "training/routing/tokens/distribution=clusters", "training/routing/tokens/concentration=0.1"}},
       {"/training/routing/tokens/dwell",
        kMoe,
-       {"unknown={}", "training/routing/device_cv=0", "training/routing/tokens/distribution=clusters",
-        "training/routing/tokens/dwell=2000"}},
+       {"unknown={}", "training/phases/0/sequence_length=512", "training/routing/device_cv=0",
+        "training/routing/tokens/distribution=clusters", "training/routing/tokens/dwell=2000"}},
       {"/training/routing/tokens/layer_correlation",
        kMoe,
-       {"unknown={}", "training/routing/device_cv=0", "training/routing/tokens/distribution=clusters",
-        "training/routing/tokens/layer_correlation=0"}},
+       {"unknown={}", "training/phases/0/sequence_length=512", "training/routing/device_cv=0",
+        "training/routing/tokens/distribution=clusters", "training/routing/tokens/layer_correlation=0"}},
+      {"/training/routing/recorded",
+       kMoe,
+       {"training/routing/device_cv=0", "training/routing/recorded=" + RecordedCounts()}},
+      {"/training/routing/topk_group", kMoe, {"training/routing/topk_group=2"}},
+      {"/training/routing/top_p",
+       kMoe,
+       {"unknown={}", "training/phases/0/sequence_length=512", "training/routing/device_cv=0",
+        "training/routing/tokens={}", "training/routing/top_p=0.2"}},
       {"/training/routing/capacity_factor", kMoe, {"training/routing/capacity_factor=1.2"}},
       {"/training/routing/never_dropped", kMoe, {"training/routing/never_dropped=1"}},
       {"/training/optimizer/grad_clip", kMoe, {"unknown={}", "training/optimizer/grad_clip=none"}},
@@ -261,6 +280,26 @@ TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
        "each of tp, cp, ep, dp, pp once"},
       {{"training/routing/tokens/distribution=zip"}, "/training/routing/tokens/distribution", "\"zipf\""},
       {{"training/routing/tokens/dwell=0"}, "/training/routing/tokens/dwell", "a number from 1"},
+      {{"training/routing/topk_group=9"},
+       "/training/routing/topk_group",
+       "from 1, which hold the experts of a token, to the model's 8"},
+      {{"model=mixtral-8x22b", "training/recompute=[]", "training/routing/topk_group=1"}, "", "groups"},
+      {{"training/routing/top_p=0.5"}, "/training/routing/top_p", "none without /routing/tokens"},
+      {{"training/routing/device_cv=0", "training/routing/tokens={}", "training/routing/top_p=0"},
+       "/training/routing/top_p",
+       "a number from 0.00100000"},
+      {{"training/routing/tokens/zipf_exponent=-1"},
+       "/training/routing/tokens/zipf_exponent",
+       "a number from 0"},
+      {{"training/routing/tokens/concentration=0"},
+       "/training/routing/tokens/concentration",
+       "a number from 0.01"},
+      {{"training/routing/tokens/layer_correlation=1.5"},
+       "/training/routing/tokens/layer_correlation",
+       "to 1"},
+      {{"training/routing/capacity_factor=0"}, "/training/routing/capacity_factor", "a number from 0.1"},
+      {{"training/routing/recorded=x.csv"}, "/training/routing/device_cv", "none where /routing/recorded"},
+      {{"training/routing/device_cv=0", "training/routing/recorded=/nowhere/x.csv"}, "", "/nowhere/x.csv"},
       {{"training/routing/tokens={}"}, "/training/routing/device_cv", "0 where /routing/tokens say"},
       {{"training/routing/device_cv=1e999"}, "", "--set"},
       {{"training/micro_batch=1048576"}, "/training/phases/0/sequence_length", "tokens in a micro-batch"},

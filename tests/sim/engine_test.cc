@@ -139,6 +139,14 @@ TEST(RetimerTest, TheLatestOfSeveralDependenciesDecides) {
   EXPECT_EQ(TimeOf(s, {Time{3}, Time{5}}, {Time{9}}).start[2], Time{12});
 }
 
+TEST(RetimerTest, ATaskMayTakeLongerOrShorterThanItsBlock) {
+  // Two tasks of 10, the first 3 longer; on the other lane one of 10, 4 shorter, after the first.
+  const Schedule s = MakeSchedule({{{0, {}}, {0, {}}}, {{0, {{0, -1}}}}});
+  Timing timing;
+  Retimer(s).Run(std::vector<Time>{{10}}, {}, timing, std::vector<Time>{{3}, {0}, {-4}});
+  EXPECT_EQ(Picoseconds(timing.end), (std::vector<int64_t>{13, 23, 19}));
+}
+
 TEST(RetimerTest, AnEmptyScheduleTakesNoTime) {
   EXPECT_EQ(TimeOf(MakeSchedule({}), {}, {}).total, Time{});
   EXPECT_EQ(TimeOf(MakeSchedule({{}, {}}), {}, {}).total, Time{});

@@ -315,10 +315,11 @@ TEST(TrainingMemoryTest, LessDelayOfWeightGradientsHoldsLess) {
 
 TEST(TrainingTrafficTest, ExpertBytesOfV2ByHand) {
   // 59 MoE layers over 16 stages; a layer and micro-batch: dispatch and combine, forward and backward, each
-  // 4096 tokens * 5120 * 2 bytes to 7/8 of M (1 - C(40,6)/C(60,6)) devices. By NVLink go also the parts of
-  // rings inside a node, 2.7% here.
+  // 4096 tokens * 5120 * 2 bytes to 7/8 of its devices: 3, but one where the 6 best of 160 experts are in one
+  // of 8 groups of 20, in 8 C(20,6) of C(160,6) choices, and two where in two, 28 (C(40,6) - 2 C(20,6)). By
+  // NVLink go also the parts of rings inside a node, 2.5% here.
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}", "training/routing={}"}));
-  const double devices = 3 * (1 - 3838380.0 / 50063860.0);
+  const double devices = 3 - (2 * 8 * 38760.0 + 28 * (3838380.0 - 2 * 38760.0)) / 21193254160.0;
   const double layer = 4 * 4096 * 5120 * 2.0 * devices * 7 / 8;
   double nvlink = 0;
   for (const StageTraffic& t : run.step(0).TrafficByStage()) nvlink += t.nvlink.value;
