@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <csignal>
 #include <map>
 #include <set>
 #include <simgrid/kernel/resource/Model.hpp>
@@ -270,12 +271,12 @@ void Serve(LineChannel& channel) {
 }  // namespace moecast
 
 int main(int argc, char** argv) {
-  // Whoever asked may be gone while SimGrid computes.
+  // Whoever asked may be gone while SimGrid computes, which nothing gentler interrupts.
   std::thread([] {
     pollfd answers{.fd = STDOUT_FILENO, .events = 0, .revents = 0};
     while (::poll(&answers, 1, -1) < 0 && errno == EINTR) {
     }
-    ::_exit(3);
+    ::raise(SIGKILL);
   }).detach();
   std::string words;
   try {
