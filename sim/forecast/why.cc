@@ -125,7 +125,7 @@ std::vector<Cause> CriticalPath(const PreparedStep& step, const PreparedStep& ev
     const Task& t = tasks[p->task];
     const Seconds alone = std::min(p->transfer, step.shape().transfer.seconds());
     ledger.Add("exposed pp communication", alone);
-    ledger.Add("contention", p->transfer - alone);
+    ledger.Add("contention", AboveRounding(p->transfer - alone));
     if (!runs_blocks(*p)) {
       ledger.Add(CauseOf(t.phase), p->time);
       continue;
@@ -137,7 +137,7 @@ std::vector<Cause> CriticalPath(const PreparedStep& step, const PreparedStep& ev
     const Seconds whole = step.flows() > 0 ? took.seconds() : loaded.total;
     // 1 but for the rounding of the engine's integer time, and where the step begins inside the task.
     const double share = whole.value > 0 ? p->time / whole : 0;
-    ledger.Add("contention", (whole - loaded.total) * share);
+    ledger.Add("contention", AboveRounding(whole - loaded.total) * share);
     ledger.Add("imbalance", (loaded.total - level.total) * share);
     if (p < last_visit || p >= first_visit)
       ledger.Add("bubble", level.total * share);

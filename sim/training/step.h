@@ -78,6 +78,11 @@ struct AliveBytes {
   Bytes most, after;
 };
 
+// A difference of two sums of the engine's times, without what their rounding may make of nothing.
+constexpr Seconds AboveRounding(Seconds difference) {
+  return difference > Microseconds(1e-3) ? difference : Seconds(0);
+}
+
 // The kinds of time a compute lane spends, per stage; they sum to the step.
 struct LaneTime {
   BlockTime blocks;      // forward, backward and weight-gradient blocks
@@ -137,7 +142,8 @@ class PreparedStep {
   double stretch() const { return stretch_; }
   // With every collective alone on idle links.
   Seconds UncontendedStepTime() const;
-  Seconds Contention() const { return StepTime() - UncontendedStepTime(); }
+  // What sharing adds; nothing below the engine's rounding.
+  Seconds Contention() const { return AboveRounding(StepTime() - UncontendedStepTime()); }
   // Flows that were started to find StepTime(); 0 where no links are shared.
   int64_t flows() const { return flows_; }
   const StepFlows* shared_links() const { return shared_links_.get(); }  // null then

@@ -60,7 +60,7 @@ std::vector<LaneTime> PreparedStep::LaneTimes() const {
                                                         : lane.bubble;
       charged += gap.seconds();
     }
-    if (flows_ > 0) lane.contention = in_pipeline.seconds() - lane.blocks.total;
+    if (flows_ > 0) lane.contention = AboveRounding(in_pipeline.seconds() - lane.blocks.total);
     // Without a barrier the lane's step may be shorter than the time of all stages: the rest is no bubble of
     // this step.
     lane.bubble += StepTime() - lane.total();
