@@ -38,7 +38,7 @@ struct Traffic {
   int unreachable = 0;  // sends that no path is left for
 
   void Add(const Path& path, Bytes bytes) {
-    if (path.size > 0) paths.emplace_back(path, bytes);
+    if (path.size > 0) paths.push_back({path, bytes});
     unreachable += !path.exists();
   }
   // One load per path, by its links, and the loads. Functions below need it.
