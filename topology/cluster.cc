@@ -95,10 +95,12 @@ const Fields<ClusterSpec>& FieldsOf(const ClusterSpec*) {
           Row("pools", &ClusterSpec::pools, "nodes by kind, in order, where not all are alike",
               {.max_items = 64}),
           Row("fabric", &ClusterSpec::fabric, "switches between the nodes"),
-          Row("token_nvlink", &ClusterSpec::token_nvlink,
-              "NVLink rate that all-to-all kernels of tokens reach; nvlink_usable where absent", kRate),
-          Row("token_nic", &ClusterSpec::token_nic,
-              "network rate that all-to-all kernels of tokens reach; nic_usable where absent", kRate),
+          Row("send_piece", &ClusterSpec::send_piece,
+              "time each 128 KiB of a send over the network takes beyond its bytes", kLatency),
+          Row("token_nvlink_share", &ClusterSpec::token_nvlink_share,
+              "part of nvlink_usable that all-to-all kernels of tokens reach", {.low = 0.01, .high = 2}),
+          Row("token_nic_share", &ClusterSpec::token_nic_share,
+              "part of nic_usable that all-to-all kernels of tokens reach", {.low = 0.01, .high = 2}),
           RequiredRow("source", &ClusterSpec::source, "where the figures come from"),
       });
   return fields;
@@ -157,8 +159,9 @@ Cluster BuildCluster(const ClusterSpec& spec, const Device& device, std::span<co
   }
   c.bulk_launch = spec.bulk_launch;
   c.low_latency_launch = spec.low_latency_launch;
-  c.token_nvlink = spec.token_nvlink;
-  c.token_nic = spec.token_nic;
+  c.send_piece = spec.send_piece;
+  c.token_nvlink_share = spec.token_nvlink_share;
+  c.token_nic_share = spec.token_nic_share;
   return c;
 }
 

@@ -79,8 +79,9 @@ struct Cluster {
   std::vector<LinkId> cut = {};                   // ports that have failed, ascending
   Seconds bulk_launch = Microseconds(17);         // a collective by large pieces, over nothing
   Seconds low_latency_launch = Microseconds(22);  // low-latency all-to-all kernels, over nothing
-  // What all-to-all kernels of tokens reach; as other collectives where absent.
-  std::optional<BytesPerSecond> token_nvlink, token_nic;
+  Seconds send_piece = Microseconds(0.92);        // each 128 KiB of a send over the network, beyond its bytes
+  // Of the usable rates, what all-to-all kernels of tokens reach.
+  double token_nvlink_share = 1, token_nic_share = 1;
 
   bool operator==(const Cluster&) const = default;
   int nodes() const { return (gpus + gpus_per_node - 1) / gpus_per_node; }
@@ -120,7 +121,8 @@ struct ClusterSpec {
   FabricSpec fabric;
   Seconds bulk_launch = Microseconds(17);
   Seconds low_latency_launch = Microseconds(22);
-  std::optional<BytesPerSecond> token_nvlink, token_nic;
+  Seconds send_piece = Microseconds(0.92);
+  double token_nvlink_share = 1, token_nic_share = 1;
   std::string source;
 };
 const Fields<ClusterSpec>& FieldsOf(const ClusterSpec*);

@@ -10,12 +10,8 @@ constexpr Known kLineBytes{2, "NCCL, protocol LL: lines of 8 bytes carry 4 of da
 constexpr Known kMulticastShare{0.85, "NCCL, src/graph/tuning.cc: nvlsEfficiency of Hopper"};
 constexpr Known kMulticastMicroseconds{
     25, "NCCL, src/graph/tuning.cc: latency of NVLS over NVLink, steps included"};
-constexpr Known kMessageBytes{131072,
-                              "NCCL, P2P_NET_CHUNKSIZE: sends over the network go in pieces of 128 KiB"};
-constexpr Known kMessageMicroseconds{
-    0.92,
-    "send/recv of 64 MB between DGX H100 nodes, 1797 us (Vidur, MIT): 36.2 GB/s, 3.62 us a piece, of which "
-    "2.70 at 48.5 GB/s"};
+constexpr Known kPieceBytes{131072,
+                            "NCCL, P2P_NET_CHUNKSIZE: sends over the network go in pieces of 128 KiB"};
 constexpr Known kSmRate{
     14e9,
     "DeepEP's normal dispatch on 2 and 4 nodes of H100 with 4 and 8 SMs (aiconfigurator, Apache-2.0): NVLink "
@@ -40,16 +36,16 @@ TransportCost CostOf(const Cluster& c, Transport transport) {
       cost.nvlink = 1 / kMulticastShare.value;
       return cost;
     case Transport::kPointToPoint: {
-      const Seconds piece = Bytes(kMessageBytes.value) / c.nic_usable;
+      const Seconds piece = Bytes(kPieceBytes.value) / c.nic_usable;
       cost.launch = c.collective_launch;
-      cost.network = 1 + Microseconds(kMessageMicroseconds.value) / piece;
+      cost.network = 1 + c.send_piece / piece;
       return cost;
     }
     case Transport::kLowLatency:
     case Transport::kTokens:
       if (transport == Transport::kLowLatency) cost.launch = c.low_latency_launch;
-      if (c.token_nvlink) cost.nvlink = c.device.nvlink_usable / *c.token_nvlink;
-      if (c.token_nic) cost.network = c.nic_usable / *c.token_nic;
+      cost.nvlink = 1 / c.token_nvlink_share;
+      cost.network = 1 / c.token_nic_share;
       return cost;
   }
   MOECAST_CHECK(false);

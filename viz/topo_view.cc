@@ -125,10 +125,11 @@ Json TopoJson(const Survey& s) {
                {"collective_launch_s", c.collective_launch.value},
                {"bulk_launch_s", c.bulk_launch.value},
                {"low_latency_launch_s", c.low_latency_launch.value},
-               {"token_nvlink_bytes_per_s", c.token_nvlink.value_or(c.device.nvlink_usable).value},
-               {"token_nic_bytes_per_s", c.token_nic.value_or(c.nic_usable).value},
                {"nvlink_step_s", c.nvlink_step.value},
                {"network_step_s", c.network_step.value},
+               {"send_piece_s", c.send_piece.value},
+               {"token_nvlink_share", c.token_nvlink_share},
+               {"token_nic_share", c.token_nic_share},
                {"bisection_bytes_per_s", s.bisection.value},
                {"pairs", ReachJson(s.reach)}};
   if (c.switches.value) json["fabric"] = FabricJson(c.switches.value->tree());

@@ -69,7 +69,7 @@ TEST_P(StepOnNetworkTest, OnLinksTooFastToMatterItIsTheStepAlone) {
   run_.cluster.nic_usable = run_.cluster.nic = GBps(1e6);
   run_.cluster.device.nvlink_usable = run_.cluster.device.nvlink = run_.cluster.device.pcie_usable =
       GBps(1e6);
-  run_.cluster.token_nvlink = run_.cluster.token_nic = std::nullopt;
+  run_.cluster.send_piece = Seconds(0);
   run_.level = Level::kAnalytic;
   const PreparedPhase phase(run_, cache_);
   const StepFlows flows = FlowsOf(phase.step(), Costs(phase.step()), StepExtent::kOneGpuPerStage);

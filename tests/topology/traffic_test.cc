@@ -95,7 +95,7 @@ TEST(TransportTest, WhatAByteCostsALinkFollowsFromWhatMovesIt) {
   Cluster c = TwoNodes();
   c.collective_launch = Microseconds(4);
   c.low_latency_launch = Microseconds(22);
-  c.token_nvlink = GBps(128);
+  c.token_nvlink_share = 0.8;
   EXPECT_EQ(CostOf(c, Transport::kBulk).launch, Microseconds(5));
   EXPECT_EQ(CostOf(c, Transport::kLines).launch, Microseconds(4));
   EXPECT_EQ(CostOf(c, Transport::kLines).nvlink, 2);
@@ -103,7 +103,7 @@ TEST(TransportTest, WhatAByteCostsALinkFollowsFromWhatMovesIt) {
   EXPECT_NEAR(CostOf(c, Transport::kMulticast).nvlink, 1 / 0.85, 1e-12);
   EXPECT_EQ(CostOf(c, Transport::kPointToPoint).nvlink, 1);
   EXPECT_NEAR(CostOf(c, Transport::kPointToPoint).network, 1 + 0.92 / (131072 / 40e3), 1e-9);
-  EXPECT_EQ(CostOf(c, Transport::kTokens).nvlink, 1.25);
+  EXPECT_EQ(CostOf(c, Transport::kTokens).nvlink, 1 / 0.8);
   EXPECT_EQ(CostOf(c, Transport::kTokens).network, 1);
   EXPECT_EQ(CostOf(c, Transport::kLowLatency).launch, Microseconds(22));
 }
