@@ -37,9 +37,9 @@ void MillionTokens(benchmark::State& state, const Moe& moe, bool affinities_too)
     for (int time = 0; time < kTimes; ++time) {
       Choices choices;
       for (int t = 0; t < kTokens; t += kBlock) {
-        std::copy_n(logits.begin() + static_cast<size_t>(t) * moe.experts, block.size(), block.begin());
-        if (affinities_too) ToAffinities(gate.scoring, gate.experts, block);
-        Choose(gate, block, bias, choices);
+        const auto given = std::span(logits).subspan(static_cast<size_t>(t) * moe.experts, block.size());
+        if (affinities_too) ToAffinities(gate.scoring, gate.experts, given, block);
+        Choose(gate, affinities_too ? std::span<const float>(block) : given, bias, choices);
       }
       benchmark::DoNotOptimize(choices.expert.data());
     }

@@ -1,5 +1,7 @@
 // moecast collective KIND: one collective over a cluster, or several at once.
+#include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "base/error.h"
 #include "base/quantity_text.h"
@@ -23,58 +25,62 @@ constexpr Seconds kLatest{9e6};  // what Time reaches
       {.file = option, .value = "\"" + Shortened(value) + "\"", .expected = expected, .hint = hint});
 }
 
-[[noreturn]] void FailName(const std::string& option, const std::string& value,
-                           const std::vector<std::string_view>& valid) {
-  Fail(option, value, "one of " + Join(valid), Nearest(value, valid));
+CollectiveKind KindNamed(const std::string& option, const std::string& name) {
+  if (const auto kind = ByName<CollectiveKind>(name)) return *kind;
+  std::vector<std::string_view> names;
+  for (const auto& row : EnumNames<CollectiveKind>::kNames) names.push_back(row.name);
+  Fail(option, name, "one of " + Join(names), Nearest(name, names));
 }
 
-std::vector<std::string_view> Kinds() {
-  std::vector<std::string_view> kinds;
-  for (const CollectiveRow& row : CollectiveRows())
-    if (kinds.empty() || kinds.back() != row.kind) kinds.push_back(row.kind);
-  return kinds;
-}
-
-// The row of the algorithm; where none is named, the fastest.
-const CollectiveRow& RowOf(const std::string& option, const std::string& kind, const std::string& algorithm,
-                           const NamedCollective& c, const Cluster& cluster) {
-  if (algorithm.empty()) {
-    if (const CollectiveRow* row = FastestCollective(kind, c.group, c.bytes, cluster)) return *row;
-    FailName(option, kind, Kinds());
-  }
-  if (const CollectiveRow* row = FindCollective(kind, algorithm)) return *row;
-  std::vector<std::string_view> algorithms;
-  for (const CollectiveRow& row : CollectiveRows())
-    if (row.kind == kind) algorithms.push_back(row.algorithm);
-  if (algorithms.empty()) FailName(option, kind, Kinds());
-  FailName("--algorithm", algorithm, algorithms);
-}
-
-// `option` names what all words came from, where it is one.
-NamedCollective Parse(const std::string& kind, const std::string& algorithm, const std::string& ranks,
-                      const std::string& bytes, const Cluster& cluster, const std::string& option = "") {
+// What to run, without its algorithm. `option` names what all words came from, where it is one.
+CollectiveCall ParseCall(const std::string& kind, const std::string& ranks, const std::string& bytes,
+                         const Cluster& cluster, const std::string& option = "") {
   const auto named = [&](const char* own) { return option.empty() ? std::string(own) : option; };
-  NamedCollective c{.group = ParseRanks(ranks, cluster.gpus, named("--ranks"))};
-  if (c.group.size() < 2) Fail(named("--ranks"), ranks, "at least two ranks");
+  CollectiveCall call{.kind = KindNamed(named("moecast collective"), kind),
+                      .group = ParseRanks(ranks, cluster.gpus, named("--ranks"))};
+  const size_t n = call.group.size();
+  if (n < 2) Fail(named("--ranks"), ranks, "at least two ranks");
+  if (call.kind == CollectiveKind::kSend && n % 2 != 0)
+    Fail(named("--ranks"), ranks, "as many receivers as senders, not " + std::to_string(n) + " ranks");
   const auto size = ParseBytes(bytes);
   if (!size || !(*size > Bytes(0)) || *size > kMostBytes)
     Fail(named("--bytes"), bytes, "bytes with a unit such as 64MiB, above 0, at most 1000TB");
-  c.bytes = *size;
-  c.row = &RowOf(named("moecast collective"), kind, algorithm, c, cluster);
-  if (c.group.size() % static_cast<size_t>(c.row->ranks_multiple) != 0)
-    Fail(named("--ranks"), ranks,
-         "for " + std::string(c.row->kind) + " a multiple of " + std::to_string(c.row->ranks_multiple) +
-             " ranks, not " + std::to_string(c.group.size()));
-  return c;
+  call.bytes = *size;
+  return call;
 }
 
 // "KIND:RANKS:BYTES".
-NamedCollective ParseWith(const std::string& text, const Cluster& cluster) {
+CollectiveCall ParseWith(const std::string& text, const Cluster& cluster) {
   const size_t first = text.find(':'),
                second = first == std::string::npos ? first : text.find(':', first + 1);
   if (second == std::string::npos) Fail("--with", text, "KIND:RANKS:BYTES such as all-reduce:0-63:64MiB");
-  return Parse(text.substr(0, first), "", text.substr(first + 1, second - first - 1), text.substr(second + 1),
-               cluster, "--with");
+  return ParseCall(text.substr(0, first), text.substr(first + 1, second - first - 1), text.substr(second + 1),
+                   cluster, "--with");
+}
+
+int ParseSms(int64_t sms, const Cluster& cluster) {
+  if (sms < 1 || sms > cluster.device.sms)
+    Fail("--sms", std::to_string(sms), "from 1 to the device's " + std::to_string(cluster.device.sms));
+  return static_cast<int>(sms);
+}
+
+// "DEVICES,NODES,EXPERTS".
+TokenSpread ParseSpread(const std::vector<double>& given, const CollectiveCall& call, const Routes& routes) {
+  if (call.kind != CollectiveKind::kDispatch && call.kind != CollectiveKind::kCombine)
+    Fail("--spread", std::string(NameOf(call.kind)), "dispatch or combine: no other collective has tokens");
+  if (given.size() != 3)
+    Fail("--spread", std::to_string(given.size()) + " numbers", "DEVICES,NODES,EXPERTS such as 2.77,1,6");
+  const TokenSpread spread{.devices = given[0], .nodes = given[1], .experts = given[2]};
+  const auto check = [](const char* what, double x, double low, double high) {
+    if (!(x >= low && x <= high))
+      Fail("--spread", std::string(what) + " " + ShowNumber(x, 6),
+           "from " + ShowNumber(low, 6) + " to " + ShowNumber(high, 6));
+  };
+  check("devices", spread.devices, 1, static_cast<double>(call.group.size()));
+  check("nodes", spread.nodes, 1,
+        std::min(spread.devices, static_cast<double>(NodesOfGroup(call.group, routes).nodes)));
+  check("experts", spread.experts, spread.devices, 1e4);
+  return spread;
 }
 
 // "LINK@T", or with a rate "LINK@T=RATE".
@@ -105,39 +111,65 @@ CapacityChange ParseChange(const char* option, const std::string& text, bool wit
 
 Action DefineCollective(CLI::App& app, const CommonOptions& common) {
   struct Options {
-    std::string kind, cluster, ranks, bytes, level = "fluid", algorithm;
+    std::string kind, cluster, ranks, bytes, level = "fluid", algorithm = "auto";
     std::vector<std::string> with, fail, degrade;
+    std::vector<double> spread;
+    std::optional<int64_t> sms;
   };
   const auto o = std::make_shared<Options>();
   std::string kinds;
-  for (const std::string_view kind : Kinds()) {
-    kinds += (kinds.empty() ? "" : "; ") + std::string(kind) + ":";
-    for (const CollectiveRow& row : CollectiveRows())
-      if (row.kind == kind) kinds += " " + std::string(row.algorithm);
+  for (const auto& kind : EnumNames<CollectiveKind>::kNames) {
+    kinds += (kinds.empty() ? "" : "; ") + std::string(kind.name) + ":";
+    for (const CollectiveAlgorithm& a : CollectiveAlgorithms())
+      if (a.kind == kind.value) kinds += " " + std::string(a.name);
   }
   app.add_option("kind", o->kind, "the collective, and its algorithms: " + kinds)->required();
   app.add_option("--cluster", o->cluster, "a built-in cluster or the path of a file")->required();
   app.add_option("--ranks", o->ranks, "its GPUs: 0-7,16,24-31")->required();
   app.add_option("--bytes", o->bytes,
-                 "the larger buffer of a rank, as nccl-tests counts: 64MiB (of all-gather what is gathered, "
-                 "of all-to-all what a rank sends to all)")
+                 "the buffer of a rank, 64MiB: of all-gather the gathered result, of reduce-scatter and "
+                 "all-reduce what a rank puts in, of all-to-all what it sends and keeps, of dispatch and "
+                 "combine its tokens, each counted once")
       ->required();
   app.add_option("--level", o->level, "network level: analytic, fluid, simgrid")->capture_default_str();
-  app.add_option("--algorithm", o->algorithm, "the fastest on idle links where absent");
+  app.add_option("--algorithm", o->algorithm,
+                 "auto: the fastest on idle links of those that NCCL, for tokens DeepEP, would run")
+      ->capture_default_str();
+  app.add_option("--sms", o->sms, "SMs that its kernels run on; as many as the links want where absent");
+  app.add_option("--spread", o->spread,
+                 "of dispatch and combine, DEVICES,NODES,EXPERTS that a token goes to, means; 1,1,1 where "
+                 "absent (`moecast routing` finds them)")
+      ->delimiter(',');
   app.add_option("--with", o->with, "another at the same time, KIND:RANKS:BYTES; may be repeated")
       ->allow_extra_args(false);
-  app.add_option("--fail", o->fail, "a link fails at a time, LINK@TIME; may be repeated")
+  app.add_option(
+         "--fail", o->fail,
+         "a link fails at a time, LINK@TIME; without a time, a link or switch is missing from the start and "
+         "routes go around it; may be repeated")
       ->allow_extra_args(false);
   app.add_option("--degrade", o->degrade,
                  "a link has a new rate from a time on, LINK@TIME=RATE; may be repeated")
       ->allow_extra_args(false);
   return [o, &common] {
     const Level level = LevelNamed(o->level);
-    const Cluster cluster = LoadCluster(o->cluster);
-    std::vector<NamedCollective> collectives = {Parse(o->kind, o->algorithm, o->ranks, o->bytes, cluster)};
-    for (const std::string& text : o->with) collectives.push_back(ParseWith(text, cluster));
+    // Without a time a link is missing from the start, and routes go around it.
+    std::vector<std::string> missing = o->fail;
+    std::erase_if(missing, [](const std::string& text) { return text.find('@') != std::string::npos; });
+    const Cluster cluster = Without(LoadCluster(o->cluster), missing);
+    const Routes routes(cluster);
+    CollectiveCall call = ParseCall(o->kind, o->ranks, o->bytes, cluster);
+    if (o->sms) call.sms = ParseSms(*o->sms, cluster);
+    if (!o->spread.empty()) call.spread = ParseSpread(o->spread, call, routes);
+    std::vector<NamedCollective> collectives;
+    collectives.push_back({call, o->algorithm == "auto" ? &FastestAlgorithm(call, cluster, routes)
+                                                        : &FindAlgorithm(call, o->algorithm, routes)});
+    for (const std::string& text : o->with) {
+      const CollectiveCall other = ParseWith(text, cluster);
+      collectives.push_back({other, &FastestAlgorithm(other, cluster, routes)});
+    }
     std::vector<CapacityChange> changes;
-    for (const std::string& text : o->fail) changes.push_back(ParseChange("--fail", text, false, cluster));
+    for (const std::string& text : o->fail)
+      if (text.find('@') != std::string::npos) changes.push_back(ParseChange("--fail", text, false, cluster));
     for (const std::string& text : o->degrade)
       changes.push_back(ParseChange("--degrade", text, true, cluster));
     const CollectiveReport report =

@@ -13,9 +13,9 @@ namespace moecast {
 
 inline constexpr const char* kWholeStepSource =
     "moecast calibrate fit: Megatron-LM's five GPT runs on H100 (its README), docs/accuracy.md";
-inline constexpr Known kSustained{0.583, kWholeStepSource};
-inline constexpr Known kGapMicroseconds{28.4, kWholeStepSource};
-inline constexpr Known kWholeStepSigma{0.104, kWholeStepSource};
+inline constexpr Known kSustained{0.580, kWholeStepSource};
+inline constexpr Known kGapMicroseconds{28.3, kWholeStepSource};
+inline constexpr Known kWholeStepSigma{0.097, kWholeStepSource};
 
 struct WholeStep {
   double sustained =

@@ -10,18 +10,19 @@ namespace {
 constexpr size_t kShownLinks = 8;
 
 Json JobJson(const Cluster& cluster, const CollectiveReport::Job& job) {
-  const NamedCollective& c = job.collective;
+  const auto& [call, algorithm] = job.collective;
   const auto number = [&](double x) { return job.time ? Json(x) : Json(); };
-  return {{"kind", c.row->kind},
-          {"algorithm", c.row->algorithm},
-          {"ranks", c.group.size()},
-          {"bytes", c.bytes.value},
+  return {{"kind", NameOf(call.kind)},
+          {"algorithm", algorithm->name},
+          {"ranks", call.group.size()},
+          {"bytes", call.bytes.value},
           {"finishes", job.time.has_value()},
           {"time_s", number(job.time.value_or(Seconds(0)).value)},
-          {"time_alone_s", job.alone.value},
+          {"time_alone_s", job.unreachable > 0 ? Json() : Json(job.alone.value)},
           {"algorithm_bandwidth", number(job.algorithm_bandwidth.value)},
           {"bus_bandwidth", number(job.bus_bandwidth.value)},
-          {"bottleneck", LinkName(cluster, job.bottleneck)}};
+          {"bottleneck", job.bottleneck ? Json(LinkName(cluster, *job.bottleneck)) : Json()},
+          {"unreachable_sends", job.unreachable}};
 }
 
 std::string Rate(BytesPerSecond rate) {
@@ -50,26 +51,31 @@ std::string CollectiveText(const Cluster& cluster, const CollectiveReport& repor
   Rows rows = {{"collective", "algorithm", "GPUs", "bytes", "time", "alone", "algorithm bandwidth",
                 "bus bandwidth", "bottleneck"}};
   bool all_end = true;
+  int unreachable = 0;
   for (const auto& job : report.jobs) {
-    const NamedCollective& c = job.collective;
+    const auto& [call, algorithm] = job.collective;
     const bool ends = job.time.has_value();
     all_end = all_end && ends;
-    rows.push_back({std::string(c.row->kind), std::string(c.row->algorithm),
-                    Thousands(static_cast<int64_t>(c.group.size())), PrintBytes(c.bytes),
-                    ends ? ShowSeconds(*job.time, 4) : "never", ShowSeconds(job.alone, 4),
+    unreachable += job.unreachable;
+    rows.push_back({std::string(NameOf(call.kind)), std::string(algorithm->name),
+                    Thousands(static_cast<int64_t>(call.group.size())), PrintBytes(call.bytes),
+                    ends ? ShowSeconds(*job.time, 4) : "never",
+                    job.unreachable > 0 ? "never" : ShowSeconds(job.alone, 4),
                     ends ? Rate(job.algorithm_bandwidth) : "", ends ? Rate(job.bus_bandwidth) : "",
-                    LinkName(cluster, job.bottleneck)});
+                    job.bottleneck ? LinkName(cluster, *job.bottleneck) : ""});
   }
   std::string text =
       cluster.name + ", level " + std::string(NameOf(report.level)) + "\n\n" + Aligned(rows, "llrrrrrrl");
-  if (!all_end) {
+  if (unreachable > 0) text += "\ndoes not end: no path is left for " + Thousands(unreachable) + " sends\n";
+  if (!report.blocked.empty()) {
     text += "\ndoes not end: ";
     for (size_t i = 0; i < report.blocked.size() && i < kShownLinks; ++i)
       text += (i > 0 ? ", " : "") + LinkName(cluster, report.blocked[i]);
     if (report.blocked.size() > kShownLinks)
       text += " and " + Thousands(static_cast<int64_t>(report.blocked.size() - kShownLinks)) + " more";
-    text += report.blocked.empty() ? "not within 106 days\n" : " without capacity\n";
+    text += " without capacity\n";
   }
+  if (!all_end && unreachable == 0 && report.blocked.empty()) text += "\ndoes not end within 106 days\n";
   if (report.links.empty()) return text;
   Rows links = {{"busiest links", "used"}};
   for (size_t i = 0; i < report.links.size() && i < kShownLinks; ++i)

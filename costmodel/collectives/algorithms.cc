@@ -125,7 +125,9 @@ const CollectiveAlgorithm& FastestAlgorithm(const CollectiveCall& call, const Cl
                                             const Routes& routes) {
   const CollectiveAlgorithm* fastest = nullptr;
   Seconds least;
-  for (const CollectiveAlgorithm* a : AutomaticAlgorithms(call, routes)) {
+  const auto automatic = AutomaticAlgorithms(call, routes);
+  if (automatic.size() == 1) return *automatic.front();
+  for (const CollectiveAlgorithm* a : automatic) {
     const Seconds time = TimeAlone(Lower(*a, call, routes), cluster);
     if (fastest && time >= least) continue;
     fastest = a;

@@ -52,7 +52,8 @@ Parts HierarchicalAllReduce(Group group, Bytes bytes, const Routes& routes);
 Traffic ExpertAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes);
 // The same, the second hop when the first is done:
 Parts StoreAndForwardAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes);
-// Straight to each device:
+// Straight to each device; its steps, transport and stretch alone, whatever its pairs:
+Traffic DirectAllToAllSteps(Group group, const Routes& routes);
 Traffic DirectAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes);
 // Straight to the rank of each expert, once for each expert:
 Traffic LowLatencyAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes);

@@ -25,15 +25,19 @@ bool TwoHops(const NodesOf& on) {
   return on.nodes > 1 && on.local > 1 && on.even;
 }
 
+Traffic StraightSteps(Group group, Transport transport, const Routes& routes) {
+  const NodesOf on = NodesOfGroup(group, routes);
+  return {.nvlink_steps = on.nodes < group.size() ? 1 : 0,
+          .network_steps = on.nodes > 1 ? 1 : 0,
+          .transport = transport};
+}
+
 // `to_device` bytes from every rank to every other, straight.
 Traffic Straight(Group group, Bytes to_device, Transport transport, const Routes& routes) {
-  Traffic traffic{.transport = transport};
-  const NodesOf on = NodesOfGroup(group, routes);
-  if (group.size() < 2 || to_device.value <= 0) return traffic;
+  if (group.size() < 2 || to_device.value <= 0) return {.transport = transport};
+  Traffic traffic = StraightSteps(group, transport, routes);
   for (const int from : group)
     for (const int to : group) traffic.Add(routes.Between(from, to), to_device);
-  traffic.nvlink_steps = on.nodes < group.size() ? 1 : 0;
-  traffic.network_steps = on.nodes > 1 ? 1 : 0;
   traffic.Merge();
   return traffic;
 }
@@ -83,12 +87,19 @@ Parts StoreAndForwardAllToAll(Group group, Bytes bytes, const TokenSpread& sprea
   return {std::move(hops.first), std::move(hops.second)};
 }
 
-Traffic DirectAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes) {
+Traffic DirectAllToAllSteps(Group group, const Routes& routes) {
   const double n = static_cast<double>(group.size());
-  Traffic traffic = Straight(group, bytes * (spread.devices / n), Transport::kBulk, routes);
+  Traffic traffic = StraightSteps(group, Transport::kBulk, routes);
   // The part that stays is copied by the same kernel, counted as half a part sent: assumed, as a ring's round
   // waits (ring.cc), and within a tenth of NCCL's all-to-all of 64 MiB and more on 4 and 8 H100.
   traffic.stretch = n > 1 ? (n - 0.5) / (n - 1) : 1;
+  return traffic;
+}
+
+Traffic DirectAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes) {
+  Traffic traffic =
+      Straight(group, bytes * (spread.devices / static_cast<double>(group.size())), Transport::kBulk, routes);
+  traffic.stretch = DirectAllToAllSteps(group, routes).stretch;
   return traffic;
 }
 

@@ -10,7 +10,7 @@
 //
 // A large buffer goes around in rounds, of each of which every rank sends one piece a step; a piece is passed
 // on in two slices (NCCL: ALLGATHER_SLICESTEPS is half of ALLGATHER_CHUNKSTEPS), and a round ends with the
-// wait for the last slice: half a step more than there are steps.
+// wait for the last slice: half a step more than there are steps. Chunks of a GEMM know no rounds.
 #include <algorithm>
 
 #include "base/known.h"
@@ -49,7 +49,7 @@ Traffic Ring(Group group, Bytes bytes, int passes, const Routes& routes, Transpo
   const int n = static_cast<int>(group.size()), steps = passes * (n - 1);
   if (n < 2 || bytes.value <= 0) return traffic;
   for (int pass = 0; pass < passes; ++pass) AddRing(group, bytes * (n - 1) / n, true, routes, traffic);
-  traffic.stretch = (steps + kRoundWait.value) / steps;
+  if (transport != Transport::kChunks) traffic.stretch = (steps + kRoundWait.value) / steps;
   traffic.Merge();
   return traffic;
 }

@@ -1,6 +1,6 @@
-// Four floats at a time, by the vector types that g++ and clang share, and exp and log of them by the
-// polynomials of S. L. Moshier's Cephes library (exp2f.c, logf.c): no branches, no tables, and the same bits
-// on every machine, which the C library does not promise. Errors: tests/costmodel/gating_test.cc.
+// Four floats at a time, or eight, by the vector types that g++ and clang share, and exp and log of them by
+// the polynomials of S. L. Moshier's Cephes library (exp2f.c, logf.c): no branches, no tables, and the same
+// bits on every machine, which the C library does not promise. Errors: tests/costmodel/gating_test.cc.
 #pragma once
 
 #include <cstdint>
@@ -8,24 +8,27 @@
 
 namespace moecast {
 
+// Inlined, so that who calls it decides for which machine it is compiled.
+#define MOECAST_INLINE __attribute__((always_inline)) inline
+
 using Four = float __attribute__((vector_size(16)));
 using FourInts = int32_t __attribute__((vector_size(16)));
 
-inline Four Fill(float x) {
+MOECAST_INLINE Four Fill(float x) {
   return Four{x, x, x, x};
 }
-inline Four Load(const float* x) {
+MOECAST_INLINE Four Load(const float* x) {
   Four v;
   std::memcpy(&v, x, sizeof v);
   return v;
 }
-inline void Store(float* x, Four v) {
+MOECAST_INLINE void Store(float* x, Four v) {
   std::memcpy(x, &v, sizeof v);
 }
-inline Four Max(Four a, Four b) {
+MOECAST_INLINE Four Max(Four a, Four b) {
   return a > b ? a : b;
 }
-inline Four Min(Four a, Four b) {
+MOECAST_INLINE Four Min(Four a, Four b) {
   return a < b ? a : b;
 }
 
@@ -43,7 +46,7 @@ void ForEachFour(float* x, int n, Function f) {
 
 // The n floats combined into four, each of every fourth: `start` for none.
 template <class Function>
-Four Combined(const float* x, int n, float start, Function combine) {
+MOECAST_INLINE Four Combined(const float* x, int n, float start, Function combine) {
   Four a = Fill(start), b = a;
   int i = 0;
   for (; i + 8 <= n; i += 8) {
@@ -58,21 +61,42 @@ Four Combined(const float* x, int n, float start, Function combine) {
   return combine(a, rest);
 }
 
-// By 2^(x / ln 2). REQUIRES: x <= 88. Below -87 it is exp(-87), 1.6e-38. x / ln 2 is rounded, so the relative
-// error grows to 4e-6 at -87.
-inline Four Exp(Four x) {
+// Eight at a time, given by reference: how vectors of that size are passed depends on the machine's.
+using Eight = float __attribute__((vector_size(32)));
+
+MOECAST_INLINE void FillWith(float value, Eight& x) {
+  x = Eight{value, value, value, value, value, value, value, value};
+}
+// n of them, at most eight, and `rest` for the others.
+MOECAST_INLINE void LoadFrom(const float* from, int n, float rest, Eight& x) {
+  if (n < 8) FillWith(rest, x);
+  std::memcpy(&x, from, n == 8 ? sizeof x : sizeof(float) * n);
+}
+MOECAST_INLINE void StoreTo(const Eight& x, int n, float* to) {
+  std::memcpy(to, &x, n == 8 ? sizeof x : sizeof(float) * n);
+}
+
+// e^x by 2^(x / ln 2). REQUIRES: x <= 88. Below -87 it is exp(-87), 1.6e-38. x / ln 2 is rounded, so the
+// relative error grows to 4e-6 at -87.
+template <class Vector>
+MOECAST_INLINE void RaiseE(Vector& x) {
+  using Ints = decltype(x > x);  // of 32 bits each
+  const Vector zero{}, least = zero - 87.0f;
   // Adding 1.5 * 2^23 rounds to a whole number, which is then in the low bits; shifted into the exponent.
-  const Four round = Fill(12582912.0f);
-  const Four power = Max(x, Fill(-87.0f)) * 1.44269504088896341f, shifted = power + round;
-  const Four r = power - (shifted - round);
-  Four p = Fill(1.535336188319500e-4f);
+  const Vector power = (x > least ? x : least) * 1.44269504088896341f, shifted = power + 12582912.0f;
+  const Vector r = power - (shifted - 12582912.0f);
+  Vector p = zero + 1.535336188319500e-4f;
   p = p * r + 1.339887440266574e-3f;
   p = p * r + 9.618437357674640e-3f;
   p = p * r + 5.550332471162809e-2f;
   p = p * r + 2.402264791363012e-1f;
   p = p * r + 6.931472028550421e-1f;
   p = p * r + 1.0f;
-  return (Four)((FourInts)p + ((FourInts)shifted << 23));
+  x = (Vector)((Ints)p + ((Ints)shifted << 23));
+}
+inline Four Exp(Four x) {
+  RaiseE(x);
+  return x;
 }
 
 // REQUIRES: x > 0, finite and not subnormal.

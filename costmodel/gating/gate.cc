@@ -4,7 +4,6 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <functional>
 #include <limits>
 
 #include "base/check.h"
@@ -18,18 +17,62 @@ constexpr float kLowest = -std::numeric_limits<float>::infinity();
 // The candidates are looked at in rows of this many, of which the greatest of each place is kept.
 constexpr int kRow = 16;
 
-float Sum(const float* x, int n) {
+// Compiled twice, with and without AVX2, for the same numbers: elementwise arithmetic is the same, and sums
+// are of the same eight parts. (A sanitizer is not there yet when the loader chooses.)
+#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define MOECAST_ALSO_AVX2 __attribute__((target_clones("avx2", "default")))
+#else
+#define MOECAST_ALSO_AVX2
+#endif
+
+float SumOf(const Eight& parts) {
+  return ((parts[0] + parts[4]) + (parts[2] + parts[6])) + ((parts[1] + parts[5]) + (parts[3] + parts[7]));
+}
+
+// The greatest need not be taken off: up to 75 a sum of 65,535 powers is finite.
+MOECAST_INLINE void Exponentials(const float* z, int n, float* out, Eight& sum) {
+  Eight x;
+  LoadFrom(z, n, 0, x);
+  RaiseE(x);
+  StoreTo(x, n, out);
+  for (int l = n; l < 8; ++l) x[l] = 0;  // what is behind the end counts for nothing
+  sum += x;
+}
+MOECAST_ALSO_AVX2 void Softmax(const float* z, int n, float* out) {
+  const int whole = n / 8 * 8;
+  Eight sum{};
+  for (int i = 0; i < whole; i += 8) Exponentials(z + i, 8, out + i, sum);
+  if (whole < n) Exponentials(z + whole, n - whole, out + whole, sum);
+  const float scale = 1 / SumOf(sum);
+  for (int i = 0; i < n; ++i) out[i] *= scale;
+}
+
+MOECAST_INLINE void Sigmoids(const float* z, int n, float* out) {
+  Eight x;
+  LoadFrom(z, n, 0, x);
+  x = -x;
+  RaiseE(x);
+  x = 1 / (1 + x);
+  StoreTo(x, n, out);
+}
+MOECAST_ALSO_AVX2 void Sigmoid(const float* z, int n, float* out) {
+  const int whole = n / 8 * 8;
+  for (int i = 0; i < whole; i += 8) Sigmoids(z + i, 8, out + i);
+  if (whole < n) Sigmoids(z + whole, n - whole, out + whole);
+}
+
+MOECAST_INLINE float Sum(const float* x, int n) {
   const Four s = Combined(x, n, 0, [](Four a, Four b) { return a + b; });
   return (s[0] + s[2]) + (s[1] + s[3]);
 }
 
-float Greatest(const float* x, int n) {
+MOECAST_INLINE float Greatest(const float* x, int n) {
   const Four m = Combined(x, n, kLowest, [](Four a, Four b) { return Max(a, b); });
   return std::max(std::max(m[0], m[2]), std::max(m[1], m[3]));
 }
 
 // A group of one expert has no second best; its best counts alone.
-float SumOfTwoGreatest(const float* x, int n) {
+MOECAST_INLINE float SumOfTwoGreatest(const float* x, int n) {
   if (n == 1) return x[0];
   Four second = Fill(kLowest);
   const Four first = Combined(x, n, kLowest, [&second](Four a, Four b) {
@@ -46,48 +89,39 @@ float SumOfTwoGreatest(const float* x, int n) {
   return best + next;
 }
 
-// A score and its index as one number: the greater score is greater, of equal ones the lower index. Adding
-// zero turns -0 into +0.
-uint64_t KeyOf(float score, uint32_t index) {
-  const uint32_t bits = std::bit_cast<uint32_t>(score + 0.0f);
-  const uint32_t ordered = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-  return uint64_t{ordered} << 32 | (0xffffffffu - index);
-}
-uint32_t IndexOf(uint64_t key) {
-  return 0xffffffffu - static_cast<uint32_t>(key);
-}
-
 // What one token's choice needs, kept from token to token.
 struct Scratch {
-  std::vector<float> scores, candidates;
-  std::vector<uint64_t> keys, sorted;
-  std::vector<int> reaching;       // candidates above the floor
-  std::vector<int> first;          // expert of each chosen group's first candidate, ascending
-  std::vector<int> place, offset;  // of a candidate: which of the chosen groups, and where in it
+  std::vector<float> scores, candidates;  // candidates: whole rows
+  std::vector<float> groups;              // scores, whole fours
+  std::vector<float> kept;                // scores of what may be among the best, whole fours
+  std::vector<int> kept_at, rank;         // their candidates; and how many are better
+  std::vector<int> best;                  // candidates, best first
+  std::vector<int> first;                 // expert of each chosen group's first candidate, ascending
+  std::vector<int> place, offset;         // of a candidate: which of the chosen groups, and where in it
 
-  int ExpertOf(uint64_t key) const {
-    const uint32_t candidate = IndexOf(key);
-    return first[place[candidate]] + offset[candidate];
-  }
+  int ExpertOf(int candidate) const { return first[place[candidate]] + offset[candidate]; }
 };
 
-// Few keys are ranked by counting, which does not branch on what they are.
-void SortBestFirst(std::span<const uint64_t> keys, uint64_t* sorted) {
-  if (keys.size() > 24) {
-    std::copy(keys.begin(), keys.end(), sorted);
-    std::sort(sorted, sorted + keys.size(), std::greater<>());
-    return;
-  }
-  for (const uint64_t key : keys) {
-    int rank = 0;
-    for (const uint64_t other : keys) rank += other > key;
-    sorted[rank] = key;
+// How many of n numbers are better than each: greater, or equal and of a lower index. They are whole fours,
+// filled up with what is lower than all.
+MOECAST_INLINE void RankAll(const float* x, int n, int* rank) {
+  for (int b = 0; b < n; b += 4) {
+    const Four of = Load(x + b);
+    FourInts better{};  // true is -1
+    for (int j = 0; j < b; ++j) better -= Fill(x[j]) >= of;
+    for (int j = 0; j < 4; ++j) {
+      const Four other = Fill(x[b + j]);
+      const FourInts after = FourInts{0, 1, 2, 3} > j;
+      better -= (other > of) | ((other == of) & after);
+    }
+    for (int j = b + 4; j < n; ++j) better -= Fill(x[j]) > of;
+    std::memcpy(rank + b, &better, sizeof better);
   }
 }
 
 // A number that at least k of the candidates reach: the k-th greatest of a row's places. The candidates are
 // whole rows.
-float ReachedBy(int k, std::span<const float> rows) {
+MOECAST_INLINE float ReachedBy(int k, std::span<const float> rows) {
   if (k > kRow) return kLowest;
   std::array<Four, kRow / 4> best;
   best.fill(Fill(kLowest));
@@ -95,59 +129,91 @@ float ReachedBy(int k, std::span<const float> rows) {
     for (size_t l = 0; l < best.size(); ++l) best[l] = Max(best[l], Load(&rows[i + 4 * l]));
   std::array<float, kRow> greatest;
   std::memcpy(greatest.data(), best.data(), sizeof best);
-  float least = std::numeric_limits<float>::infinity();
+  const Four none = Fill(std::numeric_limits<float>::infinity());
+  Four least = none;
   for (const Four& four : best) {
     FourInts above{};
     for (const float g : greatest) above -= Fill(g) > four;  // true is -1
-    const Four among = above < k ? four : Fill(least);
-    least = std::min({least, among[0], among[1], among[2], among[3]});
+    least = Min(least, above < k ? four : none);
   }
-  return least;
+  return std::min(std::min(least[0], least[1]), std::min(least[2], least[3]));
 }
 
-// The keys of the k best of the n candidates, best first; returns how many.
-int KeepBest(int k, int n, Scratch& s) {
+// A bit for each of a row's numbers that reaches the floor.
+MOECAST_INLINE uint32_t Reaching(const float* row, float floor) {
+  uint32_t bits = 0;
+  for (int l = 0; l < kRow; l += 4) {
+    const FourInts reaches = Load(row + l) >= floor;
+#if defined(__SSE__)
+    bits |= static_cast<uint32_t>(__builtin_ia32_movmskps((Four)reaches)) << l;
+#else
+    for (int j = 0; j < 4; ++j) bits |= (reaches[j] & 1u) << (l + j);
+#endif
+  }
+  return bits;
+}
+
+// The k best of the n candidates, best first, into s.best; returns how many.
+MOECAST_INLINE int KeepBest(int k, int n, Scratch& s) {
   const float floor = ReachedBy(k, s.candidates);
   int kept = 0;
-  for (int i = 0; i < n; ++i) {
-    s.reaching[kept] = i;
-    kept += s.candidates[i] >= floor;
+  for (int row = 0; row < n; row += kRow) {
+    for (uint32_t bits = Reaching(&s.candidates[row], floor); bits != 0; bits &= bits - 1) {
+      const int at = row + std::countr_zero(bits);
+      if (at >= n) break;  // a floor lower than all is reached by what fills up the row
+      s.kept[kept] = s.candidates[at];
+      s.kept_at[kept++] = at;
+    }
   }
-  for (int i = 0; i < kept; ++i)
-    s.keys[i] = KeyOf(s.candidates[s.reaching[i]], static_cast<uint32_t>(s.reaching[i]));
-  SortBestFirst(std::span(s.keys).first(kept), s.sorted.data());
-  return std::min(k, kept);
+  k = std::min(k, kept);
+  if (kept > kRow) {
+    const auto better = [&](int a, int b) {
+      return s.candidates[a] != s.candidates[b] ? s.candidates[a] > s.candidates[b] : a < b;
+    };
+    std::partial_sort_copy(s.kept_at.begin(), s.kept_at.begin() + kept, s.best.begin(), s.best.begin() + k,
+                           better);
+    return k;
+  }
+  int fours = kept;
+  while (fours % 4 != 0) s.kept[fours++] = kLowest;
+  RankAll(s.kept.data(), fours, s.rank.data());
+  for (int i = 0; i < kept; ++i) s.best[s.rank[i]] = s.kept_at[i];
+  return k;
+}
+
+// Of few numbers, for which a call of the library's takes longer.
+MOECAST_INLINE void Copy(const float* from, int n, float* to) {
+  int i = 0;
+  for (; i + 4 <= n; i += 4) Store(to + i, Load(from + i));
+  for (; i < n; ++i) to[i] = from[i];
 }
 
 // The candidates' scores and the groups they are of; returns how many there are.
-int Gather(const Gate& gate, const float* scores, Scratch& s) {
+MOECAST_INLINE int Gather(const Gate& gate, const float* scores, Scratch& s) {
   const int size = gate.group_size();
   if (gate.top_groups < gate.groups) {
     for (int g = 0; g < gate.groups; ++g) {
       const float* group = scores + g * size;
-      s.keys[g] =
-          KeyOf(gate.group_score == GroupScore::kBest ? Greatest(group, size) : SumOfTwoGreatest(group, size),
-                static_cast<uint32_t>(g));
+      s.groups[g] =
+          gate.group_score == GroupScore::kBest ? Greatest(group, size) : SumOfTwoGreatest(group, size);
     }
-    SortBestFirst(std::span(s.keys).first(gate.groups), s.sorted.data());
-    const uint64_t last = s.sorted[gate.top_groups - 1];
+    RankAll(s.groups.data(), static_cast<int>(s.groups.size()), s.rank.data());
     int taken = 0;
     for (int g = 0; g < gate.groups; ++g) {
       s.first[taken] = g * size;
-      taken += s.keys[g] >= last;
+      taken += s.rank[g] < gate.top_groups;
     }
   }
-  for (int g = 0; g < gate.top_groups; ++g)
-    std::copy_n(scores + s.first[g], size, s.candidates.begin() + g * size);
+  for (int g = 0; g < gate.top_groups; ++g) Copy(scores + s.first[g], size, &s.candidates[g * size]);
   return gate.top_groups * size;
 }
 
 // How many of the best n candidates it takes to reach a part of the token's whole affinity.
-int Reaching(const Gate& gate, const float* affinities, int n, const Scratch& s) {
+int ReachingPart(const Gate& gate, const float* affinities, int n, const Scratch& s) {
   const float wanted = static_cast<float>(gate.top_p) * Sum(affinities, gate.experts);
   float sum = 0;
   for (int i = 0; i < n; ++i) {
-    sum += affinities[s.ExpertOf(s.sorted[i])];
+    sum += affinities[s.ExpertOf(s.best[i])];
     if (sum >= wanted) return i + 1;
   }
   return n;
@@ -168,19 +234,11 @@ Gate GateOf(const Moe& moe) {
           .scaling = moe.scaling_factor};
 }
 
-void ToAffinities(Scoring scoring, int experts, std::span<float> logits) {
-  const auto rows = static_cast<int>(logits.size()) / experts;
-  for (int t = 0; t < rows; ++t) {
-    float* z = logits.data() + static_cast<size_t>(t) * experts;
-    if (scoring == Scoring::kSigmoid) {
-      ForEachFour(z, experts, [](Four x) { return 1 / (1 + Exp(-x)); });
-      continue;
-    }
-    const float most = Greatest(z, experts);
-    ForEachFour(z, experts, [most](Four x) { return Exp(x - most); });
-    const float scale = 1 / Sum(z, experts);
-    ForEachFour(z, experts, [scale](Four x) { return x * scale; });
-  }
+void ToAffinities(Scoring scoring, int experts, std::span<const float> logits, std::span<float> affinities) {
+  MOECAST_CHECK(affinities.size() == logits.size());
+  for (size_t first = 0; first < logits.size(); first += experts)
+    scoring == Scoring::kSigmoid ? Sigmoid(&logits[first], experts, &affinities[first])
+                                 : Softmax(&logits[first], experts, &affinities[first]);
 }
 
 void OddsToAffinities(Scoring scoring, int experts, std::span<float> odds) {
@@ -196,16 +254,20 @@ void OddsToAffinities(Scoring scoring, int experts, std::span<float> odds) {
   }
 }
 
-void Choose(const Gate& gate, std::span<const float> affinities, std::span<const float> bias, Choices& out) {
+MOECAST_ALSO_AVX2 void Choose(const Gate& gate, std::span<const float> affinities, std::span<const float> bias,
+                              Choices& out) {
   const int n = gate.experts, size = gate.group_size(), candidates = gate.top_groups * size;
   MOECAST_CHECK(affinities.size() % n == 0 && (bias.empty() || bias.size() == static_cast<size_t>(n)));
   const int most = gate.top_p > 0 ? candidates : gate.top_k;
   const size_t tokens = affinities.size() / n;
+  const auto fours = [](int k) { return static_cast<size_t>((k + 3) / 4 * 4); };
   Scratch s{.scores = std::vector<float>(n),
             .candidates = std::vector<float>((candidates + kRow - 1) / kRow * kRow, kLowest),
-            .keys = std::vector<uint64_t>(std::max(candidates, gate.groups)),
-            .sorted = std::vector<uint64_t>(std::max(candidates, gate.groups)),
-            .reaching = std::vector<int>(candidates + 1),
+            .groups = std::vector<float>(fours(gate.groups), kLowest),
+            .kept = std::vector<float>(fours(candidates)),
+            .kept_at = std::vector<int>(candidates),
+            .rank = std::vector<int>(fours(std::max(candidates, gate.groups))),
+            .best = std::vector<int>(candidates),
             .first = std::vector<int>(gate.groups + 1)};
   for (int g = 0; g < gate.groups; ++g) s.first[g] = g * size;
   for (int c = 0; c < candidates; ++c) {
@@ -223,9 +285,9 @@ void Choose(const Gate& gate, std::span<const float> affinities, std::span<const
       scores = s.scores.data();
     }
     int chosen = KeepBest(most, Gather(gate, scores, s), s);
-    if (gate.top_p > 0) chosen = Reaching(gate, affinity, chosen, s);
+    if (gate.top_p > 0) chosen = ReachingPart(gate, affinity, chosen, s);
     for (int i = 0; i < chosen; ++i, ++at) {
-      const int expert = s.ExpertOf(s.sorted[i]);
+      const int expert = s.ExpertOf(s.best[i]);
       out.expert[at] = static_cast<uint16_t>(expert);
       out.affinity[at] = affinity[expert];
     }

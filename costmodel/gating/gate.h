@@ -55,8 +55,9 @@ struct Choices {
   }
 };
 
-// Logits of whole tokens, `experts` each, become affinities. REQUIRES: finite, of size below 80.
-void ToAffinities(Scoring scoring, int experts, std::span<float> logits);
+// Affinities from the logits of whole tokens, `experts` each; the two may be the same numbers. REQUIRES:
+// finite logits of at most 75, for sigmoid also of at least -75.
+void ToAffinities(Scoring scoring, int experts, std::span<const float> logits, std::span<float> affinities);
 // The same from odds, exp(logit). REQUIRES: positive, a token's sum finite.
 void OddsToAffinities(Scoring scoring, int experts, std::span<float> odds);
 

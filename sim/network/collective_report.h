@@ -5,25 +5,25 @@
 #include <optional>
 #include <vector>
 
-#include "costmodel/collectives/table.h"
+#include "costmodel/collectives/algorithms.h"
 #include "sim/network/collective_run.h"
 
 namespace moecast {
 
 struct NamedCollective {
-  const CollectiveRow* row = nullptr;
-  std::vector<int> group;  // GPUs, ascending, more than one
-  Bytes bytes;             // as the row says, above 0
+  CollectiveCall call;  // more than one GPU, bytes above 0
+  const CollectiveAlgorithm* algorithm = nullptr;
 };
 
 struct CollectiveReport {
   struct Job {
     NamedCollective collective;
-    Seconds alone;                // at the analytic level, nothing failed
+    Seconds alone;                // at the analytic level, the links as they are at the start
     std::optional<Seconds> time;  // none: it cannot end
-    // nccl-tests' (costmodel/collectives/table.h); 0 without time.
+    // As nccl-tests counts: call.bytes over time, and that times BusFactor. 0 without time.
     BytesPerSecond algorithm_bandwidth, bus_bandwidth;
-    LinkId bottleneck = 0;  // of CollectiveRun
+    std::optional<LinkId> bottleneck;  // of CollectiveRun
+    int unreachable = 0;               // sends that no path is left for
   };
   Level level = Level::kFluid;
   std::vector<Job> jobs;

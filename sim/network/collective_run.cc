@@ -2,21 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
-
-#include "base/check.h"
-#include "topology/link_names.h"
+#include <tuple>
+#include <utility>
 
 namespace moecast {
 namespace {
 
-// Bytes a link can carry until `end`.
+// Bytes each link can carry until `end`.
 std::vector<double> Carriable(std::span<const BytesPerSecond> capacity,
                               std::span<const CapacityChange> changes, Time end) {
   std::vector<double> bytes(capacity.size());
   for (size_t l = 0; l < capacity.size(); ++l) bytes[l] = (capacity[l] * end.seconds()).value;
   std::vector<CapacityChange> in_time(changes.begin(), changes.end());
-  std::stable_sort(in_time.begin(), in_time.end(),
-                   [](const CapacityChange& a, const CapacityChange& b) { return a.at < b.at; });
+  std::ranges::stable_sort(in_time, {}, &CapacityChange::at);
   std::vector<BytesPerSecond> now(capacity.begin(), capacity.end());
   for (const CapacityChange& c : in_time) {
     if (c.at >= end) break;
@@ -24,6 +22,20 @@ std::vector<double> Carriable(std::span<const BytesPerSecond> capacity,
     now[c.link] = c.capacity;
   }
   return bytes;
+}
+
+// The busiest link, of what is stuck one without capacity if there is; of equals the first by number.
+std::optional<LinkId> BottleneckOf(const FlowChain& job, bool stuck, std::span<const double> utilisation,
+                                   std::span<const LinkId> blocked) {
+  const auto rank = [&](LinkId l) {
+    return std::tuple(stuck && std::ranges::binary_search(blocked, l), utilisation[l], -l);
+  };
+  std::optional<LinkId> worst;
+  for (const auto& stage : job.stages)
+    for (const Flow& f : stage)
+      for (const LinkShare& s : f.links)
+        if (!worst || rank(s.link) > rank(*worst)) worst = s.link;
+  return worst;
 }
 
 }  // namespace
@@ -34,56 +46,41 @@ std::vector<BytesPerSecond> LinkCapacities(const Cluster& cluster) {
   return capacity;
 }
 
-CollectiveRun RunCollectives(const Cluster& cluster, std::span<const CollectiveJob> jobs,
+FlowChain ChainOf(std::span<const Traffic> parts, const Cluster& cluster, Level level, Time start) {
+  FlowChain chain;
+  for (const Traffic& part : parts) {
+    // What cannot all arrive keeps the parts behind it from starting.
+    if (chain.endless) break;
+    chain.endless = part.unreachable > 0;
+    const Time at = Time::From(AlphaOf(part, cluster)) + (chain.stages.empty() ? start : Time{});
+    auto& stage = chain.stages.emplace_back();
+    if (level != Level::kAnalytic)
+      stage = FlowsOf(part, cluster, at);
+    else if (!part.empty())
+      stage = {InStep(part, cluster, at)};
+  }
+  return chain;
+}
+
+CollectiveRun RunCollectives(const Cluster& cluster, std::span<const FlowChain> jobs,
                              std::span<const CapacityChange> changes, Level level,
                              std::unique_ptr<ChildProcess> helper) {
-  std::vector<Flow> flows;
-  std::vector<size_t> first_flow;
-  for (const CollectiveJob& job : jobs) {
-    MOECAST_CHECK(!job.traffic.empty());
-    first_flow.push_back(flows.size());
-    const Time start = job.start + Time::From(AlphaOf(job.traffic, cluster));
-    if (level == Level::kAnalytic)
-      flows.push_back(InStep(job.traffic, cluster, start));
-    else
-      for (Flow& f : FlowsOf(job.traffic, cluster, start)) flows.push_back(std::move(f));
-  }
-  first_flow.push_back(flows.size());
-
   const std::vector<BytesPerSecond> capacity = LinkCapacities(cluster);
   const auto network = MakeNetwork(level, capacity, std::move(helper));
-  const FlowEnds ends = RunFlows(*network, flows, changes);
+  ChainEnds ends = RunChains(*network, capacity.size(), jobs, changes);
 
-  CollectiveRun run{.blocked = ends.blocked};
-  std::vector<Flow> ended;
-  for (size_t f = 0; f < flows.size(); ++f) {
-    if (ends.end[f] == kNever) continue;
-    run.last = std::max(run.last, ends.end[f]);
-    ended.push_back(flows[f]);
-  }
-  const std::vector<Bytes> carried = BytesByLink(ended, capacity.size());
+  CollectiveRun run{.last = ends.last, .blocked = std::move(ends.blocked)};
   const std::vector<double> carriable = Carriable(capacity, changes, run.last);
   std::vector<double> utilisation(capacity.size());
   for (size_t l = 0; l < capacity.size(); ++l) {
-    if (carried[l].value <= 0) continue;
+    if (ends.carried[l].value <= 0) continue;
     // Rounded, so that equals are equal.
-    utilisation[l] = std::round(carried[l].value / carriable[l] * 1e12) * 1e-12;
+    utilisation[l] = std::round(ends.carried[l].value / carriable[l] * 1e12) * 1e-12;
     run.links.push_back({static_cast<LinkId>(l), utilisation[l]});
   }
-  std::stable_sort(run.links.begin(), run.links.end(),
-                   [](const LinkUse& a, const LinkUse& b) { return a.utilisation > b.utilisation; });
-
-  for (size_t j = 0; j < jobs.size(); ++j) {
-    CollectiveRun::Job& job = run.jobs.emplace_back();
-    job.end = *std::max_element(ends.end.begin() + static_cast<ptrdiff_t>(first_flow[j]),
-                                ends.end.begin() + static_cast<ptrdiff_t>(first_flow[j + 1]));
-    const auto better = [&](const LinkLoad& a, const LinkLoad& b) {
-      const auto blocks = [&](LinkId l) { return std::ranges::binary_search(run.blocked, l); };
-      if (job.end == kNever && blocks(a.link) != blocks(b.link)) return blocks(b.link);
-      return utilisation[a.link] < utilisation[b.link];
-    };
-    job.bottleneck = std::ranges::max_element(jobs[j].traffic.loads, better)->link;
-  }
+  std::ranges::stable_sort(run.links, std::ranges::greater{}, &LinkUse::utilisation);
+  for (size_t j = 0; j < jobs.size(); ++j)
+    run.jobs.push_back({ends.end[j], BottleneckOf(jobs[j], ends.end[j] == kNever, utilisation, run.blocked)});
   return run;
 }
 

@@ -8,11 +8,12 @@
 // the neighbours would come to wait for them, so that links beside are free a little early here, and the
 // collective's end, that of its last flow, is the same.
 //
-// A link that fails stays in the routes of what is under way: subnet managers and NCCL take seconds to find
-// another way. What then cannot end is an answer.
+// A link that fails at a time stays in the routes of what is under way: subnet managers and NCCL take seconds
+// to find another way. What then cannot end is an answer, and so is traffic without a path.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,23 +26,23 @@ namespace moecast {
 // Usable rates of the cluster's links, by LinkId.
 std::vector<BytesPerSecond> LinkCapacities(const Cluster& cluster);
 
-struct CollectiveJob {
-  Traffic traffic;  // Merge() has been called
-  Time start;
-};
+// Of a collective's parts, each starting when all flows of the one before have ended. At the analytic level
+// a part is one start (InStep), otherwise its paths are. REQUIRES: Merge() has been called on each.
+FlowChain ChainOf(std::span<const Traffic> parts, const Cluster& cluster, Level level, Time start = {});
 
 struct LinkUse {
   LinkId link = 0;
-  // Bytes carried over what the link could have carried until the last end, new capacities counted. Above 1
-  // at the analytic level where collectives that do not see each other overlap.
+  // Of the link's usable rate until the last end, new capacities counted, what flows that have ended took
+  // (LinkCostsOf). Above 1 at the analytic level where collectives that do not see each other overlap.
   double utilisation = 0;
 };
 
 struct CollectiveRun {
   struct Job {
-    Time end;  // kNever: it cannot end
-    // The busiest of the links it uses; where it cannot end, the first without capacity.
-    LinkId bottleneck = 0;
+    Time end{};  // kNever: it cannot end
+    // The busiest of the links it uses; where it cannot end, the first without capacity. None where it uses
+    // none.
+    std::optional<LinkId> bottleneck;
   };
   std::vector<Job> jobs;
   Time last;                    // end of the last that ends
@@ -49,8 +50,8 @@ struct CollectiveRun {
   std::vector<LinkId> blocked;  // without capacity and needed by what cannot end
 };
 
-// `helper` as for MakeNetwork. REQUIRES: no job's traffic is empty.
-CollectiveRun RunCollectives(const Cluster& cluster, std::span<const CollectiveJob> jobs,
+// `helper` as for MakeNetwork.
+CollectiveRun RunCollectives(const Cluster& cluster, std::span<const FlowChain> jobs,
                              std::span<const CapacityChange> changes, Level level,
                              std::unique_ptr<ChildProcess> helper = nullptr);
 

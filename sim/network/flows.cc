@@ -2,22 +2,11 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 
 #include "base/check.h"
 
 namespace moecast {
 namespace {
-
-// Indices in order of time, equal times in the order given.
-template <class Row>
-std::vector<size_t> InTime(std::span<const Row> rows, Time Row::*time) {
-  std::vector<size_t> order(rows.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return rows[a].*time < rows[b].*time; });
-  return order;
-}
 
 // The same as EvenAllToAll where paths are not just two ports.
 std::vector<Flow> PairByPair(std::span<const int> gpus, Bytes bytes, const Routes& routes, Time start) {
@@ -47,32 +36,76 @@ Time FlowEnds::last() const {
   return end.empty() ? Time{} : *std::max_element(end.begin(), end.end());
 }
 
-FlowEnds RunFlows(Network& network, std::span<const Flow> flows, std::span<const CapacityChange> changes) {
-  FlowEnds ends{.end = std::vector<Time>(flows.size(), kNever)};
-  const std::vector<size_t> starts = InTime(flows, &Flow::start),
-                            events = InTime(changes, &CapacityChange::at);
-  std::vector<size_t> flow_of;  // by FlowId
+ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> chains,
+                    std::span<const CapacityChange> changes) {
+  std::vector<CapacityChange> in_time(changes.begin(), changes.end());
+  std::ranges::stable_sort(in_time, {}, &CapacityChange::at);
+  ChainEnds ends{.end = std::vector<Time>(chains.size(), kNever), .carried = std::vector<Bytes>(links)};
+  struct State {
+    size_t next = 0;  // stage
+    size_t left = 0;  // flows of the stage before
+  };
+  std::vector<State> states(chains.size());
+  struct Started {
+    const Flow* flow;
+    size_t chain;
+  };
+  std::vector<Started> started;           // by FlowId
+  std::multimap<Time, Started> to_start;  // of one time in the order they were put there
+  // The chain's next stage, or its end.
+  const auto go_on = [&](size_t c, Time now) {
+    State& state = states[c];
+    const auto& stages = chains[c].stages;
+    while (state.next < stages.size() && stages[state.next].empty()) ++state.next;
+    if (state.next == stages.size()) {
+      if (!chains[c].endless) ends.end[c] = now;
+      return;
+    }
+    const std::vector<Flow>& stage = stages[state.next++];
+    state.left = stage.size();
+    for (const Flow& f : stage) to_start.emplace(now + f.start, Started{&f, c});
+  };
+  for (size_t c = 0; c < chains.size(); ++c) go_on(c, Time{});
+
   std::vector<FlowId> done;
-  size_t started = 0, changed = 0, left = flows.size();
-  while (left > 0) {
-    const Time start = started < starts.size() ? flows[starts[started]].start : kNever;
-    const Time change = changed < events.size() ? changes[events[changed]].at : kNever;
+  size_t changed = 0, alive = 0;
+  while (alive > 0 || !to_start.empty()) {
+    const Time start = to_start.empty() ? kNever : to_start.begin()->first;
+    const Time change = changed < in_time.size() ? in_time[changed].at : kNever;
     const Time now = std::min({start, change, network.Next()});
     if (now == kNever) break;
     done.clear();
     network.Advance(now, done);
-    left -= done.size();
-    for (const FlowId id : done) ends.end[flow_of[static_cast<size_t>(id)]] = now;
-    for (; changed < events.size() && changes[events[changed]].at == now; ++changed)
-      network.SetCapacity(now, changes[events[changed]].link, changes[events[changed]].capacity);
-    for (; started < starts.size() && flows[starts[started]].start == now; ++started) {
-      const Flow& f = flows[starts[started]];
+    alive -= done.size();
+    for (const FlowId id : done) {
+      const auto [flow, c] = started[static_cast<size_t>(id)];
+      for (const LinkShare& s : flow->links)
+        ends.carried[s.link] += flow->bytes * (s.share * flow->multiplicity);
+      ends.last = now;
+      if (--states[c].left == 0) go_on(c, now);
+    }
+    for (; changed < in_time.size() && in_time[changed].at == now; ++changed)
+      network.SetCapacity(now, in_time[changed].link, in_time[changed].capacity);
+    for (; !to_start.empty() && to_start.begin()->first == now; ++alive) {
+      const Flow& f = *to_start.begin()->second.flow;
       network.Start(now, f.links, f.bytes, f.multiplicity);
-      flow_of.push_back(starts[started]);
+      started.push_back(to_start.begin()->second);
+      to_start.erase(to_start.begin());
     }
   }
-  if (left > 0) ends.blocked = network.Blocked();
+  if (alive > 0) ends.blocked = network.Blocked();
   return ends;
+}
+
+FlowEnds RunFlows(Network& network, std::span<const Flow> flows, std::span<const CapacityChange> changes) {
+  std::vector<FlowChain> chains;
+  size_t links = 0;
+  for (const Flow& f : flows) {
+    chains.push_back({.stages = {{f}}});
+    for (const LinkShare& s : f.links) links = std::max(links, static_cast<size_t>(s.link) + 1);
+  }
+  ChainEnds ends = RunChains(network, links, chains, changes);
+  return {.end = std::move(ends.end), .blocked = std::move(ends.blocked)};
 }
 
 std::vector<Flow> FlowsOf(const Traffic& traffic, const Cluster& cluster, Time start) {

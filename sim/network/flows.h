@@ -22,14 +22,31 @@ struct CapacityChange {
   BytesPerSecond capacity;
 };
 
-struct FlowEnds {
-  std::vector<Time> end;        // by flow; kNever where it cannot end
-  std::vector<LinkId> blocked;  // then: the links without capacity that it needs
-  Time last() const;            // zero without flows
+// What happens at one time happens in this order: ends, new capacities, starts. Both REQUIRE a network that
+// nothing has been started on.
+
+// Flows in stages, each beginning when all flows of the one before have ended: Flow::start counts from there,
+// and from zero in the first.
+struct FlowChain {
+  std::vector<std::vector<Flow>> stages;
+  bool endless = false;  // something else keeps its last stage from ending
 };
 
-// What happens at one time happens in this order: ends, new capacities, starts. REQUIRES: a network that
-// nothing has been started on.
+struct ChainEnds {
+  std::vector<Time> end;        // by chain; kNever where it cannot end
+  Time last;                    // of the last flow that ends
+  std::vector<Bytes> carried;   // by link: of flows that have ended
+  std::vector<LinkId> blocked;  // the links without capacity that others need
+};
+ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> chains,
+                    std::span<const CapacityChange> changes = {});
+
+// Flows on their own.
+struct FlowEnds {
+  std::vector<Time> end;        // by flow; kNever where it cannot end
+  std::vector<LinkId> blocked;  // as of ChainEnds
+  Time last() const;            // zero without flows
+};
 FlowEnds RunFlows(Network& network, std::span<const Flow> flows,
                   std::span<const CapacityChange> changes = {});
 

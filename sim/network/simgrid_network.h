@@ -3,8 +3,8 @@
 // multiplicity n is n of SimGrid's communications. A link that a flow uses n times is n times in its route;
 // SimGrid knows no other shares. Bytes are rounded to 1/1024.
 //
-// Every call of the helper may throw UserError: it has died, with its words, or is of another version. So does
-// a start beyond kMostAtOnce flows.
+// Every call of the helper may throw UserError: it has died, with its words, or is of another version. So
+// does a start beyond kMostAtOnce flows.
 #pragma once
 
 #include <memory>

@@ -69,14 +69,27 @@ double LossOf(const std::vector<double>& w, const GatedBatch& b) {
   return loss / static_cast<double>(b.choices.tokens());
 }
 
+// Many steps may carry logits beyond what ToAffinities takes. Softmax knows their differences alone; a
+// sigmoid is 0 or 1 there.
+void KeepWithinReach(Scoring scoring, int experts, std::vector<float>& logits) {
+  constexpr float kReach = 75;
+  for (auto token = logits.begin(); token != logits.end(); token += experts) {
+    const float most = *std::max_element(token, token + experts);
+    std::transform(token, token + experts, token, [&](float z) {
+      return scoring == Scoring::kSigmoid ? std::clamp(z, -kReach, kReach) : z - most;
+    });
+  }
+}
+
 }  // namespace
 
 GatedBatch GateBatch(const RoutingSetup& setup, std::vector<uint16_t> clusters, std::vector<float> logits,
                      std::span<const float> bias) {
   GatedBatch b{.clusters = std::move(clusters), .affinities = std::move(logits)};
-  ToAffinities(setup.gate.scoring, setup.gate.experts, b.affinities);
-  b.shares = b.affinities;
   const int n = setup.gate.experts;
+  KeepWithinReach(setup.gate.scoring, n, b.affinities);
+  ToAffinities(setup.gate.scoring, n, b.affinities, b.affinities);
+  b.shares = b.affinities;
   for (size_t t = 0; t < b.clusters.size(); ++t) {
     float* share = b.shares.data() + t * n;
     float sum = 0;

@@ -52,12 +52,46 @@ std::vector<float> Logits() {
 
 TEST(GateTest, SoftmaxOfOddsIsTheirPartOfTheSumAndSigmoidTheOddsOverOneMore) {
   std::vector<float> softmax = Logits(), sigmoid = Logits();
-  ToAffinities(Scoring::kSoftmax, 4, softmax);
-  ToAffinities(Scoring::kSigmoid, 4, sigmoid);
+  ToAffinities(Scoring::kSoftmax, 4, softmax, softmax);
+  ToAffinities(Scoring::kSigmoid, 4, sigmoid, sigmoid);
   for (int i = 0; i < 4; ++i) {
     EXPECT_NEAR(softmax[i], 0.1 * (i + 1), 1e-6);
     EXPECT_NEAR(sigmoid[i], (i + 1.0) / (i + 2.0), 1e-6);
   }
+}
+
+TEST(GateTest, AffinitiesOfAnyNumberOfExpertsAreTheLibrarysFromLogitsAndFromOdds) {
+  Random random(5);
+  for (const int experts : {1, 3, 7, 8, 9, 16, 61, 160}) {
+    std::vector<float> logits, odds;
+    for (int i = 0; i < 3 * experts; ++i) {
+      logits.push_back(static_cast<float>(40 * random.Uniform() - 20));
+      odds.push_back(std::exp(logits.back()));
+    }
+    for (const Scoring scoring : {Scoring::kSoftmax, Scoring::kSigmoid}) {
+      std::vector<float> affinities(logits.size()), from_odds = odds;
+      ToAffinities(scoring, experts, logits, affinities);
+      OddsToAffinities(scoring, experts, from_odds);
+      for (int t = 0; t < 3; ++t) {
+        double sum = 0;
+        for (int i = 0; i < experts; ++i) sum += std::exp(double{logits[t * experts + i]});
+        for (int i = 0; i < experts; ++i) {
+          const double e = std::exp(double{logits[t * experts + i]});
+          const double expected = scoring == Scoring::kSoftmax ? e / sum : e / (1 + e);
+          EXPECT_NEAR(affinities[t * experts + i], expected, 5e-6 * expected) << experts;
+          EXPECT_NEAR(from_odds[t * experts + i], expected, 5e-6 * expected) << experts;
+        }
+      }
+    }
+  }
+}
+
+TEST(GateTest, TheGreatestLogitsAllowedMakeFiniteAffinities) {
+  std::vector<float> most(65535, 75.0f), low(160, -1000.0f);
+  ToAffinities(Scoring::kSoftmax, 65535, most, most);
+  EXPECT_NEAR(most.back(), 1.0 / 65535, 1e-8);
+  ToAffinities(Scoring::kSoftmax, 160, low, low);
+  EXPECT_NEAR(low.back(), 1.0 / 160, 1e-7);
 }
 
 TEST(GateTest, TopTwoOfFourExpertsWithTheirWeights) {

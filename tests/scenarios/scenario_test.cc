@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 #include "base/error.h"
@@ -22,8 +23,7 @@ Scenario Load(const std::string& name, std::vector<std::string> sets = {}) {
   return Scenario::Load(name, sets);
 }
 
-std::string Report(const Scenario& s) {
-  StepCache cache;
+std::string Report(const Scenario& s, StepCache& cache) {
   const PreparedRun run(s.training(), cache);
   std::vector<UnknownField> unknowns;
   for (const Unknown& u : s.spec().unknown.list)
@@ -35,6 +35,10 @@ std::string Report(const Scenario& s) {
       cache);
   report.source = s.spec().source;
   return DumpJson(TrainJson(report, std::nullopt));
+}
+std::string Report(const Scenario& s) {
+  StepCache cache;
+  return Report(s, cache);
 }
 
 TEST(ScenarioTest, EveryBuiltInScenarioReadsBackWhatItPrints) {
@@ -221,11 +225,16 @@ TEST(ScenarioFieldsTest, EveryFieldOfTheTableHasACase) {
   EXPECT_EQ(documented, covered);
 }
 
+// One cache for all: a field that its keys leave out would change nothing either.
 TEST(ScenarioFieldsTest, ChangingAFieldChangesTheReport) {
+  StepCache cache;
+  std::map<std::pair<std::string, std::vector<std::string>>, std::string> reports;
   for (const FieldCase& c : FieldCases()) {
-    std::vector<std::string> without = c.sets;
-    without.pop_back();
-    EXPECT_NE(Report(Load(c.scenario, without)), Report(Load(c.scenario, c.sets))) << c.pointer;
+    std::vector<std::string> sets = c.sets;
+    sets.pop_back();
+    std::string& without = reports[{c.scenario, sets}];
+    if (without.empty()) without = Report(Load(c.scenario, sets), cache);
+    EXPECT_NE(without, Report(Load(c.scenario, c.sets), cache)) << c.pointer;
   }
 }
 

@@ -39,6 +39,16 @@ TEST(BalanceTest, LossesOfTwoTokensWorkedByHand) {
   EXPECT_EQ(s.communication.mean, 1.5);
 }
 
+TEST(BalanceTest, LogitsThatStepsHaveCarriedFarStillChoose) {
+  for (const Scoring scoring : {Scoring::kSoftmax, Scoring::kSigmoid}) {
+    const RoutingSetup setup = SetupOf({.experts = 4, .top_k = 2, .scoring = scoring}, {});
+    const GatedBatch batch = GateBatch(setup, {0}, {-5000, 9000, 30, 8999}, {});
+    for (const float a : batch.affinities) EXPECT_TRUE(a >= 0 && a <= 1) << a;
+    EXPECT_NEAR(batch.shares[0] + batch.shares[1] + batch.shares[2] + batch.shares[3], 1, 1e-6);
+    EXPECT_EQ(batch.choices.ExpertsOf(0)[0], 1);
+  }
+}
+
 TEST(BalanceTest, EvenTokensLoseTheAlphas) {
   // f = 1 and P = 1/N give alpha; three of eight devices each, of which nearly all are reached: f'' = 0.99.
   const std::vector<BalanceStep> h = Balance(SetupOf(kV2, {}), {.tokens = 1 << 15}, 1);

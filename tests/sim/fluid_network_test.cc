@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <thread>
 
 #include "sim/network/analytic_network.h"
 #include "tests/sim/random_flows.h"
@@ -219,6 +220,25 @@ TEST(FluidNetworkTest, ACapacityChangedAndChangedBackAtOnceChangesNothing) {
     for (size_t f = 0; f < plain.size(); ++f)
       EXPECT_NEAR(static_cast<double>(changed[f].ps), static_cast<double>(plain[f].ps), 60);
   }
+}
+
+// Re-entrant: no state but the network's own.
+TEST(FluidNetworkTest, NetworksInThreadsGiveWhatTheyGiveAlone) {
+  Random random(9);
+  std::vector<RandomNetwork> problems;
+  std::vector<std::vector<Time>> alone, beside(40);
+  for (size_t i = 0; i < beside.size(); ++i) {
+    problems.push_back(DrawNetwork(random, 40, false));
+    alone.push_back(Ends(problems.back().capacity, problems.back().flows));
+  }
+  std::vector<std::thread> threads;
+  for (size_t first = 0; first < 4; ++first)
+    threads.emplace_back([&, first] {
+      for (size_t i = first; i < problems.size(); i += 4)
+        beside[i] = Ends(problems[i].capacity, problems[i].flows);
+    });
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(beside, alone);
 }
 
 TEST(FluidNetworkTest, AnalyticIsNeverAboveFluid) {

@@ -2,16 +2,21 @@
 #include "sim/network/simgrid_network.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmath>
+#include <csignal>
+#include <fstream>
 #include <numeric>
+#include <thread>
 
-#include "costmodel/collectives/collectives.h"
+#include "costmodel/collectives/algorithms.h"
 #include "sim/network/analytic_network.h"
 #include "sim/network/fluid_network.h"
 #include "tests/message_of.h"
 #include "tests/sim/random_flows.h"
+#include "tests/topology/test_clusters.h"
 
 namespace moecast {
 namespace {
@@ -111,6 +116,51 @@ TEST(SimgridNetworkTest, AgreesOnExpertDataAndPipelineTrafficOnTheSameCards) {
   ExpectAgreement(Capacities(c), flows);
 }
 
+TEST(SimgridNetworkTest, AgreesOnEveryAlgorithmOverTwoNodesAndOverSwitches) {
+  SKIP_WITHOUT_SIMGRID();
+  for (const Cluster& c : {Nodes(2), NodesOf8(4, SmallTree())}) {
+    const Routes routes(c);
+    std::vector<BytesPerSecond> capacity;
+    for (LinkId l = 0; l < NumberOfLinks(c); ++l) capacity.push_back(CapacityOf(c, l));
+    for (const CollectiveAlgorithm& a : CollectiveAlgorithms()) {
+      if (a.needs == Needs::kOneNode) continue;
+      const CollectiveCall call{.kind = a.kind,
+                                .group = Gpus(0, c.gpus),
+                                .bytes = MB(20),
+                                .spread = {.devices = 3.5, .nodes = 1.75, .experts = 6}};
+      SCOPED_TRACE(std::string(NameOf(a.kind)) + " " + std::string(a.name));
+      for (const Traffic& part : Lower(a, call, routes)) ExpectAgreement(capacity, FlowsOf(part, c, {}));
+    }
+  }
+}
+
+// No flow shares a link: every level gives bytes over the slowest link, to a picosecond.
+TEST(SimgridNetworkTest, AllLevelsAgreeWithoutContention) {
+  SKIP_WITHOUT_SIMGRID();
+  Random random(3);
+  std::vector<BytesPerSecond> capacity;
+  std::vector<Flow> flows;
+  for (LinkId l = 0; l < 60; l += 2) {
+    capacity.push_back(GBps(1 + 200 * random.Uniform()));
+    capacity.push_back(GBps(1 + 200 * random.Uniform()));
+    flows.push_back({.start = Time::From(Seconds(1e-3 * random.Uniform())),
+                     .links = {{l}, {l + 1}},
+                     .bytes = MB(0.1 + 50 * random.Uniform())});
+  }
+  AnalyticNetwork analytic(capacity);
+  FluidNetwork fluid(capacity);
+  SimgridNetwork simgrid(Helper(), capacity);
+  const std::vector<Time> a = RunFlows(analytic, flows).end, f = RunFlows(fluid, flows).end,
+                          s = RunFlows(simgrid, flows).end;
+  for (size_t i = 0; i < flows.size(); ++i) {
+    const BytesPerSecond slowest = std::min(capacity[2 * i], capacity[2 * i + 1]);
+    const double exact = static_cast<double>((flows[i].start + Time::From(flows[i].bytes / slowest)).ps);
+    EXPECT_NEAR(static_cast<double>(a[i].ps), exact, 1);
+    EXPECT_NEAR(static_cast<double>(f[i].ps), exact, 1);
+    EXPECT_NEAR(static_cast<double>(s[i].ps), exact, 1);
+  }
+}
+
 TEST(SimgridNetworkTest, AgreesOnUnequalSizes) {
   SKIP_WITHOUT_SIMGRID();
   const Cluster c = Nodes(2);
@@ -176,6 +226,55 @@ TEST(SimgridNetworkTest, AHelperThatDiesIsAnErrorWithItsWords) {
   EXPECT_EQ(MessageOfShell("exit 0"), "/bin/sh: found ended early: exit code 0");
   EXPECT_EQ(MessageOf([] { ChildProcess("/no/such/program", {}); }),
             "/no/such/program: found cannot be run: No such file or directory");
+}
+
+TEST(SimgridNetworkTest, MoreFlowsThanItCanTimeAreAnError) {
+  EXPECT_EQ(MessageOf([] {
+              SimgridNetwork network(
+                  std::make_unique<ChildProcess>(
+                      "/bin/sh", std::vector<std::string>{"-c", "echo moecast-simgrid 1; cat"}),
+                  std::vector<BytesPerSecond>{GBps(1)});
+              network.Start({}, std::vector<LinkShare>{{0}}, MB(1), SimgridNetwork::kMostAtOnce);
+              network.Start({}, std::vector<LinkShare>{{0}}, MB(1), 1);
+            }),
+            "level simgrid: found 10001 flows at once, expected at most 10000; level fluid takes more");
+}
+
+// Whoever started it ends in the midst of a question that takes it long, without saying so.
+TEST(SimgridNetworkTest, TheHelperDoesNotOutliveItsParent) {
+  SKIP_WITHOUT_SIMGRID();
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe(pipe_ends), 0);
+  const pid_t parent = ::fork();
+  if (parent == 0) {
+    // The shell becomes the helper and keeps its number.
+    auto* helper = new ChildProcess("/bin/sh", {"-c", "echo $$; exec '" MOECAST_SIMGRID "'"});
+    const int pid = std::stoi(helper->ReadLine());
+    helper->ReadLine();
+    helper->Write("links 1e9\n");
+    for (int i = 0; i < 6000; ++i) helper->Write("start 0 " + std::to_string(1e6 + i) + " 1 0\n");
+    helper->Write("blocked\n");
+    helper->ReadLine();
+    // To the ends of all, one after the other: seconds.
+    helper->Write("advance 1000000000000000\n");
+    std::thread([helper] { helper->ReadLine(); }).detach();
+    ::usleep(50'000);
+    ::_exit(::write(pipe_ends[1], &pid, sizeof pid) == sizeof pid ? 0 : 1);
+  }
+  int pid = 0;
+  ASSERT_EQ(::read(pipe_ends[0], &pid, sizeof pid), static_cast<ssize_t>(sizeof pid));
+  int status = 0;
+  ASSERT_EQ(::waitpid(parent, &status, 0), parent);
+  const auto gone = [pid] {
+    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+    std::string text;
+    return !std::getline(stat, text) || text.find(") Z") != std::string::npos;
+  };
+  for (int i = 0; i < 200 && !gone(); ++i) ::usleep(10'000);
+  EXPECT_TRUE(gone());
+  if (!gone()) ::kill(pid, SIGKILL);
+  ::close(pipe_ends[0]);
+  ::close(pipe_ends[1]);
 }
 
 TEST(SimgridNetworkTest, AHelperThatSpeaksAnotherLanguageIsAnError) {
