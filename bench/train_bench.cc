@@ -1,5 +1,5 @@
 // A training prediction: the whole process, one more plan in process, one more timing of a known plan. V2 has
-// 16 stages and 72 micro-batches here.
+// 16 stages and 72 micro-batches here. Argument 0 gives every collective idle links, 1 the fluid network.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -18,15 +18,23 @@ namespace {
 Scenario Base() {
   return Scenario::Load("deepseek-v2-pretrain", {});
 }
+TrainingRun BaseRun(Level level) {
+  TrainingRun run = Base().training().phases[0];
+  run.level = level;
+  return run;
+}
+Level LevelOf(const benchmark::State& state) {
+  return state.range(0) == 0 ? Level::kAnalytic : Level::kFluid;
+}
 
 void WholeProcess(benchmark::State& state) {
-  const std::string samples = std::to_string(state.range(0));
+  const std::string level(NameOf(LevelOf(state))), samples = std::to_string(state.range(1));
   for (auto _ : state) {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-    const char* arguments[] = {MOECAST_BINARY, "train",         "deepseek-v2-pretrain",
-                               "--samples",    samples.c_str(), nullptr};
+    const char* arguments[] = {MOECAST_BINARY, "train",     "deepseek-v2-pretrain", "--level",
+                               level.c_str(),  "--samples", samples.c_str(),        nullptr};
     pid_t child = 0;
     if (posix_spawn(&child, MOECAST_BINARY, &actions, nullptr, const_cast<char**>(arguments), environ) != 0)
       state.SkipWithError("cannot start moecast");
@@ -37,28 +45,25 @@ void WholeProcess(benchmark::State& state) {
   }
 }
 BENCHMARK(WholeProcess)
-    ->Arg(ForecastOptions{}.samples)
-    ->Arg(256)
+    ->ArgsProduct({{0, 1}, {ForecastOptions{}.samples, 256}})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 
 // Ops, costs, blocks, stage split, order of 3,456 tasks and timing, nothing reused but parsed tables.
 void FirstPlan(benchmark::State& state) {
-  const Scenario scenario = Base();
+  const TrainingRun run = BaseRun(LevelOf(state));
   for (auto _ : state) {
     StepCache cache;
-    const PreparedStep step(scenario.training().phases[0], scenario.training().phases[0].plan.phases.front(),
-                            cache);
+    const PreparedStep step(run, run.plan.phases.front(), cache);
     benchmark::DoNotOptimize(step.StepTime());
   }
 }
-BENCHMARK(FirstPlan)->Unit(benchmark::kMicrosecond);
+BENCHMARK(FirstPlan)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
 
 // One more plan of a set: kernels and collectives are known, the split of the layers is another, so the order
 // is new.
 void OneMorePlan(benchmark::State& state) {
-  const Scenario scenario = Base();
-  TrainingRun run = scenario.training().phases[0];
+  TrainingRun run = BaseRun(LevelOf(state));
   StepCache cache;
   unsigned split = 0;
   for (auto _ : state) {
@@ -75,14 +80,13 @@ void OneMorePlan(benchmark::State& state) {
     benchmark::DoNotOptimize(step.StepTime());
   }
 }
-BENCHMARK(OneMorePlan)->Unit(benchmark::kMicrosecond);
+BENCHMARK(OneMorePlan)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
 
 // A draw of all costs on a prepared plan: blocks solved anew, the known order timed again.
 void OneMoreTiming(benchmark::State& state) {
-  const Scenario scenario = Base();
+  const TrainingRun run = BaseRun(Level::kFluid);
   StepCache cache;
-  const PreparedStep step(scenario.training().phases[0], scenario.training().phases[0].plan.phases.front(),
-                          cache);
+  const PreparedStep step(run, run.plan.phases.front(), cache);
   Noise noise{std::vector<double>(step.sources().size(), 0.5), 1};
   for (auto _ : state) {
     ++noise.curve_seed, ++noise.own_seed;

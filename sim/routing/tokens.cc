@@ -35,19 +35,23 @@ void Shuffle(std::vector<T>& items, Random& random) {
   for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random.Below(i)]);
 }
 
-// Uniform variables in (0, 1), in steps of 2^-23, in place of the numbers given.
-void FillWithUniform(std::span<float> out, Random& random) {
-  const auto four = [&random] {
-    FourInts bits;
-    const uint64_t two[] = {random.Next(), random.Next()};
-    std::memcpy(&bits, two, sizeof bits);
-    // The sign bit is shifted in and masked away.
-    return (__builtin_convertvector((bits >> 9) & 0x7fffff, Four) + 0.5f) * 0x1.0p-23f;
-  };
-  size_t i = 0;
-  for (; i + 4 <= out.size(); i += 4) Store(&out[i], four());
-  const Four rest = four();
-  std::memcpy(out.data() + i, &rest, sizeof(float) * (out.size() - i));
+// Uniform variables in (0, 1), in steps of 2^-23, in place of the numbers given, by f of four.
+template <class Function>
+void FillWithUniform(std::span<float> out, Random& random, Function f) {
+  // Bits and numbers apart: a vector loaded over two words just stored would wait for both to be written.
+  constexpr size_t kBlock = 1024;
+  uint64_t bits[kBlock / 2] = {};
+  for (size_t first = 0; first < out.size(); first += kBlock) {
+    const auto numbers = out.subspan(first, std::min(kBlock, out.size() - first));
+    for (size_t i = 0; 2 * i < numbers.size(); ++i) bits[i] = random.Next();
+    for (size_t i = 0; i < numbers.size(); i += 4) {
+      FourInts four;
+      std::memcpy(&four, &bits[i / 2], sizeof four);
+      // The sign bit is shifted in and masked away.
+      const Four x = f((__builtin_convertvector((four >> 9) & 0x7fffff, Four) + 0.5f) * 0x1.0p-23f);
+      std::memcpy(&numbers[i], &x, sizeof(float) * std::min(size_t{4}, numbers.size() - i));
+    }
+  }
 }
 
 }  // namespace
@@ -101,8 +105,7 @@ void DrawOdds(std::span<const float> popularities, int experts, std::span<const 
               Random& random, std::vector<float>& odds) {
   const auto n = static_cast<size_t>(experts);
   odds.resize(clusters.size() * n);
-  FillWithUniform(odds, random);
-  ForEachFour(odds.data(), static_cast<int>(odds.size()), [](Four u) { return -1 / Log(u); });
+  FillWithUniform(odds, random, [](Four u) { return -1 / Log(u); });
   for (size_t t = 0; t < clusters.size(); ++t) {
     const float* popular = popularities.data() + clusters[t] * n;
     for (size_t i = 0; i < n; ++i) odds[t * n + i] *= popular[i];
@@ -113,8 +116,7 @@ void DrawLogits(const Centroids& centroids, std::span<const uint16_t> clusters, 
                 std::vector<float>& logits) {
   const auto n = static_cast<size_t>(centroids.experts);
   logits.resize(clusters.size() * n);
-  FillWithUniform(logits, random);
-  ForEachFour(logits.data(), static_cast<int>(logits.size()), [](Four u) { return -Log(-Log(u)); });
+  FillWithUniform(logits, random, [](Four u) { return -Log(-Log(u)); });
   for (size_t t = 0; t < clusters.size(); ++t) {
     const float* at = centroids.at.data() + clusters[t] * n;
     for (size_t i = 0; i < n; ++i) logits[t * n + i] += at[i];
