@@ -1,5 +1,6 @@
 // moecast collective KIND: one collective over a cluster, or several at once.
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -83,28 +84,49 @@ TokenSpread ParseSpread(const std::vector<double>& given, const CollectiveCall& 
   return spread;
 }
 
-// "LINK@T", or with a rate "LINK@T=RATE".
-CapacityChange ParseChange(const char* option, const std::string& text, bool with_rate,
-                           const Cluster& cluster) {
-  const size_t at = text.rfind('@'),
-               equals = with_rate ? text.find('=', std::min(at, text.size())) : text.size();
-  if (at == std::string::npos || equals == std::string::npos)
-    Fail(option, text,
-         with_rate ? "LINK@TIME=RATE such as node0.gpu0.nic-out@1ms=10GB/s"
-                   : "LINK@TIME such as node0.gpu0.nic-out@1ms");
-  CapacityChange change{.link = LinkByName(cluster, text.substr(0, at), option)};
-  const std::string when = text.substr(at + 1, equals - at - 1);
-  const auto time = ParseSeconds(when);
+Time ParseTime(const char* option, const std::string& text) {
+  const auto time = ParseSeconds(text);
   if (!time || !(*time >= Seconds(0) && *time <= kLatest))
-    Fail(option, when, "a time with a unit such as 1ms, from 0s to " + PrintSeconds(kLatest));
-  change.at = Time::From(*time);
-  if (!with_rate) return change;
+    Fail(option, text, "a time with a unit such as 1ms, from 0s to " + PrintSeconds(kLatest));
+  return Time::From(*time);
+}
+
+bool HasTime(const std::string& failure) {
+  return failure.find('@') != std::string::npos;
+}
+
+// "NAME@TIME" each: a link, or a switch with all its links. One takes from what those before it have left.
+std::vector<CapacityChange> ParseFailures(const std::vector<std::string>& failures, Cluster cluster) {
+  std::vector<std::pair<Time, std::string>> in_time;
+  for (const std::string& text : failures) {
+    const size_t at = text.rfind('@');
+    in_time.emplace_back(ParseTime("--fail", text.substr(at + 1)), text.substr(0, at));
+  }
+  std::ranges::stable_sort(in_time, {}, &std::pair<Time, std::string>::first);
+  std::vector<CapacityChange> changes;
+  std::vector<BytesPerSecond> before = LinkCapacities(cluster);
+  for (const auto& [at, name] : in_time) {
+    cluster = Without(cluster, std::vector{name});
+    std::vector<BytesPerSecond> after = LinkCapacities(cluster);
+    for (size_t l = 0; l < after.size(); ++l)
+      if (after[l] < before[l]) changes.push_back({at, static_cast<LinkId>(l), after[l]});
+    before = std::move(after);
+  }
+  return changes;
+}
+
+// "LINK@TIME=RATE".
+CapacityChange ParseDegradation(const std::string& text, const Cluster& cluster) {
+  const size_t at = text.rfind('@'), equals = text.find('=', std::min(at, text.size()));
+  if (at == std::string::npos || equals == std::string::npos)
+    Fail("--degrade", text, "LINK@TIME=RATE such as node0.gpu0.nic-out@1ms=10GB/s");
   const std::string rate_text = text.substr(equals + 1);
   const auto rate = ParseRate(rate_text);
   if (!rate || !(*rate >= BytesPerSecond(0) && *rate <= BytesPerSecond(1e15)))
-    Fail(option, rate_text, "a rate such as 10GB/s or 100Gb/s");
-  change.capacity = *rate;
-  return change;
+    Fail("--degrade", rate_text, "a rate such as 10GB/s or 100Gb/s");
+  return {.at = ParseTime("--degrade", text.substr(at + 1, equals - at - 1)),
+          .link = LinkByName(cluster, text.substr(0, at), "--degrade"),
+          .capacity = *rate};
 }
 
 }  // namespace
@@ -142,20 +164,20 @@ Action DefineCollective(CLI::App& app, const CommonOptions& common) {
       ->delimiter(',');
   app.add_option("--with", o->with, "another at the same time, KIND:RANKS:BYTES; may be repeated")
       ->allow_extra_args(false);
-  app.add_option(
-         "--fail", o->fail,
-         "a link fails at a time, LINK@TIME; without a time, a link or switch is missing from the start and "
-         "routes go around it; may be repeated")
+  app.add_option("--fail", o->fail,
+                 "a link or switch fails at a time, NAME@TIME; without a time it is missing from the start "
+                 "and routes "
+                 "go around it; may be repeated")
       ->allow_extra_args(false);
   app.add_option("--degrade", o->degrade,
                  "a link has a new rate from a time on, LINK@TIME=RATE; may be repeated")
       ->allow_extra_args(false);
   return [o, &common] {
     const Level level = LevelNamed(o->level);
-    // Without a time a link is missing from the start, and routes go around it.
-    std::vector<std::string> missing = o->fail;
-    std::erase_if(missing, [](const std::string& text) { return text.find('@') != std::string::npos; });
-    const Cluster cluster = Without(LoadCluster(o->cluster), missing);
+    const auto timed = std::ranges::partition(o->fail, std::not_fn(HasTime));
+    const std::vector<std::string> failing(timed.begin(), timed.end());
+    o->fail.erase(timed.begin(), timed.end());
+    const Cluster cluster = Without(LoadCluster(o->cluster), o->fail);
     const Routes routes(cluster);
     CollectiveCall call = ParseCall(o->kind, o->ranks, o->bytes, cluster);
     if (o->sms) call.sms = ParseSms(*o->sms, cluster);
@@ -167,11 +189,8 @@ Action DefineCollective(CLI::App& app, const CommonOptions& common) {
       const CollectiveCall other = ParseWith(text, cluster);
       collectives.push_back({other, &FastestAlgorithm(other, cluster, routes)});
     }
-    std::vector<CapacityChange> changes;
-    for (const std::string& text : o->fail)
-      if (text.find('@') != std::string::npos) changes.push_back(ParseChange("--fail", text, false, cluster));
-    for (const std::string& text : o->degrade)
-      changes.push_back(ParseChange("--degrade", text, true, cluster));
+    std::vector<CapacityChange> changes = ParseFailures(failing, cluster);
+    for (const std::string& text : o->degrade) changes.push_back(ParseDegradation(text, cluster));
     const CollectiveReport report =
         ReportCollectives(cluster, collectives, changes, level, StartHelper(level));
     Emit(common, CollectiveJson(cluster, report), CollectiveText(cluster, report));

@@ -93,6 +93,8 @@ Action DefineRouting(CLI::App& app, const CommonOptions& common) {
                  "step of the gate, in logits (default: 0.02 for sign, 1000 for gradient)");
   app.add_option("--step-tokens", o->step_tokens, "tokens of a step")->capture_default_str();
   return [o, &common] {
+    // Tokens are routed one by one here; the closed form that stands for them in training has no part in it.
+    o->sets.insert(o->sets.begin(), "training/routing/device_cv=0");
     const Scenario scenario = Scenario::Load(o->scenario, o->sets);
     const TrainingRun& run = scenario.training().phases.front();
     if (run.model.moe.experts == 0)

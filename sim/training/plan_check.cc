@@ -67,7 +67,8 @@ Fault CheckRouting(const Plan& plan, const Model& model) {
   if (routing.device_cv > 0 && plan.parallel.ep == 1)
     return PlanFault{"/routing/device_cv", "0 without expert parallelism: one device takes all tokens", ""};
   if (routing.tokens && routing.device_cv > 0)
-    return PlanFault{"/routing/device_cv", "0 where /routing/tokens say what is routed", ""};
+    return PlanFault{"/routing/device_cv",
+                     "0 where /routing/tokens say what is routed: --set training/routing/device_cv=0", ""};
   if (routing.recorded && (routing.tokens || routing.device_cv > 0))
     return PlanFault{routing.tokens ? "/routing/tokens" : "/routing/device_cv",
                      "none where /routing/recorded says what was routed", ""};

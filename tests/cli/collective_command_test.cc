@@ -58,6 +58,11 @@ TEST(CollectiveCommandTest, AFailureThatCutsAGroupOffIsAnAnswer) {
   EXPECT_TRUE(at_a_time["time_s"].is_null());
   EXPECT_EQ(at_a_time["blocked_links"], Json::array({"node1.gpu3.nic-in"}));
   EXPECT_EQ(at_a_time["bottleneck"], "node1.gpu3.nic-in");
+  // A switch takes its links with it.
+  const Json leaf =
+      JsonOf("all-reduce --cluster h800-32-fat-tree --ranks 0-31 --bytes 1GiB --fail unit0.leaf0@1ms");
+  EXPECT_EQ(leaf["finishes"], false);
+  EXPECT_EQ(leaf["blocked_links"][0], "node0.gpu0.nic-out");
   // Missing from the start, the way is another.
   EXPECT_EQ(JsonOf(what + " --fail node1.gpu3.nic-in")["finishes"], true);
   const Json cut_off = JsonOf(
@@ -73,6 +78,21 @@ TEST(CollectiveCommandTest, ADegradedLinkSlowsWhatUsesIt) {
                half = JsonOf(what + " --degrade node0.gpu0.nic-out@0s=24.25GB/s")["time_s"];
   EXPECT_GT(half, 1.9 * whole);
   EXPECT_LT(half, 2 * whole);
+}
+
+TEST(CollectiveCommandTest, CablesOfABundleFailOneAfterTheOther) {
+  // All first GPUs of one unit send to those of the next: over the 32 cables of a leaf, with 32 NICs' bytes.
+  std::string ranks;
+  for (int node = 0; node < 64; ++node) ranks += (node > 0 ? "," : "") + std::to_string(8 * node);
+  const std::string what = "send --cluster h800-2048-fat-tree --bytes 64MiB --ranks " + ranks,
+                    first = " --fail unit0.leaf0.up.spine0@0s", second = " --fail unit0.leaf0.up.spine1@0s";
+  const double whole = JsonOf(what)["time_s"], one = JsonOf(what + first)["time_s"],
+               two = JsonOf(what + second + first)["time_s"];
+  const double flowing =
+      JsonOf(what + " --degrade unit0.leaf0.up@0s=776GB/s")["time_s"].get<double>() - whole;
+  EXPECT_GT(one, whole);
+  EXPECT_NEAR((two - whole) / (one - whole), (32.0 / 30 - 1) / (32.0 / 31 - 1), 1e-6);
+  EXPECT_NEAR((one - whole) / flowing, 1.0 / 31, 1e-6);
 }
 
 TEST(CollectiveCommandTest, FewerSmsAndAWiderSpreadTakeLonger) {

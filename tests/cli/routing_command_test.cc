@@ -43,10 +43,9 @@ TEST(RoutingCommandTest, JsonHoldsLoadsSpreadAndBytesBetweenRanks) {
 }
 
 TEST(RoutingCommandTest, StepsOfALossLowerItsImbalanceAndNoneDoNot) {
-  const std::string skewed =
-      std::string(kSmall) +
-      "--set training/routing/device_cv=0 --set training/routing/tokens/distribution=zipf "
-      "--set training/routing/tokens/zipf_exponent=1 --steps 40 --rate 0.05 --losses ";
+  const std::string skewed = std::string(kSmall) +
+                             "--set training/routing/tokens/distribution=zipf "
+                             "--set training/routing/tokens/zipf_exponent=1 --steps 40 --rate 0.05 --losses ";
   const auto change = [&](const std::string& losses, const char* of) {
     const Json history = Routed(skewed + losses)["history"];
     EXPECT_EQ(history.size(), 41u);
@@ -168,7 +167,8 @@ TEST(RoutingCommandTest, FaultsAreTheUsers) {
       {"--placement global --redundant 3", "163 slots on 8 ranks"},
       {"--redundant 8", "0 without --placement"},
       {"--recorded /nowhere/at/all.bin", "/nowhere/at/all.bin"},
-      {"--set training/routing/tokens/distribution=zipf", "/training/routing/device_cv"},
+      {"--set training/routing/tokens/distribution=zipf --set training/routing/device_cv=0.1",
+       "--set training/routing/device_cv=0"},
   };
   for (const auto& c : cases) {
     const Ran ran = RunCommand("routing deepseek-v2-pretrain " + std::string(c.arguments));
