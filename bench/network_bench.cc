@@ -23,6 +23,7 @@
 #include "costmodel/collectives/collectives.h"
 #include "scenarios/cluster_loader.h"
 #include "sim/network/collective_run.h"
+#include "sim/network/even_all_to_all.h"
 #include "sim/network/fluid_network.h"
 #include "sim/pipeline/pipeline.h"
 
@@ -42,17 +43,19 @@ std::vector<int> Gpus(int first, int count, int stride = 1) {
   return gpus;
 }
 
+// With argument 1 over a fat tree of 64 leaves.
 void NetworkAllToAll2048(benchmark::State& state) {
-  const Cluster cluster = LoadCluster("h800-2048");
+  const Cluster cluster = LoadCluster(state.range(0) == 0 ? "h800-2048" : "h800-2048-fat-tree");
   const Routes routes(cluster);
   const std::vector<int> all = Gpus(0, 2048);
   for (auto _ : state) {
     FluidNetwork network(LinkCapacities(cluster));
-    benchmark::DoNotOptimize(RunFlows(network, EvenAllToAll(all, MB(1), routes, {})).last());
+    benchmark::DoNotOptimize(
+        RunFlows(network, EvenAllToAllOf(all, MB(1), cluster, routes, {}).starts).last());
   }
   CountPeakMemory(state);
 }
-BENCHMARK(NetworkAllToAll2048)->Unit(benchmark::kMillisecond);
+BENCHMARK(NetworkAllToAll2048)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
 
 // Every pair a flow of its own: what an all-to-all costs that is not even.
 void NetworkAllToAllByPairs(benchmark::State& state) {

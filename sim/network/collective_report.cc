@@ -1,32 +1,32 @@
 #include "sim/network/collective_report.h"
 
-#include <algorithm>
+#include "sim/network/even_all_to_all.h"
 
 namespace moecast {
 namespace {
 
-// Two starts stand for all pairs of a direct all-to-all that runs alone over nodes with as many GPUs and like
-// links each, exactly (EvenAllToAll): thousands of GPUs, millions of pairs, take milliseconds.
-bool TwoStartsSuffice(const NamedCollective& c, const Cluster& cluster, const Routes& routes) {
-  const CollectiveCall& call = c.call;
-  if (c.algorithm->name != "direct" || call.kind == CollectiveKind::kSend || call.sms != 0) return false;
-  return routes.plain() && NodesOfGroup(call.group, routes).even &&
-         std::ranges::all_of(EnumNames<Port>::kNames, [&](const auto& port) {
-           const BytesPerSecond rate = CapacityOf(cluster, LinkOf(call.group[0], port.value));
-           return std::ranges::all_of(
-               call.group, [&](int gpu) { return CapacityOf(cluster, LinkOf(gpu, port.value)) == rate; });
-         });
+// An even direct all-to-all that runs alone goes by kinds of pairs: thousands of GPUs, millions of pairs,
+// take milliseconds.
+bool GoesByKinds(const NamedCollective& c, const Cluster& cluster) {
+  return c.algorithm->name == "direct" && c.call.kind != CollectiveKind::kSend && c.call.sms == 0 &&
+         WaysFollowFromPlaces(cluster);
 }
 
-FlowChain TwoStarts(const CollectiveCall& call, const Cluster& cluster, const Routes& routes) {
-  const Traffic steps = DirectAllToAllSteps(call.group, routes);
-  const LinkCosts costs = LinkCostsOf(steps, cluster);
+FlowChain ByKinds(const CollectiveCall& call, const Cluster& cluster, const Routes& routes, Level level,
+                  CollectiveReport::Job& job) {
+  Traffic traffic = DirectAllToAllSteps(call.group, routes);
+  const LinkCosts costs = LinkCostsOf(traffic, cluster);
+  const Time start = Time::From(AlphaOf(traffic, cluster));
   const Bytes to_device = call.bytes * (call.spread.devices / static_cast<double>(call.group.size()));
-  FlowChain chain;
-  auto& starts = chain.stages.emplace_back(
-      EvenAllToAll(call.group, to_device, routes, Time::From(AlphaOf(steps, cluster))));
-  for (Flow& f : starts) f.bytes = f.bytes * costs.of(cluster, f.links.front().link);
-  return chain;
+  EvenAllToAll pairs = EvenAllToAllOf(call.group, to_device, cluster, routes, start);
+  const std::vector<Bytes> bytes = BytesByLink(pairs.starts, static_cast<size_t>(NumberOfLinks(cluster)));
+  for (size_t l = 0; l < bytes.size(); ++l)
+    if (bytes[l] > Bytes(0)) traffic.loads.push_back({static_cast<LinkId>(l), bytes[l]});
+  traffic.unreachable = job.unreachable = static_cast<int>(pairs.unreachable);
+  job.alone = AlphaOf(traffic, cluster) + BusyTime(traffic, cluster);
+  for (Flow& f : pairs.starts) f.bytes = f.bytes * costs.of(cluster, f.links.front().link);
+  if (level == Level::kAnalytic && !traffic.loads.empty()) pairs.starts = {InStep(traffic, cluster, start)};
+  return {.stages = {std::move(pairs.starts)}, .endless = pairs.unreachable > 0};
 }
 
 }  // namespace
@@ -42,8 +42,8 @@ CollectiveReport ReportCollectives(const Cluster& cluster, std::span<const Named
   for (const NamedCollective& c : collectives) {
     CollectiveReport::Job& job = report.jobs.emplace_back();
     job.collective = c;
-    if (alone && TwoStartsSuffice(c, cluster, routes)) {
-      chains.push_back(TwoStarts(c.call, cluster, routes));
+    if (alone && GoesByKinds(c, cluster)) {
+      chains.push_back(ByKinds(c.call, cluster, routes, level, job));
       continue;
     }
     const Parts parts = Lower(*c.algorithm, c.call, routes);
@@ -60,7 +60,6 @@ CollectiveReport ReportCollectives(const Cluster& cluster, std::span<const Named
     job.bottleneck = run.jobs[j].bottleneck;
     if (run.jobs[j].end == kNever) continue;
     job.time = run.jobs[j].end.seconds();
-    if (job.alone == Seconds(0)) job.alone = *job.time;
     job.algorithm_bandwidth = call.bytes / *job.time;
     job.bus_bandwidth = job.algorithm_bandwidth * BusFactor(call.kind, static_cast<int>(call.group.size()));
   }

@@ -6,31 +6,6 @@
 #include "base/check.h"
 
 namespace moecast {
-namespace {
-
-// The same as EvenAllToAll where paths are not just two ports.
-std::vector<Flow> PairByPair(std::span<const int> gpus, Bytes bytes, const Routes& routes, Time start) {
-  std::vector<Flow> flows;
-  for (const bool inside : {true, false}) {
-    std::map<LinkId, int> paths;  // over each link
-    int pairs = 0;
-    for (const int from : gpus) {
-      for (const int to : gpus) {
-        if (from == to || routes.SameNode(from, to) != inside) continue;
-        const Path path = routes.Between(from, to);
-        MOECAST_CHECK(path.exists());
-        for (const LinkId link : path.span()) ++paths[link];
-        ++pairs;
-      }
-    }
-    if (pairs == 0) continue;
-    Flow& flow = flows.emplace_back(Flow{.start = start, .bytes = bytes, .multiplicity = pairs});
-    for (const auto& [link, n] : paths) flow.links.push_back({link, static_cast<double>(n) / pairs});
-  }
-  return flows;
-}
-
-}  // namespace
 
 Time FlowEnds::last() const {
   return end.empty() ? Time{} : *std::max_element(end.begin(), end.end());
@@ -126,23 +101,6 @@ Flow InStep(const Traffic& traffic, const Cluster& cluster, Time start) {
   for (const LinkLoad& l : traffic.loads) flow.bytes = std::max(flow.bytes, taken(l));
   for (const LinkLoad& l : traffic.loads) flow.links.push_back({l.link, taken(l) / flow.bytes});
   return flow;
-}
-
-std::vector<Flow> EvenAllToAll(std::span<const int> gpus, Bytes bytes, const Routes& routes, Time start) {
-  const auto n = static_cast<int>(gpus.size());
-  const auto local = static_cast<int>(
-      std::ranges::count_if(gpus, [&](int gpu) { return routes.SameNode(gpus.front(), gpu); }));
-  std::vector<Flow> flows;
-  if (!routes.plain()) return PairByPair(gpus, bytes, routes, start);
-  const auto add = [&](int peers, Port out, Port in) {
-    if (peers <= 0) return;
-    Flow& flow = flows.emplace_back(Flow{.start = start, .bytes = bytes, .multiplicity = n * peers});
-    for (const int gpu : gpus)
-      for (const Port port : {out, in}) flow.links.push_back({LinkOf(gpu, port), 1.0 / n});
-  };
-  add(local - 1, Port::kNvlinkOut, Port::kNvlinkIn);
-  add(n - local, Port::kNicOut, Port::kNicIn);
-  return flows;
 }
 
 std::vector<Bytes> BytesByLink(std::span<const Flow> flows, size_t links) {

@@ -58,13 +58,6 @@ std::vector<Flow> FlowsOf(const Traffic& traffic, const Cluster& cluster, Time s
 // REQUIRES: traffic.Merge() has been called; !traffic.empty().
 Flow InStep(const Traffic& traffic, const Cluster& cluster, Time start);
 
-// The direct all-to-all of a group with equally many GPUs on each of its nodes, `bytes` from each GPU to each
-// other, as two starts: all pairs inside nodes and all pairs between them, each link with the mean of its
-// kind. Exact while the group's links of a kind have one capacity and carry nothing else, for then all pairs
-// of a kind have one rate; beside other traffic, and where switch links carry different loads, it makes the
-// pairs wait for each other. REQUIRES: every pair has a path.
-std::vector<Flow> EvenAllToAll(std::span<const int> gpus, Bytes bytes, const Routes& routes, Time start);
-
 // Bytes that the flows put on each of `links` links.
 std::vector<Bytes> BytesByLink(std::span<const Flow> flows, size_t links);
 

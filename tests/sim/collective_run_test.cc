@@ -120,7 +120,7 @@ TEST(CollectiveRunTest, PartsRunOneAfterTheOther) {
   }
 }
 
-// A direct all-to-all alone is two starts; beside something on other links each pair is a flow.
+// A direct all-to-all alone goes by kinds of pairs; beside something on other links each pair is a flow.
 TEST(CollectiveReportTest, AnEvenAllToAllIsTheSamePairByPair) {
   for (const std::vector<int>& group :
        {std::vector{0, 1, 2, 3}, std::vector{0, 2, 5, 6}, std::vector{1, 6}}) {
