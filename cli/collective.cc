@@ -174,9 +174,9 @@ Action DefineCollective(CLI::App& app, const CommonOptions& common) {
       ->allow_extra_args(false);
   return [o, &common] {
     const Level level = LevelNamed(o->level);
-    const auto timed = std::ranges::partition(o->fail, std::not_fn(HasTime));
-    const std::vector<std::string> failing(timed.begin(), timed.end());
-    o->fail.erase(timed.begin(), timed.end());
+    const auto timed = std::stable_partition(o->fail.begin(), o->fail.end(), std::not_fn(HasTime));
+    const std::vector<std::string> failing(timed, o->fail.end());
+    o->fail.erase(timed, o->fail.end());
     const Cluster cluster = Without(LoadCluster(o->cluster), o->fail);
     const Routes routes(cluster);
     CollectiveCall call = ParseCall(o->kind, o->ranks, o->bytes, cluster);
