@@ -12,9 +12,7 @@ namespace moecast {
 namespace {
 
 Json JsonOf(const std::string& arguments) {
-  const Ran ran = RunCommand("collective " + arguments + " --json -");
-  EXPECT_EQ(ran.exit_code, 0) << ran.output;
-  return ParseJson(ran.output, "output")->root;
+  return RunForJson("collective " + arguments);
 }
 
 TEST(CollectiveCommandTest, JsonHasTheKeysOfTheContract) {

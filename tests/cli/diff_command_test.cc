@@ -8,9 +8,7 @@ namespace moecast {
 namespace {
 
 Json JsonOf(const std::string& arguments) {
-  const Ran ran = RunCommand(arguments + " --samples 8 --json -");
-  EXPECT_EQ(ran.exit_code, 0) << ran.output;
-  return ParseJson(ran.output, "output")->root;
+  return RunForJson(arguments + " --samples 8");
 }
 
 TEST(DiffCommandTest, CausesSumToTheDifferenceOfTheTwoTrainPrints) {

@@ -8,9 +8,7 @@ namespace moecast {
 namespace {
 
 Json JsonOf(const std::string& arguments) {
-  const Ran ran = RunCommand("op " + arguments + " --json -");
-  EXPECT_EQ(ran.exit_code, 0) << ran.output;
-  return ParseJson(ran.output, "output")->root;
+  return RunForJson("op " + arguments);
 }
 
 TEST(OpCommandTest, EveryKindAnswersWithTheKeysOfTheContract) {

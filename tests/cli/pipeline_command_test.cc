@@ -19,9 +19,7 @@ Ran RunPipeline(const std::string& arguments) {
 const std::string kTimes = " --forward 1ms --backward 1ms --weight 1ms";
 
 Json RunJson(const std::string& arguments) {
-  const Ran ran = RunPipeline(arguments + " --json -");
-  EXPECT_EQ(ran.exit_code, 0) << ran.output;
-  return ParseJson(ran.output, "output")->root;
+  return RunForJson("pipeline " + arguments);
 }
 
 TEST(PipelineCommandTest, JsonHasTheFiguresOfASchedule) {

@@ -16,9 +16,7 @@ constexpr char kSmall[] =
     "deepseek-v2-pretrain --layers 1 --step-tokens 512 --set training/phases/0/sequence_length=512 ";
 
 Json Routed(const std::string& arguments) {
-  const Ran ran = RunCommand("routing " + arguments + " --json -");
-  EXPECT_EQ(ran.exit_code, 0) << ran.output;
-  return ran.exit_code == 0 ? ParseJson(ran.output, "output")->root : Json();
+  return RunForJson("routing " + arguments);
 }
 
 TEST(RoutingCommandTest, JsonHoldsLoadsSpreadAndBytesBetweenRanks) {

@@ -1,5 +1,6 @@
 #include "tests/cli/run_command.h"
 
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 
 #include <cstdio>
@@ -15,6 +16,12 @@ Ran RunCommand(const std::string& arguments) {
   const int status = pclose(pipe);
   if (WIFEXITED(status)) ran.exit_code = WEXITSTATUS(status);
   return ran;
+}
+
+Json RunForJson(const std::string& arguments) {
+  const Ran ran = RunCommand(arguments + " --json -");
+  EXPECT_EQ(ran.exit_code, 0) << arguments << "\n" << ran.output;
+  return ran.exit_code == 0 ? ParseJson(ran.output, "output")->root : Json();
 }
 
 }  // namespace moecast

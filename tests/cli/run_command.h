@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "base/json.h"
+
 namespace moecast {
 
 struct Ran {
@@ -12,5 +14,8 @@ struct Ran {
 
 // `arguments` as in a shell, "model deepseek-v2".
 Ran RunCommand(const std::string& arguments);
+
+// What the command prints with `--json -`; a failure of the test where it fails.
+Json RunForJson(const std::string& arguments);
 
 }  // namespace moecast

@@ -13,14 +13,8 @@
 namespace moecast {
 namespace {
 
-Json JsonOf(const std::string& arguments) {
-  const Ran ran = RunCommand(arguments + " --json -");
-  EXPECT_EQ(ran.exit_code, 0) << ran.output;
-  return ParseJson(ran.output, "output")->root;
-}
-
 TEST(TrainCommandTest, JsonHasTheKeysOfTheContract) {
-  const Json json = JsonOf("train deepseek-v2-pretrain --samples 8");
+  const Json json = RunForJson("train deepseek-v2-pretrain --samples 8");
   for (const char* key : {"step_time_s",
                           "tokens_per_step",
                           "gpus",
@@ -57,7 +51,7 @@ TEST(TrainCommandTest, JsonHasTheKeysOfTheContract) {
 
 TEST(TrainCommandTest, EveryHeadlineHasItsInterval) {
   for (const char* scenario : {"deepseek-v2-pretrain", "deepseek-v2-programme"}) {
-    const Json json = JsonOf(std::string("train --samples 8 ") + scenario);
+    const Json json = RunForJson(std::string("train --samples 8 ") + scenario);
     std::vector<std::string> keys = {"step_time_s",
                                      "tokens_per_gpu_per_s",
                                      "gpu_hours_per_trillion_tokens",
@@ -80,7 +74,7 @@ TEST(TrainCommandTest, EveryHeadlineHasItsInterval) {
 }
 
 TEST(TrainCommandTest, EachResourceHasItsValueOrAReason) {
-  const Json json = JsonOf("train deepseek-v2-pretrain --samples 8");
+  const Json json = RunForJson("train deepseek-v2-pretrain --samples 8");
   std::vector<std::string> resources;
   for (const Json& m : json["marginal"]) {
     resources.push_back(m["resource"]);
@@ -91,7 +85,7 @@ TEST(TrainCommandTest, EachResourceHasItsValueOrAReason) {
 }
 
 TEST(TrainCommandTest, JsonOfAProgrammeSaysWhatEachPhaseTakes) {
-  const Json json = JsonOf("train deepseek-v2-programme --samples 8");
+  const Json json = RunForJson("train deepseek-v2-programme --samples 8");
   double hours = 0, days = 0, wall_days = 0, cost = 0;
   ASSERT_EQ(json["phases"].size(), 4u);
   for (const Json& phase : json["phases"]) {
@@ -119,7 +113,7 @@ TEST(TrainCommandTest, JsonOfAProgrammeSaysWhatEachPhaseTakes) {
 
 TEST(TrainCommandTest, APhaseThatDoesNotFitIsAnAnswer) {
   const std::string change = " --set unknown={} --set training/phases/2/plan/weight_delay=8";
-  EXPECT_EQ(JsonOf("train deepseek-v2-programme --samples 4" + change)["memory"]["fits"], false);
+  EXPECT_EQ(RunForJson("train deepseek-v2-programme --samples 4" + change)["memory"]["fits"], false);
   EXPECT_NE(RunCommand("train deepseek-v2-programme --samples 4" + change).output.find("GiB, DOES NOT FIT"),
             std::string::npos);
 }
@@ -130,7 +124,7 @@ TEST(TrainCommandTest, TheSameSeedPrintsTheSameBytes) {
 }
 
 TEST(TrainCommandTest, APlanThatDoesNotFitIsAnAnswer) {
-  const Json json = JsonOf(
+  const Json json = RunForJson(
       "train deepseek-67b-pretrain --samples 4 --set unknown={} --set "
       "training/parallel='{\"pp\":1,\"dp\":16}'");
   EXPECT_EQ(json["memory"]["fits"], false);
@@ -139,7 +133,7 @@ TEST(TrainCommandTest, APlanThatDoesNotFitIsAnAnswer) {
 }
 
 TEST(TrainCommandTest, WhyMemoryListsRowsThatSumToThePeakOfTheFullestRank) {
-  const Json json = JsonOf("train deepseek-v2-pretrain --samples 4 --why-memory");
+  const Json json = RunForJson("train deepseek-v2-pretrain --samples 4 --why-memory");
   double sum = 0;
   for (const Json& row : json["why_memory"]["rows"]) {
     for (const char* key : {"part", "block", "what", "until", "copies", "micro_batches", "bytes"})
@@ -149,12 +143,12 @@ TEST(TrainCommandTest, WhyMemoryListsRowsThatSumToThePeakOfTheFullestRank) {
   EXPECT_NEAR(sum / json["memory"]["peak_bytes"].get<double>(), 1, 1e-8);  // nine digits are printed
   for (const char* key : {"rank", "stage", "task", "micro_batch", "chunk", "at_s", "peak_bytes"})
     EXPECT_TRUE(json["why_memory"].contains(key)) << key;
-  EXPECT_FALSE(JsonOf("train deepseek-v2-pretrain --samples 4").contains("why_memory"));
+  EXPECT_FALSE(RunForJson("train deepseek-v2-pretrain --samples 4").contains("why_memory"));
 }
 
 TEST(TrainCommandTest, OffloadedStatesThatTheHostCannotHoldDoNotFit) {
   // 67.4e9 parameters on one rank of a host of 2 TB: 18 bytes each are 1.2 TB; eight such ranks do not fit.
-  const Json json = JsonOf(
+  const Json json = RunForJson(
       "train deepseek-67b-pretrain --samples 4 --set unknown={} --set "
       "training/parallel='{\"pp\":1,\"dp\":16,\"zero\":0}' --set training/optimizer/offload=1");
   EXPECT_GT(json["memory"]["host_bytes_per_node"].get<double>(), 8e12);
@@ -162,8 +156,8 @@ TEST(TrainCommandTest, OffloadedStatesThatTheHostCannotHoldDoNotFit) {
 }
 
 TEST(TrainCommandTest, AChangedScenarioIsNotComparedWithThePublishedRun) {
-  EXPECT_FALSE(
-      JsonOf("train deepseek-v2-pretrain --samples 4 --set training/parallel/dp=64").contains("published"));
+  EXPECT_FALSE(RunForJson("train deepseek-v2-pretrain --samples 4 --set training/parallel/dp=64")
+                   .contains("published"));
 }
 
 TEST(TrainCommandTest, TheTimelineReadsBack) {
@@ -175,7 +169,8 @@ TEST(TrainCommandTest, TheTimelineReadsBack) {
 }
 
 TEST(TrainCommandTest, PrintShowsEveryStageOfThePipe) {
-  const Json json = JsonOf("train deepseek-v2-lite-pretrain --samples 4 --print ops,costs,blocks,schedule");
+  const Json json =
+      RunForJson("train deepseek-v2-lite-pretrain --samples 4 --print ops,costs,blocks,schedule");
   for (const char* key : {"ops", "costs", "blocks", "schedule"}) EXPECT_GT(json[key].size(), 10u) << key;
   // An op shows what it runs, a cost where it comes from.
   EXPECT_TRUE(json["ops"][0].contains("shape"));
@@ -183,7 +178,7 @@ TEST(TrainCommandTest, PrintShowsEveryStageOfThePipe) {
 }
 
 TEST(TrainCommandTest, SensitivityListsQuantitiesWithTheirSourceLargestFirst) {
-  const Json rows = JsonOf("train deepseek-v2-pretrain --samples 4 --sensitivity")["sensitivity"];
+  const Json rows = RunForJson("train deepseek-v2-pretrain --samples 4 --sensitivity")["sensitivity"];
   ASSERT_GT(rows.size(), 10u);
   for (size_t i = 0; i < rows.size(); ++i) {
     EXPECT_FALSE(rows[i]["source"].get<std::string>().empty()) << rows[i];
@@ -251,7 +246,7 @@ TEST(TrainCommandTest, AFailedRunLeavesNoFileBehind) {
 }
 
 TEST(ValidateCommandTest, TrainingPrintsPublishedBesidePredicted) {
-  const Json json = JsonOf("validate training");
+  const Json json = RunForJson("validate training");
   ASSERT_GE(json["cases"].size(), 4u);
   for (const Json& c : json["cases"])
     for (const char* key : {"name", "quantity", "relation", "published", "predicted", "p10", "p90",
@@ -261,7 +256,7 @@ TEST(ValidateCommandTest, TrainingPrintsPublishedBesidePredicted) {
 
 TEST(ValidateCommandTest, TheEraFactorMakesTheFittedRunComeOutAsPublished) {
   int fitted = 0;
-  const Json json = JsonOf("validate training");
+  const Json json = RunForJson("validate training");
   for (const Json& c : json["cases"]) {
     if (!c["used_for_fitting"].get<bool>()) continue;
     ++fitted;
@@ -272,13 +267,13 @@ TEST(ValidateCommandTest, TheEraFactorMakesTheFittedRunComeOutAsPublished) {
 }
 
 TEST(CalibrateCommandTest, FitPrintsTheScalarsAndEveryRun) {
-  const Json json = JsonOf("calibrate fit");
+  const Json json = RunForJson("calibrate fit");
   for (const char* key : {"sustained", "gap_us", "sigma"}) EXPECT_GT(json[key].get<double>(), 0) << key;
   EXPECT_EQ(json["runs"].size(), 5u);
 }
 
 TEST(ScenarioCommandTest, TheSchemaNamesEveryTopLevelField) {
-  const Json schema = JsonOf("scenario --schema");
+  const Json schema = RunForJson("scenario --schema");
   for (const char* key : {"model", "cluster", "stack", "training", "price", "unknown"})
     EXPECT_TRUE(schema["properties"].contains(key)) << key;
   EXPECT_EQ(schema["additionalProperties"], false);
