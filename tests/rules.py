@@ -9,7 +9,6 @@ approximated on text with comments and strings blanked; .clang-tidy does the res
 
 import argparse
 import concurrent.futures
-import hashlib
 import os
 import pathlib
 import re
@@ -272,44 +271,38 @@ def table_rows(tree: Tree) -> Found:
                     yield table, tree[table].line_at(m.start()), f'"{m[1]}" is not in {place}'
 
 
+def first_include(source: Source) -> str:
+    return source.includes[0][1] if source.includes else ""
+
+
+def own_header_first(tree: Tree) -> Found:
+    """A .cc includes its own header first, which shows that the header compiles alone."""
+    for s in code(tree):
+        header = re.sub(r"\.cc$", ".h", s.path)
+        if s.path.endswith(".cc") and header in tree and first_include(s) != header:
+            yield s.path, 1, f'"{header}" is not the first include'
+
+
 RULES: list[Callable[[Tree], Found]] = [
     includes, libraries, pragma_once, streams, environment, clocks, exits, mutable_statics, random_sources,
-    unordered_iteration, long_files, type_names, todos, places_of_one_machine, table_rows,
+    unordered_iteration, long_files, type_names, todos, places_of_one_machine, table_rows, own_header_first,
 ]
 
 
-def headers_alone(tree: Tree, root: pathlib.Path, compiler: str, cache: pathlib.Path | None) -> Found:
-    """Every header compiles alone. Remembered by the content of the header and of all it includes."""
-    flags = ["-std=c++20", "-fsyntax-only", "-I."]
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+def headers_alone(tree: Tree, root: pathlib.Path, compiler: str) -> Found:
+    """Every header compiles alone: the first include of some .cc does, the others are compiled here."""
+    first = {first_include(s) for s in code(tree) if s.path.endswith(".cc")}
+    headers = [s.path for s in code(tree) if s.path.endswith(".h") and s.path not in first]
 
-    def key(path: str) -> str:
-        seen: list[str] = []
-        todo = [path]
-        while todo:
-            p = todo.pop()
-            if p in tree and p not in seen:
-                seen.append(p)
-                todo += [i for _, i, quoted in tree[p].includes if quoted]
-        text = "".join(f"{p}\0{tree[p].text}\0" for p in [path] + sorted(seen))
-        return hashlib.sha256((version + str(flags) + text).encode()).hexdigest()
-
-    def compiled(path: str) -> str:
-        run = subprocess.run([compiler, *flags, "-include", path, "-x", "c++", os.devnull], cwd=root,
-                             capture_output=True, text=True)
+    def errors(path: str) -> str:
+        run = subprocess.run([compiler, "-std=c++20", "-fsyntax-only", "-I.", "-include", path, "-x", "c++", os.devnull],
+                             cwd=root, capture_output=True, text=True)
         return "" if run.returncode == 0 else run.stderr
 
-    good = set(cache.read_text().split()) if cache and cache.exists() else set()
-    headers = {s.path: key(s.path) for s in code(tree) if s.path.endswith(".h")}
-    new = [p for p, k in headers.items() if k not in good]
     with concurrent.futures.ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        for path, errors in zip(new, pool.map(compiled, new)):
-            if errors:
-                yield path, 1, "does not compile alone:\n" + errors
-            else:
-                good.add(headers[path])
-    if cache:
-        cache.write_text("\n".join(sorted(good & set(headers.values()))) + "\n")
+        for path, wrong in zip(headers, pool.map(errors, headers)):
+            if wrong:
+                yield path, 1, "does not compile alone:\n" + wrong
 
 
 def read_tree() -> Tree:
@@ -385,6 +378,7 @@ BAD = [  # (rule, path, text): GOOD with this file is objected to
     (table_rows, "docs/cli.md", "train is a word in a sentence\n"),
     (table_rows, "tests/a_test.cc", "no schedule is named\n"),
     (table_rows, "sim/pipeline/pipeline.cc", "no rows\n"),
+    (own_header_first, "base/a.cc", "#include <map>\n#include \"base/a.h\"\n"),
 ]
 
 
@@ -401,7 +395,7 @@ def self_test(compiler: str) -> int:
         alone = {"good.h": "#include <string>\nstd::string F();\n", "bad.h": "std::string F();\n"}
         for name, text in alone.items():
             pathlib.Path(folder, name).write_text(text)
-        named = [p for p, _, _ in headers_alone(build(alone), pathlib.Path(folder), compiler, None)]
+        named = [p for p, _, _ in headers_alone(build(alone), pathlib.Path(folder), compiler)]
         if named != ["bad.h"]:
             failures.append(f"headers_alone objects to {named}, not to bad.h")
     print("\n".join(failures) or f"{len(RULES) + 1} rules object to {len(BAD) + 1} bad texts and to no good one")
@@ -412,13 +406,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--self-test", action="store_true", help="feed each rule a text it must object to")
     parser.add_argument("--compiler", default="g++", help="compiles each header alone")
-    parser.add_argument("--cache", type=pathlib.Path, help="file that remembers headers that compile alone")
     args = parser.parse_args()
     if args.self_test:
         return self_test(args.compiler)
     tree = read_tree()
     found = violations(tree)
-    found += [Violation(p, n, "headers_alone", m) for p, n, m in headers_alone(tree, ROOT, args.compiler, args.cache)]
+    found += [Violation(p, n, "headers_alone", m) for p, n, m in headers_alone(tree, ROOT, args.compiler)]
     print("\n".join(map(str, found)) or f"{len(tree)} files keep {len(RULES) + 1} rules")
     return 1 if found else 0
 

@@ -23,7 +23,7 @@ std::vector<float> Odds(std::initializer_list<double> odds) {
   return logits;
 }
 
-TEST(BalanceTest, LossesOfTwoTokensWorkedByHand) {
+TEST(SlowBalanceTest, LossesOfTwoTokensWorkedByHand) {
   // s = (.4 .3 .2 .1) and (.1 .6 .2 .1), top 2: experts {0, 1} and {1, 2}. P = (.25 .45 .2 .1).
   // f = 4/(2 2) (1 2 1 0). Expert: .25 + .9 + .2 = 1.35.
   // Devices {0, 1} and {2, 3}: f' = 1.5 and .5, P' = .7 and .3: 1.05 + .15 = 1.2.
@@ -39,7 +39,7 @@ TEST(BalanceTest, LossesOfTwoTokensWorkedByHand) {
   EXPECT_EQ(s.communication.mean, 1.5);
 }
 
-TEST(BalanceTest, LogitsThatStepsHaveCarriedFarStillChoose) {
+TEST(SlowBalanceTest, LogitsThatStepsHaveCarriedFarStillChoose) {
   for (const Scoring scoring : {Scoring::kSoftmax, Scoring::kSigmoid}) {
     const RoutingSetup setup = SetupOf({.experts = 4, .top_k = 2, .scoring = scoring}, {});
     const GatedBatch batch = GateBatch(setup, {0}, {-5000, 9000, 30, 8999}, {});
@@ -49,7 +49,7 @@ TEST(BalanceTest, LogitsThatStepsHaveCarriedFarStillChoose) {
   }
 }
 
-TEST(BalanceTest, EvenTokensLoseTheAlphas) {
+TEST(SlowBalanceTest, EvenTokensLoseTheAlphas) {
   // f = 1 and P = 1/N give alpha; three of eight devices each, of which nearly all are reached: f'' = 0.99.
   const std::vector<BalanceStep> h = Balance(SetupOf(kV2, {}), {.tokens = 1 << 15}, 1);
   ASSERT_EQ(h.size(), 1u);
@@ -77,7 +77,7 @@ double LossWith(const RoutingSetup& setup, const std::vector<double>& w,
   return loss;
 }
 
-TEST(BalanceTest, TheGradientIsThatOfTheLossWithCountsHeld) {
+TEST(SlowBalanceTest, TheGradientIsThatOfTheLossWithCountsHeld) {
   for (const Scoring scoring : {Scoring::kSoftmax, Scoring::kSigmoid}) {
     const RoutingSetup setup =
         SetupOf({.experts = 8, .top_k = 2, .groups = 4, .top_groups = 2, .scoring = scoring}, {});
@@ -115,7 +115,7 @@ TEST(BalanceTest, TheGradientIsThatOfTheLossWithCountsHeld) {
   }
 }
 
-TEST(BalanceTest, EachLossEvensWhatItIsOf) {
+TEST(SlowBalanceTest, EachLossEvensWhatItIsOf) {
   const RoutingSetup setup = SetupOf(kV2, kSkewed);
   const auto run = [&](std::vector<BalanceLoss> losses) {
     return Balance(setup, {.steps = 60, .tokens = 2048, .losses = std::move(losses), .rate = 0.05}, 1);
@@ -130,7 +130,7 @@ TEST(BalanceTest, EachLossEvensWhatItIsOf) {
   EXPECT_GT(device.expert.cv, 0.7 * start.expert.cv);
 }
 
-TEST(BalanceTest, AGradientStepMovesByTheRateTimesTheGradient) {
+TEST(SlowBalanceTest, AGradientStepMovesByTheRateTimesTheGradient) {
   const RoutingSetup setup = SetupOf(kV2, kSkewed);
   const auto cv_after = [&](double rate) {
     return Balance(
@@ -144,7 +144,7 @@ TEST(BalanceTest, AGradientStepMovesByTheRateTimesTheGradient) {
   EXPECT_LT(cv_after(1000), cv_after(100));
 }
 
-TEST(BalanceTest, TheBiasEvensExpertsAndLeavesTheAffinities) {
+TEST(SlowBalanceTest, TheBiasEvensExpertsAndLeavesTheAffinities) {
   Moe moe = kV2;
   moe.scoring = Scoring::kSigmoid;
   moe.router_bias = true;

@@ -90,7 +90,8 @@ TEST_P(StepOnNetworkTest, SharedLinksNeverMakeItFaster) {
   EXPECT_NEAR(shared.step().UncontendedStepTime() / alone.step().StepTime(), 1, 1e-12);
 }
 
-TEST_P(StepOnNetworkTest, OneGpuPerStageStandsForTheReplica) {
+using SlowStepOnNetworkTest = StepOnNetworkTest;
+TEST_P(SlowStepOnNetworkTest, OneGpuPerStageStandsForTheReplica) {
   const PreparedPhase phase(run_, cache_);
   const auto fluid = [](std::span<const BytesPerSecond> capacity) {
     return std::make_unique<FluidNetwork>(capacity);
@@ -149,8 +150,11 @@ TEST_P(StepOnNetworkTest, TheTimelineShowsOpsWithinTheirTasks) {
   for (const Timeline::Span& span : timeline.spans) ASSERT_LE(span.start, span.end);
 }
 
-INSTANTIATE_TEST_SUITE_P(Plans, StepOnNetworkTest, testing::ValuesIn(kCases),
-                         [](const auto& of) { return std::string(of.param.name); });
+std::string NameOf(const testing::TestParamInfo<Case>& of) {
+  return of.param.name;
+}
+INSTANTIATE_TEST_SUITE_P(Plans, StepOnNetworkTest, testing::ValuesIn(kCases), NameOf);
+INSTANTIATE_TEST_SUITE_P(Plans, SlowStepOnNetworkTest, testing::ValuesIn(kCases), NameOf);
 
 TEST(StepFlowsTest, ExpertsOnTheirNodesShareNvlinkWithReductionsAndNothingWithSends) {
   StepCache cache;

@@ -57,7 +57,7 @@ std::vector<Scenario> ManyScenarios() {
   return all;
 }
 
-TEST(TrainingStepTest, StagesSpendTheStepOnTheirWorkAndHoldTheModel) {
+TEST(SlowTrainingStepTest, StagesSpendTheStepOnTheirWorkAndHoldTheModel) {
   for (const Scenario& s : ManyScenarios()) {
     const PreparedRun run = Prepare(s);
     const PreparedStep& step = run.step(0);
@@ -108,7 +108,7 @@ TEST(TrainingStepTest, ADefaultSplitIsNoSlowerThanTheEvenOne) {
   EXPECT_LE(slowest(balanced), slowest(fixed) * (1 + 1e-12));
 }
 
-TEST(TrainingStepTest, RandomPlansAreRefusedOrKeepTheLaws) {
+TEST(SlowTrainingStepTest, RandomPlansAreRefusedOrKeepTheLaws) {
   Random rng(7);
   const auto pick = [&rng](std::initializer_list<const char*> values) {
     return std::string(*(values.begin() + rng.Below(values.size())));
@@ -241,7 +241,7 @@ TEST(TrainingPairTest, APairTakesItsTimeOnTheLaneOfItsStage) {
   EXPECT_EQ(pairs, expected);
 }
 
-TEST(WhyTest, TheCriticalPathSumsToTheStep) {
+TEST(SlowWhyTest, TheCriticalPathSumsToTheStep) {
   for (const Scenario& s : ManyScenarios()) {
     StepCache cache;
     const PreparedRun run(s.training(), cache);

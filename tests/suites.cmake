@@ -1,0 +1,17 @@
+# Writes to OUT an add_test for each suite of the GoogleTest program PROGRAM, labelled LABEL, and slow where it is named so.
+execute_process(COMMAND ${PROGRAM} --gtest_list_tests OUTPUT_VARIABLE listed COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX MATCHALL "[^\n]+" lines "${listed}")
+set(tests "")
+foreach(line ${lines})
+  if(NOT line MATCHES "^([A-Za-z0-9_/]+)\\.")
+    continue()
+  endif()
+  set(suite ${CMAKE_MATCH_1})
+  set(labels ${LABEL})
+  if(suite MATCHES "(^|/)Slow")
+    list(APPEND labels slow)
+  endif()
+  string(APPEND tests "add_test([=[${suite}]=] \"${PROGRAM}\" \"--gtest_filter=${suite}.*\")\n"
+         "set_tests_properties([=[${suite}]=] PROPERTIES LABELS \"${labels}\")\n")
+endforeach()
+file(WRITE ${OUT} "${tests}")
