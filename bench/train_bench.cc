@@ -51,11 +51,11 @@ BENCHMARK(WholeProcess)
 
 // Ops, costs, blocks, stage split, order of 3,456 tasks and timing, nothing reused but parsed tables.
 void FirstPlan(benchmark::State& state) {
-  const TrainingRun run = BaseRun(LevelOf(state));
+  const auto run = std::make_shared<const TrainingRun>(BaseRun(LevelOf(state)));
   for (auto _ : state) {
     StepCache cache;
-    const PreparedStep step(run, run.plan.phases.front(), cache);
-    benchmark::DoNotOptimize(step.StepTime());
+    const Step step = PrepareStep(run, run->plan.phases.front(), cache);
+    benchmark::DoNotOptimize(StepTime(step));
   }
 }
 BENCHMARK(FirstPlan)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
@@ -76,21 +76,21 @@ void OneMorePlan(benchmark::State& state) {
       while (run.plan.stage_layers.layers[at] == 3) ++at;
       run.plan.stage_layers.layers[at] = 3;
     }
-    const PreparedStep step(run, run.plan.phases.front(), cache);
-    benchmark::DoNotOptimize(step.StepTime());
+    const Step step = PrepareStep(std::make_shared<const TrainingRun>(run), run.plan.phases.front(), cache);
+    benchmark::DoNotOptimize(StepTime(step));
   }
 }
 BENCHMARK(OneMorePlan)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
 
 // A draw of all costs on a prepared plan: blocks solved anew, the known order timed again.
 void OneMoreTiming(benchmark::State& state) {
-  const TrainingRun run = BaseRun(Level::kFluid);
+  const auto run = std::make_shared<const TrainingRun>(BaseRun(Level::kFluid));
   StepCache cache;
-  const PreparedStep step(run, run.plan.phases.front(), cache);
-  Noise noise{std::vector<double>(step.sources().size(), 0.5), 1};
+  const Step step = PrepareStep(run, run->plan.phases.front(), cache);
+  Noise noise{std::vector<double>(step.sources->size(), 0.5), 1};
   for (auto _ : state) {
     ++noise.curve_seed, ++noise.own_seed;
-    benchmark::DoNotOptimize(step.StepTime(noise));
+    benchmark::DoNotOptimize(StepTime(step, noise));
   }
 }
 BENCHMARK(OneMoreTiming)->Unit(benchmark::kMicrosecond);

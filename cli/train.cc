@@ -10,7 +10,7 @@
 #include "sim/forecast/neighbours.h"
 #include "sim/forecast/sensitivity.h"
 #include "sim/training/peak_memory.h"
-#include "sim/training/step_on_network.h"
+#include "sim/training/step_links.h"
 #include "sim/training/timeline.h"
 #include "traces/chrome_trace.h"
 #include "viz/memory_view.h"
@@ -52,7 +52,7 @@ ReplicaTimes OnReplica(const PreparedPhase& phase, StepCache& cache) {
                      .expected = "analytic or fluid on the cluster " + run.cluster.name +
                                  ": a replica alone says nothing of the switches it shares with others"});
   OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, run.plan, run.whole_step,
-                                  phase.step().pipeline().copies);
+                                  phase.step().shape.copies);
   const auto network = [](Level of) {
     return
         [of](std::span<const BytesPerSecond> capacity) { return MakeNetwork(of, capacity, StartHelper(of)); };
@@ -95,7 +95,7 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
     const auto published = o->sets.empty() ? PublishedFor(o->scenario) : std::nullopt;
     Json json = TrainJson(p.report, published);
     std::string text = TrainText(p.report, published);
-    const PreparedStep& step = p.run->step(p.run->detailed());
+    const Step& step = p.run->step(p.run->detailed());
     if (level == Level::kSimgrid) {
       const ReplicaTimes replica = OnReplica(p.run->phase(p.run->detailed()), p.cache);
       json["simgrid"] = ReplicaJson(replica);

@@ -136,7 +136,7 @@ std::vector<ClaimResult> ValidateMemory(const CommonOptions&) {
   for (const MemoryClaim& c : LoadMemoryClaims()) {
     StepCache cache;
     const PreparedRun run(c.run, cache);
-    const double peak = run.step(0).MemoryByStage()[c.stage].allocated() / GiB(1);
+    const double peak = run.step(0).memory[c.stage].allocated() / GiB(1);
     results.push_back({.name = c.name,
                        .quantity = "peak_allocated_GiB",
                        .relation = "=",

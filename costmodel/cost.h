@@ -18,6 +18,19 @@ struct EnumNames<Bound> {
       {Bound::kCompute, "compute"}, {Bound::kMemory, "memory"}, {Bound::kLatency, "latency"}};
 };
 
+// What an op takes longest on: with more of it the op would be faster. kLaunch: of nothing that a faster
+// device has more of.
+enum class Resource : uint8_t { kLaunch, kCompute, kHbm, kPcie, kHost, kNvlink, kNetwork };
+constexpr bool IsKernel(Resource resource) {
+  return resource <= Resource::kHbm;
+}
+// Of a kernel.
+constexpr Resource ResourceOf(Bound bound) {
+  return bound == Bound::kCompute  ? Resource::kCompute
+         : bound == Bound::kMemory ? Resource::kHbm
+                                   : Resource::kLaunch;
+}
+
 // Errors are log-normal and come at three levels: `sigma_table` is shared by every estimate with the same
 // `source`, `sigma_curve` by every estimate on the same `curve` (all m of one weight, all contexts of one
 // batch, in whatever layer, pass or model), `sigma_own` belongs to this estimate alone.
@@ -31,7 +44,8 @@ struct Cost {
   uint64_t curve = 0;      // a hash of the table's name and the curve's key; 0 where there is no curve
   uint16_t source = 0;     // index into Calibration::sources()
   Bound bound = Bound::kLatency;
-  bool extrapolated = false;  // outside the measured range, or no measurement at all
+  Resource resource = Resource::kLaunch;  // OpCosts sets it
+  bool extrapolated = false;              // outside the measured range, or no measurement at all
 };
 
 // Of all three levels together.

@@ -57,11 +57,16 @@ OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& mode
       sms_left_(std::max((cluster.device.sms + kLeastSmsLeft - 1) / kLeastSmsLeft,
                          cluster.device.sms - plan.overlap.communication_sms)),
       tp_transport_(plan.overlap.tp ? Transport::kChunks : Transport::kBulk) {
-  sources_ = kernels.calibration().sources();
-  sources_.push_back(std::string("PCIe rate: ") + kPcieSigma.source);
-  sources_.push_back(std::string("host memory rate: ") + kHostAdamEfficiency.source);
-  sources_.push_back(std::string("NVLink rate: ") + kNvlinkSigma.source);
-  sources_.push_back(std::string("network rate: ") + kNetworkSigma.source);
+  std::vector<std::string> sources = kernels.calibration().sources();
+  const auto add = [&](Resource resource, const char* name, const Known& known) {
+    source_of_[static_cast<size_t>(resource)] = static_cast<uint16_t>(sources.size());
+    sources.push_back(std::string(name) + ": " + known.source);
+  };
+  add(Resource::kPcie, "PCIe rate", kPcieSigma);
+  add(Resource::kHost, "host memory rate", kHostAdamEfficiency);
+  add(Resource::kNvlink, "NVLink rate", kNvlinkSigma);
+  add(Resource::kNetwork, "network rate", kNetworkSigma);
+  sources_ = std::make_shared<const std::vector<std::string>>(std::move(sources));
   if (model.moe.experts > 0) {
     const auto group = placement_.Group({}, {Axis::kEp});
     int on_node = 0;
@@ -155,10 +160,12 @@ Cost OpCosts::HostCost(const HostQuery& query) const {
   const int sharers = std::min(cluster_.gpus_per_node, placement_.world());
   const BytesPerSecond rate =
       copy ? cluster_.device.pcie_usable : cluster_.host_bandwidth * kHostAdamEfficiency.value / sharers;
+  const Resource resource = copy ? Resource::kPcie : Resource::kHost;
   return {.time = query.bytes / rate,
           .sigma_table = copy ? kPcieSigma.value : kHostAdamSigma.value,
-          .source = static_cast<uint16_t>(sources_.size() - (copy ? 4 : 3)),
-          .bound = Bound::kLatency};
+          .source = SourceOf(resource),
+          .bound = Bound::kLatency,
+          .resource = resource};
 }
 
 double OpCosts::Beside(const Op& op, const Cost& cost) {
@@ -190,17 +197,17 @@ Cost OpCosts::Of(const Op& op) {
     Cost cost = kernels_.Of(op.query);
     if (const double flops = FlopsOf(op.query).value; flops > 0)
       cost.utilisation = flops / (cost.time.value * PeakOf(cluster_.device, op.query).value);
+    cost.resource = ResourceOf(cost.bound);
     return Sustained(cost, whole_step_);
   }
   const Lowered& l = Lower(*collective);
-  if (l.unit.empty() || collective->bytes.value <= 0) return {};
-  // Behind the kernels' sources: NVLink, then network.
-  const size_t source = sources_.size() - (l.network ? 1 : 2);
+  const Resource resource = l.network ? Resource::kNetwork : Resource::kNvlink;
+  if (l.unit.empty() || collective->bytes.value <= 0) return {.resource = resource};
   return SustainedCollective({.time = l.alpha + l.per_byte * collective->bytes.value,
                               .sigma_table = l.network ? kNetworkSigma.value : kNvlinkSigma.value,
-                              .source = static_cast<uint16_t>(source),
+                              .source = SourceOf(resource),
                               .bound = Bound::kMemory,
-                              .extrapolated = false},
+                              .resource = resource},
                              whole_step_);
 }
 

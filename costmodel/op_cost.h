@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -51,12 +52,14 @@ class OpCosts {
   // The same in the group of `member`, of a send to `to_stage`.
   Traffic UnitTraffic(const CollectiveQuery& query, const RankCoordinates& member, int to_stage = 0) const;
   // One text per Cost::source: the calibration's, then PCIe, host memory, NVLink and network.
-  const std::vector<std::string>& sources() const { return sources_; }
+  const std::shared_ptr<const std::vector<std::string>>& sources() const { return sources_; }
   const Placement& placement() const { return placement_; }
   const Cluster& cluster() const { return cluster_; }
 
  private:
   Cost HostCost(const HostQuery& query) const;
+  // Of what is no kernel.
+  uint16_t SourceOf(Resource resource) const { return source_of_[static_cast<size_t>(resource)]; }
 
   KernelCosts& kernels_;
   const Cluster& cluster_;
@@ -66,7 +69,8 @@ class OpCosts {
   int sms_left_;  // beside a collective
   Transport tp_transport_;
   TokenSpread spread_;
-  std::vector<std::string> sources_;
+  std::shared_ptr<const std::vector<std::string>> sources_;
+  std::array<uint16_t, static_cast<size_t>(Resource::kNetwork) + 1> source_of_{};
   std::array<std::optional<Lowered>, 64> lowered_;
 };
 

@@ -34,7 +34,7 @@ class TimedRun {
   }
 
   double Tflops(const Point& x) const {
-    return flops_per_gpu_ / prepared_->step().StepTime(At(x)).value / 1e12;
+    return flops_per_gpu_ / StepTime(prepared_->step(), At(x)).value / 1e12;
   }
   double LogError(const Point& x) const { return std::log(claim_.published / Tflops(x)); }
   const Claim& claim() const { return claim_; }

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/json.h"
-#include "sim/training/step_on_network.h"
+#include "sim/training/step_links.h"
 
 namespace moecast {
 

@@ -45,10 +45,10 @@ std::string ShapeText(const Op& op) {
 }
 
 template <class Visit>
-void EachPass(const PreparedStep& step, Visit visit) {
+void EachPass(const Step& step, Visit visit) {
   for (int k = 0; k < kBlockKinds; ++k) {
     const BlockKind kind = static_cast<BlockKind>(k);
-    if (!step.Has(kind)) continue;
+    if (!step.blocks.Has(kind)) continue;
     for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight}) visit(kind, pass);
   }
 }
@@ -64,14 +64,14 @@ Json OpJson(const Op& op) {
           {"bytes", BytesOf(op.query).value}};
 }
 
-Json CostJson(const PreparedStep& step, const Op& op, const Cost& cost) {
+Json CostJson(const Step& step, const Op& op, const Cost& cost) {
   Json j = OpJson(op);
   j["time_us"] = cost.time.value * 1e6;
   j["sigma_table"] = cost.sigma_table;
   j["sigma_own"] = cost.sigma_own;
   j["bound"] = NameOf(cost.bound);
   j["extrapolated"] = cost.extrapolated;
-  j["source"] = step.sources().at(cost.source);
+  j["source"] = step.sources->at(cost.source);
   return j;
 }
 
@@ -86,36 +86,36 @@ void AddTime(const BlockTime& b, Json& j) {
             {"exposed_seconds", exposed}});
 }
 
-Json BlockJson(const PreparedStep& step, BlockKind kind, Pass pass) {
+Json BlockJson(const Step& step, BlockKind kind, Pass pass) {
   Json j = {{"block", NameOf(kind)}, {"pass", NameOf(pass)}};
-  AddTime(step.Solved(kind, pass), j);
+  AddTime(step.blocks.Of(kind, pass).alone, j);
   return j;
 }
 
 // "embedding, 3 dense-layer": the blocks whose pass a pair has.
-std::string BlocksText(const OverlappedPair& pair, Pass pass) {
+std::string BlocksText(const StepBlock& pair, Pass pass) {
   std::string text;
-  const std::vector<BlockPart>& parts = pair.parts;
+  const std::vector<int32_t>& parts = pair.parts;
   for (size_t i = 0; i < parts.size();) {
     size_t end = i;
     while (end < parts.size() && parts[end] == parts[i]) ++end;
-    if (parts[i].pass == pass)
+    if (PassOf(parts[i]) == pass)
       text += (text.empty() ? "" : ", ") + (end - i > 1 ? Printf("%zu ", end - i) : "") +
-              std::string(NameOf(parts[i].kind));
+              std::string(NameOf(KindOf(parts[i])));
     i = end;
   }
   return text;
 }
 
-Json PairJson(const PreparedStep& step, size_t pair) {
-  Json j = {{"block", BlocksText(step.pairs()[pair], Pass::kForward)},
+Json PairJson(const Step& step, size_t pair) {
+  Json j = {{"block", BlocksText(step.blocks.pairs[pair], Pass::kForward)},
             {"pass", NameOf(Phase::kForwardBackward)},
-            {"backward_block", BlocksText(step.pairs()[pair], Pass::kBackward)}};
-  AddTime(step.SolvedPair(pair), j);
+            {"backward_block", BlocksText(step.blocks.pairs[pair], Pass::kBackward)}};
+  AddTime(step.blocks.pairs[pair].alone, j);
   return j;
 }
 
-Json TaskJson(const PreparedStep& step, int32_t i) {
+Json TaskJson(const Step& step, int32_t i) {
   const Task& t = step.schedule().tasks[i];
   const Lane& lane = step.schedule().lanes[step.schedule().LaneOf(i)];
   Json j = {{"stage", lane.rank},
@@ -124,8 +124,8 @@ Json TaskJson(const PreparedStep& step, int32_t i) {
             {"micro_batch", t.micro_batch},
             {"chunk", t.chunk},
             {"part", t.part},
-            {"start_s", step.timing().start[i].seconds().value},
-            {"end_s", step.timing().end[i].seconds().value}};
+            {"start_s", step.timing.start[i].seconds().value},
+            {"end_s", step.timing.end[i].seconds().value}};
   if (t.phase == Phase::kForwardBackward) {
     j["backward_micro_batch"] = t.backward_micro_batch;
     j["backward_chunk"] = t.backward_chunk;
@@ -135,7 +135,7 @@ Json TaskJson(const PreparedStep& step, int32_t i) {
 
 }  // namespace
 
-Json StepPartJson(const PreparedStep& step, StepPart part) {
+Json StepPartJson(const Step& step, StepPart part) {
   Json list = Json::array();
   if (part == StepPart::kSchedule) {
     for (size_t i = 0; i < step.schedule().tasks.size(); ++i)
@@ -147,7 +147,7 @@ Json StepPartJson(const PreparedStep& step, StepPart part) {
       list.push_back(BlockJson(step, kind, pass));
       return;
     }
-    const CostedOps& costed = step.Costed(kind, pass);
+    const CostedOps& costed = step.blocks.Of(kind, pass).costed;
     for (size_t i = 0; i < costed.ops.size(); ++i) {
       Json op = {{"block", NameOf(kind)}, {"pass", NameOf(pass)}};
       op.update(part == StepPart::kOps ? OpJson(costed.ops[i])
@@ -156,7 +156,7 @@ Json StepPartJson(const PreparedStep& step, StepPart part) {
     }
   });
   if (part == StepPart::kBlocks)
-    for (size_t i = 0; i < step.pairs().size(); ++i) list.push_back(PairJson(step, i));
+    for (size_t i = 0; i < step.blocks.pairs.size(); ++i) list.push_back(PairJson(step, i));
   return list;
 }
 
@@ -177,7 +177,7 @@ std::string TimeText(const BlockTime& b) {
 
 }  // namespace
 
-std::string StepPartText(const PreparedStep& step, StepPart part) {
+std::string StepPartText(const Step& step, StepPart part) {
   std::string out;
   if (part == StepPart::kSchedule) {
     Rows rows = {{"stage", "stream", "phase", "micro-batch", "chunk", "part", "start", "end"}};
@@ -188,14 +188,14 @@ std::string StepPartText(const PreparedStep& step, StepPart part) {
                       Printf("%d", t.micro_batch) +
                           (t.backward_micro_batch < 0 ? "" : Printf(" + %d", t.backward_micro_batch)),
                       Printf("%d", t.chunk), t.part < 0 ? "-" : Printf("%d", t.part),
-                      Printf("%.6f s", step.timing().start[i].seconds().value),
-                      Printf("%.6f s", step.timing().end[i].seconds().value)});
+                      Printf("%.6f s", step.timing.start[i].seconds().value),
+                      Printf("%.6f s", step.timing.end[i].seconds().value)});
     }
     return "\nschedule\n" + Aligned(rows, "rll");
   }
   EachPass(step, [&](BlockKind kind, Pass pass) {
-    const CostedOps& costed = step.Costed(kind, pass);
-    const BlockTime& solved = step.Solved(kind, pass);
+    const CostedOps& costed = step.blocks.Of(kind, pass).costed;
+    const BlockTime& solved = step.blocks.Of(kind, pass).alone;
     if (costed.ops.empty()) return;
     out += Printf("\n%s %s: %s\n", std::string(NameOf(kind)).c_str(), std::string(NameOf(pass)).c_str(),
                   ShowSeconds(solved.total).c_str());
@@ -219,16 +219,17 @@ std::string StepPartText(const PreparedStep& step, StepPart part) {
       rows.push_back({name, ShapeText(op), ShowSeconds(cost.time),
                       flops > 0 && cost.time.value > 0 ? Printf("%.0f", flops / cost.time.value / 1e12) : "-",
                       Printf("%.0f%%", 100 * spread), std::string(NameOf(cost.bound)),
-                      step.sources().at(cost.source)});
+                      step.sources->at(cost.source)});
     }
     out += Aligned(rows, part == StepPart::kOps ? "llrr" : "llrrrll");
   });
   if (part == StepPart::kBlocks) {
-    for (size_t i = 0; i < step.pairs().size(); ++i) {
-      const OverlappedPair& p = step.pairs()[i];
+    for (size_t i = 0; i < step.blocks.pairs.size(); ++i) {
+      const StepBlock& p = step.blocks.pairs[i];
       out += Printf("\n%s forward + %s full backward: %s\n", BlocksText(p, Pass::kForward).c_str(),
-                    BlocksText(p, Pass::kBackward).c_str(), ShowSeconds(step.SolvedPair(i).total).c_str()) +
-             TimeText(step.SolvedPair(i));
+                    BlocksText(p, Pass::kBackward).c_str(),
+                    ShowSeconds(step.blocks.pairs[i].alone.total).c_str()) +
+             TimeText(step.blocks.pairs[i].alone);
     }
   }
   return out;

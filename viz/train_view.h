@@ -28,7 +28,7 @@ struct EnumNames<StepPart> {
                                                   {StepPart::kBlocks, "blocks"},
                                                   {StepPart::kSchedule, "schedule"}};
 };
-Json StepPartJson(const PreparedStep& step, StepPart part);
-std::string StepPartText(const PreparedStep& step, StepPart part);
+Json StepPartJson(const Step& step, StepPart part);
+std::string StepPartText(const Step& step, StepPart part);
 
 }  // namespace moecast

@@ -16,15 +16,19 @@ int32_t Schedule::LaneOf(int32_t task) const {
 // lane. A lane waits for one task at a time, so the waiting lanes form lists through two flat arrays, and the
 // whole is linear.
 Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies) {
-  const auto& [lanes, lane_begin, tasks, dependency_begin, dependencies] = schedule;
+  const std::vector<Lane>& lanes = schedule.lanes;
+  const std::vector<int32_t>& lane_begin = schedule.lane_begin;
+  const std::vector<Task>& tasks = schedule.tasks;
+  const std::vector<int32_t>& dependency_begin = schedule.dependency_begin;
+  const std::vector<Dependency>& dependencies = schedule.dependencies;
   const auto task_count = static_cast<int32_t>(tasks.size());
   MOECAST_CHECK(lane_begin.size() == lanes.size() + 1 && lane_begin.front() == 0 &&
                 lane_begin.back() == task_count);
   MOECAST_CHECK(dependency_begin.size() == tasks.size() + 1 && dependency_begin.front() == 0 &&
                 dependency_begin.back() == static_cast<int32_t>(dependencies.size()));
   for (const Task& t : tasks) {
-    MOECAST_CHECK(t.block >= 0);
-    blocks_ = std::max(blocks_, static_cast<size_t>(t.block) + 1);
+    MOECAST_CHECK(t.program >= 0);
+    programs_ = std::max(programs_, static_cast<size_t>(t.program) + 1);
   }
   for (const Dependency& d : dependencies) {
     MOECAST_CHECK(d.task >= 0 && d.task < task_count && d.transfer >= -1);
@@ -53,7 +57,7 @@ Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies
         waiters = lane;
         break;
       }
-      steps_.push_back({task, tasks[task].block, task == lane_begin[lane] ? -1 : task - 1, first, last});
+      steps_.push_back({task, tasks[task].program, task == lane_begin[lane] ? -1 : task - 1, first, last});
       placed[task] = 1;
       for (int32_t l = waiting_on[task]; l >= 0; l = also_waiting[l]) ready.push_back(l);
     }
@@ -63,7 +67,7 @@ Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies
 
 void Retimer::Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out,
                   std::span<const Time> longer) const {
-  MOECAST_CHECK(duration.size() >= blocks_ && transfer.size() >= transfers_);
+  MOECAST_CHECK(duration.size() >= programs_ && transfer.size() >= transfers_);
   MOECAST_CHECK(longer.empty() || longer.size() == steps_.size());
   out.start.resize(steps_.size());
   out.end.resize(steps_.size());
@@ -78,7 +82,7 @@ void Retimer::Run(std::span<const Time> duration, std::span<const Time> transfer
       at = std::max(at, end[dependency.task] + wait);
     }
     start[step.task] = at;
-    end[step.task] = at + duration[step.block];
+    end[step.task] = at + duration[step.program];
     if (!longer.empty()) end[step.task] += longer[step.task];
     total = std::max(total, end[step.task]);
   }

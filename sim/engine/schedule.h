@@ -52,7 +52,7 @@ constexpr bool DoesWeight(Phase phase) {
 }
 
 struct Task {
-  int32_t block = 0;  // index into the durations given to the Retimer
+  int32_t program = 0;  // index into Schedule::programs and the durations given to the Retimer
   int32_t micro_batch = 0;
   int16_t chunk = 0;  // model chunk of an interleaved pipeline
   int16_t part = -1;  // layer of the chunk where a task is split by layer, else -1
@@ -84,12 +84,22 @@ struct Dependency {
   int32_t transfer = -1;
 };
 
+// A block, by its number among the owner's, that runs so many times in a row.
+struct ProgramStep {
+  int32_t block = 0;
+  int32_t times = 1;
+  friend bool operator==(const ProgramStep&, const ProgramStep&) = default;
+};
+// The blocks that a task runs, in order.
+using Program = std::vector<ProgramStep>;
+
 struct Schedule {
   std::vector<Lane> lanes;
   std::vector<int32_t> lane_begin;  // size lanes + 1: tasks of lane l are [lane_begin[l], lane_begin[l + 1])
   std::vector<Task> tasks;
   std::vector<int32_t> dependency_begin;  // size tasks + 1
   std::vector<Dependency> dependencies;
+  std::vector<Program> programs;  // by Task::program; empty where only durations are known
 
   // REQUIRES: 0 <= task < tasks.size().
   int32_t LaneOf(int32_t task) const;
@@ -116,20 +126,21 @@ class Retimer {
   // builder's defect.
   explicit Retimer(const Schedule& schedule);
 
-  // `duration` by Task::block, `transfer` by Dependency::transfer; aborts where one is too short. Where not
-  // empty, `longer` is how much longer each task takes than its block's duration, or shorter where negative.
-  // Reuses the storage of `out`. REQUIRES: no negative times, and their sum along any path fits in Time.
+  // `duration` by Task::program, `transfer` by Dependency::transfer; aborts where one is too short. Where not
+  // empty, `longer` is how much longer each task takes than its program's duration, or shorter where
+  // negative. Reuses the storage of `out`. REQUIRES: no negative times, and their sum along any path fits in
+  // Time.
   void Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out,
            std::span<const Time> longer = {}) const;
 
  private:
   struct Step {
-    int32_t task, block, lane_previous;  // lane_previous: task before it on its lane, or -1
-    int32_t first, last;                 // range in dependencies_
+    int32_t task, program, lane_previous;  // lane_previous: task before it on its lane, or -1
+    int32_t first, last;                   // range in dependencies_
   };
   std::vector<Step> steps_;  // topologically sorted
   std::vector<Dependency> dependencies_;
-  size_t blocks_ = 0, transfers_ = 0;  // how many durations and transfers are referred to
+  size_t programs_ = 0, transfers_ = 0;  // how many durations and transfers are referred to
 };
 
 }  // namespace moecast

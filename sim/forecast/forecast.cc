@@ -22,10 +22,12 @@ std::vector<uint16_t> UsedSources(const PreparedRun& run) {
       if (c.sigma_table > 0) used.insert(c.source);
   };
   for (size_t i = 0; i < run.phases(); ++i) {
-    for (int k = 0; k < kBlockKinds; ++k)
-      for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight})
-        use(run.step(i).Costed(static_cast<BlockKind>(k), pass));
-    for (int s = 0; s < run.step(i).shape().stages; ++s) use(run.step(i).OptimizerCosted(s));
+    const StepBlocks& blocks = run.step(i).blocks;
+    for (const auto& layer : blocks.layers) {
+      if (!layer) continue;
+      for (const StepBlock& pass : layer->passes) use(pass.costed);
+    }
+    for (const StepBlocks::OfStage& stage : blocks.of_stages) use(stage.optimizer->costed);
   }
   return {used.begin(), used.end()};
 }
@@ -36,7 +38,7 @@ uint64_t SeedOf(const char* name, uint64_t seed, int draw) {
 }
 
 double LogGpuSecondsPerToken(const PreparedRun& run, const Noise& noise) {
-  return std::log(run.GpuSeconds([&noise](const PreparedStep& step) { return step.StepTime(noise); }) /
+  return std::log(run.GpuSeconds([&noise](const Step& step) { return StepTime(step, noise); }) /
                   run.tokens());
 }
 
@@ -78,7 +80,7 @@ class Variants {
 std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const UnknownField> unknowns,
                                      Variants& variants, std::span<const uint16_t> sources,
                                      const ForecastOptions& options) {
-  const std::vector<std::string>& names = base.step(0).sources();
+  const std::vector<std::string>& names = *base.step(0).sources;
   std::vector<UncertaintyShare> shares;
   const Noise quiet{std::vector<double>(names.size(), 0)};
   const double median = LogGpuSecondsPerToken(base, quiet);
@@ -150,7 +152,7 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
                      const VariantOf& variant, const ForecastOptions& options, StepCache& cache) {
   Variants variants(base, variant, cache);
   const std::vector<uint16_t> sources = UsedSources(base);
-  const std::vector<std::string>& names = base.step(0).sources();
+  const std::vector<std::string>& names = *base.step(0).sources;
   // Dimensions are drawn by name: two scenarios that share a cost table or an unknown err alike in the same
   // sample.
   std::vector<std::vector<double>> unknown_draws, source_draws;
@@ -167,7 +169,7 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
     for (size_t u = 0; u < unknowns.size(); ++u)
       choice.push_back(static_cast<int>(unknown_draws[u][i] * unknowns[u].values));
     const PreparedRun& prepared = variants.At(choice);
-    Noise noise{std::vector<double>(prepared.step(0).sources().size(), 0),
+    Noise noise{std::vector<double>(prepared.step(0).sources->size(), 0),
                 SeedOf(kCurveErrors, options.seed, i), SeedOf(kOwnErrors, options.seed, i),
                 NormalQuantile(whole_step_draws[i])};
     for (size_t s = 0; s < sources.size(); ++s)

@@ -34,8 +34,8 @@ struct Measured {
 // What shared links cost is taken over from the plan at hand.
 Measured Measure(PlanChoice choice, const PreparedPhase& at_hand, StepCache& cache) {
   choice.run.plan.phases[0].global_batch_from.reset();
-  const PreparedPhase prepared(std::move(choice.run), cache, at_hand.step().stretch());
-  return {std::move(choice.what), prepared.step().StepTime(), prepared.memory().peak};
+  const PreparedPhase prepared(std::move(choice.run), cache, at_hand.step().stretch);
+  return {std::move(choice.what), StepTime(prepared.step()), prepared.memory().peak};
 }
 
 // The fastest within a limit, of equals the first; null where none is.
@@ -47,7 +47,7 @@ const Measured* Fastest(const std::vector<Measured>& plans, Bytes limit) {
 }
 
 Marginal MemoryMarginal(const PreparedPhase& prepared, StepCache& cache) {
-  std::vector<Measured> plans = {{"the plan as it is", prepared.step().StepTime(), prepared.memory().peak}};
+  std::vector<Measured> plans = {{"the plan as it is", StepTime(prepared.step()), prepared.memory().peak}};
   for (PlanChoice& choice : MemoryChoices(prepared.run()))
     plans.push_back(Measure(std::move(choice), prepared, cache));
   const Bytes device = prepared.run().cluster.device.memory;
@@ -80,7 +80,7 @@ double ReplicaOf(const Parallel& p) {
 
 Marginal ReplicaMarginal(const PreparedPhase& prepared, StepCache& cache) {
   const Parallel& now = prepared.run().plan.parallel;
-  const double step_now = prepared.step().StepTime().value;
+  const double step_now = StepTime(prepared.step()).value;
   Marginal best{"gpus_per_replica", std::nullopt, std::nullopt, ""};
   std::string refused;
   for (PlanChoice& choice : LargerReplicas(prepared.run())) {

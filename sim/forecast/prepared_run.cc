@@ -22,10 +22,10 @@ double Position(int64_t x, int64_t a, int64_t b) {
 }  // namespace
 
 PreparedPhase::PreparedPhase(TrainingRun run, StepCache& cache, std::optional<double> stretch)
-    : run_(std::move(run)), stretch_(stretch) {
-  MOECAST_CHECK(run_.plan.phases.size() == 1);
+    : run_(std::make_shared<const TrainingRun>(std::move(run))), stretch_(stretch) {
+  MOECAST_CHECK(run_->plan.phases.size() == 1);
   tokens_ = TokensOf(phase()).value;
-  const std::vector<BatchSteps> levels = StepsByBatch(phase(), BatchesOf(run_.plan, phase()));
+  const std::vector<BatchSteps> levels = StepsByBatch(phase(), BatchesOf(run_->plan, phase()));
   for (const BatchSteps& level : levels) steps_ += std::ceil(level.steps);
   Prepare(phase().global_batch, cache);
   Prepare(levels.front().global_batch, cache);
@@ -44,19 +44,19 @@ PreparedPhase::PreparedPhase(TrainingRun run, StepCache& cache, std::optional<do
     below->second.steps += level.steps * (1 - position);
     above->second.steps += level.steps * position;
   }
-  for (const StageMemory& m : step().MemoryByStage()) memory_.peak = std::max(memory_.peak, m.total());
-  memory_.host_per_node = step().HostBytesPerNode();
+  for (const StageMemory& m : step().memory) memory_.peak = std::max(memory_.peak, m.total());
+  memory_.host_per_node = HostBytesPerNode(*step().run, step().placement, step().memory);
   memory_.fits =
-      memory_.peak <= run_.cluster.device.memory && memory_.host_per_node <= run_.cluster.host_memory;
+      memory_.peak <= run_->cluster.device.memory && memory_.host_per_node <= run_->cluster.host_memory;
 }
 
-const PreparedStep& PreparedPhase::Prepare(int64_t global_batch, StepCache& cache) {
+const Step& PreparedPhase::Prepare(int64_t global_batch, StepCache& cache) {
   Batch& batch = prepared_[global_batch];
   if (!batch.step) {
     batch.phase = phase();
     batch.phase.global_batch = global_batch;
-    batch.step = std::make_unique<PreparedStep>(run_, batch.phase, cache, stretch_);
-    stretch_ = batch.step->stretch();
+    batch.step = std::make_unique<const Step>(PrepareStep(run_, batch.phase, cache, stretch_));
+    stretch_ = batch.step->stretch;
   }
   return *batch.step;
 }
@@ -64,7 +64,7 @@ const PreparedStep& PreparedPhase::Prepare(int64_t global_batch, StepCache& cach
 void PreparedPhase::Bisect(std::span<const BatchSteps> levels, size_t low, size_t high, StepCache& cache) {
   if (high - low < 2) return;
   const size_t middle = (low + high) / 2;
-  const auto time = [&](size_t level) { return Prepare(levels[level].global_batch, cache).StepTime(); };
+  const auto time = [&](size_t level) { return StepTime(Prepare(levels[level].global_batch, cache)); };
   const double position =
       Position(levels[middle].global_batch, levels[low].global_batch, levels[high].global_batch);
   const Seconds line = time(low) * (1 - position) + time(high) * position;
@@ -85,11 +85,11 @@ PhaseTime PreparedPhase::Time(const StepTimeOf& step_time) const {
 }
 
 PhaseTime PreparedPhase::Time() const {
-  return Time([](const PreparedStep& step) { return step.StepTime(); });
+  return Time([](const Step& step) { return StepTime(step); });
 }
 
 PhaseTime PreparedPhase::Time(const Noise& noise) const {
-  return Time([&noise](const PreparedStep& step) { return step.StepTime(noise); });
+  return Time([&noise](const Step& step) { return StepTime(step, noise); });
 }
 
 Expense& Expense::operator+=(const Expense& o) {
@@ -108,7 +108,7 @@ PreparedRun::PreparedRun(const Programme& programme, StepCache& cache, const Pha
     const auto same =
         std::find_if(known.begin(), known.end(), [&](const auto& phase) { return phase->run() == run; });
     std::optional<double> stretch;
-    if (phases_.size() < known.size()) stretch = known[phases_.size()]->step().stretch();
+    if (phases_.size() < known.size()) stretch = known[phases_.size()]->step().stretch;
     phases_.push_back(same != known.end() ? *same : std::make_shared<PreparedPhase>(run, cache, stretch));
     outages_.emplace_back();
     const PreparedPhase& phase = *phases_.back();

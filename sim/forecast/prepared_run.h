@@ -9,7 +9,7 @@
 
 #include "costmodel/phase.h"
 #include "sim/training/programme.h"
-#include "sim/training/step.h"
+#include "sim/training/step_time.h"
 
 namespace moecast {
 
@@ -18,7 +18,7 @@ struct PhaseTime {
   Seconds step;  // at the batch that the phase ends with
   Seconds all;   // all steps
 };
-using StepTimeOf = std::function<Seconds(const PreparedStep&)>;
+using StepTimeOf = std::function<Seconds(const Step&)>;
 
 // What a phase needs of the memory there is.
 struct PhaseMemory {
@@ -34,20 +34,18 @@ class PreparedPhase {
  public:
   struct Batch {
     TrainingPhase phase;
-    std::unique_ptr<PreparedStep> step;
+    std::unique_ptr<const Step> step;
     double steps = 0;  // that this one stands for
   };
 
   // Batches after the first, and with a `stretch` all, take over what shared links cost. REQUIRES: the plan
   // of `run` has one phase.
   PreparedPhase(TrainingRun run, StepCache& cache, std::optional<double> stretch = std::nullopt);
-  PreparedPhase(const PreparedPhase&) = delete;  // steps refer to run_
-  PreparedPhase& operator=(const PreparedPhase&) = delete;
 
-  const TrainingRun& run() const { return run_; }
-  const TrainingPhase& phase() const { return run_.plan.phases.front(); }
-  const PreparedStep& step() const { return *prepared_.rbegin()->second.step; }
-  double gpus() const { return static_cast<double>(run_.plan.parallel.gpus()); }
+  const TrainingRun& run() const { return *run_; }
+  const TrainingPhase& phase() const { return run_->plan.phases.front(); }
+  const Step& step() const { return *prepared_.rbegin()->second.step; }
+  double gpus() const { return static_cast<double>(run_->plan.parallel.gpus()); }
   double tokens() const { return tokens_; }
   double steps() const { return steps_; }  // begun; the last may be a part of one
   const std::map<int64_t, Batch>& prepared() const { return prepared_; }  // by global batch
@@ -58,10 +56,10 @@ class PreparedPhase {
   PhaseTime Time(const StepTimeOf& step_time) const;
 
  private:
-  const PreparedStep& Prepare(int64_t global_batch, StepCache& cache);
+  const Step& Prepare(int64_t global_batch, StepCache& cache);
   void Bisect(std::span<const BatchSteps> levels, size_t low, size_t high, StepCache& cache);
 
-  TrainingRun run_;
+  std::shared_ptr<const TrainingRun> run_;
   std::optional<double> stretch_;
   double tokens_ = 0, steps_ = 0;
   std::map<int64_t, Batch> prepared_;
@@ -96,7 +94,7 @@ class PreparedRun {
 
   size_t phases() const { return phases_.size(); }
   const PreparedPhase& phase(size_t i) const { return *phases_[i]; }
-  const PreparedStep& step(size_t i) const { return phases_[i]->step(); }
+  const Step& step(size_t i) const { return phases_[i]->step(); }
   const Phases& shared() const { return phases_; }
   double tokens() const;
   // The phase that takes the most GPU-hours at median costs, the first of equals.

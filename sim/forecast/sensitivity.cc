@@ -37,8 +37,8 @@ constexpr Figure kFigures[] = {
      [](TrainingRun& r) { r.plan.routing.device_cv *= kMore; }},
 };
 
-Seconds Median(const PreparedStep& step) {
-  return step.StepTime();
+Seconds Median(const Step& step) {
+  return StepTime(step);
 }
 
 }  // namespace
@@ -50,7 +50,7 @@ std::vector<Sensitivity> Sensitivities(const PreparedRun& base, StepCache& cache
     const double change = 100 * (moved / now - 1);
     if (change != 0) rows.push_back({std::move(quantity), std::move(source), change});
   };
-  const std::vector<std::string>& sources = base.step(0).sources();
+  const std::vector<std::string>& sources = *base.step(0).sources;
   for (size_t s = 0; s < sources.size(); ++s) {
     const auto slower = [s](const Cost& cost, uint64_t) {
       return cost.source == s ? cost.time * kMore : cost.time;
@@ -58,7 +58,7 @@ std::vector<Sensitivity> Sensitivities(const PreparedRun& base, StepCache& cache
     const size_t colon = sources[s].find(": ");
     add("times of " + sources[s].substr(0, colon) + ", +10%",
         colon == std::string::npos ? "" : sources[s].substr(colon + 2),
-        base.GpuSeconds([&](const PreparedStep& step) { return step.StepTime(OpTimes(slower)); }));
+        base.GpuSeconds([&](const Step& step) { return StepTime(step, OpTimes(slower)); }));
   }
   for (const Figure& figure : kFigures) {
     Programme moved;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "sim/training/breakdown.h"
 #include "topology/link_names.h"
 
 namespace moecast {
@@ -32,7 +33,7 @@ LaneTime MeanOf(const std::vector<LaneTime>& lanes) {
 LaneTime AllStepsOf(const PreparedPhase& phase) {
   LaneTime sum;
   for (const auto& [global_batch, batch] : phase.prepared())
-    Add(sum, MeanOf(batch.step->LaneTimes()), batch.steps);
+    Add(sum, MeanOf(LaneTimes(*batch.step)), batch.steps);
   return sum;
 }
 
@@ -57,9 +58,9 @@ bool IsExposedCommunication(const BreakdownRow& row) {
   return row.name.starts_with("exposed");
 }
 
-std::vector<BusyLink> BusiestLinks(const PreparedStep& step, const Cluster& cluster, Seconds time) {
+std::vector<BusyLink> BusiestLinks(const Step& step, const Cluster& cluster, Seconds time) {
   std::vector<BusyLink> links;
-  const std::vector<StageTraffic> traffic = step.TrafficByStage();
+  const std::vector<SentBytes> traffic = TrafficByStage(step);
   for (size_t s = 0; s < traffic.size(); ++s) {
     const int gpu = step.RankOfStage(static_cast<int>(s));
     for (const auto& [port, bytes] :
@@ -87,45 +88,45 @@ ExpenseInterval IntervalsOfPhase(const Forecast& forecast, size_t phase) {
 // The step that the details are of.
 void DescribeStep(const PreparedPhase& detailed, const PreparedPhase& even, TrainReport& r) {
   const TrainingRun& run = detailed.run();
-  const PreparedStep& step = detailed.step();
+  const Step& step = detailed.step();
   r.name = run.name;
   r.model = run.model.name;
   r.cluster = run.cluster.name;
   r.schedule = run.plan.schedule;
   r.gpus = run.plan.parallel.gpus();
-  r.micro_batches = step.shape().micro_batches;
-  r.stage_layers = step.LayersByStage();
-  r.step_time = step.StepTime();
+  r.micro_batches = step.shape.micro_batches;
+  r.stage_layers = step.layout.LayersByPiece();
+  r.step_time = StepTime(step);
   r.tokens_per_step = static_cast<double>(detailed.phase().global_batch) *
                       static_cast<double>(detailed.phase().sequence_length);
 
-  r.breakdown = Breakdown(MeanOf(step.LaneTimes()), MeanOf(even.step().LaneTimes()), r.step_time);
+  r.breakdown = Breakdown(MeanOf(LaneTimes(step)), MeanOf(LaneTimes(even.step())), r.step_time);
   for (const BreakdownRow& row : r.breakdown) {
     if (row.name == "bubble") r.bubble_fraction = row.fraction;
     if (IsExposedCommunication(row)) r.exposed_communication_fraction += row.fraction;
   }
-  r.imbalance = r.step_time - even.step().StepTime();
+  r.imbalance = r.step_time - StepTime(even.step());
   r.level = run.level;
-  r.contention = step.Contention();
+  r.contention = Contention(step);
   r.critical_path = CriticalPath(step, even.step());
   r.marginal = RateMarginals(step);
 
   r.device_memory = run.cluster.device.memory;
   r.host_bytes_per_node = detailed.memory().host_per_node;
   r.host_memory = run.cluster.host_memory;
-  const std::vector<StageMemory> memory = step.MemoryByStage();
+  const std::vector<StageMemory> memory = step.memory;
   for (size_t s = 0; s < memory.size(); ++s) {
     r.memory.push_back({step.RankOfStage(static_cast<int>(s)), static_cast<int>(s), memory[s]});
     if (memory[s].total() > memory[r.fullest].total()) r.fullest = s;
   }
 
-  const std::vector<StageTraffic> traffic = step.TrafficByStage();
-  for (const StageTraffic& t : traffic) {
+  const std::vector<SentBytes> traffic = TrafficByStage(step);
+  for (const SentBytes& t : traffic) {
     r.nvlink_per_gpu += t.nvlink / static_cast<double>(traffic.size());
     r.network_per_gpu += t.network / static_cast<double>(traffic.size());
   }
   r.busiest_links = BusiestLinks(step, run.cluster, r.step_time);
-  r.extrapolated_fraction = step.ExtrapolatedFraction();
+  r.extrapolated_fraction = ExtrapolatedFraction(step);
 }
 
 }  // namespace

@@ -38,10 +38,10 @@ struct PathTask {
 };
 
 // From the last task of the step back to its beginning.
-std::vector<PathTask> PathOf(const PreparedStep& step) {
+std::vector<PathTask> PathOf(const Step& step) {
   const Schedule& schedule = step.schedule();
-  const Timing& timing = step.timing();
-  const StepSpan span = step.span();
+  const Timing& timing = step.timing;
+  const StepSpan span = SpanOf(step, step.timing);
   const auto within = [&span](Time begin, Time end) {
     return (std::max(end, span.begin) - std::max(begin, span.begin)).seconds();
   };
@@ -66,21 +66,9 @@ std::vector<PathTask> PathOf(const PreparedStep& step) {
   return path;
 }
 
-// The blocks that a task of the compute lane runs.
-BlockTime BlocksOfTask(const PreparedStep& step, int stage, const Task& task) {
-  const int v = step.pipeline().virtual_stage(step.shape(), stage, task.chunk);
-  if (task.part < 0) return step.BlocksOf(v, task.phase);
-  int after = 0;
-  for (const BlockRun& run : step.virtual_stages()[v]) {
-    after += run.count;
-    if (task.part >= after) continue;
-    if (task.phase == Phase::kForward) return step.Solved(run.kind, Pass::kForward);
-    if (task.phase == Phase::kWeight) return step.Solved(run.kind, Pass::kWeight);
-    BlockTime backward = step.Solved(run.kind, Pass::kBackward);
-    if (task.phase == Phase::kFullBackward) backward += step.Solved(run.kind, Pass::kWeight);
-    return backward;
-  }
-  MOECAST_CHECK(false);
+// What the blocks of a task take alone.
+BlockTime BlocksOfTask(const Step& step, const Task& task) {
+  return TimeOf(step.schedule().programs[task.program], step.times);
 }
 
 std::string CauseOf(Phase phase) {
@@ -103,17 +91,17 @@ std::vector<Cause> CausesOf(const BlockTime& block) {
 
 PreparedPhase WithEvenLoads(const PreparedPhase& phase, StepCache& cache) {
   TrainingRun even = phase.run();
-  even.plan.stage_layers.layers = phase.step().LayersByStage();
+  even.plan.stage_layers.layers = phase.step().layout.LayersByPiece();
   even.even_loads = true;
-  return PreparedPhase(std::move(even), cache, phase.step().stretch());
+  return PreparedPhase(std::move(even), cache, phase.step().stretch);
 }
 
-std::vector<Cause> CriticalPath(const PreparedStep& step, const PreparedStep& even) {
+std::vector<Cause> CriticalPath(const Step& step, const Step& even) {
   const std::vector<PathTask> path = PathOf(step);
   const auto& tasks = step.schedule().tasks;
   const auto runs_blocks = [&tasks](const PathTask& p) { return OfPipeline(tasks[p.task].phase); };
   // The stage that the path visits for longest.
-  std::vector<double> visited(static_cast<size_t>(step.shape().stages), 0);
+  std::vector<double> visited(static_cast<size_t>(step.shape.stages), 0);
   for (const PathTask& p : path) visited[p.stage] += runs_blocks(p) ? p.time.value : 0;
   const int pivot = static_cast<int>(std::max_element(visited.begin(), visited.end()) - visited.begin());
   const auto on_pivot = [&](const PathTask& p) { return p.stage == pivot && runs_blocks(p); };
@@ -123,18 +111,18 @@ std::vector<Cause> CriticalPath(const PreparedStep& step, const PreparedStep& ev
   Ledger ledger;
   for (auto p = path.begin(); p != path.end(); ++p) {
     const Task& t = tasks[p->task];
-    const Seconds alone = std::min(p->transfer, step.shape().transfer.seconds());
+    const Seconds alone = std::min(p->transfer, step.shape.transfer.seconds());
     ledger.Add("exposed pp communication", alone);
     ledger.Add("contention", AboveRounding(p->transfer - alone));
     if (!runs_blocks(*p)) {
       ledger.Add(CauseOf(t.phase), p->time);
       continue;
     }
-    BlockTime loaded = BlocksOfTask(step, p->stage, t);
+    BlockTime loaded = BlocksOfTask(step, t);
     loaded.total += step.Longer(p->task);
-    const BlockTime level = BlocksOfTask(even, p->stage, t);
-    const Time took = step.timing().end[p->task] - step.timing().start[p->task];
-    const Seconds whole = step.flows() > 0 ? took.seconds() : loaded.total;
+    const BlockTime level = BlocksOfTask(even, t);
+    const Time took = step.timing.end[p->task] - step.timing.start[p->task];
+    const Seconds whole = step.flows > 0 ? took.seconds() : loaded.total;
     // 1 but for the rounding of the engine's integer time, and where the step begins inside the task.
     const double share = whole.value > 0 ? p->time / whole : 0;
     ledger.Add("contention", AboveRounding(whole - loaded.total) * share);
@@ -147,11 +135,11 @@ std::vector<Cause> CriticalPath(const PreparedStep& step, const PreparedStep& ev
   return ledger.Sorted();
 }
 
-std::vector<Marginal> RateMarginals(const PreparedStep& step) {
+std::vector<Marginal> RateMarginals(const Step& step) {
   constexpr double kFaster = 1.1;
-  const double now = step.StepTime().value;
+  const double now = StepTime(step).value;
   const auto row = [&](const char* resource, const Speedup& s) {
-    const double change = 100 * (step.StepTime(s).value / now - 1);
+    const double change = 100 * (StepTime(step, s).value / now - 1);
     return Marginal{resource, change, change, ""};
   };
   return {row("compute", {.compute = kFaster}), row("hbm", {.hbm = kFaster}),

@@ -29,7 +29,7 @@ PreparedPhase WithEvenLoads(const PreparedPhase& phase, StepCache& cache);
 // longer for the slowest expert-parallel rank of each layer and micro-batch is "imbalance". Blocks that run
 // on other stages before the path first reaches the stage it computes on longest, and after it last leaves
 // it, are the pipeline filling and draining: "bubble", whatever runs there.
-std::vector<Cause> CriticalPath(const PreparedStep& step, const PreparedStep& even);
+std::vector<Cause> CriticalPath(const Step& step, const Step& even);
 
 // What a tenth more of a resource buys.
 struct Marginal {
@@ -41,6 +41,6 @@ struct Marginal {
 };
 
 // Change of the step's time when a resource is 10% faster, one at a time: compute, hbm, nvlink, ib.
-std::vector<Marginal> RateMarginals(const PreparedStep& step);
+std::vector<Marginal> RateMarginals(const Step& step);
 
 }  // namespace moecast

@@ -19,21 +19,19 @@ struct Held {
 
 // What each micro-batch of a chunk holds when the tasks of the stage's compute lane up to `last` hold the
 // most: of a pair that frees more than it keeps, before its backward.
-std::map<std::pair<int, int>, Held> HeldAt(const PreparedStep& step, int stage, int32_t last,
+std::map<std::pair<int, int>, Held> HeldAt(const Step& step, int stage, int32_t last,
                                            const AliveBytes& alive) {
   const Schedule& schedule = step.schedule();
   std::map<std::pair<int, int>, Held> held;
   for (int32_t i = schedule.lane_begin[stage]; i <= last; ++i) {
     const Task& t = schedule.tasks[i];
     if (!OfPipeline(t.phase)) continue;
-    EachHalf(t, [&](Phase phase, int32_t micro_batch, int16_t chunk) {
-      if (i == last && phase != Phase::kForward && alive.most > alive.after) return;
-      Held& h = held[{chunk, micro_batch}];
-      for (const BlockRun& run : step.BlocksOfTask(stage, chunk, t.part)) {
-        const size_t kind = static_cast<size_t>(run.kind);
-        h.forwarded[kind] += run.count * ((phase == Phase::kForward) - DoesBackward(phase));
-        h.backwarded[kind] += run.count * (DoesBackward(phase) - DoesWeight(phase));
-      }
+    EachPass(step.layout, stage, t, [&](const TaskPass& ran) {
+      if (i == last && ran.pass != Pass::kForward && alive.most > alive.after) return;
+      Held& h = held[{ran.chunk, ran.micro_batch}];
+      const size_t kind = static_cast<size_t>(ran.block->kind);
+      h.forwarded[kind] += (ran.pass == Pass::kForward) - (ran.pass == Pass::kBackward);
+      h.backwarded[kind] += (ran.pass == Pass::kBackward) - (ran.pass == Pass::kWeight);
     });
   }
   return held;
@@ -46,20 +44,19 @@ std::string NameOfTensor(const KeptTensor& t) {
 
 class Lister {
  public:
-  Lister(const PreparedStep& step, int stage) : step_(step), stage_(stage) {}
+  Lister(const Step& step, int stage) : step_(step), stage_(stage) {}
 
   // Parameters by the group that reduces their gradients.
   void States() {
     BlockParameters held;
-    for (int c = 0; c < step_.shape().held(); ++c) {
-      for (const BlockRun& run :
-           step_.virtual_stages()[step_.pipeline().virtual_stage(step_.shape(), stage_, c)]) {
-        held.data += run.count * step_.Parameters(run.kind).data;
-        held.expert += run.count * step_.Parameters(run.kind).expert;
+    for (const int v : step_.layout.map.Held(stage_)) {
+      for (const BlockRun& run : step_.layout.runs[v]) {
+        held.data += run.count * step_.blocks.layer(run.kind).parameters.data;
+        held.expert += run.count * step_.blocks.layer(run.kind).parameters.expert;
       }
     }
-    const StateBytes data = StatesOf({.data = held.data}, step_.plan(), step_.shape().copies);
-    const StateBytes expert = StatesOf({.expert = held.expert}, step_.plan(), step_.shape().copies);
+    const StateBytes data = StatesOf({.data = held.data}, step_.plan(), step_.shape.copies);
+    const StateBytes expert = StatesOf({.expert = held.expert}, step_.plan(), step_.shape.copies);
     const Precision& p = step_.plan().precision;
     const auto both = [&](const char* part, const std::string& what, Bytes StateBytes::*bytes) {
       Add({.part = part, .what = "data-parallel parameters, " + what, .bytes = data.*bytes});
@@ -87,8 +84,8 @@ class Lister {
     }
     for (size_t k = 0; k < kBlockKinds; ++k) {
       const BlockKind kind = static_cast<BlockKind>(k);
-      if (!step_.Has(kind)) continue;
-      for (const KeptTensor& t : step_.Ops(kind).tensors) {
+      if (!step_.blocks.Has(kind)) continue;
+      for (const KeptTensor& t : step_.blocks.layer(kind).ops.tensors) {
         if (t.lifetime == Lifetime::kUntilBackward)
           AddTensor("activations", kind, t, forwarded[k], holding_forwarded[k]);
         if (t.lifetime == Lifetime::kUntilWeight)
@@ -101,7 +98,7 @@ class Lister {
 
   void Rest(const StageMemory& memory) {
     for (const BlockKind kind : memory.transient_of)
-      for (const KeptTensor& t : step_.Ops(kind).tensors)
+      for (const KeptTensor& t : step_.blocks.layer(kind).ops.tensors)
         if (t.lifetime == Lifetime::kWithinPass) AddTensor("transient", kind, t, 1, 0);
     Add({.part = "buffers", .what = "pipeline receive buffers", .bytes = memory.receive_buffers});
     Add({.part = "buffers",
@@ -144,16 +141,16 @@ class Lister {
     Add(std::move(row));
   }
 
-  const PreparedStep& step_;
+  const Step& step_;
   const int stage_;
   std::vector<PeakRow> rows_;
 };
 
 }  // namespace
 
-PeakMemory PeakMemoryOf(const PreparedStep& step, int stage) {
-  const StageMemory memory = step.MemoryByStage()[stage];
-  const std::vector<AliveBytes> alive = step.ActivationsAlong(stage);
+PeakMemory PeakMemoryOf(const Step& step, int stage) {
+  const StageMemory memory = step.memory[stage];
+  const std::vector<AliveBytes> alive = ActivationsAlong(step.layout, step.blocks, step.schedule(), stage);
   const auto most = std::max_element(
       alive.begin(), alive.end(), [](const AliveBytes& a, const AliveBytes& b) { return a.most < b.most; });
   const int32_t task = step.schedule().lane_begin[stage] + static_cast<int32_t>(most - alive.begin());
@@ -169,7 +166,7 @@ PeakMemory PeakMemoryOf(const PreparedStep& step, int stage) {
           .task_name = TaskName(t),
           .micro_batch = t.micro_batch,
           .chunk = t.chunk,
-          .at = step.timing().start[task],  // a task's tensors are counted from its start
+          .at = step.timing.start[task],  // a task's tensors are counted from its start
           .rows = lister.Take()};
 }
 

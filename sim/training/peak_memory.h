@@ -32,6 +32,6 @@ struct PeakMemory {
   std::vector<PeakRow> rows;  // by part, the largest first
 };
 
-PeakMemory PeakMemoryOf(const PreparedStep& step, int stage);
+PeakMemory PeakMemoryOf(const Step& step, int stage);
 
 }  // namespace moecast

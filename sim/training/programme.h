@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "costmodel/reliability.h"
-#include "sim/training/step.h"
+#include "sim/training/run.h"
 
 namespace moecast {
 

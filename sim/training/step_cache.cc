@@ -33,7 +33,8 @@ std::shared_ptr<const ExpertLoads> StepCache::LoadsFor(const RoutingSetup& routi
   return loaded_.back().loads;
 }
 
-std::shared_ptr<const OrderedStep> StepCache::OrderFor(const PipelineShape& shape, OrderKey key) {
+std::shared_ptr<const OrderedStep> StepCache::OrderFor(const PipelineShape& shape, const Layout& layout,
+                                                       std::span<const int32_t> pair_of, OrderKey key) {
   if (key.pipeline->times_matter) {
     for (const std::vector<Time>* times : {&shape.forward, &shape.backward, &shape.weight})
       key.times.insert(key.times.end(), times->begin(), times->end());
@@ -45,7 +46,7 @@ std::shared_ptr<const OrderedStep> StepCache::OrderFor(const PipelineShape& shap
   for (const Ordered& o : orders_)
     if (o.key == key) return o.order;
   auto order = std::make_shared<const OrderedStep>(BuildStepSchedule(
-      *key.pipeline, shape, key.pipeline->build(shape), key.blocks, key.step, key.stands_for));
+      *key.pipeline, shape, key.pipeline->build(shape), layout, pair_of, key.step, key.stands_for));
   if (orders_.size() == kMostOrders) orders_.pop_front();
   orders_.push_back({std::move(key), order});
   return order;

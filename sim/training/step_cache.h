@@ -43,7 +43,8 @@ class StepCache {
                     const Model& model, const Plan& plan, const WholeStep& whole_step, int copies);
   std::shared_ptr<const ExpertLoads> LoadsFor(const RoutingSetup& routing, int layers,
                                               const std::shared_ptr<const RoutingRecord>& record);
-  std::shared_ptr<const OrderedStep> OrderFor(const PipelineShape& shape, OrderKey key);
+  std::shared_ptr<const OrderedStep> OrderFor(const PipelineShape& shape, const Layout& layout,
+                                              std::span<const int32_t> pair_of, OrderKey key);
 
  private:
   struct Kernels {

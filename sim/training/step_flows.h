@@ -9,25 +9,12 @@
 #include <vector>
 
 #include "costmodel/op_cost.h"
+#include "sim/engine/event_loop.h"
 #include "sim/network/network.h"
 
 namespace moecast {
 
 enum class StepExtent : uint8_t { kOneGpuPerStage, kReplica };
-
-// Flows that start together.
-struct UnitFlow {
-  std::vector<LinkShare> links;
-  Bytes bytes;  // of one flow, for a byte of the collective
-  int multiplicity = 1;
-};
-
-// A collective of one byte; all its flows start after alpha.
-struct UnitCollective {
-  Seconds alpha, per_byte;  // alone on idle links
-  std::vector<UnitFlow> flows;
-  bool shared = false;  // some link carries another collective at the same time
-};
 
 class StepFlows {
  public:

@@ -7,16 +7,64 @@
 namespace moecast {
 namespace {
 
+// The programs of a step's tasks by Task::program.
+struct ProgramIndex {
+  int virtual_stages = 0;
+  int stages = 0;
+
+  // As LowerPipeline numbers them: of a pair that of its forward.
+  int Whole(int virtual_stage, Phase phase) const {
+    return virtual_stage * kPipelinePhases + static_cast<int>(phase);
+  }
+  // Of one block of a task that is no pair.
+  int Part(BlockKind kind, Phase phase) const {
+    return Whole(virtual_stages + static_cast<int>(kind), phase);
+  }
+  int GradReduce(BlockKind kind) const {
+    return Whole(virtual_stages + kBlockKinds, Phase::kForward) + static_cast<int>(kind);
+  }
+  int ParamGather(BlockKind kind) const { return GradReduce(kind) + kBlockKinds; }
+  int GradNorm(int stage) const { return GradReduce(BlockKind::kEmbedding) + 2 * kBlockKinds + stage; }
+  int Optimizer(int stage) const { return GradNorm(stages) + stage; }
+  int size() const { return Optimizer(stages); }
+};
+
+std::vector<Program> ProgramsOf(const Layout& layout, std::span<const int32_t> pair_of,
+                                const ProgramIndex& index) {
+  std::vector<Program> programs(static_cast<size_t>(index.size()));
+  const BlockIds ids{index.stages};
+  constexpr Phase kPhases[] = {Phase::kForward, Phase::kBackward, Phase::kWeight, Phase::kFullBackward};
+  for (const Phase phase : kPhases) {
+    for (int v = 0; v < index.virtual_stages; ++v)
+      programs[index.Whole(v, phase)] = ProgramOf(layout.runs[v], phase);
+    for (int k = 0; k < kBlockKinds; ++k) {
+      const auto kind = static_cast<BlockKind>(k);
+      programs[index.Part(kind, phase)] = ProgramOf({{kind, 1}}, phase);
+    }
+  }
+  for (size_t v = 0; v < pair_of.size(); ++v)
+    programs[index.Whole(static_cast<int>(v), Phase::kForwardBackward)] = {
+        {ids.Pair(static_cast<size_t>(pair_of[v])), 1}};
+  for (int k = 0; k < kBlockKinds; ++k) {
+    const auto kind = static_cast<BlockKind>(k);
+    programs[index.GradReduce(kind)] = {{BlockIds::GradReduce(kind), 1}};
+    programs[index.ParamGather(kind)] = {{BlockIds::ParamGather(kind), 1}};
+  }
+  for (int stage = 0; stage < index.stages; ++stage) {
+    programs[index.GradNorm(stage)] = {{BlockIds::GradNorm(stage), 1}};
+    programs[index.Optimizer(stage)] = {{BlockIds::Optimizer(stage), 1}};
+  }
+  return programs;
+}
+
 // Builds the lanes one after another; dependencies are given by the final task ids, known once all lanes are
 // laid out.
 class Assembler {
  public:
-  Assembler(const PipelineSchedule& schedule, const PipelineShape& shape, const Schedule& pipeline,
-            std::span<const StageBlocks> blocks, const StepShape& step)
-      : schedule_(schedule),
-        shape_(shape),
+  Assembler(const PipelineShape& shape, const Schedule& pipeline, const Layout& layout, const StepShape& step)
+      : shape_(shape),
         pipeline_(pipeline),
-        blocks_(blocks),
+        layout_(layout),
         step_(step),
         index_{shape.virtual_stages(), shape.stages},
         first_part_(pipeline.tasks.size()),
@@ -24,10 +72,11 @@ class Assembler {
         gather_(static_cast<size_t>(shape.virtual_stages())),
         gradients_(static_cast<size_t>(shape.virtual_stages())) {}
 
-  Schedule Build(int32_t stands_for) {
+  Schedule Build(std::span<const int32_t> pair_of, int32_t stands_for) {
     for (int s = 0; s < shape_.stages; ++s) ComputeLane(s, stands_for);
     for (int s = 0; s < shape_.stages; ++s) CommunicationLane(s, stands_for);
     Link();
+    out_.programs = ProgramsOf(layout_, pair_of, index_);
     return std::move(out_);
   }
 
@@ -50,10 +99,11 @@ class Assembler {
   // One task for each block of the virtual stage, in the order the phase runs them.
   template <class Visit>
   void EachBlock(int v, bool reversed, Visit visit) {
-    std::vector<BlockKind> kinds = KindsIn(blocks_[v]);
-    if (reversed) std::reverse(kinds.begin(), kinds.end());
-    for (size_t i = 0; i < kinds.size(); ++i)
-      visit(kinds[i], static_cast<int16_t>(reversed ? kinds.size() - 1 - i : i));
+    const std::vector<PlacedBlock>& blocks = layout_.blocks[v];
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const size_t part = reversed ? blocks.size() - 1 - i : i;
+      visit(blocks[part].kind, static_cast<int16_t>(part));
+    }
   }
 
   void ComputeLane(int s, int32_t stands_for) {
@@ -69,12 +119,12 @@ class Assembler {
 
     for (int32_t i = begin; i < end; ++i) {
       const Task& t = pipeline_.tasks[i];
-      const int v = schedule_.virtual_stage(shape_, s, t.chunk);
+      const int v = layout_.map.VirtualStage(s, t.chunk);
       const bool first = i == first_forward[t.chunk], last = i == last_gradient[t.chunk];
       // A schedule that pairs fills and drains with tasks that are no pairs.
       MOECAST_CHECK(t.phase != Phase::kForwardBackward ||
                     !(first || last || i == last_gradient[t.backward_chunk]));
-      const bool empty = blocks_[v].empty();
+      const bool empty = layout_.blocks[v].empty();
       const bool gathers = first && step_.gathers && step_.overlap_gather && !empty;
       const bool reduces = last && step_.reduces && step_.overlap_reduce && !empty;
       first_part_[i] = static_cast<int32_t>(out_.tasks.size());
@@ -86,7 +136,7 @@ class Assembler {
         });
       } else {
         Task whole = t;
-        whole.block = index_.Whole(v, t.phase);
+        whole.program = index_.Whole(v, t.phase);
         const int32_t id = Append(whole);
         if (first) gather_[v].push_back(id);
         if (last) gradients_[v].push_back(id);
@@ -101,7 +151,7 @@ class Assembler {
   void CommunicationLane(int s, int32_t stands_for) {
     OpenLane(s, Stream::kCommunication, stands_for);
     // Chunks in the order in which the compute lane needs them.
-    const auto virtual_stage = [&](int chunk) { return schedule_.virtual_stage(shape_, s, chunk); };
+    const auto virtual_stage = [&](int chunk) { return layout_.map.VirtualStage(s, chunk); };
     std::vector<int16_t> forward_order, gradient_order;
     for (int c = 0; c < shape_.held(); ++c) forward_order.push_back(static_cast<int16_t>(c));
     gradient_order = forward_order;
@@ -165,12 +215,11 @@ class Assembler {
     for (const Edge& e : edges_) out_.dependencies[at[e.task]++] = e.on;
   }
 
-  const PipelineSchedule& schedule_;
   const PipelineShape& shape_;
   const Schedule& pipeline_;
-  std::span<const StageBlocks> blocks_;
+  const Layout& layout_;
   const StepShape& step_;
-  DurationIndex index_;
+  ProgramIndex index_;
   Schedule out_;
   std::vector<int32_t> first_part_, last_part_;  // by task of the pipeline
   std::vector<std::vector<int32_t>> gather_;     // by virtual stage: tasks that need its weights first
@@ -181,12 +230,30 @@ class Assembler {
 
 }  // namespace
 
+Program ProgramOf(const StageBlocks& blocks, Phase phase) {
+  Program program;
+  const auto run = [&](BlockKind kind, Pass pass, int times) {
+    program.push_back({BlockIds::Of(kind, pass), times});
+  };
+  if (phase == Phase::kForward)
+    for (const BlockRun& block : blocks) run(block.kind, Pass::kForward, block.count);
+  for (auto block = blocks.rbegin(); phase != Phase::kForward && block != blocks.rend(); ++block) {
+    if (phase == Phase::kBackward) run(block->kind, Pass::kBackward, block->count);
+    if (phase == Phase::kWeight) run(block->kind, Pass::kWeight, block->count);
+    for (int i = 0; phase == Phase::kFullBackward && i < block->count; ++i) {
+      run(block->kind, Pass::kBackward, 1);
+      run(block->kind, Pass::kWeight, 1);
+    }
+  }
+  return program;
+}
+
 Schedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
-                           const PipelineOrder& order, std::span<const StageBlocks> virtual_stages,
+                           const PipelineOrder& order, const Layout& layout, std::span<const int32_t> pair_of,
                            const StepShape& step, int32_t stands_for) {
-  MOECAST_CHECK(static_cast<int>(virtual_stages.size()) == shape.virtual_stages());
+  MOECAST_CHECK(layout.map.virtual_stages() == shape.virtual_stages());
   const Schedule pipeline = LowerPipeline(schedule, shape, order);
-  return Assembler(schedule, shape, pipeline, virtual_stages, step).Build(stands_for);
+  return Assembler(shape, pipeline, layout, step).Build(pair_of, stands_for);
 }
 
 }  // namespace moecast

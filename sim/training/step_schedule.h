@@ -9,31 +9,13 @@
 
 #include "sim/engine/schedule.h"
 #include "sim/pipeline/pipeline.h"
-#include "sim/training/stages.h"
+#include "sim/training/blocks.h"
+#include "sim/training/layout.h"
 
 namespace moecast {
 
-// Where the durations of a step's tasks are, by Task::block.
-struct DurationIndex {
-  int virtual_stages = 0;
-  int stages = 0;
-
-  // As of LowerPipeline: of a pair that of its forward.
-  int Whole(int virtual_stage, Phase phase) const {
-    return virtual_stage * kPipelinePhases + static_cast<int>(phase);
-  }
-  // Of one block of a task that is no pair.
-  int Part(BlockKind kind, Phase phase) const {
-    return Whole(virtual_stages + static_cast<int>(kind), phase);
-  }
-  int GradReduce(BlockKind kind) const {
-    return Whole(virtual_stages + kBlockKinds, Phase::kForward) + static_cast<int>(kind);
-  }
-  int ParamGather(BlockKind kind) const { return GradReduce(kind) + kBlockKinds; }
-  int GradNorm(int stage) const { return GradReduce(BlockKind::kEmbedding) + 2 * kBlockKinds + stage; }
-  int Optimizer(int stage) const { return GradNorm(stages) + stage; }
-  int size() const { return Optimizer(stages); }
-};
+// What a task of a virtual stage's blocks runs in a phase that is no pair.
+Program ProgramOf(const StageBlocks& blocks, Phase phase);
 
 struct StepShape {
   bool reduces = true;  // gradients are reduced at the end of the step
@@ -46,9 +28,10 @@ struct StepShape {
 };
 
 // Compute lanes first, by stage, then their communication lanes. Rank of a lane: its stage. A virtual stage
-// may hold no block.
+// may hold no block. Programs are of blocks as BlockIds numbers them; `pair_of` as in StepBlocks, empty where
+// the schedule overlaps no passes.
 Schedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
-                           const PipelineOrder& order, std::span<const StageBlocks> virtual_stages,
+                           const PipelineOrder& order, const Layout& layout, std::span<const int32_t> pair_of,
                            const StepShape& step, int32_t stands_for);
 
 }  // namespace moecast

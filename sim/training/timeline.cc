@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "sim/network/fluid_network.h"
 #include "sim/pipeline/timeline.h"
-#include "sim/training/step_on_network.h"
+#include "sim/training/step_links.h"
 
 namespace moecast {
 namespace {
@@ -18,25 +18,15 @@ constexpr std::string_view kThreadNames[] = {NameOf(Stream::kCompute), NameOf(St
 
 class Builder {
  public:
-  Builder(const PreparedStep& step, TimelineDetail detail)
-      : step_(step), schedule_(step.schedule()), timing_(step.timing()), detail_(detail) {
-    int layer = 0;
-    for (size_t v = 0; v < step.virtual_stages().size(); ++v) {
-      if (step.shape().starts_model(static_cast<int>(v))) layer = 0;
-      pieces_.emplace_back();
-      for (const BlockRun& run : step.virtual_stages()[v])
-        for (int i = 0; i < run.count; ++i)
-          pieces_.back().push_back({run.kind, HasLayer(run.kind) ? layer++ : -1});
-    }
-  }
+  Builder(const Step& step, TimelineDetail detail)
+      : step_(step), schedule_(step.schedule()), timing_(step.timing), detail_(detail) {}
 
   Timeline Build() {
-    if (const StepFlows* flows = step_.shared_links(); flows && detail_ != TimelineDetail::kTasks) {
+    if (const StepFlows* flows = step_.shared_links.get(); flows && detail_ != TimelineDetail::kTasks) {
       FluidNetwork network(flows->capacities());
-      RunOnNetwork(step_, *flows, network, &pieces_of_task_);
+      RunOnNetwork(Linked(step_, *flows), network, &blocks_of_task_);
     }
-    const std::vector<StageMemory> memory = step_.MemoryByStage();
-    const int stages = step_.shape().stages;
+    const int stages = step_.shape.stages;
     std::vector<int32_t> span_of(schedule_.tasks.size());
     for (int s = 0; s < stages; ++s) {
       OpenProcess(s);
@@ -45,21 +35,13 @@ class Builder {
            {std::pair(s, Thread::kCompute), std::pair(stages + s, Thread::kDataParallel)})
         for (int32_t i = schedule_.lane_begin[lane]; i < schedule_.lane_begin[lane + 1]; ++i)
           span_of[i] = AddTask(s, thread, i);
-      AddMemory(s, memory[s]);
+      AddMemory(s, step_.memory[s]);
     }
     AddSends(schedule_, span_of, timeline_);
     return std::move(timeline_);
   }
 
  private:
-  // One block of a virtual stage.
-  struct Piece {
-    BlockKind kind;
-    int layer;  // of the model, or -1
-  };
-
-  static bool HasLayer(BlockKind kind) { return kind == BlockKind::kDense || kind == BlockKind::kMoe; }
-
   void OpenProcess(int stage) {
     const int32_t alike = schedule_.lanes[stage].stands_for;
     const int rank = step_.RankOfStage(stage);
@@ -102,42 +84,43 @@ class Builder {
     const Task& task = schedule_.tasks[i];
     const Time start = timing_.start[i], end = timing_.end[i];
     task_ = i;
-    piece_ = 0;
+    next_block_ = 0;
     if (task.phase == Phase::kGradNorm || task.phase == Phase::kOptimizer)
       return AddSpan(start, end, thread, task.phase == Phase::kOptimizer ? "adam" : TaskName(task),
                      AddTaskOf(task, -1, -1));
 
-    const int v = step_.pipeline().virtual_stage(step_.shape(), stage, task.chunk);
-    const std::vector<Piece>& pieces = pieces_[v];
+    const int v = step_.layout.map.VirtualStage(stage, task.chunk);
+    const std::vector<PlacedBlock>& blocks = step_.layout.blocks[v];
     const bool shown = thread == Thread::kCompute &&
                        (detail_ == TimelineDetail::kAll ||
                         (detail_ == TimelineDetail::kFirstMicroBatch && task.micro_batch == 0));
     Seconds at;
     if (task.part >= 0) {
-      const Piece& piece = pieces[task.part];
-      const int32_t id = AddTaskOf(task, piece.layer, piece.layer);
-      const int32_t span =
-          AddSpan(start, end, thread, TaskName(task) + " " + std::string(NameOf(piece.kind)), id);
-      if (shown) AddOps(piece.kind, task.phase, start, end, id, at);
+      const auto [kind, layer, moe_layer] = blocks[task.part];
+      const int32_t id = AddTaskOf(task, layer, layer);
+      const std::string name = TaskName(task) + " " + std::string(NameOf(kind));
+      const int32_t span = AddSpan(start, end, thread, name, id);
+      if (shown) AddOps(kind, task.phase, start, end, id, at);
       return span;
     }
-    int first = -1, last = -1;
-    for (const Piece& piece : pieces) {
-      if (first < 0) first = piece.layer;
-      last = std::max(last, piece.layer);
+    int first = -1;
+    int last = -1;
+    for (const PlacedBlock& block : blocks) {
+      if (first < 0) first = block.layer;
+      last = std::max(last, block.layer);
     }
     const int32_t span = AddSpan(start, end, thread, TaskName(task), AddTaskOf(task, first, last));
     if (!shown) return span;
     if (task.phase == Phase::kForwardBackward) {
-      AddPairOps(step_.PairOf(v), start, end, timeline_.spans[span].task);
+      AddPairOps(step_.blocks.pair_of[v], start, end, timeline_.spans[span].task);
       return span;
     }
-    for (size_t p = 0; p < pieces.size(); ++p) {
-      const Piece& piece = task.phase == Phase::kForward ? pieces[p] : pieces[pieces.size() - 1 - p];
-      const int32_t id = AddTaskOf(task, piece.layer, piece.layer);
+    for (size_t p = 0; p < blocks.size(); ++p) {
+      const PlacedBlock& placed = blocks[task.phase == Phase::kForward ? p : blocks.size() - 1 - p];
+      const int32_t id = AddTaskOf(task, placed.layer, placed.layer);
       const Time block_start = std::min(end, start + Time::From(at));
-      const int32_t block = AddSpan(block_start, end, thread, NameOf(piece.kind), id);
-      AddOps(piece.kind, task.phase, start, end, id, at);
+      const int32_t block = AddSpan(block_start, end, thread, NameOf(placed.kind), id);
+      AddOps(placed.kind, task.phase, start, end, id, at);
       timeline_.spans[block].end = std::min(end, start + Time::From(at));
     }
     return span;
@@ -147,11 +130,12 @@ class Builder {
   // from a sum in another order, so times are cut there.
   void AddOps(BlockKind kind, Phase phase, Time task_start, Time task_end, int32_t task, Seconds& at) {
     const auto pass_ops = [&](Pass pass) {
-      const PieceSpans* ran = NextPiece();
+      const BlockSpan* ran = NextBlock();
       if (ran) at = ran->at;
-      AddSpans(step_.Costed(kind, pass), op_spans_[static_cast<size_t>(kind)][static_cast<size_t>(pass)], ran,
-               task_start, task_end, task, at, [pass](size_t) { return pass; });
-      at = ran ? ran->end : at + step_.Solved(kind, pass).total;
+      AddSpans(step_.blocks.Of(kind, pass).costed,
+               op_spans_[static_cast<size_t>(kind)][static_cast<size_t>(pass)], ran, task_start, task_end,
+               task, at, [pass](size_t) { return pass; });
+      at = ran ? ran->end : at + step_.blocks.Of(kind, pass).alone.total;
     };
     if (phase == Phase::kForward) pass_ops(Pass::kForward);
     if (DoesBackward(phase)) pass_ops(Pass::kBackward);
@@ -159,22 +143,22 @@ class Builder {
   }
   // Those of an overlapped forward and backward, in the order in which they run.
   void AddPairOps(size_t pair, Time task_start, Time task_end, int32_t task) {
-    pair_spans_.resize(step_.pairs().size());
-    const CostedOps& costed = step_.pairs()[pair].costed;
-    AddSpans(costed, pair_spans_[pair], NextPiece(), task_start, task_end, task, Seconds(0), [&](size_t i) {
+    pair_spans_.resize(step_.blocks.pairs.size());
+    const CostedOps& costed = step_.blocks.pairs[pair].costed;
+    AddSpans(costed, pair_spans_[pair], NextBlock(), task_start, task_end, task, Seconds(0), [&](size_t i) {
       size_t list = 0;
       while (i >= costed.list_ends[list]) ++list;
       return static_cast<Pass>(list);
     });
   }
   // Of the task at hand, as it ran on shared links; null where nothing is shared.
-  const PieceSpans* NextPiece() {
-    return pieces_of_task_.empty() ? nullptr : &pieces_of_task_[task_].at(piece_++);
+  const BlockSpan* NextBlock() {
+    return blocks_of_task_.empty() ? nullptr : &blocks_of_task_[task_].at(next_block_++);
   }
   // `alone`: spans of the ops from the start of their block where its links are idle, found where not yet
   // known; of one that ran otherwise `ran` has them.
   template <class PassOfOp>
-  void AddSpans(const CostedOps& costed, std::vector<OpSpan>& alone, const PieceSpans* ran, Time task_start,
+  void AddSpans(const CostedOps& costed, std::vector<OpSpan>& alone, const BlockSpan* ran, Time task_start,
                 Time task_end, int32_t task, Seconds at, PassOfOp pass_of) {
     const bool shared = ran && !ran->ops.empty();
     if (!shared && alone.empty() && !costed.ops.empty()) {
@@ -206,7 +190,7 @@ class Builder {
     counter.samples.push_back({Time{}, fixed / GiB(1)});
     Bytes before;
     int32_t i = schedule_.lane_begin[stage];
-    for (const auto& [most, after] : step_.ActivationsAlong(stage)) {
+    for (const auto& [most, after] : ActivationsAlong(step_.layout, step_.blocks, step_.schedule(), stage)) {
       if (most > before) counter.samples.push_back({timing_.start[i], (fixed + most) / GiB(1)});
       if (after < most) counter.samples.push_back({timing_.end[i], (fixed + after) / GiB(1)});
       before = after;
@@ -215,23 +199,22 @@ class Builder {
     timeline_.counters.push_back(std::move(counter));
   }
 
-  const PreparedStep& step_;
+  const Step& step_;
   const Schedule& schedule_;
   const Timing& timing_;
   const TimelineDetail detail_;
-  std::vector<std::vector<Piece>> pieces_;  // by virtual stage, in forward order
   std::array<std::array<std::vector<OpSpan>, kPasses>, kBlockKinds> op_spans_;
-  std::vector<std::vector<OpSpan>> pair_spans_;          // by pair
-  std::vector<std::vector<PieceSpans>> pieces_of_task_;  // empty where no links are shared
-  int32_t task_ = 0;                                     // of the schedule, being added
-  size_t piece_ = 0;
+  std::vector<std::vector<OpSpan>> pair_spans_;         // by pair
+  std::vector<std::vector<BlockSpan>> blocks_of_task_;  // empty where no links are shared
+  int32_t task_ = 0;                                    // of the schedule, being added
+  size_t next_block_ = 0;
   std::array<int32_t, 3> track_{};  // of the open process, by Thread; -1: not there yet
   Timeline timeline_;
 };
 
 }  // namespace
 
-Timeline TimelineOf(const PreparedStep& step, TimelineDetail detail) {
+Timeline TimelineOf(const Step& step, TimelineDetail detail) {
   return Builder(step, detail).Build();
 }
 

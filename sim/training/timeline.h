@@ -13,6 +13,6 @@ enum class TimelineDetail : uint8_t { kTasks, kFirstMicroBatch, kAll };  // whos
 
 // Of the median times. Collectives of a block are on the thread "communication"; gradients to be reduced and
 // weights to be gathered have one of their own, as they have communicators of their own.
-Timeline TimelineOf(const PreparedStep& step, TimelineDetail detail = TimelineDetail::kFirstMicroBatch);
+Timeline TimelineOf(const Step& step, TimelineDetail detail = TimelineDetail::kFirstMicroBatch);
 
 }  // namespace moecast

@@ -120,11 +120,12 @@ TEST(ProgrammeTest, ARampOfOneBatchIsAPlainPhase) {
 // Every batch of the ramp prepared and timed.
 Seconds EveryBatchTimed(const TrainingRun& run, StepCache& cache) {
   Seconds all;
+  const auto shared = std::make_shared<const TrainingRun>(run);
   const TrainingPhase& phase = run.plan.phases.front();
   for (const BatchSteps& level : StepsByBatch(phase, BatchesOf(run.plan, phase))) {
     TrainingPhase at = phase;
     at.global_batch = level.global_batch;
-    all += PreparedStep(run, at, cache).StepTime() * level.steps;
+    all += StepTime(PrepareStep(shared, at, cache)) * level.steps;
   }
   return all;
 }
@@ -155,7 +156,7 @@ TEST(BatchRampTest, FewBatchesGiveTheTimeOfAll) {
     TrainingRun run = s.training().phases[0];
     run.level = Level::kAnalytic;
     const PreparedPhase phase(run, cache);
-    const Noise slow{std::vector<double>(phase.step().sources().size(), 1)};
+    const Noise slow{std::vector<double>(phase.step().sources->size(), 1)};
     const Seconds all = EveryBatchTimed(run, cache);
     EXPECT_NEAR(phase.Time().all / all, 1, 5e-4) << run.plan.schedule;
     EXPECT_GT(phase.Time(slow).all, phase.Time().all);

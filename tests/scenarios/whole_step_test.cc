@@ -32,9 +32,9 @@ TEST(WholeStepTest, KernelsAloneChangeNothing) {
 TEST(WholeStepTest, AnEraStretchesAStepAsAWhole) {
   StepCache cache;
   TrainingRun run = Scenario::Load("deepseek-v2-pretrain", {}).training().phases.front();
-  const Seconds one = PreparedRun(run, cache).step(0).StepTime();
+  const Seconds one = StepTime(PreparedRun(run, cache).step(0));
   run.whole_step.era = 2;
-  EXPECT_NEAR(PreparedRun(run, cache).step(0).StepTime() / one, 2, 1e-6);
+  EXPECT_NEAR(StepTime(PreparedRun(run, cache).step(0)) / one, 2, 1e-6);
 }
 
 TEST(WholeStepFitTest, TheBuiltInScalarsAreWhatTheFitGives) {
@@ -86,7 +86,7 @@ TEST(SensitivityTest, OfAProgrammeItIsTheMeanOfThePhases) {
       Scenario::Load("deepseek-v2-programme", std::vector<std::string>{"unknown={}"}).training();
   programme.phases = {programme.phases[1], programme.phases[3]};
   programme.phases[0].plan.phases[0].tokens = Count(2e9);
-  const auto median = [](const PreparedStep& step) { return step.StepTime(); };
+  const auto median = [](const Step& step) { return StepTime(step); };
   const auto moved = [&](const PreparedRun& run, const std::string& quantity) {
     for (const Sensitivity& s : Sensitivities(run, cache))
       if (s.quantity == quantity) return s.change_percent;

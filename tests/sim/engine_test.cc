@@ -24,7 +24,7 @@ Schedule MakeSchedule(const std::vector<std::vector<TimedTask>>& lanes) {
   for (const auto& lane : lanes) {
     s.lanes.push_back({.rank = static_cast<int32_t>(s.lanes.size())});
     for (const TimedTask& task : lane) {
-      s.tasks.push_back({.block = task.block});
+      s.tasks.push_back({.program = task.block});
       s.dependencies.insert(s.dependencies.end(), task.after.begin(), task.after.end());
       s.dependency_begin.push_back(static_cast<int32_t>(s.dependencies.size()));
     }
@@ -68,7 +68,7 @@ Timing EventDriven(const Schedule& s, const std::vector<Time>& duration, const s
     const Release now = queue.top();
     queue.pop();
     if (--missing[now.task] > 0) continue;
-    const Time end = now.at + duration[s.tasks[now.task].block];
+    const Time end = now.at + duration[s.tasks[now.task].program];
     out.start[now.task] = now.at;
     out.end[now.task] = end;
     out.total = std::max(out.total, end);
@@ -204,7 +204,7 @@ TEST(RetimerTest, TotalIsNoLessThanTheBusiestLaneAndTheLongestChain) {
     const Timing t = TimeOf(s, c.duration, c.transfer);
     for (size_t l = 0; l < s.lanes.size(); ++l) {
       Time busy{};
-      for (int32_t k = s.lane_begin[l]; k < s.lane_begin[l + 1]; ++k) busy += c.duration[s.tasks[k].block];
+      for (int32_t k = s.lane_begin[l]; k < s.lane_begin[l + 1]; ++k) busy += c.duration[s.tasks[k].program];
       EXPECT_GE(t.total, busy);
     }
     // Longest chain of dependencies alone, by relaxing as often as there are tasks.
@@ -216,7 +216,7 @@ TEST(RetimerTest, TotalIsNoLessThanTheBusiestLaneAndTheLongestChain) {
           const auto [before, transfer] = s.dependencies[d];
           start = std::max(start, chain[before] + (transfer < 0 ? Time{} : c.transfer[transfer]));
         }
-        chain[k] = start + c.duration[s.tasks[k].block];
+        chain[k] = start + c.duration[s.tasks[k].program];
       }
     }
     for (const Time end : chain) EXPECT_GE(t.total, end);
@@ -237,7 +237,7 @@ TEST(RetimerTest, TheOrderOfTheLanesDoesNotMatter) {
     for (size_t l = s.lanes.size(); l-- > 0;) {
       std::vector<TimedTask>& lane = lanes.emplace_back();
       for (int32_t k = s.lane_begin[l]; k < s.lane_begin[l + 1]; ++k) {
-        TimedTask& task = lane.emplace_back(TimedTask{s.tasks[k].block, {}});
+        TimedTask& task = lane.emplace_back(TimedTask{s.tasks[k].program, {}});
         for (int32_t d = s.dependency_begin[k]; d < s.dependency_begin[k + 1]; ++d)
           task.after.push_back({moved[s.dependencies[d].task], s.dependencies[d].transfer});
       }

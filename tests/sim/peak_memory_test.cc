@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "scenarios/scenario.h"
 #include "sim/forecast/forecast.h"
+#include "sim/training/breakdown.h"
+#include "sim/training/step_time.h"
 #include "sim/training/timeline.h"
 
 namespace moecast {
@@ -15,10 +17,11 @@ namespace {
 struct Prepared {
   Scenario scenario;
   StepCache cache;
-  PreparedStep step;
+  Step step;
   explicit Prepared(const std::string& name, std::vector<std::string> sets = {})
       : scenario(Scenario::Load(name, WithoutUnknowns(std::move(sets)))),
-        step(scenario.training().phases[0], scenario.training().phases[0].plan.phases.front(), cache) {}
+        step(PrepareStep(std::make_shared<const TrainingRun>(scenario.training().phases[0]),
+                         scenario.training().phases[0].plan.phases.front(), cache)) {}
   static std::vector<std::string> WithoutUnknowns(std::vector<std::string> sets) {
     sets.insert(sets.begin(), "unknown={}");
     return sets;
@@ -50,7 +53,7 @@ TEST(PeakMemoryTest, WhatIsAliveSumsToThePeakPartByPart) {
   };
   for (const auto& [name, sets] : cases) {
     const Prepared p(name, sets);
-    const std::vector<StageMemory> memory = p.step.MemoryByStage();
+    const std::vector<StageMemory> memory = p.step.memory;
     for (size_t s = 0; s < memory.size(); ++s) {
       const PeakMemory peak = PeakMemoryOf(p.step, static_cast<int>(s));
       const StageMemory& m = memory[s];
@@ -73,7 +76,7 @@ TEST(PeakMemoryTest, WhatIsAliveSumsToThePeakPartByPart) {
 // 1F1B: stage s of p holds p - s micro-batches when its first backward is about to run, all of them whole.
 TEST(PeakMemoryTest, UnderOneFOneBAStageHoldsAMicroBatchForEachStageFromItOn) {
   const Prepared p(kV2, {"training/schedule=1f1b", "training/weight_delay=null"});
-  const std::vector<int> layers = p.step.LayersByStage();
+  const std::vector<int> layers = p.step.layout.LayersByPiece();
   for (const int stage : {2, 8, 14}) {
     const PeakMemory peak = PeakMemoryOf(p.step, stage);
     int tensors = 0;
@@ -114,7 +117,7 @@ TEST(PeakMemoryTest, TheTimelinesCounterReachesThePeakAtItsTime) {
         if (sample.at <= peak.at) at_peak = std::max(at_peak, sample.value);
       // States, buffers and the runtime included.
       EXPECT_DOUBLE_EQ(at_peak, peak.total / GiB(1)) << name << s;
-      EXPECT_EQ(p.step.timing().start[peak.task], peak.at);
+      EXPECT_EQ(p.step.timing.start[peak.task], peak.at);
     }
   }
 }
@@ -127,27 +130,27 @@ TEST(MemoryLimitTest, AnAutomaticScheduleKeepsToItsLimitInBytesOnEveryStage) {
     const Prepared p(kV2, {"training/schedule=zb-2p", "training/weight_delay=null",
                            "training/memory_limit=" + std::to_string(gib) + "GiB"});
     double fullest = 0;
-    for (const StageMemory& m : p.step.MemoryByStage()) fullest = std::max(fullest, m.total().value);
+    for (const StageMemory& m : p.step.memory) fullest = std::max(fullest, m.total().value);
     EXPECT_LE(fullest, GiB(gib).value + 1) << gib;
     EXPECT_GT(fullest, 0.95 * GiB(gib).value) << gib;  // and uses it
-    EXPECT_LT(p.step.StepTime().value, last) << gib;
-    last = p.step.StepTime().value;
+    EXPECT_LT(StepTime(p.step).value, last) << gib;
+    last = StepTime(p.step).value;
   }
 }
 
 TEST(MemoryLimitTest, WithoutOneItKeepsToTheDevice) {
   const Prepared p(kV2, {"training/schedule=zb-2p", "training/weight_delay=null"});
-  for (const StageMemory& m : p.step.MemoryByStage())
+  for (const StageMemory& m : p.step.memory)
     EXPECT_LE(m.total(), p.scenario.training().phases[0].cluster.device.memory);
 }
 
 TEST(MemoryLimitTest, MicroBatchesAreThoseOfThePipeline) {
   const Prepared p(kV2,
                    {"training/schedule=zb-1p", "training/weight_delay=null", "training/memory_limit=12"});
-  const PipelineShape& shape = p.step.shape();
+  const PipelineShape& shape = p.step.shape;
   EXPECT_EQ(shape.memory_limit, 12);
-  EXPECT_LE(PeakAlive(shape, p.step.pipeline().build(shape)), 12 + 1e-6);
-  EXPECT_GT(PeakAlive(shape, p.step.pipeline().build(shape)), 11);
+  EXPECT_LE(PeakAlive(shape, p.step.pipeline->build(shape)), 12 + 1e-6);
+  EXPECT_GT(PeakAlive(shape, p.step.pipeline->build(shape)), 11);
 }
 
 TEST(MemoryLimitTest, ALimitThatOneMicroBatchBreaksIsRefusedAndSaysWhatItNeeds) {
@@ -175,12 +178,13 @@ TEST(OffloadTest, TheOptimizerTakesItsCopiesAndTheHostsAdam) {
   const auto optimizer = [&](const char* overlap) {
     std::vector<std::string> sets = one;
     sets.push_back(std::string("training/overlap/offload=") + overlap);
-    return Prepared(kLite, sets).step.LaneTimes().front().optimizer.value;
+    return LaneTimes(Prepared(kLite, sets).step).front().optimizer.value;
   };
   const Prepared p(kLite, one);
   double n = 0;
-  for (const BlockRun& run : p.step.virtual_stages().front())
-    n += run.count * (p.step.Parameters(run.kind).data + p.step.Parameters(run.kind).expert);
+  for (const BlockRun& run : p.step.layout.runs.front())
+    n += run.count *
+         (p.step.blocks.layer(run.kind).parameters.data + p.step.blocks.layer(run.kind).parameters.expert);
   const double down = 4 * n / 55e9, up = 2 * n / 55e9, adam = 30 * n / (0.43 * 614.4e9);
   EXPECT_NEAR(optimizer("false"), down + adam + up, 1e-9);
   EXPECT_NEAR(optimizer("true"), std::max({down, adam, up}), 1e-9);
@@ -188,7 +192,7 @@ TEST(OffloadTest, TheOptimizerTakesItsCopiesAndTheHostsAdam) {
 
 TEST(OffloadTest, MemoryMovesFromTheDeviceToTheHostAndTheStepTakesLonger) {
   const Prepared without(kV2), with(kV2, {"training/optimizer/offload=0.5"});
-  const std::vector<StageMemory> a = without.step.MemoryByStage(), b = with.step.MemoryByStage();
+  const std::vector<StageMemory> a = without.step.memory, b = with.step.memory;
   Bytes host;
   for (size_t s = 0; s < a.size(); ++s) {
     EXPECT_NEAR((a[s].total() - b[s].total()).value, 0.5 * a[s].states.optimizer().value, 1);
@@ -197,9 +201,13 @@ TEST(OffloadTest, MemoryMovesFromTheDeviceToTheHostAndTheStepTakesLonger) {
     EXPECT_NEAR(b[s].states.host.value, 0.5 * a[s].states.optimizer().value * 18 / 12, 1);
     host = std::max(host, b[s].states.host);
   }
-  EXPECT_EQ(without.step.HostBytesPerNode(), Bytes(0));
-  EXPECT_NEAR(with.step.HostBytesPerNode().value, 8 * host.value, 8);  // a node's ranks are of one stage
-  EXPECT_GT(with.step.StepTime(), without.step.StepTime());
+  const auto host_of = [](const Step& step) {
+    return HostBytesPerNode(*step.run, step.placement, step.memory);
+  };
+  EXPECT_EQ(host_of(without.step), Bytes(0));
+  // A node's ranks are of one stage.
+  EXPECT_NEAR(host_of(with.step).value, 8 * host.value, 8);
+  EXPECT_GT(StepTime(with.step), StepTime(without.step));
 }
 
 TEST(OffloadTest, TheHostsRateIsASourceOfUncertainty) {
@@ -237,11 +245,10 @@ TEST(PrecisionTest, EveryFormatMovesTheMemoryOrTheTrafficThatItIsOf) {
     const Prepared before(kV2, sets);
     sets.push_back(std::string("training/precision/") + c.set);
     const Prepared after(kV2, sets);
-    EXPECT_EQ(before.step.MemoryByStage()[8].total() != after.step.MemoryByStage()[8].total(), c.memory)
-        << c.set;
-    const StageTraffic a = before.step.TrafficByStage()[8], b = after.step.TrafficByStage()[8];
+    EXPECT_EQ(before.step.memory[8].total() != after.step.memory[8].total(), c.memory) << c.set;
+    const SentBytes a = TrafficByStage(before.step)[8], b = TrafficByStage(after.step)[8];
     EXPECT_EQ(a.nvlink != b.nvlink || a.network != b.network, c.traffic) << c.set;
-    EXPECT_NE(before.step.StepTime(), after.step.StepTime()) << c.set;
+    EXPECT_NE(StepTime(before.step), StepTime(after.step)) << c.set;
   }
 }
 

@@ -1,5 +1,3 @@
-#include "sim/training/stages.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,6 +5,7 @@
 #include <tuple>
 
 #include "base/random.h"
+#include "sim/training/layout.h"
 
 namespace moecast {
 namespace {

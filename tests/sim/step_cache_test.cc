@@ -9,12 +9,14 @@ namespace {
 
 std::shared_ptr<const OrderedStep> OrderOf(StepCache& cache, std::string_view name,
                                            const PipelineShape& shape) {
-  return cache.OrderFor(shape, {.pipeline = &Named(name),
-                                .stages = shape.stages,
-                                .micro_batches = shape.micro_batches,
-                                .chunks = shape.chunks,
-                                .weight_delay = shape.weight_delay,
-                                .blocks = std::vector<StageBlocks>(shape.virtual_stages())});
+  const std::vector<StageBlocks> pieces(static_cast<size_t>(shape.pieces()));
+  return cache.OrderFor(shape, LayoutOf(PieceMap(Named(name), shape), pieces), {},
+                        {.pipeline = &Named(name),
+                         .stages = shape.stages,
+                         .micro_batches = shape.micro_batches,
+                         .chunks = shape.chunks,
+                         .weight_delay = shape.weight_delay,
+                         .blocks = std::vector<StageBlocks>(shape.virtual_stages())});
 }
 
 TEST(StepCacheTest, TimesDecideAboutAnOrderOnlyWhereTheScheduleLooksAtThem) {

@@ -1,7 +1,5 @@
 // A step whose collectives share links: against the sum of its parts, against itself with every rank a flow,
 // against SimGrid.
-#include "sim/training/step_on_network.h"
-
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -9,6 +7,8 @@
 #include "sim/forecast/why.h"
 #include "sim/network/fluid_network.h"
 #include "sim/network/simgrid_network.h"
+#include "sim/training/breakdown.h"
+#include "sim/training/step_links.h"
 #include "sim/training/timeline.h"
 
 namespace moecast {
@@ -56,9 +56,9 @@ class StepOnNetworkTest : public testing::TestWithParam<Case> {
     sets.insert(sets.begin(), "unknown={}");
     run_ = Scenario::Load(GetParam().scenario, sets).training().phases.front();
   }
-  OpCosts& Costs(const PreparedStep& step) {
+  OpCosts& Costs(const Step& step) {
     return cache_.CostsFor(run_.calibration, run_.cluster, run_.model, run_.plan, run_.whole_step,
-                           step.pipeline().copies);
+                           step.shape.copies);
   }
   TrainingRun run_;
   StepCache cache_;
@@ -74,20 +74,20 @@ TEST_P(StepOnNetworkTest, OnLinksTooFastToMatterItIsTheStepAlone) {
   const PreparedPhase phase(run_, cache_);
   const StepFlows flows = FlowsOf(phase.step(), Costs(phase.step()), StepExtent::kOneGpuPerStage);
   FluidNetwork network(flows.capacities());
-  const NetworkedStep step = RunOnNetwork(phase.step(), flows, network);
+  const NetworkedTiming step = RunOnNetwork(Linked(phase.step(), flows), network);
   // A send keeps its time per message, which no rate takes away: where both directions send at once they
   // meet.
-  EXPECT_NEAR(step.timing.total.seconds() / phase.step().timing().total.seconds(), 1,
-              phase.step().pipeline().pairs ? 3e-3 : 2e-6);
+  EXPECT_NEAR(step.timing.total.seconds() / phase.step().timing.total.seconds(), 1,
+              phase.step().pipeline->pairs ? 3e-3 : 2e-6);
 }
 
 TEST_P(StepOnNetworkTest, SharedLinksNeverMakeItFaster) {
   const PreparedPhase shared(run_, cache_);
   run_.level = Level::kAnalytic;
   const PreparedPhase alone(run_, cache_);
-  EXPECT_GE(shared.step().StepTime().value, alone.step().StepTime().value - 1e-9);
-  EXPECT_LT(shared.step().stretch(), 1.1);
-  EXPECT_NEAR(shared.step().UncontendedStepTime() / alone.step().StepTime(), 1, 1e-12);
+  EXPECT_GE(StepTime(shared.step()).value, StepTime(alone.step()).value - 1e-9);
+  EXPECT_LT(shared.step().stretch, 1.1);
+  EXPECT_NEAR(UncontendedStepTime(shared.step()) / StepTime(alone.step()), 1, 1e-12);
 }
 
 using SlowStepOnNetworkTest = StepOnNetworkTest;
@@ -98,7 +98,7 @@ TEST_P(SlowStepOnNetworkTest, OneGpuPerStageStandsForTheReplica) {
   };
   const ReplicaTimes replica = CompareOnReplica(phase.step(), Costs(phase.step()), fluid, fluid);
   EXPECT_EQ(replica.farthest, Seconds(0));
-  EXPECT_NEAR(replica.first / phase.step().timing().total.seconds(), 1, 1e-6);
+  EXPECT_NEAR(replica.first / phase.step().timing.total.seconds(), 1, 1e-6);
 }
 
 TEST_P(StepOnNetworkTest, SimGridGivesTheSameTimes) {
@@ -109,8 +109,9 @@ TEST_P(StepOnNetworkTest, SimGridGivesTheSameTimes) {
   FluidNetwork fluid(flows.capacities());
   SimgridNetwork simgrid(std::make_unique<ChildProcess>(MOECAST_SIMGRID, std::vector<std::string>{}),
                          flows.capacities());
-  const Timing ours = RunOnNetwork(phase.step(), flows, fluid).timing,
-               theirs = RunOnNetwork(phase.step(), flows, simgrid).timing;
+  const LinkedSchedule linked = Linked(phase.step(), flows);
+  const Timing ours = RunOnNetwork(linked, fluid).timing;
+  const Timing theirs = RunOnNetwork(linked, simgrid).timing;
   for (size_t t = 0; t < ours.end.size(); ++t) {
     const double a = static_cast<double>(ours.end[t].ps), b = static_cast<double>(theirs.end[t].ps);
     ASSERT_NEAR(a, b, std::max(1000.0, 1e-6 * b)) << "task " << t;
@@ -119,16 +120,16 @@ TEST_P(StepOnNetworkTest, SimGridGivesTheSameTimes) {
 
 TEST_P(StepOnNetworkTest, TasksKeepOrderAndWaitForWhatTheyNeed) {
   const PreparedPhase phase(run_, cache_);
-  const PreparedStep& step = phase.step();
+  const Step& step = phase.step();
   const Schedule& s = step.schedule();
   for (size_t lane = 0; lane < s.lanes.size(); ++lane)
     for (int32_t t = s.lane_begin[lane]; t < s.lane_begin[lane + 1]; ++t) {
-      Time ready = t > s.lane_begin[lane] ? step.timing().end[t - 1] : Time{};
+      Time ready = t > s.lane_begin[lane] ? step.timing.end[t - 1] : Time{};
       for (int32_t d = s.dependency_begin[t]; d < s.dependency_begin[t + 1]; ++d) {
         ready = std::max(ready, step.ArrivalOf(d));
-        EXPECT_GE(step.ArrivalOf(d), step.timing().end[s.dependencies[d].task]);
+        EXPECT_GE(step.ArrivalOf(d), step.timing.end[s.dependencies[d].task]);
       }
-      ASSERT_EQ(step.timing().start[t], ready) << "task " << t;
+      ASSERT_EQ(step.timing.start[t], ready) << "task " << t;
     }
 }
 
@@ -137,9 +138,9 @@ TEST_P(StepOnNetworkTest, ItsPathAndItsLanesSumToTheStep) {
   const PreparedPhase even = WithEvenLoads(phase, cache_);
   Seconds path;
   for (const Cause& c : CriticalPath(phase.step(), even.step())) path += c.time;
-  EXPECT_NEAR(path.value, phase.step().StepTime().value, 1e-6);
-  for (const LaneTime& lane : phase.step().LaneTimes()) {
-    EXPECT_NEAR(lane.total().value, phase.step().StepTime().value, 1e-6);
+  EXPECT_NEAR(path.value, StepTime(phase.step()).value, 1e-6);
+  for (const LaneTime& lane : LaneTimes(phase.step())) {
+    EXPECT_NEAR(lane.total().value, StepTime(phase.step()).value, 1e-6);
     EXPECT_GE(lane.contention.value, -1e-6);
   }
 }

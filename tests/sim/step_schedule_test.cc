@@ -18,11 +18,26 @@ PipelineShape ShapeOf(int stages, int micro_batches, int chunks = 1) {
   return shape;
 }
 
-Schedule Build(const char* name, const PipelineShape& shape, const std::vector<StageBlocks>& blocks,
+// `pieces` of the model. Pairs of all virtual stages are alike.
+Schedule Build(const char* name, const PipelineShape& shape, const std::vector<StageBlocks>& pieces,
                const StepShape& step) {
   const PipelineSchedule& schedule = *FindPipelineSchedule(name);
   EXPECT_EQ(RejectPipeline(schedule, shape), "");
-  return BuildStepSchedule(schedule, shape, schedule.build(shape), blocks, step, 4);
+  const std::vector<int32_t> pair_of(schedule.pairs ? shape.virtual_stages() : 0, 0);
+  return BuildStepSchedule(schedule, shape, schedule.build(shape),
+                           LayoutOf(PieceMap(schedule, shape), pieces), pair_of, step, 4);
+}
+
+// What each program takes where the blocks take these times, by number.
+std::vector<Time> DurationsOf(const Schedule& schedule, const std::map<int32_t, int64_t>& ps) {
+  std::vector<Time> durations;
+  for (const Program& program : schedule.programs) {
+    Time sum{};
+    for (const ProgramStep& step : program)
+      if (const auto block = ps.find(step.block); block != ps.end()) sum += Time{block->second * step.times};
+    durations.push_back(sum);
+  }
+  return durations;
 }
 
 // Two stages: embedding and a layer; a layer and the head. One time a block, in units of 1 ps:
@@ -34,26 +49,23 @@ const std::vector<StageBlocks> kTwoStages = {{{BlockKind::kEmbedding, 1}, {Block
 
 Timing TimeTwoStages(const StepShape& step) {
   const Schedule s = Build("1f1b", ShapeOf(2, 2), kTwoStages, step);
-  const DurationIndex index{2, 2};
-  std::vector<Time> d(static_cast<size_t>(index.size()));
-  const auto set = [&](int at, int64_t ps) { d.at(static_cast<size_t>(at)) = Time{ps}; };
+  std::map<int32_t, int64_t> ps;
   const BlockKind kinds[] = {BlockKind::kEmbedding, BlockKind::kDense, BlockKind::kHead};
   const int64_t forward[] = {1, 3, 2}, backward[] = {1, 6, 4}, reduce[] = {2, 3, 2}, gather[] = {1, 2, 1};
   for (int i = 0; i < 3; ++i) {
-    set(index.Part(kinds[i], Phase::kForward), forward[i]);
-    set(index.Part(kinds[i], Phase::kFullBackward), backward[i]);
-    set(index.GradReduce(kinds[i]), reduce[i]);
-    set(index.ParamGather(kinds[i]), gather[i]);
+    ps[BlockIds::Of(kinds[i], Pass::kForward)] = forward[i];
+    ps[BlockIds::Of(kinds[i], Pass::kBackward)] = backward[i] - 1;
+    ps[BlockIds::Of(kinds[i], Pass::kWeight)] = 1;
+    ps[BlockIds::GradReduce(kinds[i])] = reduce[i];
+    ps[BlockIds::ParamGather(kinds[i])] = gather[i];
   }
-  for (int v = 0; v < 2; ++v) {  // a stage's blocks one after another
-    set(index.Whole(v, Phase::kForward), forward[v] + forward[v + 1]);
-    set(index.Whole(v, Phase::kFullBackward), backward[v] + backward[v + 1]);
-    set(index.GradNorm(v), 1);
-    set(index.Optimizer(v), 2);
+  for (int stage = 0; stage < 2; ++stage) {
+    ps[BlockIds::GradNorm(stage)] = 1;
+    ps[BlockIds::Optimizer(stage)] = 2;
   }
   const Time transfer[] = {Time{1}};
   Timing timing;
-  Retimer(s).Run(d, transfer, timing);
+  Retimer(s).Run(DurationsOf(s, ps), transfer, timing);
   return timing;
 }
 
@@ -137,8 +149,7 @@ void EachCase(Visit visit) {
     const auto blocks = AnyBlocks(stages * chunks, random);
     const Schedule s = Build(name, shape, blocks, c.step);
     Timing timing;
-    const DurationIndex index{stages * chunks, stages};
-    std::vector<Time> d(static_cast<size_t>(index.size()));
+    std::vector<Time> d(s.programs.size());
     for (Time& t : d) t = Time{1 + static_cast<int64_t>(random.Below(50))};
     const Time transfer[] = {Time{3}};
     Retimer(s).Run(d, transfer, timing);
@@ -266,7 +277,7 @@ TEST(StepScheduleTest, GradientsOfAPieceAreReducedWhenAllItsCopiesHaveThem) {
   shape.forward.assign(4, Time{2});
   shape.backward = shape.weight = shape.forward;
   for (const bool overlap : {true, false}) {
-    const Schedule s = Build("dualpipe", shape, std::vector<StageBlocks>(4, {{BlockKind::kDense, 1}}),
+    const Schedule s = Build("dualpipe", shape, std::vector<StageBlocks>(2, {{BlockKind::kDense, 1}}),
                              {.overlap_reduce = overlap});
     int reductions = 0;
     for (size_t i = 0; i < s.tasks.size(); ++i) {

@@ -7,6 +7,7 @@
 #include "scenarios/scenario.h"
 #include "sim/forecast/prepared_run.h"
 #include "sim/forecast/why.h"
+#include "sim/training/breakdown.h"
 
 namespace moecast {
 namespace {
@@ -41,7 +42,7 @@ TEST(StragglersTest, ATaskTakesItsLayersEachAtItsOwnLoadInItsMicroBatch) {
   run.record = std::make_shared<const RoutingRecord>(Recorded(2, 3, hot));
   StepCache cache;
   const PreparedRun prepared(run, cache);
-  const PreparedStep& step = prepared.step(0);
+  const Step& step = prepared.step(0);
   // Of a run in which all layers and micro-batches are one of these.
   std::vector<std::unique_ptr<PreparedRun>> alone;
   for (const double h : hot) {
@@ -49,7 +50,7 @@ TEST(StragglersTest, ATaskTakesItsLayersEachAtItsOwnLoadInItsMicroBatch) {
     alone.push_back(std::make_unique<PreparedRun>(run, cache));
     EXPECT_EQ(alone.back()->step(0).Longer(0).value, 0);
   }
-  const auto [first, last] = std::pair{step.LayersByStage()[0], step.LayersByStage()[1]};
+  const auto [first, last] = std::pair{step.layout.LayersByPiece()[0], step.layout.LayersByPiece()[1]};
   EXPECT_EQ(first + last, 60);
   const Schedule& schedule = step.schedule();
   int checked = 0;
@@ -64,19 +65,20 @@ TEST(StragglersTest, ATaskTakesItsLayersEachAtItsOwnLoadInItsMicroBatch) {
                                                       : Pass::kWeight;
       double expected = 0;
       int layer = s == 0 ? 0 : first - 1;  // of the MoE layers; the model's first layer is dense
-      for (const BlockRun& blocks : step.virtual_stages()[s]) {
+      for (const BlockRun& blocks : step.layout.runs[s]) {
         for (int b = 0; b < blocks.count; ++b) {
           if (blocks.kind != BlockKind::kMoe) {
-            expected += step.Solved(blocks.kind, pass).total.value;
+            expected += step.blocks.Of(blocks.kind, pass).alone.total.value;
             continue;
           }
           const size_t at = pass == Pass::kWeight ? 0 : Pattern(layer, t.micro_batch);
-          expected +=
-              (pass == Pass::kWeight ? step : alone[at]->step(0)).Solved(BlockKind::kMoe, pass).total.value;
+          expected += (pass == Pass::kWeight ? step : alone[at]->step(0))
+                          .blocks.Of(BlockKind::kMoe, pass)
+                          .alone.total.value;
           ++layer;
         }
       }
-      const double took = (step.timing().end[i] - step.timing().start[i]).seconds().value;
+      const double took = (step.timing.end[i] - step.timing.start[i]).seconds().value;
       EXPECT_NEAR(took, expected, 1e-10) << s << " " << NameOf(t.phase) << " of " << t.micro_batch;
       ++checked;
     }
@@ -92,8 +94,8 @@ TEST(StragglersTest, EvenLoadsTakeTheMeanOfEveryRankAndTheDifferenceIsTheImbalan
     StepCache cache;
     const PreparedRun prepared(run, cache);
     const PreparedPhase even = WithEvenLoads(prepared.phase(0), cache);
-    const PreparedStep &step = prepared.step(0), &level = even.step();
-    EXPECT_EQ(level.load(), EvenOf(step.load()));
+    const Step &step = prepared.step(0), &level = even.step();
+    EXPECT_EQ(level.work.load, EvenOf(step.work.load));
     const Schedule& schedule = step.schedule();
     bool differ = false;
     for (int32_t i = schedule.lane_begin[0]; i < schedule.lane_begin[1]; ++i) {
@@ -105,13 +107,13 @@ TEST(StragglersTest, EvenLoadsTakeTheMeanOfEveryRankAndTheDifferenceIsTheImbalan
     }
     EXPECT_TRUE(differ);
     // On one stage every task is on the path.
-    const double saved = (step.StepTime() - level.StepTime()).value;
+    const double saved = (StepTime(step) - StepTime(level)).value;
     EXPECT_GT(saved, 0);
     double imbalance = 0;
     for (const Cause& c : CriticalPath(step, level))
       if (c.cause == "imbalance") imbalance = c.time.value;
-    EXPECT_NEAR(imbalance, saved, 1e-6 * step.StepTime().value);
-    EXPECT_NEAR(step.LaneTimes()[0].total().value, step.StepTime().value, 1e-9);
+    EXPECT_NEAR(imbalance, saved, 1e-6 * StepTime(step).value);
+    EXPECT_NEAR(LaneTimes(step)[0].total().value, StepTime(step).value, 1e-9);
   }
 }
 
@@ -121,10 +123,10 @@ TEST(StragglersTest, DrawnCostsKeepTheExcess) {
              "training/routing/tokens/distribution=zipf"});
   StepCache cache;
   const PreparedRun prepared(run, cache);
-  const PreparedStep& step = prepared.step(0);
+  const Step& step = prepared.step(0);
   // Everything twice as slow is a step twice as long.
-  const Seconds doubled = step.StepTime([](const Cost& cost, uint64_t) { return cost.time * 2; });
-  EXPECT_NEAR(doubled / step.StepTime(), 2, 1e-6);
+  const Seconds doubled = StepTime(step, [](const Cost& cost, uint64_t) { return cost.time * 2; });
+  EXPECT_NEAR(doubled / StepTime(step), 2, 1e-6);
 }
 
 TEST(DeviceLimitTest, BytesGrowAsTheDevicesOfATokenAndTimeWithThem) {
@@ -134,8 +136,8 @@ TEST(DeviceLimitTest, BytesGrowAsTheDevicesOfATokenAndTimeWithThem) {
     StepCache cache;
     const PreparedRun prepared(run, cache);
     devices.push_back(SpreadOf(RoutedBy(run.plan.routing, run.model.moe), 8, 8).devices);
-    bytes.push_back(prepared.step(0).TrafficByStage()[1].nvlink.value);
-    times.push_back(prepared.step(0).StepTime().value);
+    bytes.push_back(TrafficByStage(prepared.step(0))[1].nvlink.value);
+    times.push_back(StepTime(prepared.step(0)).value);
   }
   // The six best of 160 experts are in 4.5 groups of 8 on average.
   EXPECT_NEAR(devices[0], 1, 1e-12);
@@ -159,7 +161,7 @@ TEST(TokenDroppingTest, ACapacityMakesTheStepShorterAndItsTrafficLess) {
         RunOf({"training/phases/0/sequence_length=512", "training/routing/tokens/distribution=zipf",
                std::string("training/routing/capacity_factor=") + capacity});
     const PreparedRun prepared(run, cache);
-    return std::pair{prepared.step(0).StepTime().value, prepared.step(0).TrafficByStage()[0].nvlink.value};
+    return std::pair{StepTime(prepared.step(0)).value, TrafficByStage(prepared.step(0))[0].nvlink.value};
   };
   const auto none = step_of("null"), loose = step_of("1.5"), tight = step_of("1.0");
   EXPECT_LT(tight.first, loose.first);

@@ -104,22 +104,23 @@ TEST(OpSpanTest, SaysWhenEachOpOfABlockRan) {
 struct PreparedScenario {
   Scenario scenario;
   StepCache cache;
-  PreparedStep step;
+  Step step;
   explicit PreparedScenario(const std::string& name, std::vector<std::string> sets = {})
       : scenario(Scenario::Load(name, sets)),
-        step(scenario.training().phases[0], scenario.training().phases[0].plan.phases.front(), cache) {}
+        step(PrepareStep(std::make_shared<const TrainingRun>(scenario.training().phases[0]),
+                         scenario.training().phases[0].plan.phases.front(), cache)) {}
 };
 
 class StepTimelineTest : public testing::TestWithParam<std::pair<const char*, std::vector<std::string>>> {
  protected:
   PreparedScenario prepared_{GetParam().first, GetParam().second};
-  const PreparedStep& step_ = prepared_.step;
+  const Step& step_ = prepared_.step;
 };
 
 TEST_P(StepTimelineTest, AProcessStandsForEachStage) {
   const Timeline t = TimelineOf(step_);
   int64_t gpus = 0;
-  ASSERT_EQ(t.processes.size(), static_cast<size_t>(step_.shape().stages));
+  ASSERT_EQ(t.processes.size(), static_cast<size_t>(step_.shape.stages));
   for (size_t s = 0; s < t.processes.size(); ++s) {
     EXPECT_EQ(t.processes[s].id, step_.RankOfStage(static_cast<int>(s)));
     gpus += t.processes[s].stands_for;
@@ -131,21 +132,21 @@ TEST_P(StepTimelineTest, WithoutDetailItHasTheTasksOfTheScheduleAtTheirTimes) {
   const Timeline t = TimelineOf(step_, TimelineDetail::kTasks);
   std::vector<std::pair<Time, Time>> expected, found;
   for (size_t i = 0; i < step_.schedule().tasks.size(); ++i)
-    expected.emplace_back(step_.timing().start[i], step_.timing().end[i]);
+    expected.emplace_back(step_.timing.start[i], step_.timing.end[i]);
   for (const Timeline::Span& s : t.spans) found.emplace_back(s.start, s.end);
   std::sort(expected.begin(), expected.end());
   std::sort(found.begin(), found.end());
   EXPECT_EQ(found, expected);
-  EXPECT_EQ(t.flows.size(),
-            static_cast<size_t>(step_.shape().stages == 1
-                                    ? 0
-                                    : 2 * (step_.shape().virtual_stages() - step_.shape().copies) *
-                                          step_.shape().micro_batches_each()));
+  EXPECT_EQ(
+      t.flows.size(),
+      static_cast<size_t>(step_.shape.stages == 1 ? 0
+                                                  : 2 * (step_.shape.virtual_stages() - step_.shape.copies) *
+                                                        step_.shape.micro_batches_each()));
 }
 
 TEST_P(StepTimelineTest, TheMemoryCounterPeaksAtTheMemoryOfTheRank) {
   const Timeline t = TimelineOf(step_);
-  const std::vector<StageMemory> memory = step_.MemoryByStage();
+  const std::vector<StageMemory> memory = step_.memory;
   ASSERT_EQ(t.counters.size(), memory.size());
   for (size_t s = 0; s < memory.size(); ++s) {
     double peak = 0;
@@ -178,9 +179,10 @@ TEST_P(StepTimelineTest, TheOpsOfALayerTakeTheTimeItsBlockWasGiven) {
     if (task.first_layer < 0) continue;  // embedding, head
     if (t.names[task.phase] == NameOf(Phase::kForwardBackward)) {
       std::vector<double> pairs;  // each busy on the compute stream for as long
-      for (size_t p = 0; p < step_.pairs().size(); ++p) {
-        Seconds busy = step_.SolvedPair(p).recomputed;
-        for (int c = 0; c < static_cast<int>(OpClass::kCollective); ++c) busy += step_.SolvedPair(p).busy[c];
+      for (size_t p = 0; p < step_.blocks.pairs.size(); ++p) {
+        Seconds busy = step_.blocks.pairs[p].alone.recomputed;
+        for (int c = 0; c < static_cast<int>(OpClass::kCollective); ++c)
+          busy += step_.blocks.pairs[p].alone.busy[c];
         pairs.push_back(std::abs(busy.value * 1e12 - static_cast<double>(time.ps)));
       }
       EXPECT_LT(*std::min_element(pairs.begin(), pairs.end()), 3000) << id;
@@ -190,7 +192,7 @@ TEST_P(StepTimelineTest, TheOpsOfALayerTakeTheTimeItsBlockWasGiven) {
     for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight}) {
       const bool full = pass != Pass::kForward && t.names[task.phase] == NameOf(Phase::kFullBackward);
       if (!full && t.names[task.phase] != NameOf(pass)) continue;
-      const BlockTime& solved = step_.Solved(kinds[task.first_layer], pass);
+      const BlockTime& solved = step_.blocks.Of(kinds[task.first_layer], pass).alone;
       expected += solved.recomputed;
       for (int c = 0; c < static_cast<int>(OpClass::kCollective); ++c) expected += solved.busy[c];
     }
@@ -198,8 +200,8 @@ TEST_P(StepTimelineTest, TheOpsOfALayerTakeTheTimeItsBlockWasGiven) {
     EXPECT_NEAR(static_cast<double>(time.ps), expected.value * 1e12, 300) << id;
     ++checked;
   }
-  const size_t phases = step_.pipeline().splits_weight ? 3 : 2;
-  if (!step_.pipeline().pairs) {
+  const size_t phases = step_.pipeline->splits_weight ? 3 : 2;
+  if (!step_.pipeline->pairs) {
     EXPECT_EQ(checked, kinds.size() * phases);
   }
 }
@@ -240,7 +242,7 @@ TEST(StepTimelineDetailTest, AllMicroBatchesShowWhatTheFirstShows) {
   // Parts of split tasks have no slice of their block inside, so micro-batches may differ by one slice a
   // block.
   const size_t first = ops(TimelineDetail::kFirstMicroBatch), all = ops(TimelineDetail::kAll);
-  const size_t micro_batches = static_cast<size_t>(prepared.step.shape().micro_batches);
+  const size_t micro_batches = static_cast<size_t>(prepared.step.shape.micro_batches);
   EXPECT_NEAR(static_cast<double>(all), static_cast<double>(first * micro_batches),
               0.05 * static_cast<double>(all));
 }

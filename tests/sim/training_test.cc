@@ -10,6 +10,7 @@
 #include "sim/forecast/forecast.h"
 #include "sim/forecast/train_report.h"
 #include "sim/forecast/why.h"
+#include "sim/training/breakdown.h"
 
 namespace moecast {
 namespace {
@@ -60,15 +61,15 @@ std::vector<Scenario> ManyScenarios() {
 TEST(SlowTrainingStepTest, StagesSpendTheStepOnTheirWorkAndHoldTheModel) {
   for (const Scenario& s : ManyScenarios()) {
     const PreparedRun run = Prepare(s);
-    const PreparedStep& step = run.step(0);
-    const Seconds time = step.StepTime();
-    for (const LaneTime& lane : step.LaneTimes()) {
+    const Step& step = run.step(0);
+    const Seconds time = StepTime(step);
+    for (const LaneTime& lane : LaneTimes(step)) {
       EXPECT_NEAR(lane.total() / time, 1, 1e-9);
       EXPECT_GE(lane.bubble.value, -1e-9 * time.value);
       EXPECT_GE(time.value * (1 + 1e-9), (lane.blocks.total + lane.optimizer).value);
     }
     int layers = 0;
-    for (const int n : step.LayersByStage()) {
+    for (const int n : step.layout.LayersByPiece()) {
       EXPECT_GE(n, 1);
       layers += n;
     }
@@ -82,14 +83,14 @@ TEST(TrainingStepTest, OneStageOnOneRankTakesItsMicroBatchesOneAfterAnother) {
                           {"unknown={}", "training/parallel={\"pp\":1,\"dp\":1}",
                            "training/phases/0/global_batch=6", "training/optimizer/grad_clip=none"});
   const PreparedRun run = Prepare(s);
-  const PreparedStep& step = run.step(0);
+  const Step& step = run.step(0);
   double blocks = 0;
-  for (const StageBlocks& stage : step.virtual_stages())
+  for (const StageBlocks& stage : step.layout.runs)
     for (const BlockRun& b : stage)
       for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight})
-        blocks += b.count * step.Solved(b.kind, pass).total.value;
-  const LaneTime lane = step.LaneTimes().front();
-  EXPECT_NEAR(step.StepTime().value, 6 * blocks + lane.optimizer.value, 1e-9);
+        blocks += b.count * step.blocks.Of(b.kind, pass).alone.total.value;
+  const LaneTime lane = LaneTimes(step).front();
+  EXPECT_NEAR(StepTime(step).value, 6 * blocks + lane.optimizer.value, 1e-9);
   EXPECT_NEAR(lane.bubble.value, 0, 1e-9);
 }
 
@@ -102,7 +103,7 @@ TEST(TrainingStepTest, ADefaultSplitIsNoSlowerThanTheEvenOne) {
   const PreparedRun fixed = Prepare(Load("deepseek-v2-pretrain", even));
   const auto slowest = [](const PreparedRun& run) {
     double most = 0;
-    for (const LaneTime& lane : run.step(0).LaneTimes()) most = std::max(most, lane.blocks.total.value);
+    for (const LaneTime& lane : LaneTimes(run.step(0))) most = std::max(most, lane.blocks.total.value);
     return most;
   };
   EXPECT_LE(slowest(balanced), slowest(fixed) * (1 + 1e-12));
@@ -145,14 +146,14 @@ TEST(SlowTrainingStepTest, RandomPlansAreRefusedOrKeepTheLaws) {
     };
     try {
       const PreparedRun run = Prepare(Load(scenario, sets));
-      const PreparedStep& step = run.step(0);
+      const Step& step = run.step(0);
       ++simulated;
-      for (const LaneTime& lane : step.LaneTimes()) {
-        EXPECT_NEAR(lane.total() / step.StepTime(), 1, 1e-9);
-        EXPECT_GE(lane.bubble.value, -1e-9 * step.StepTime().value);
+      for (const LaneTime& lane : LaneTimes(step)) {
+        EXPECT_NEAR(lane.total() / StepTime(step), 1, 1e-9);
+        EXPECT_GE(lane.bubble.value, -1e-9 * StepTime(step).value);
       }
-      for (const StageMemory& m : step.MemoryByStage()) EXPECT_GT(m.total().value, 0);
-      for (const StageTraffic& t : step.TrafficByStage()) EXPECT_GE(t.network.value + t.nvlink.value, 0);
+      for (const StageMemory& m : step.memory) EXPECT_GT(m.total().value, 0);
+      for (const SentBytes& t : TrafficByStage(step)) EXPECT_GE(t.network.value + t.nvlink.value, 0);
     } catch (const UserError&) {
       ++refused;
     }
@@ -167,12 +168,12 @@ TEST(TrainingMemoryTest, WeightsAndStatesOfV2ByHand) {
   // norms of 5120, the router 160 * 5120 and two shared experts 2 * 3 * 5120 * 1536; experts 20 * 3 * 5120 *
   // 1536. bf16 weights, fp32 gradients, optimizer 12 bytes over dp = 128 and over dp / ep = 16.
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
-  const std::vector<int> layers = run.step(0).LayersByStage();
+  const std::vector<int> layers = run.step(0).layout.LayersByPiece();
   const size_t stage = 8;
   ASSERT_EQ(layers[stage], 4);
   const double data = 4 * (149227520.0 + 2 * 5120 + 160 * 5120 + 2 * 3 * 5120.0 * 1536),
                expert = 4 * 20 * 3 * 5120.0 * 1536;
-  const StateBytes states = run.step(0).MemoryByStage()[stage].states;
+  const StateBytes states = run.step(0).memory[stage].states;
   EXPECT_DOUBLE_EQ(states.weights.value, 2 * (data + expert));
   EXPECT_DOUBLE_EQ(states.gradients.value, 4 * (data + expert));
   EXPECT_NEAR(states.optimizer().value, 12 * (data / 128 + expert / 16), 1);
@@ -187,7 +188,7 @@ TEST(TrainingMemoryTest, DualPipeHoldsTheStatesOfTwoPiecesAndCutsTheOptimizersOv
     const PreparedRun run =
         Prepare(Load("deepseek-v3-pretrain", {"unknown={}", "training/weight_delay=null", layers,
                                               std::string("training/schedule=") + schedule}));
-    for (const StageMemory& m : run.step(0).MemoryByStage()) of_stages.push_back(m.states);
+    for (const StageMemory& m : run.step(0).memory) of_stages.push_back(m.states);
     return of_stages;
   };
   const std::vector<StateBytes> one = states("zb-h1"), two = states("dualpipe");
@@ -202,12 +203,12 @@ TEST(TrainingMemoryTest, DualPipeHoldsTheStatesOfTwoPiecesAndCutsTheOptimizersOv
 
 TEST(TrainingPairTest, AForwardBesideABackwardHidesWhatEachAloneExposes) {
   const PreparedRun run = Prepare(Load("deepseek-v3-pretrain", {"unknown={}", "training/schedule=dualpipe"}));
-  const PreparedStep& step = run.step(0);
-  ASSERT_FALSE(step.pairs().empty());
-  for (size_t p = 0; p < step.pairs().size(); ++p) {
+  const Step& step = run.step(0);
+  ASSERT_FALSE(step.blocks.pairs.empty());
+  for (size_t p = 0; p < step.blocks.pairs.size(); ++p) {
     BlockTime alone;
-    for (const auto& [kind, pass] : step.pairs()[p].parts) alone += step.Solved(kind, pass);
-    const BlockTime& pair = step.SolvedPair(p);
+    for (const int32_t part : step.blocks.pairs[p].parts) alone += step.blocks[part].alone;
+    const BlockTime& pair = step.blocks.pairs[p].alone;
     const auto ep = static_cast<size_t>(GroupKind::kEp),
                collective = static_cast<size_t>(OpClass::kCollective);
     EXPECT_LT(pair.total, alone.total);
@@ -223,16 +224,16 @@ TEST(TrainingPairTest, APairTakesItsTimeOnTheLaneOfItsStage) {
   alone.level = Level::kAnalytic;
   StepCache cache;
   const PreparedRun run(alone, cache);
-  const PreparedStep& step = run.step(0);
+  const Step& step = run.step(0);
   int pairs = 0;
   for (size_t i = 0; i < step.schedule().tasks.size(); ++i) {
     const Task& t = step.schedule().tasks[i];
     if (t.phase != Phase::kForwardBackward) continue;
     ++pairs;
     const int stage = step.schedule().lanes[step.schedule().LaneOf(static_cast<int32_t>(i))].rank;
-    const int v = step.pipeline().virtual_stage(step.shape(), stage, t.chunk);
-    EXPECT_EQ(step.timing().end[i] - step.timing().start[i],
-              Time::From(step.SolvedPair(step.PairOf(v)).total));
+    const int v = step.layout.map.VirtualStage(stage, t.chunk);
+    EXPECT_EQ(step.timing.end[i] - step.timing.start[i],
+              Time::From(step.blocks.pairs[step.blocks.pair_of[v]].alone.total));
   }
   // Of 60 micro-batches a direction, stage h of a half runs 2 (60 - 16 + h + 1) pairs and 7 - h more; the two
   // in the middle one less.
@@ -248,15 +249,15 @@ TEST(SlowWhyTest, TheCriticalPathSumsToTheStep) {
     const PreparedPhase even = WithEvenLoads(run.phase(0), cache);
     double sum = 0;
     for (const Cause& cause : CriticalPath(run.step(0), even.step())) sum += cause.time.value;
-    EXPECT_NEAR(sum / run.step(0).StepTime().value, 1, 1e-9);
+    EXPECT_NEAR(sum / StepTime(run.step(0)).value, 1, 1e-9);
   }
 }
 
 TEST(WhyTest, AllResourcesTenPercentFasterMakeTheStepNearlyThatMuchFaster) {
   // Only what is bound by latency stays, and the gaps of the host.
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}", "whole_step/gap=0us"}));
-  const PreparedStep& step = run.step(0);
-  const double ratio = step.StepTime(Speedup{1.1, 1.1, 1.1, 1.1}) / step.StepTime();
+  const Step& step = run.step(0);
+  const double ratio = StepTime(step, Speedup{1.1, 1.1, 1.1, 1.1}) / StepTime(step);
   EXPECT_GE(ratio, 1 / 1.1 - 1e-9);
   EXPECT_LT(ratio, 1 / 1.1 * 1.001);
   double sum = 0;
@@ -273,7 +274,7 @@ TEST(TrainingMemoryTest, PeaksAreWithinFourPercentOfThePublishedOnes) {
   for (const MemoryClaim& c : claims) {
     StepCache cache;
     const PreparedRun run(c.run, cache);
-    EXPECT_NEAR(run.step(0).MemoryByStage()[c.stage].allocated() / c.peak, 1, 0.04) << c.name;
+    EXPECT_NEAR(run.step(0).memory[c.stage].allocated() / c.peak, 1, 0.04) << c.name;
   }
 }
 
@@ -282,7 +283,7 @@ TEST(TrainingMemoryTest, ZeroStagesHoldLessAndLess) {
   for (const char* zero : {"0", "1", "2", "3"}) {
     const PreparedRun run =
         Prepare(Load("deepseek-v2-pretrain", {"unknown={}", std::string("training/parallel/zero=") + zero}));
-    const StateBytes s = run.step(0).MemoryByStage()[5].states;
+    const StateBytes s = run.step(0).memory[5].states;
     const double total = (s.weights + s.gradients + s.optimizer()).value;
     EXPECT_LT(total, last);
     last = total;
@@ -294,7 +295,7 @@ TEST(TrainingMemoryTest, LessDelayOfWeightGradientsHoldsLess) {
   for (const char* delay : {"0", "2", "4", "8"}) {
     const PreparedRun run =
         Prepare(Load("deepseek-v2-pretrain", {"unknown={}", std::string("training/weight_delay=") + delay}));
-    const double activations = run.step(0).MemoryByStage().back().activations.value;
+    const double activations = run.step(0).memory.back().activations.value;
     EXPECT_GT(activations, last);
     last = activations;
   }
@@ -309,7 +310,7 @@ TEST(TrainingTrafficTest, ExpertBytesOfV2ByHand) {
   const double devices = 3 - (2 * 8 * 38760.0 + 28 * (3838380.0 - 2 * 38760.0)) / 21193254160.0;
   const double layer = 4 * 4096 * 5120 * 2.0 * devices * 7 / 8;
   double nvlink = 0;
-  for (const StageTraffic& t : run.step(0).TrafficByStage()) nvlink += t.nvlink.value;
+  for (const SentBytes& t : TrafficByStage(run.step(0))) nvlink += t.nvlink.value;
   const double experts = 72 * 59 * layer;
   EXPECT_GE(nvlink, experts);
   EXPECT_LE(nvlink, experts * 1.03);
@@ -317,21 +318,20 @@ TEST(TrainingTrafficTest, ExpertBytesOfV2ByHand) {
 
 TEST(ForecastTest, WithoutUnknownsAndErrorsEverySampleIsTheMedian) {
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
-  const Noise quiet{std::vector<double>(run.step(0).sources().size(), 0)};
-  EXPECT_NEAR(run.step(0).StepTime(quiet) / run.step(0).StepTime(), 1, 1e-12);
+  const Noise quiet{std::vector<double>(run.step(0).sources->size(), 0)};
+  EXPECT_NEAR(StepTime(run.step(0), quiet) / StepTime(run.step(0)), 1, 1e-12);
 }
 
 TEST(ForecastTest, ACommonErrorOfAllTablesScalesTheStep) {
   // Every table slower by its own sigma: no op is faster, so the step is slower, and by no more than the
   // largest sigma.
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
-  const Noise slow{std::vector<double>(run.step(0).sources().size(), 1)};
+  const Noise slow{std::vector<double>(run.step(0).sources->size(), 1)};
   double largest = 0;
-  for (int k = 0; k < kBlockKinds; ++k)
-    for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight})
-      for (const Cost& c : run.step(0).Costed(static_cast<BlockKind>(k), pass).costs)
-        largest = std::max(largest, c.sigma_table);
-  const double ratio = run.step(0).StepTime(slow) / run.step(0).StepTime();
+  run.step(0).blocks.Each([&](const StepBlock& block) {
+    for (const Cost& c : block.costed.costs) largest = std::max(largest, c.sigma_table);
+  });
+  const double ratio = StepTime(run.step(0), slow) / StepTime(run.step(0));
   EXPECT_GT(ratio, 1);
   EXPECT_LT(ratio, std::exp(largest));
 }
@@ -339,12 +339,12 @@ TEST(ForecastTest, ACommonErrorOfAllTablesScalesTheStep) {
 TEST(ForecastTest, ErrorsOfCurvesAreDrawnByKeyAndAlikeInEveryRunWithTheSeed) {
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"})),
                     again = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
-  Noise noise{std::vector<double>(run.step(0).sources().size(), 0)};
+  Noise noise{std::vector<double>(run.step(0).sources->size(), 0)};
   std::set<double> ratios;
   for (const uint64_t seed : {1, 2, 3, 4}) {
     noise.curve_seed = seed;
-    const double ratio = run.step(0).StepTime(noise) / run.step(0).StepTime();
-    EXPECT_EQ(run.step(0).StepTime(noise), again.step(0).StepTime(noise));
+    const double ratio = StepTime(run.step(0), noise) / StepTime(run.step(0));
+    EXPECT_EQ(StepTime(run.step(0), noise), StepTime(again.step(0), noise));
     EXPECT_NEAR(ratio, 1, 0.1);
     ratios.insert(ratio);
   }

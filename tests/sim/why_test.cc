@@ -7,6 +7,7 @@
 #include "scenarios/scenario.h"
 #include "sim/forecast/diff.h"
 #include "sim/forecast/neighbours.h"
+#include "sim/training/breakdown.h"
 
 namespace moecast {
 namespace {
@@ -35,12 +36,12 @@ std::vector<std::string> Alone(std::vector<std::string> more = {}) {
 
 // Of all blocks of a step of one stage.
 template <class Of>
-double SumOverBlocks(const PreparedStep& step, Of of) {
+double SumOverBlocks(const Step& step, Of of) {
   double sum = 0;
-  for (const StageBlocks& stage : step.virtual_stages())
+  for (const StageBlocks& stage : step.layout.runs)
     for (const BlockRun& b : stage)
       for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight})
-        sum += b.count * step.shape().micro_batches * of(b.kind, pass);
+        sum += b.count * step.shape.micro_batches * of(b.kind, pass);
   return sum;
 }
 
@@ -61,14 +62,14 @@ TEST(CriticalPathTest, EqualStagesOfOneFOneBFillAndDrainForTheOtherStagesOnce) {
                               {"training/parallel={\"tp\":8,\"pp\":4,\"dp\":1,\"zero\":0}",
                                "training/phases/0/global_batch=16", "training/stage_layers=[23,23,23,26]"}),
                         cache);
-  const PreparedStep& step = run.step(0);
+  const Step& step = run.step(0);
   const std::vector<Cause> path = CriticalPath(step, WithEvenLoads(run.phase(0), cache).step());
   double others = 0;
   for (int s = 0; s < 3; ++s)
     for (const Phase phase : {Phase::kForward, Phase::kFullBackward})
-      others += step.BlocksOf(s, phase).total.value;
+      others += moecast::TimeOf(ProgramOf(step.layout.runs[s], phase), step.times).total.value;
   EXPECT_NEAR(TimeOf(path, "bubble").value, others, 1e-9);
-  const Seconds send = step.schedule().dependencies.empty() ? Seconds(0) : step.shape().transfer.seconds();
+  const Seconds send = step.schedule().dependencies.empty() ? Seconds(0) : step.shape.transfer.seconds();
   EXPECT_NEAR(TimeOf(path, "exposed pp communication").value, 6 * send.value, 1e-9);
 }
 
@@ -78,20 +79,20 @@ TEST(ImbalanceTest, OnOneStageItIsWhatTheBlocksTakeLongerForTheSlowestRank) {
                                                        "training/phases/0/global_batch=24"}),
                         cache);
   const PreparedPhase even = WithEvenLoads(run.phase(0), cache);
-  const PreparedStep &loaded = run.step(0), &level = even.step();
-  EXPECT_GT(loaded.load().visits.most, loaded.load().visits.mean);
-  EXPECT_EQ(level.load().visits.most, loaded.load().visits.mean);
+  const Step &loaded = run.step(0), &level = even.step();
+  EXPECT_GT(loaded.work.load.visits.most, loaded.work.load.visits.mean);
+  EXPECT_EQ(level.work.load.visits.most, loaded.work.load.visits.mean);
   // The weight pass waits for no other rank: the same in both.
-  EXPECT_NEAR(level.Solved(BlockKind::kMoe, Pass::kWeight).total /
-                  loaded.Solved(BlockKind::kMoe, Pass::kWeight).total,
+  EXPECT_NEAR(level.blocks.Of(BlockKind::kMoe, Pass::kWeight).alone.total /
+                  loaded.blocks.Of(BlockKind::kMoe, Pass::kWeight).alone.total,
               1, 1e-12);
   const double longer = SumOverBlocks(loaded, [&](BlockKind kind, Pass pass) {
-    return (loaded.Solved(kind, pass).total - level.Solved(kind, pass).total).value;
+    return (loaded.blocks.Of(kind, pass).alone.total - level.blocks.Of(kind, pass).alone.total).value;
   });
   const double on_path = TimeOf(CriticalPath(loaded, level), "imbalance").value;
   EXPECT_GT(longer, 0);
   EXPECT_NEAR(on_path, longer, 1e-6);
-  EXPECT_NEAR(on_path, (loaded.StepTime() - level.StepTime()).value, 1e-6);
+  EXPECT_NEAR(on_path, (StepTime(loaded) - StepTime(level)).value, 1e-6);
 }
 
 TEST(ImbalanceTest, TheStepSavesNoMoreThanItsPathHolds) {
@@ -105,7 +106,7 @@ TEST(ImbalanceTest, TheStepSavesNoMoreThanItsPathHolds) {
                                            std::string("training/schedule=") + schedule}),
             cache);
         const PreparedPhase even = WithEvenLoads(run.phase(0), cache);
-        const Seconds saved = run.step(0).StepTime() - even.step().StepTime();
+        const Seconds saved = StepTime(run.step(0)) - StepTime(even.step());
         const Seconds on_path = TimeOf(CriticalPath(run.step(0), even.step()), "imbalance");
         EXPECT_GT(saved.value, 0);
         EXPECT_LE(saved.value, on_path.value + 1e-9) << cv << " " << capacity << " " << schedule;
@@ -144,15 +145,15 @@ TEST(MarginalTest, MemoryBuysTheTimeOfTheRecomputationItEnds) {
   ASSERT_LT(with.value, without.value);
   ASSERT_LT(without.value, 1.1 * run.cluster.device.memory.value);
   const PreparedRun prepared(run, cache);
-  const PreparedStep& step = prepared.step(0);
+  const Step& step = prepared.step(0);
   const double again = SumOverBlocks(
-      step, [&](BlockKind kind, Pass pass) { return step.Solved(kind, pass).recomputed.value; });
+      step, [&](BlockKind kind, Pass pass) { return step.blocks.Of(kind, pass).alone.recomputed.value; });
   ASSERT_GT(again, 0);
   const auto rows = PlanMarginals(prepared.phase(0), cache);
   const Marginal& memory = Named(rows, "memory");
   ASSERT_TRUE(memory.step_change_percent);
   EXPECT_EQ(memory.choice, "recomputing nothing");
-  EXPECT_NEAR(*memory.step_change_percent, -100 * again / step.StepTime().value, 1e-6);
+  EXPECT_NEAR(*memory.step_change_percent, -100 * again / StepTime(step).value, 1e-6);
   EXPECT_EQ(*memory.gpu_hours_change_percent, *memory.step_change_percent);
 }
 
@@ -200,7 +201,7 @@ TEST(MarginalTest, GpusPerReplicaAreScaledToATenth) {
     const double k =
         std::log(1.0 * then.tp * then.cp * then.pp * then.ep / (now.tp * now.cp * now.pp * now.ep)) /
         std::log(1.1);
-    const double cost = larger.step(0).StepTime() / prepared.step(0).StepTime() *
+    const double cost = StepTime(larger.step(0)) / StepTime(prepared.step(0)) *
                         static_cast<double>(then.gpus()) / static_cast<double>(now.gpus());
     best = std::min(best, 100 * (std::exp(std::log(cost) / k) - 1));
   }
@@ -268,10 +269,10 @@ TEST(PlanDifferenceTest, SlowerNvlinkIsExposedTensorParallelCommunicationAndNoth
   TrainingRun slow = fast;
   slow.cluster.device.nvlink_usable = fast.cluster.device.nvlink_usable * 0.5;
   const Predicted a(fast), b(slow);
-  const PreparedStep& step = a.run->step(0);
+  const Step& step = a.run->step(0);
   const double bytes = SumOverBlocks(step, [&](BlockKind kind, Pass pass) {
     double sum = 0;
-    for (const Op& op : step.Costed(kind, pass).ops)
+    for (const Op& op : step.blocks.Of(kind, pass).costed.ops)
       if (const auto* query = std::get_if<CollectiveQuery>(&op.query)) sum += query->bytes.value;
     return sum;
   });
@@ -306,7 +307,7 @@ TEST(PlanDifferenceTest, AStepOfTwiceTheTokensCountsHalf) {
       b(RunOf("deepseek-v2-lite-pretrain", Alone({"training/phases/0/global_batch=6"})));
   const PlanDifference d = Difference(a, b);
   ExpectOnly(d, "optimizer");
-  EXPECT_NEAR(d.causes[0].time.value, -0.5 * a.run->step(0).LaneTimes()[0].optimizer.value, 1e-9);
+  EXPECT_NEAR(d.causes[0].time.value, -0.5 * LaneTimes(a.run->step(0))[0].optimizer.value, 1e-9);
 }
 
 TEST(PlanDifferenceTest, AProgrammesCausesAreOfAllItsPhases) {
@@ -317,8 +318,7 @@ TEST(PlanDifferenceTest, AProgrammesCausesAreOfAllItsPhases) {
   };
   const Predicted a = programme({}), b = programme({"training/phases/2/plan/schedule=1f1b"});
   const auto million_tokens = [](const Predicted& p) {
-    return p.run->GpuSeconds([](const PreparedStep& step) { return step.StepTime(); }) / p.report.tokens *
-           1e6;
+    return p.run->GpuSeconds([](const Step& step) { return StepTime(step); }) / p.report.tokens * 1e6;
   };
   const PlanDifference d = Difference(a, b);
   ExpectCausesToSum(d);

@@ -1,4 +1,4 @@
-#include "sim/training/stages.h"
+#include "sim/training/layout.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,12 +7,6 @@
 #include "base/check.h"
 
 namespace moecast {
-
-std::vector<BlockKind> KindsIn(const StageBlocks& blocks) {
-  std::vector<BlockKind> kinds;
-  for (const BlockRun& run : blocks) kinds.insert(kinds.end(), static_cast<size_t>(run.count), run.kind);
-  return kinds;
-}
 
 std::vector<BlockKind> LayerKinds(const Model& model) {
   std::vector<BlockKind> kinds;
@@ -96,6 +90,61 @@ std::vector<StageBlocks> StagesOf(const Model& model, std::span<const int> layer
   add(stages.back(), BlockKind::kHead);
   for (int i = 0; i < model.mtp_layers; ++i) add(stages.back(), BlockKind::kMtp);
   return stages;
+}
+
+PieceMap::PieceMap(const PipelineSchedule& schedule, const PipelineShape& shape)
+    : stages_(shape.stages),
+      held_(shape.held()),
+      pieces_(shape.pieces()),
+      place_(static_cast<size_t>(shape.virtual_stages())) {
+  for (int stage = 0; stage < stages_; ++stage) {
+    for (int chunk = 0; chunk < held_; ++chunk) {
+      const int v = schedule.virtual_stage(shape, stage, chunk);
+      place_[v] = static_cast<int>(at_.size());
+      at_.push_back(v);
+    }
+  }
+  MOECAST_CHECK(at_.size() == place_.size());
+}
+
+bool PieceMap::EndsApart() const {
+  for (int stage = 0; stage < stages_; ++stage) {
+    const std::span<const int> held = Held(stage);
+    if (std::any_of(held.begin(), held.end(), [&](int v) { return starts_model(v); }) &&
+        std::any_of(held.begin(), held.end(), [&](int v) { return ends_model(v); }))
+      return false;
+  }
+  return true;
+}
+
+Layout LayoutOf(const PieceMap& map, std::span<const StageBlocks> pieces) {
+  MOECAST_CHECK(static_cast<int>(pieces.size()) == map.pieces());
+  Layout layout{.map = map, .runs = {}, .blocks = {}};
+  for (int v = 0; v < map.virtual_stages(); v += map.pieces()) {
+    int layer = 0;
+    int moe_layer = 0;
+    for (const StageBlocks& piece : pieces) {
+      layout.runs.push_back(piece);
+      std::vector<PlacedBlock>& blocks = layout.blocks.emplace_back();
+      for (const BlockRun& run : piece) {
+        const bool moe = run.kind == BlockKind::kMoe;
+        const bool is_layer = moe || run.kind == BlockKind::kDense;
+        for (int i = 0; i < run.count; ++i)
+          blocks.push_back({run.kind, is_layer ? layer++ : -1, moe ? moe_layer++ : -1});
+      }
+    }
+  }
+  return layout;
+}
+
+std::vector<int> Layout::LayersByPiece() const {
+  std::vector<int> layers;
+  for (int v = 0; v < map.pieces(); ++v) {
+    int n = 0;
+    for (const PlacedBlock& block : blocks[v]) n += block.layer >= 0;
+    layers.push_back(n);
+  }
+  return layers;
 }
 
 }  // namespace moecast

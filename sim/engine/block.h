@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <iterator>
 #include <span>
 #include <vector>
 
@@ -13,8 +14,8 @@
 
 namespace moecast {
 
-inline constexpr int kOpClasses = 5;
-inline constexpr int kGroupKinds = 7;
+inline constexpr int kOpClasses = static_cast<int>(std::size(EnumNames<OpClass>::kNames));
+inline constexpr int kGroupKinds = static_cast<int>(std::size(EnumNames<GroupKind>::kNames));
 
 // Ops with their costs, in order.
 struct CostedOps {

@@ -1,4 +1,4 @@
-#include "sim/training/block.h"
+#include "sim/engine/block.h"
 
 #include <algorithm>
 #include <cmath>

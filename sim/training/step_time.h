@@ -1,0 +1,64 @@
+// How long a prepared step takes, at its median costs or with others.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sim/training/step.h"
+
+namespace moecast {
+
+// One draw of what is not known of costs: standard normal deviates of the logarithm of the times.
+struct Noise {
+  std::vector<double> by_source;  // by Cost::source
+  uint64_t curve_seed = 0;        // of the errors common to a curve (Cost::curve); 0: none
+  uint64_t own_seed = 0;          // of each estimate's own error; 0: none
+  double whole_step = 0;          // of WholeStep::sigma
+};
+
+// How much faster each resource is. An op takes the time of the one that bounds it; what bounds it next is
+// not looked at, so small changes are meant.
+struct Speedup {
+  double compute = 1;
+  double hbm = 1;
+  double nvlink = 1;
+  double network = 1;
+};
+
+// Time from one step to the next: all stages with a barrier at the optimizer, else the longest of one stage.
+// On the run's network level at the median times; at others what the medians lose to shared links is taken in
+// proportion.
+Seconds StepTime(const Step& step);
+Seconds StepTime(const Step& step, const Noise& noise);
+Seconds StepTime(const Step& step, const Speedup& speedup);
+Seconds StepTime(const Step& step, const OpTimes& time_of);
+// With these whole-step effects. REQUIRES: prepared with kernels alone.
+Seconds StepTime(const Step& step, const WholeStep& whole_step);
+
+// A difference of two sums of the engine's times, without what their rounding may make of nothing.
+constexpr Seconds AboveRounding(Seconds difference) {
+  return difference > Microseconds(1e-3) ? difference : Seconds(0);
+}
+
+// With every collective alone on idle links.
+Seconds UncontendedStepTime(const Step& step);
+// What sharing adds; nothing below the engine's rounding.
+Seconds Contention(const Step& step);
+
+// With blocks that take these times, by number, each collective alone on idle links.
+Timing TimingAlone(const Step& step, std::span<const BlockTime> times);
+
+// The part of a Timing that is one step's own, of the stage that takes longest: from where the step begins
+// there to where its last task ends and the next step may begin.
+struct StepSpan {
+  Time begin;
+  Time end;
+  int32_t last_task = 0;
+};
+StepSpan SpanOf(const Step& step, const Timing& timing);
+
+// Share of the compute and communication time of the blocks that comes from outside measured ranges.
+double ExtrapolatedFraction(const Step& step);
+
+}  // namespace moecast
