@@ -1,7 +1,6 @@
 #include "base/random.h"
 
 #include <cmath>
-#include <utility>
 
 #include "base/check.h"
 
@@ -34,15 +33,33 @@ double NormalQuantile(double p) {
          (((((b[0] * r + b[1]) * r + b[2]) * r + b[3]) * r + b[4]) * r + 1);
 }
 
-std::vector<double> LatinHypercube(int n, uint64_t key) {
-  MOECAST_CHECK(n > 0);
-  std::vector<double> points;
-  points.reserve(static_cast<size_t>(n));
-  for (int i = 0; i < n; ++i) points.push_back((i + 0.5) / n);
-  // Fisher and Yates.
-  Random rng(key);
-  for (size_t i = points.size() - 1; i > 0; --i) std::swap(points[i], points[rng.Below(i + 1)]);
-  return points;
+namespace {
+constexpr uint32_t kGenerators[Lattice::kDimensions] = {
+    1,      182667, 469891, 498753, 110745, 446247, 250185, 118627, 245333, 283199, 408519,
+    391023, 246327, 126539, 399185, 461527, 300343, 69681,  516695, 436179, 106383, 238523,
+    413283, 70841,  47719,  300129, 113029, 123925, 410745, 211325, 17489,  511893, 40767,
+    186077, 519471, 255369, 101819, 243573, 66189,  152143, 503455, 113217, 132603, 463967,
+    297717, 157383, 224015, 502917, 36237,  94049,  170665, 79397,  123963, 223451, 323871,
+    303633, 98567,  318855, 494245, 477137, 177975, 64483,  26695,  88779};
+}  // namespace
+
+double Lattice::Shifted(int i, uint64_t generator, uint64_t key) const {
+  uint32_t reversed = 0;
+  for (uint32_t bits = static_cast<uint32_t>(i), place = 1u << 31; bits; bits >>= 1, place >>= 1)
+    if (bits & 1) reversed |= place;
+  // In units of 2^-32, which wrap.
+  const auto at = static_cast<uint32_t>(reversed * generator + (Random(key ^ seed_).Next() >> 32));
+  return (at + 0.5) * 0x1.0p-32;
+}
+
+double Lattice::Point(int i, int dimension) const {
+  MOECAST_CHECK(i >= 0 && dimension >= 0 && dimension < kDimensions);
+  const auto key = static_cast<uint64_t>(dimension);
+  return Shifted(i, kGenerators[dimension], Random(key).Next());
+}
+
+double Lattice::KeyedPoint(int i, uint64_t key) const {
+  return Shifted(i, Random(key).Next() | 1, key);
 }
 
 uint64_t KeyOf(std::string_view name, uint64_t seed) {

@@ -1,5 +1,5 @@
-// Random numbers that are the same on every machine: SplitMix64 for pseudo-random streams, Latin hypercubes
-// for stratified samples, and the normal quantile both use. The standard library's distributions are not
+// Random numbers that are the same on every machine: SplitMix64 for pseudo-random streams, lattices
+// for samples that fill their space evenly, and the normal quantile both use. The standard library's distributions are not
 // used: their results differ between implementations.
 #pragma once
 
@@ -36,10 +36,25 @@ class Random {
 // approximation). REQUIRES: 0 < p < 1.
 double NormalQuantile(double p);
 
-// One dimension of a Latin hypercube of n points in (0, 1): each of the n equal intervals holds one point, in
-// its middle, in an order drawn from `key` (McKay, Beckman and Conover, Technometrics 1979). Dimensions with
-// different keys are independent orders. REQUIRES: n > 0.
-std::vector<double> LatinHypercube(int n, uint64_t key);
+// Points that fill a unit cube evenly: a rank-1 lattice in radical inverse order with the generating vector of
+// Cools, Kuo and Nuyens (SIAM J. Sci. Comput. 28, 2006), made so that every two dimensions fill their square,
+// for its first kDimensions, each shifted by a number drawn from the seed. Where n is a power of two the first
+// n points of a dimension lie in n equal intervals.
+class Lattice {
+ public:
+  static constexpr int kDimensions = 64;
+
+  explicit Lattice(uint64_t seed) : seed_(seed) {}
+  // Point i in (0, 1) of a dimension. REQUIRES: i >= 0, 0 <= dimension < kDimensions.
+  double Point(int i, int dimension) const;
+  // The same of one of any number of further dimensions, whose generator is drawn from its key: a pair of
+  // them may lie badly, many pairs do not.
+  double KeyedPoint(int i, uint64_t key) const;
+
+ private:
+  double Shifted(int i, uint64_t generator, uint64_t key) const;
+  uint64_t seed_;
+};
 
 // A key from a name, so that the same quantity gets the same draws wherever it occurs (FNV-1a, mixed with the
 // seed).

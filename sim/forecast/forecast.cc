@@ -14,27 +14,13 @@ namespace {
 constexpr char kCurveErrors[] = "errors common to a curve of a table";
 constexpr char kOwnErrors[] = "each operator's own error";
 
-// Sources that some cost of a step refers to, ascending. All steps count them alike.
-std::vector<uint16_t> UsedSources(const PreparedRun& run) {
-  std::set<uint16_t> used;
-  const auto use = [&used](const CostedOps& ops) {
-    for (const Cost& c : ops.costs)
-      if (c.sigma_table > 0) used.insert(c.source);
-  };
-  for (size_t i = 0; i < run.phases(); ++i) {
-    const StepBlocks& blocks = run.step(i).blocks;
-    for (const auto& layer : blocks.layers) {
-      if (!layer) continue;
-      for (const StepBlock& pass : layer->passes) use(pass.costed);
-    }
-    for (const StepBlocks::OfStage& stage : blocks.of_stages) use(stage.optimizer->costed);
-  }
-  return {used.begin(), used.end()};
-}
-
-// Of one draw of the errors that are drawn by key rather than by stratified samples; never 0.
-uint64_t SeedOf(const char* name, uint64_t seed, int draw) {
-  return Random(KeyOf(name, seed) + static_cast<uint64_t>(draw)).Next() | 1;
+// Adds the sources that some cost of the run's steps refers to. All steps count them alike.
+void AddSources(const PreparedRun& run, std::set<uint16_t>& sources) {
+  for (size_t i = 0; i < run.phases(); ++i)
+    run.step(i).blocks.Each([&sources](const StepBlock& block) {
+      for (const Cost& c : block.costed.costs)
+        if (c.sigma_table > 0) sources.insert(c.source);
+    });
 }
 
 double LogGpuSecondsPerToken(const PreparedRun& run, const Noise& noise) {
@@ -48,6 +34,24 @@ double Variance(const std::vector<double>& x) {
   for (const double v : x) sum += (v - mean) * (v - mean);
   return sum / static_cast<double>(x.size());
 }
+
+// The dimensions of a draw: the first are the best spread. Scenarios with one calibration number its sources
+// alike, so that they err alike in the same draw.
+constexpr int kWholeStep = 0;
+constexpr int kFirstUnknown = 1;
+constexpr int kFirstSource = 9;
+
+// Of more than there is room for before `end` the rest are drawn by key.
+double PointOf(const Lattice& lattice, int i, int64_t dimension, int64_t end) {
+  return dimension < end ? lattice.Point(i, static_cast<int>(dimension))
+                         : lattice.KeyedPoint(i, static_cast<uint64_t>(dimension));
+}
+
+// What the draws of a forecast vary.
+struct Uncertainties {
+  std::vector<std::vector<int>> choices;  // by draw: of a value for each unknown field
+  std::set<uint16_t> sources;             // of some cost of some drawn plan
+};
 
 // Prepared variants by their choice, so that each distinct one is prepared once, and phases that an unknown
 // does not touch once for all.
@@ -76,26 +80,38 @@ class Variants {
   std::map<std::vector<int>, std::unique_ptr<PreparedRun>> prepared_;
 };
 
-// One thing at a time, the rest at its median: first-order shares of the variance.
-std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const UnknownField> unknowns,
-                                     Variants& variants, std::span<const uint16_t> sources,
+// One thing at a time, the rest at its median: first-order shares of the variance. A source that only some of
+// the drawn plans refer to counts as in those.
+std::vector<UncertaintyShare> Shares(const PreparedRun& base,
+                                     std::span<const UnknownField> unknowns, Variants& variants,
+                                     const Uncertainties& uncertain,
                                      const ForecastOptions& options) {
   const std::vector<std::string>& names = *base.step(0).sources;
   std::vector<UncertaintyShare> shares;
-  const Noise quiet{std::vector<double>(names.size(), 0)};
+  const Noise quiet{.by_source = std::vector<double>(names.size(), 0)};
   const double median = LogGpuSecondsPerToken(base, quiet);
-  const auto add = [&](const std::string& source, const Noise& noise) {
-    const double moved = LogGpuSecondsPerToken(base, noise) - median;
-    if (moved != 0) shares.push_back({source, moved * moved});
+  const auto moved = [&](const PreparedRun& run, const Noise& noise) {
+    return LogGpuSecondsPerToken(run, noise) - LogGpuSecondsPerToken(run, quiet);
   };
-  for (const uint16_t source : sources) {
+  std::set<uint16_t> of_base;
+  AddSources(base, of_base);
+  for (const uint16_t source : uncertain.sources) {
     Noise noise = quiet;
     noise.by_source[source] = 1;
-    add(names[source], noise);
+    double share = 0;
+    if (of_base.contains(source)) {
+      share = std::pow(LogGpuSecondsPerToken(base, noise) - median, 2);
+    } else {
+      for (const std::vector<int>& choice : uncertain.choices)
+        share += std::pow(moved(variants.At(choice), noise), 2) /
+                 static_cast<double>(uncertain.choices.size());
+    }
+    if (share > 0) shares.push_back({names[source], share});
   }
   Noise whole_step = quiet;
   whole_step.whole_step = 1;
-  add("what whole steps have and kernels do not", whole_step);
+  if (const double m = moved(base, whole_step); m != 0)
+    shares.push_back({"what whole steps have and kernels do not", m * m});
   for (size_t u = 0; u < unknowns.size(); ++u) {
     std::vector<double> values;
     std::vector<int> choice(unknowns.size(), -1);
@@ -103,25 +119,28 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base, std::span<const Un
       values.push_back(LogGpuSecondsPerToken(variants.At(choice), quiet));
     shares.push_back({"unknown " + unknowns[u].pointer, Variance(values)});
   }
-  constexpr int kSeededDraws = 16;
-  const auto seeded = [&](const char* name, uint64_t Noise::*seed) {
+  constexpr int kDrawsOfKeyed = 16;
+  const auto keyed = [&](const char* name, const Lattice* Noise::*errors) {
+    const Lattice lattice(KeyOf(name, options.seed));
     std::vector<double> drawn;
-    for (int i = 0; i < kSeededDraws; ++i) {
+    for (int i = 0; i < kDrawsOfKeyed; ++i) {
       Noise noise = quiet;
-      noise.*seed = SeedOf(name, options.seed, i);
+      noise.*errors = &lattice;
+      noise.draw = i;
       drawn.push_back(LogGpuSecondsPerToken(base, noise));
     }
     shares.push_back({name, Variance(drawn)});
   };
-  seeded(kCurveErrors, &Noise::curve_seed);
-  seeded(kOwnErrors, &Noise::own_seed);
+  keyed(kCurveErrors, &Noise::curves);
+  keyed(kOwnErrors, &Noise::own);
 
   double sum = 0;
   for (const UncertaintyShare& s : shares) sum += s.share;
   if (sum <= 0) return {};
   for (UncertaintyShare& s : shares) s.share /= sum;
-  std::stable_sort(shares.begin(), shares.end(),
-                   [](const UncertaintyShare& a, const UncertaintyShare& b) { return a.share > b.share; });
+  std::stable_sort(shares.begin(), shares.end(), [](const auto& a, const auto& b) {
+    return a.share > b.share;
+  });
   return shares;
 }
 
@@ -151,32 +170,31 @@ Interval IntervalOf(const Forecast& forecast, const std::function<double(const D
 Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unknowns,
                      const VariantOf& variant, const ForecastOptions& options, StepCache& cache) {
   Variants variants(base, variant, cache);
-  const std::vector<uint16_t> sources = UsedSources(base);
+  const Lattice lattice(options.seed);
+  Uncertainties uncertain;
+  AddSources(base, uncertain.sources);
+  for (int i = 0; i < options.samples; ++i) {
+    std::vector<int>& choice = uncertain.choices.emplace_back();
+    for (const UnknownField& u : unknowns)
+      choice.push_back(
+          static_cast<int>(PointOf(lattice, i, kFirstUnknown + (&u - unknowns.data()), kFirstSource) *
+                           u.values));
+    AddSources(variants.At(choice), uncertain.sources);
+  }
   const std::vector<std::string>& names = *base.step(0).sources;
-  // Dimensions are drawn by name: two scenarios that share a cost table or an unknown err alike in the same
-  // sample.
-  std::vector<std::vector<double>> unknown_draws, source_draws;
-  for (const UnknownField& u : unknowns)
-    unknown_draws.push_back(LatinHypercube(options.samples, KeyOf(u.pointer, options.seed)));
-  for (const uint16_t source : sources)
-    source_draws.push_back(LatinHypercube(options.samples, KeyOf(names[source], options.seed)));
-  const std::vector<double> whole_step_draws =
-      LatinHypercube(options.samples, KeyOf("whole step", options.seed));
-
   Forecast f;
   for (int i = 0; i < options.samples; ++i) {
-    std::vector<int> choice;
-    for (size_t u = 0; u < unknowns.size(); ++u)
-      choice.push_back(static_cast<int>(unknown_draws[u][i] * unknowns[u].values));
-    const PreparedRun& prepared = variants.At(choice);
-    Noise noise{std::vector<double>(prepared.step(0).sources->size(), 0),
-                SeedOf(kCurveErrors, options.seed, i), SeedOf(kOwnErrors, options.seed, i),
-                NormalQuantile(whole_step_draws[i])};
-    for (size_t s = 0; s < sources.size(); ++s)
-      noise.by_source.at(sources[s]) = NormalQuantile(source_draws[s][i]);
-    f.draws.push_back(DrawOf(prepared, base.detailed(), noise));
+    Noise noise{.by_source = std::vector<double>(names.size(), 0),
+                .whole_step = NormalQuantile(lattice.Point(i, kWholeStep)),
+                .curves = &lattice,
+                .own = &lattice,
+                .draw = i};
+    for (const uint16_t source : uncertain.sources)
+      noise.by_source[source] = NormalQuantile(
+          PointOf(lattice, i, kFirstSource + source, Lattice::kDimensions));
+    f.draws.push_back(DrawOf(variants.At(uncertain.choices[i]), base.detailed(), noise));
   }
-  f.uncertainty = Shares(base, unknowns, variants, sources, options);
+  f.uncertainty = Shares(base, unknowns, variants, uncertain, options);
   return f;
 }
 

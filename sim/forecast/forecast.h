@@ -1,5 +1,5 @@
 // The uncertainty of a training run: its step times with the errors of the cost tables and the declared
-// unknowns drawn together, from a Latin hypercube and always the same for the same seed.
+// unknowns drawn together, evenly over their space (Lattice) and always the same for the same seed.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct UnknownField {
 };
 
 struct ForecastOptions {
-  int samples = 64;
+  int samples = 1024;  // best a power of two
   uint64_t seed = 1;
 };
 

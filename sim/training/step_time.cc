@@ -11,10 +11,13 @@ namespace {
 
 double NoiseOf(const Cost& cost, const Noise& noise, uint64_t position) {
   double shift = noise.by_source.at(cost.source) * cost.sigma_table;
-  if (noise.curve_seed != 0 && cost.sigma_curve > 0)
-    shift += Random(noise.curve_seed ^ cost.curve).Normal() * cost.sigma_curve;
-  if (noise.own_seed != 0 && cost.sigma_own > 0)
-    shift += Random(noise.own_seed ^ (position * 0x9e3779b97f4a7c15ULL)).Normal() * cost.sigma_own;
+  const auto deviate = [&noise](const Lattice& lattice, uint64_t key) {
+    return NormalQuantile(lattice.KeyedPoint(noise.draw, key));
+  };
+  if (noise.curves && cost.sigma_curve > 0)
+    shift += deviate(*noise.curves, cost.curve) * cost.sigma_curve;
+  if (noise.own && cost.sigma_own > 0)
+    shift += deviate(*noise.own, position * 0x9e3779b97f4a7c15ULL) * cost.sigma_own;
   return std::exp(shift);
 }
 

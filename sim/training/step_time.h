@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "base/random.h"
 #include "sim/training/step.h"
 
 namespace moecast {
@@ -12,9 +13,12 @@ namespace moecast {
 // One draw of what is not known of costs: standard normal deviates of the logarithm of the times.
 struct Noise {
   std::vector<double> by_source;  // by Cost::source
-  uint64_t curve_seed = 0;        // of the errors common to a curve (Cost::curve); 0: none
-  uint64_t own_seed = 0;          // of each estimate's own error; 0: none
   double whole_step = 0;          // of WholeStep::sigma
+  // Where the errors common to a curve (Cost::curve) and each estimate's own are drawn from, as point number
+  // `draw` of it; null: there are none. REQUIRES: it outlives this.
+  const Lattice* curves = nullptr;
+  const Lattice* own = nullptr;
+  int draw = 0;
 };
 
 // How much faster each resource is. An op takes the time of the one that bounds it; what bounds it next is

@@ -82,30 +82,41 @@ TEST(NormalQuantileTest, IsMonotone) {
   }
 }
 
-TEST(LatinHypercubeTest, EveryIntervalHoldsOnePointInItsMiddle) {
-  for (const int n : {1, 2, 7, 64, 1000}) {
-    std::vector<double> points = LatinHypercube(n, 5);
-    std::sort(points.begin(), points.end());
-    for (int i = 0; i < n; ++i) EXPECT_DOUBLE_EQ(points[i], (i + 0.5) / n);
+TEST(LatticeTest, EveryIntervalOfADimensionHoldsOnePoint) {
+  const Lattice lattice(5);
+  for (const int n : {1, 2, 64, 1024}) {
+    const auto intervals = [n](const std::function<double(int)>& point) {
+      std::set<int> hit;
+      for (int i = 0; i < n; ++i)
+        hit.insert(static_cast<int>(std::lround((point(i) - point(0) + 1) * n)) % n);
+      return hit.size();
+    };
+    for (const int d : {0, 1, 17, 63})
+      EXPECT_EQ(intervals([&](int i) { return lattice.Point(i, d); }), static_cast<size_t>(n));
+    EXPECT_EQ(intervals([&](int i) { return lattice.KeyedPoint(i, 99); }), static_cast<size_t>(n));
   }
 }
 
-TEST(LatinHypercubeTest, TheOrderDependsOnTheKeyAndOnNothingElse) {
-  EXPECT_EQ(LatinHypercube(64, 5), LatinHypercube(64, 5));
-  EXPECT_NE(LatinHypercube(64, 5), LatinHypercube(64, 6));
+TEST(LatticeTest, SeedsShiftItAndNothingElseDoes) {
+  EXPECT_EQ(Lattice(5).Point(3, 2), Lattice(5).Point(3, 2));
+  EXPECT_NE(Lattice(5).Point(3, 2), Lattice(6).Point(3, 2));
+  const auto step = [](uint64_t seed) {
+    const double d = Lattice(seed).Point(3, 2) - Lattice(seed).Point(2, 2);
+    return d < 0 ? d + 1 : d;
+  };
+  EXPECT_NEAR(step(5), step(6), 1e-9);
 }
 
-TEST(LatinHypercubeTest, NoTwoDimensionsAreCorrelated) {
-  // Between random orders the correlation over n points has a standard error of 1/sqrt(n); five of them.
-  constexpr int kPoints = 256, kDimensions = 24;
-  std::vector<std::vector<double>> u;
-  for (int d = 0; d < kDimensions; ++d)
-    u.push_back(LatinHypercube(kPoints, KeyOf("d" + std::to_string(d), 1)));
-  for (int a = 0; a < kDimensions; ++a) {
-    for (int b = a + 1; b < kDimensions; ++b) {
+TEST(LatticeTest, NoTwoDimensionsAreCorrelated) {
+  // Orders that know nothing of each other are correlated by 1 / sqrt(n) and a few times that; here less.
+  constexpr int kPoints = 512;
+  const Lattice lattice(1);
+  for (int a = 0; a < Lattice::kDimensions; ++a) {
+    for (int b = a + 1; b < Lattice::kDimensions; ++b) {
       double sum = 0;
-      for (int i = 0; i < kPoints; ++i) sum += (u[a][i] - 0.5) * (u[b][i] - 0.5);
-      EXPECT_LT(std::fabs(12 * sum / kPoints), 5 / std::sqrt(kPoints)) << a << " and " << b;
+      for (int i = 0; i < kPoints; ++i)
+        sum += (lattice.Point(i, a) - 0.5) * (lattice.Point(i, b) - 0.5);
+      EXPECT_LT(std::fabs(12 * sum / kPoints), 1 / std::sqrt(kPoints)) << a << " and " << b;
     }
   }
 }

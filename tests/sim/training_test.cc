@@ -342,7 +342,8 @@ TEST(ForecastTest, ErrorsOfCurvesAreDrawnByKeyAndAlikeInEveryRunWithTheSeed) {
   Noise noise{std::vector<double>(run.step(0).sources->size(), 0)};
   std::set<double> ratios;
   for (const uint64_t seed : {1, 2, 3, 4}) {
-    noise.curve_seed = seed;
+    const Lattice lattice(seed);
+    noise.curves = &lattice;
     const double ratio = StepTime(run.step(0), noise) / StepTime(run.step(0));
     EXPECT_EQ(StepTime(run.step(0), noise), StepTime(again.step(0), noise));
     EXPECT_NEAR(ratio, 1, 0.1);
