@@ -14,8 +14,7 @@ double NoiseOf(const Cost& cost, const Noise& noise, uint64_t position) {
   const auto deviate = [&noise](const Lattice& lattice, uint64_t key) {
     return NormalQuantile(lattice.KeyedPoint(noise.draw, key));
   };
-  if (noise.curves && cost.sigma_curve > 0)
-    shift += deviate(*noise.curves, cost.curve) * cost.sigma_curve;
+  if (noise.curves && cost.sigma_curve > 0) shift += deviate(*noise.curves, cost.curve) * cost.sigma_curve;
   if (noise.own && cost.sigma_own > 0)
     shift += deviate(*noise.own, position * 0x9e3779b97f4a7c15ULL) * cost.sigma_own;
   return std::exp(shift);

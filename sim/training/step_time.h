@@ -40,9 +40,13 @@ Seconds StepTime(const Step& step, const OpTimes& time_of);
 // With these whole-step effects. REQUIRES: prepared with kernels alone.
 Seconds StepTime(const Step& step, const WholeStep& whole_step);
 
+// More than the engine's integer time rounds of a task: it counts picoseconds, and a task's end is rounded
+// from a sum of a few times.
+inline constexpr Seconds kRoundingOfTask = Microseconds(1e-3);
+
 // A difference of two sums of the engine's times, without what their rounding may make of nothing.
 constexpr Seconds AboveRounding(Seconds difference) {
-  return difference > Microseconds(1e-3) ? difference : Seconds(0);
+  return difference > kRoundingOfTask ? difference : Seconds(0);
 }
 
 // With every collective alone on idle links.

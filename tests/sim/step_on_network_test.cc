@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <map>
+
 #include "scenarios/scenario.h"
 #include "sim/forecast/why.h"
 #include "sim/network/fluid_network.h"
@@ -88,6 +90,25 @@ TEST_P(StepOnNetworkTest, SharedLinksNeverMakeItFaster) {
   EXPECT_GE(StepTime(shared.step()).value, StepTime(alone.step()).value - 1e-9);
   EXPECT_LT(shared.step().stretch, 1.1);
   EXPECT_NEAR(UncontendedStepTime(shared.step()) / StepTime(alone.step()), 1, 1e-12);
+  // What a lane loses to shared links is what its tasks take longer than alone, none of them less.
+  const Schedule& s = shared.step().schedule();
+  const std::vector<LaneTime> lanes = LaneTimes(shared.step()), lanes_alone = LaneTimes(alone.step());
+  for (size_t lane = 0; lane < lanes.size(); ++lane) {
+    double longer = 0, waited = 0;
+    for (int32_t t = s.lane_begin[lane]; t < s.lane_begin[lane + 1]; ++t) {
+      const auto took = [t](const PreparedPhase& p) {
+        return static_cast<double>((p.step().timing.end[t] - p.step().timing.start[t]).ps);
+      };
+      EXPECT_GE(took(shared), took(alone) - kRoundingOfTask.value * 1e12) << "task " << t;
+      if (OfPipeline(s.tasks[t].phase)) longer += (took(shared) - took(alone)) * 1e-12;
+    }
+    const double rounding = kRoundingOfTask.value * (s.lane_begin[lane + 1] - s.lane_begin[lane]);
+    EXPECT_NEAR(lanes[lane].contention.value, longer, rounding);
+    EXPECT_EQ(lanes[lane].blocks.total, lanes_alone[lane].blocks.total);
+    for (const LaneTime* l : {&lanes[lane], &lanes_alone[lane]})
+      waited += (l == &lanes[lane] ? 1 : -1) * (l->bubble + l->grad_reduce + l->param_gather).value;
+    EXPECT_NEAR((StepTime(shared.step()) - StepTime(alone.step())).value, longer + waited, 2 * rounding);
+  }
 }
 
 using SlowStepOnNetworkTest = StepOnNetworkTest;
@@ -145,10 +166,58 @@ TEST_P(StepOnNetworkTest, ItsPathAndItsLanesSumToTheStep) {
   }
 }
 
+// A task's blocks follow one another from its start to its end, and the ops of a block lie within it, those
+// of one stream one after another.
 TEST_P(StepOnNetworkTest, TheTimelineShowsOpsWithinTheirTasks) {
   const PreparedPhase phase(run_, cache_);
-  const Timeline timeline = TimelineOf(phase.step());
-  for (const Timeline::Span& span : timeline.spans) ASSERT_LE(span.start, span.end);
+  const Timeline t = TimelineOf(phase.step());
+  // The first span of each Timeline::Task is a task or a block, the others are its ops.
+  std::map<int32_t, int32_t> whole;
+  const auto is_op = [&](int32_t i) { return whole.at(t.spans[i].task) != i; };
+  int ops = 0, blocks = 0;
+  for (int32_t i = 0; i < static_cast<int32_t>(t.spans.size()); ++i) {
+    const Timeline::Span& span = t.spans[i];
+    ASSERT_LE(span.start, span.end);
+    if (whole.try_emplace(span.task, i).second) continue;
+    const Timeline::Span& outer = t.spans[whole[span.task]];
+    EXPECT_EQ(t.tracks[span.track].process, t.tracks[outer.track].process);
+    EXPECT_GE(span.start, outer.start) << t.names[span.name];
+    EXPECT_LE(span.end, outer.end) << t.names[span.name];
+    ++ops;
+  }
+  for (const std::vector<int32_t>& track : SpansByTrack(t)) {
+    std::vector<int32_t> open;  // the spans that the one at hand lies in
+    Time ended;
+    const Timeline::Span* previous_block = nullptr;
+    const auto close_task = [&](const Timeline::Span& task) {
+      if (previous_block && phase.step().flows > 0) {
+        EXPECT_NEAR(static_cast<double>(previous_block->end.ps), static_cast<double>(task.end.ps), 1);
+      }
+      previous_block = nullptr;
+    };
+    for (const int32_t i : track) {
+      const Timeline::Span& span = t.spans[i];
+      while (!open.empty() && span.start >= t.spans[open.back()].end) {
+        if (open.size() == 1) close_task(t.spans[open.back()]);
+        open.pop_back();
+      }
+      if (!open.empty()) {
+        ASSERT_LE(span.end, t.spans[open.back()].end) << t.names[span.name];
+      }
+      if (open.size() == 1 && !is_op(i)) {
+        EXPECT_EQ(span.start, previous_block ? previous_block->end : t.spans[open.back()].start);
+        previous_block = &span;
+        ++blocks;
+      }
+      if (is_op(i)) {
+        EXPECT_GE(span.start, ended) << t.names[span.name];
+        ended = span.end;
+      }
+      open.push_back(i);
+    }
+  }
+  EXPECT_GT(ops, 100);
+  EXPECT_TRUE(blocks > 10 || phase.step().pipeline->pairs);
 }
 
 std::string NameOf(const testing::TestParamInfo<Case>& of) {
