@@ -7,8 +7,10 @@
 
 #include <string>
 
+#include "base/random.h"
 #include "scenarios/scenario.h"
 #include "sim/forecast/forecast.h"
+#include "sim/training/plan_check.h"
 
 extern char** environ;
 
@@ -60,27 +62,54 @@ void FirstPlan(benchmark::State& state) {
 }
 BENCHMARK(FirstPlan)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
 
-// One more plan of a set: kernels and collectives are known, the split of the layers is another, so the order
-// is new.
+// Plans of V2 on its 2,048 GPUs as a planner draws them: sizes of every axis, schedules, recomputation.
+std::vector<std::shared_ptr<const TrainingRun>> MixedPlans(Level level, int count, uint64_t seed) {
+  Random random(seed);
+  const auto pick = [&random](const auto& values) {
+    return std::data(values)[random.Below(std::size(values))];
+  };
+  constexpr int kTp[] = {1, 1, 2, 4};
+  constexpr int kPp[] = {4, 8, 10, 12, 16, 20};
+  constexpr int kEp[] = {4, 5, 8, 10, 16, 20, 32, 40};
+  constexpr const char* kSchedules[] = {"1f1b", "1f1b", "zb-h1", "zb-h1", "zb-h2", "interleaved"};
+  const std::vector<Recompute> kRecompute[] = {
+      {}, {Recompute::kRmsNorm}, {Recompute::kRmsNorm, Recompute::kMlaUp}, {Recompute::kLayer}};
+  const TrainingRun base = BaseRun(level);
+  std::vector<std::shared_ptr<const TrainingRun>> plans;
+  while (static_cast<int>(plans.size()) < count) {
+    TrainingRun run = base;
+    Plan& plan = run.plan;
+    plan.parallel.tp = pick(kTp);
+    plan.parallel.pp = pick(kPp);
+    plan.parallel.ep = pick(kEp);
+    const int replica = plan.parallel.tp * plan.parallel.pp * plan.parallel.ep;
+    if (replica > 2048) continue;
+    plan.parallel.dp = 2048 / replica * plan.parallel.ep;
+    plan.schedule = pick(kSchedules);
+    plan.weight_delay.reset();
+    if (plan.schedule == "interleaved") plan.parallel.vpp = 2;
+    plan.recompute = pick(kRecompute);
+    plan.phases[0].global_batch = int64_t{72} * plan.parallel.dp;
+    if (!CheckPlan(plan, run.model, run.cluster))
+      plans.push_back(std::make_shared<const TrainingRun>(std::move(run)));
+  }
+  return plans;
+}
+
+// One more plan of a search, its memory included, where 500 others of the same space are known.
 void OneMorePlan(benchmark::State& state) {
-  TrainingRun run = BaseRun(LevelOf(state));
   StepCache cache;
-  unsigned split = 0;
+  for (const auto& run : MixedPlans(LevelOf(state), 500, 1))
+    benchmark::DoNotOptimize(PrepareStep(run, run->plan.phases.front(), cache).memory);
+  const auto plans = MixedPlans(LevelOf(state), 500, 2);
+  size_t next = 0;
   for (auto _ : state) {
-    // 60 layers on 16 stages, three on four of them; 13 x 11 x 9 x 7 splits come before one returns.
-    run.plan.stage_layers.layers.assign(16, 4);
-    unsigned digits = split++;
-    for (const unsigned places : {13u, 11u, 9u, 7u}) {
-      size_t at = digits % places;
-      digits /= places;
-      while (run.plan.stage_layers.layers[at] == 3) ++at;
-      run.plan.stage_layers.layers[at] = 3;
-    }
-    const Step step = PrepareStep(std::make_shared<const TrainingRun>(run), run.plan.phases.front(), cache);
+    const auto& run = plans[next++ % plans.size()];
+    const Step step = PrepareStep(run, run->plan.phases.front(), cache);
     benchmark::DoNotOptimize(StepTime(step));
   }
 }
-BENCHMARK(OneMorePlan)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
+BENCHMARK(OneMorePlan)->Arg(0)->Arg(1)->Iterations(500)->Unit(benchmark::kMicrosecond);
 
 // A draw of all costs on a prepared plan: blocks solved anew, the known order timed again.
 void OneMoreTiming(benchmark::State& state) {
