@@ -1,0 +1,98 @@
+// What the tests of a step's laws ask of it, in plain values: the one place that knows how a prepared step
+// keeps its blocks, and how it numbers the ops whose times are drawn.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "scenarios/scenario.h"
+#include "sim/forecast/prepared_run.h"
+
+namespace moecast {
+
+// A run of one phase, every collective alone, without unknowns.
+inline TrainingRun RunAlone(const std::string& scenario, std::vector<std::string> sets) {
+  sets.insert(sets.begin(), "unknown={}");
+  TrainingRun run = Scenario::Load(scenario, sets).training().phases.front();
+  run.level = Level::kAnalytic;
+  return run;
+}
+
+// Of one stage: times of a micro-batch's passes through its blocks, of what data parallelism moves for all of
+// them, and where its time goes.
+struct StageProbe {
+  Seconds forward, backward, weight;
+  Seconds reduce, gather;
+  LaneTime lane;
+  StageMemory memory;
+};
+
+struct StepProbe {
+  Seconds time;
+  int micro_batches = 0;
+  std::vector<StageProbe> stages;
+};
+
+inline StepProbe Probe(const PreparedStep& step) {
+  StepProbe probe{.time = step.StepTime(), .micro_batches = step.shape().micro_batches, .stages = {}};
+  const std::vector<LaneTime> lanes = step.LaneTimes();
+  const std::vector<StageMemory> memory = step.MemoryByStage();
+  for (int s = 0; s < step.shape().stages; ++s) {
+    StageProbe stage{.forward = {},
+                     .backward = {},
+                     .weight = {},
+                     .reduce = {},
+                     .gather = {},
+                     .lane = lanes[s],
+                     .memory = memory[s]};
+    for (int chunk = 0; chunk < step.shape().held(); ++chunk) {
+      const int v = step.pipeline().virtual_stage(step.shape(), s, chunk);
+      stage.forward += step.BlocksOf(v, Phase::kForward).total;
+      stage.backward += step.BlocksOf(v, Phase::kBackward).total;
+      stage.weight += step.BlocksOf(v, Phase::kWeight).total;
+      for (const BlockRun& run : step.virtual_stages()[v]) {
+        for (const Cost& cost : step.GradReduce(run.kind).costs) stage.reduce += cost.time * run.count;
+        for (const Cost& cost : step.ParamGather(run.kind).costs) stage.gather += cost.time * run.count;
+      }
+    }
+    probe.stages.push_back(stage);
+  }
+  return probe;
+}
+
+inline StepProbe Probe(const std::string& scenario, const std::vector<std::string>& sets) {
+  StepCache cache;
+  const PreparedPhase phase(RunAlone(scenario, sets), cache);
+  return Probe(phase.step());
+}
+
+// The step's time if each pass of a layer took so long and nothing else anything: no embedding, no head, no
+// communication, no optimizer.
+inline Seconds TimeOfLayersAlone(const PreparedStep& step, Seconds forward, Seconds backward,
+                                 Seconds weight) {
+  const Seconds of_pass[] = {forward, backward, weight};
+  return step.StepTime([&](const Cost&, uint64_t position) {
+    constexpr uint64_t kOps = 4096;  // of a pass of a block, counted from 1
+    const uint64_t pass = (position - 1) / kOps, op = (position - 1) % kOps;
+    const bool layer = pass / kPasses == static_cast<uint64_t>(BlockKind::kDense) ||
+                       pass / kPasses == static_cast<uint64_t>(BlockKind::kMoe);
+    return layer && op == 0 ? of_pass[pass % kPasses] : Seconds(0);
+  });
+}
+
+// Visits each op that the blocks of a step run: visit(cost, times in the step, a number of its own).
+template <class Visit>
+void EachOpOfBlocks(const PreparedStep& step, Visit visit) {
+  int op = 0;
+  for (int k = 0; k < kBlockKinds; ++k) {
+    const auto kind = static_cast<BlockKind>(k);
+    int count = 0;
+    for (const StageBlocks& stage : step.virtual_stages())
+      for (const BlockRun& run : stage) count += run.kind == kind ? run.count : 0;
+    for (int p = 0; p < kPasses; ++p)
+      for (const Cost& cost : step.Costed(kind, static_cast<Pass>(p)).costs)
+        visit(cost, count * step.shape().micro_batches_each(), op++);
+  }
+}
+
+}  // namespace moecast
