@@ -125,6 +125,44 @@ TEST(LayerOpsTest, EachGradientTakesTheForwardFlopsAndAttentionTwoAndAHalfTimes)
   });
 }
 
+// DeepSeek-7B, 4096 tokens of 4096, 11008 between the MLP's two products, 102,400 tokens in the vocabulary;
+// bf16 but for the scores of the vocabulary and the main gradients, which are fp32.
+TEST(LayerOpsTest, KernelsThatStreamReadAndWriteEachOperandOnce) {
+  const Model m = LoadModel("deepseek-7b");
+  const auto bytes = [&](BlockKind kind, Pass pass, OpName name) {
+    double sum = 0;
+    for (const Op& op : OpsOf(kind, m, {}, kSequence)[pass])
+      if (op.name == name && op.op_class() == OpClass::kElementwise) sum += BytesOf(op.query).value;
+    return sum;
+  };
+  const double x = 4096.0 * 4096 * 2, gate = 4096.0 * 11008 * 2, logits = 4096.0 * 102400;
+  struct Row {
+    BlockKind kind;
+    OpName name;
+    double forward, backward, weight;
+  };
+  const Row rows[] = {
+      // x and y; x, dy and dx
+      {BlockKind::kDense, OpName::kInputNorm, 2 * x, 3 * x, 0},
+      {BlockKind::kDense, OpName::kMlpNorm, 2 * x, 3 * x, 0},
+      // both summands and the sum, after attention and after the MLP
+      {BlockKind::kDense, OpName::kResidual, 2 * 3 * x, 2 * 3 * x, 0},
+      // queries and keys, read and written
+      {BlockKind::kDense, OpName::kRope, 2 * 2 * x, 2 * 2 * x, 0},
+      // gate and up, and their product; these two and the product's gradient, and their two gradients
+      {BlockKind::kDense, OpName::kMlpAct, 3 * gate, 5 * gate, 0},
+      // rows of the table and what is looked up; its gradient, added to fp32 rows that are read and written
+      {BlockKind::kEmbedding, OpName::kEmbedding, 2 * x, 0, x + 2 * x * 2},
+      // bf16 scores, written in fp32, read, exponentials written; these read and bf16 gradients written
+      {BlockKind::kHead, OpName::kLoss, logits * (2 + 4 + 4 + 4), logits * (4 + 2), 0},
+  };
+  for (const Row& row : rows) {
+    EXPECT_EQ(bytes(row.kind, Pass::kForward, row.name), row.forward) << NameOf(row.name);
+    EXPECT_EQ(bytes(row.kind, Pass::kBackward, row.name), row.backward) << NameOf(row.name);
+    EXPECT_EQ(bytes(row.kind, Pass::kWeight, row.name), row.weight) << NameOf(row.name);
+  }
+}
+
 // Context parallelism cuts the tokens; only MLA's keys and values are made by every rank for the whole
 // sequence.
 TEST(LayerOpsTest, ContextParallelRanksShareTheFlops) {
@@ -344,6 +382,22 @@ TEST(LayerOpsTest, OnOneDevicePermutedTokensAreMadeAgainFromTheLayersInputWhichI
   plan.recompute = {Recompute::kPermute};
   EXPECT_NEAR((all - OpsOf(BlockKind::kMoe, m, plan, kSequence).memory.kept()).value, 4096.0 * 5120 * 2 * 6,
               1);
+}
+
+// DeepSeek-V2 over 160 ranks: each of a token's 6 experts is on a device of its own. What a rank sends is
+// packed by destination and what it receives lies beside it, in the wider format of the two exchanges: bf16.
+// Nothing else of the layer needs as much: the experts' up-projection reads 4096 * 6 rows of 5120 and writes
+// 3072, 403 MB against 503.
+TEST(LayerOpsTest, AnExchangeHoldsWhatItSendsAndWhatItReceives) {
+  Plan plan;
+  plan.parallel.ep = plan.parallel.dp = 160;
+  plan.precision.dispatch = Dtype::kFp8Block;
+  const BlockOps ops = OpsOf(BlockKind::kMoe, LoadModel("deepseek-v2"), plan, kSequence);
+  const double sent = 4096.0 * 6 * 5120 * 2, received = sent;
+  EXPECT_NEAR(ops.memory.transient.value, sent + received, 1);
+  for (const KeptTensor& t : ops.tensors) {
+    EXPECT_TRUE(t.lifetime != Lifetime::kWithinPass || t.tensor == TensorName::kSendAndReceive);
+  }
 }
 
 size_t IndexOf(const std::vector<Op>& ops, OpName name, size_t from = 0) {

@@ -73,7 +73,7 @@ TEST(StepBubbleTest, UnderOneFOneBAllStagesWaitForTheOneWithTheHead) {
   Seconds time = of(last) * step.micro_batches + first.lane.optimizer;
   for (size_t s = 0; s + 1 < step.stages.size(); ++s) {
     ASSERT_LT(of(step.stages[s]), of(last));
-    time += of(step.stages[s]) + phase.step().send().costs[0].time * 2;
+    time += of(step.stages[s]) + phase.step().blocks.send.alone.total * 2;
   }
   EXPECT_NEAR(step.time / time, 1, kRounding);
   for (const StageProbe& s : step.stages) {
@@ -114,25 +114,28 @@ TEST(StepExposureTest, OverlappedOnlyTheFirstLayersWeightsAndItsGradientsAreWait
                {R"(training/parallel={"tp":8,"pp":1,"dp":2})", "training/micro_batch=4",
                 "training/phases/0/global_batch=64", "training/overlap/param_gather=true"}),
       cache);
-  const PreparedStep& step = phase.step();
+  const Step& step = phase.step();
   const auto moves = [](const CostedOps& ops) {
     Seconds sum;
     for (const Cost& cost : ops.costs) sum += cost.time;
     return sum;
   };
-  const auto takes = [&](BlockKind kind, Pass pass) { return step.Solved(kind, pass).total; };
+  const auto takes = [&](BlockKind kind, Pass pass) { return step.blocks.Of(kind, pass).alone.total; };
   constexpr BlockKind kEmbedding = BlockKind::kEmbedding, kLayer = BlockKind::kDense;
-  const Seconds gather = moves(step.ParamGather(kLayer)), reduce = moves(step.GradReduce(kLayer)),
+  const Seconds gather = moves(step.blocks.layer(kLayer).param_gather.costed),
+                reduce = moves(step.blocks.layer(kLayer).grad_reduce.costed),
                 backward = takes(kEmbedding, Pass::kBackward) + takes(kEmbedding, Pass::kWeight);
   ASSERT_LT(gather, takes(kLayer, Pass::kForward));
   ASSERT_LT(reduce, takes(kLayer, Pass::kBackward) + takes(kLayer, Pass::kWeight));
   ASSERT_LT(takes(kEmbedding, Pass::kForward), gather);
   ASSERT_LT(backward, reduce);
-  const LaneTime lane = step.LaneTimes().front();
+  const LaneTime lane = LaneTimes(step).front();
+  EXPECT_NEAR(lane.param_gather / (moves(step.blocks.layer(kEmbedding).param_gather.costed) + gather -
+                                   takes(kEmbedding, Pass::kForward)),
+              1, kRounding);
   EXPECT_NEAR(
-      lane.param_gather / (moves(step.ParamGather(kEmbedding)) + gather - takes(kEmbedding, Pass::kForward)),
-      1, kRounding);
-  EXPECT_NEAR(lane.grad_reduce / (reduce - backward + moves(step.GradReduce(kEmbedding))), 1, kRounding);
+      lane.grad_reduce / (reduce - backward + moves(step.blocks.layer(kEmbedding).grad_reduce.costed)), 1,
+      kRounding);
 }
 
 // Without a barrier a stage's own step begins with its gather. Of stages alike the first ends last, and the
@@ -150,7 +153,7 @@ TEST(StepExposureTest, WithoutABarrierTheGatherIsPartOfTheLongestStagesStep) {
   Seconds time = first.gather + of(last) * step.micro_batches + first.reduce + first.lane.optimizer;
   Seconds arrives = first.gather;
   for (size_t s = 0; s + 1 < step.stages.size(); ++s) {
-    time += of(step.stages[s]) + phase.step().send().costs[0].time * 2;
+    time += of(step.stages[s]) + phase.step().blocks.send.alone.total * 2;
     arrives += step.stages[s].forward;
     ASSERT_LT(step.stages[s + 1].gather, arrives);
   }

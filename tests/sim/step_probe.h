@@ -7,6 +7,8 @@
 
 #include "scenarios/scenario.h"
 #include "sim/forecast/prepared_run.h"
+#include "sim/training/breakdown.h"
+#include "sim/training/step_schedule.h"
 
 namespace moecast {
 
@@ -33,11 +35,11 @@ struct StepProbe {
   std::vector<StageProbe> stages;
 };
 
-inline StepProbe Probe(const PreparedStep& step) {
-  StepProbe probe{.time = step.StepTime(), .micro_batches = step.shape().micro_batches, .stages = {}};
-  const std::vector<LaneTime> lanes = step.LaneTimes();
-  const std::vector<StageMemory> memory = step.MemoryByStage();
-  for (int s = 0; s < step.shape().stages; ++s) {
+inline StepProbe Probe(const Step& step) {
+  StepProbe probe{.time = StepTime(step), .micro_batches = step.shape.micro_batches, .stages = {}};
+  const std::vector<LaneTime> lanes = LaneTimes(step);
+  const std::vector<StageMemory> memory = step.memory;
+  for (int s = 0; s < step.shape.stages; ++s) {
     StageProbe stage{.forward = {},
                      .backward = {},
                      .weight = {},
@@ -45,14 +47,18 @@ inline StepProbe Probe(const PreparedStep& step) {
                      .gather = {},
                      .lane = lanes[s],
                      .memory = memory[s]};
-    for (int chunk = 0; chunk < step.shape().held(); ++chunk) {
-      const int v = step.pipeline().virtual_stage(step.shape(), s, chunk);
-      stage.forward += step.BlocksOf(v, Phase::kForward).total;
-      stage.backward += step.BlocksOf(v, Phase::kBackward).total;
-      stage.weight += step.BlocksOf(v, Phase::kWeight).total;
-      for (const BlockRun& run : step.virtual_stages()[v]) {
-        for (const Cost& cost : step.GradReduce(run.kind).costs) stage.reduce += cost.time * run.count;
-        for (const Cost& cost : step.ParamGather(run.kind).costs) stage.gather += cost.time * run.count;
+    for (const int v : step.layout.map.Held(s)) {
+      const auto blocks = [&](Phase phase) {
+        return TimeOf(ProgramOf(step.layout.runs[v], phase), step.times).total;
+      };
+      stage.forward += blocks(Phase::kForward);
+      stage.backward += blocks(Phase::kBackward);
+      stage.weight += blocks(Phase::kWeight);
+      for (const BlockRun& run : step.layout.runs[v]) {
+        for (const Cost& cost : step.blocks.layer(run.kind).grad_reduce.costed.costs)
+          stage.reduce += cost.time * run.count;
+        for (const Cost& cost : step.blocks.layer(run.kind).param_gather.costed.costs)
+          stage.gather += cost.time * run.count;
       }
     }
     probe.stages.push_back(stage);
@@ -68,10 +74,9 @@ inline StepProbe Probe(const std::string& scenario, const std::vector<std::strin
 
 // The step's time if each pass of a layer took so long and nothing else anything: no embedding, no head, no
 // communication, no optimizer.
-inline Seconds TimeOfLayersAlone(const PreparedStep& step, Seconds forward, Seconds backward,
-                                 Seconds weight) {
+inline Seconds TimeOfLayersAlone(const Step& step, Seconds forward, Seconds backward, Seconds weight) {
   const Seconds of_pass[] = {forward, backward, weight};
-  return step.StepTime([&](const Cost&, uint64_t position) {
+  return StepTime(step, [&](const Cost&, uint64_t position) {
     constexpr uint64_t kOps = 4096;  // of a pass of a block, counted from 1
     const uint64_t pass = (position - 1) / kOps, op = (position - 1) % kOps;
     const bool layer = pass / kPasses == static_cast<uint64_t>(BlockKind::kDense) ||
@@ -82,16 +87,16 @@ inline Seconds TimeOfLayersAlone(const PreparedStep& step, Seconds forward, Seco
 
 // Visits each op that the blocks of a step run: visit(cost, times in the step, a number of its own).
 template <class Visit>
-void EachOpOfBlocks(const PreparedStep& step, Visit visit) {
+void EachOpOfBlocks(const Step& step, Visit visit) {
   int op = 0;
   for (int k = 0; k < kBlockKinds; ++k) {
     const auto kind = static_cast<BlockKind>(k);
     int count = 0;
-    for (const StageBlocks& stage : step.virtual_stages())
+    for (const StageBlocks& stage : step.layout.runs)
       for (const BlockRun& run : stage) count += run.kind == kind ? run.count : 0;
-    for (int p = 0; p < kPasses; ++p)
-      for (const Cost& cost : step.Costed(kind, static_cast<Pass>(p)).costs)
-        visit(cost, count * step.shape().micro_batches_each(), op++);
+    for (int p = 0; p < kPasses && count > 0; ++p)
+      for (const Cost& cost : step.blocks.Of(kind, static_cast<Pass>(p)).costed.costs)
+        visit(cost, count * step.shape.micro_batches_each(), op++);
   }
 }
 
