@@ -118,6 +118,8 @@ class Attempt {
     while (Pending(s) && Alive(stages_[s]) - 1 + stages_[s].kept > stages_[s].limit) PutWeight(s);
     backward_end_[Index(s, i)] = Put(s, Phase::kBackward, i, BackwardArrival(s), shape_.backward[s]);
     ++stages_[s].backwards;
+    while (shape_.weight_delay >= 0 && stages_[s].backwards - stages_[s].weights > shape_.weight_delay)
+      PutWeight(s);
   }
   void PutWeight(int s) { Put(s, Phase::kWeight, stages_[s].weights++, Time{}, shape_.weight[s]); }
 
@@ -255,7 +257,6 @@ PipelineOrder Automatic(const PipelineShape& shape, double own_limit) {
         LimitOf(shape, own_limit, s) - std::max(0.0, shape.KeptForWeight(s) - 1) < shape.stages - s;
   for (const bool fill : {true, false})
     if (few_in_flight) attempt({.in_time_order = true, .fill_every_gap = fill});
-  LimitWeightDelay(shape, best);
   return best;
 }
 

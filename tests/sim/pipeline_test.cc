@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "base/quantity_text.h"
 #include "base/random.h"
@@ -228,6 +229,24 @@ TEST(PipelineClosedFormTest, ZbH1HasAThirdOfTheBubbleOfOneFOneBWhereForwardBackw
     const Time work{3 * 7 * 50};
     const Time one_f_one_b = Solve("1f1b", Uniform(p, 50, 7, 7, 7)).result.stage_span - work;
     EXPECT_EQ((Solve("zb-h1", Uniform(p, 50, 7, 7, 7)).result.stage_span - work) * 3, one_f_one_b);
+  }
+}
+
+// Each W right after its B passes gradients on a W later at each of p - 1 stages; an order built for that
+// loses no more against the best one, also where memory is short because more is kept from B to W than from F
+// to B.
+TEST(PipelineClosedFormTest, AutomaticOrdersThatPutNothingOffLoseAWeightAStage) {
+  for (const auto& [f, b, w] : {std::tuple(7, 7, 7), {20, 30, 20}, {30, 30, 20}, {20, 25, 30}}) {
+    for (const int p : {2, 3, 4, 6, 8}) {
+      for (const double kept : {1.0, 1.5, 2.0}) {
+        PipelineShape shape = Uniform(p, 3 * p + 1, f, b, w);
+        shape.kept_for_weight = kept;
+        const Time free = Solve("zb-1p", shape).result.stage_span;
+        for (shape.weight_delay = 0; shape.weight_delay < 3; ++shape.weight_delay)
+          EXPECT_LE(Solve("zb-1p", shape).result.stage_span, free + Time{(p - 1) * w})
+              << p << " stages, " << kept << " kept, " << shape.weight_delay << " put off";
+      }
+    }
   }
 }
 
