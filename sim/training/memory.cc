@@ -110,7 +110,14 @@ std::vector<StageMemory> MemoryWithoutActivations(const TrainingRun& run, const 
         bucket = std::max(bucket, (one.data + one.expert) * ElementBytes(plan.precision.grad_reduce));
       }
     }
-    memory.receive_buffers = Bytes(layout.map.stages() > 1 ? 4 * tokens * run.model.hidden * 2 : 0);
+    // Of activations and of gradients one message arrives while one leaves, bf16. Megatron-LM receives each
+    // into a tensor of its own (megatron/core/pipeline_parallel/p2p_communication.py, _communicate) and frees
+    // what it sends once it is sent (schedules.py, deallocate_output_tensor). What has arrived and is
+    // computed on is counted with the activations.
+    constexpr double kMessages = 2 * 2;
+    constexpr double kBf16 = 2;
+    memory.receive_buffers =
+        Bytes(layout.map.stages() > 1 ? kMessages * tokens * run.model.hidden * kBf16 : 0);
     memory.buckets = Bytes(in_buckets ? 2 * bucket : 0);
     memory.runtime = Bytes(kRuntimeBytes.value);
   }

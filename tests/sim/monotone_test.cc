@@ -111,21 +111,21 @@ Exceptions TryAll(TrainingRun run, const std::string& stack, double times, Calib
   };
   run.calibration = calibrations.On(run.cluster.device, stack);
   const PreparedPhase base(run, cache);
-  const Seconds now = base.step().StepTime();
-  run.plan.stage_layers.layers = base.step().LayersByStage();
+  const Seconds now = StepTime(base.step());
+  run.plan.stage_layers.layers = base.step().layout.LayersByPiece();
   for (const Faster& faster : kFaster) {
     TrainingRun moved = run;
     faster.make(moved, times);
     moved.calibration = calibrations.On(moved.cluster.device, stack);
-    found.Add(PreparedPhase(std::move(moved), cache).step().StepTime() / now - 1, by(faster.what));
+    found.Add(StepTime(PreparedPhase(std::move(moved), cache).step()) / now - 1, by(faster.what));
   }
-  const Seconds medians = base.step().StepTime(Speedup{});
+  const Seconds medians = StepTime(base.step(), Speedup{});
   for (const auto& [what, speedup] :
        {std::pair<const char*, Speedup>{"compute-bound ops", {.compute = times}},
         {"memory-bound ops", {.hbm = times}},
         {"collectives over NVLink", {.nvlink = times}},
         {"collectives over the network", {.network = times}}})
-    found.Add(base.step().StepTime(speedup) / medians - 1, by(what));
+    found.Add(StepTime(base.step(), speedup) / medians - 1, by(what));
   return found;
 }
 
