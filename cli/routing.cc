@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/fields.h"
 #include "base/file.h"
+#include "base/quantity_text.h"
 #include "cli/command.h"
 #include "scenarios/scenario.h"
 #include "sim/routing/routing_report.h"
