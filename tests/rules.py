@@ -27,7 +27,7 @@ PURE = ("base", "topology", "traces", "costmodel", "sim", "viz", "scenarios")
 LIBRARIES = [
     (r"nlohmann/", ("base/json.cc",)),
     (r"boost/", ("topology/graph.cc",)),
-    (r"CLI/", ("cli/",)),
+    (r"CLI/", ("cli/options.cc",)),
     (r"(gtest|gmock)/", ("tests/",)),
     (r"benchmark/", ("bench/",)),
     (r"simgrid/|xbt/", ("sim/network/simgrid/",)),
