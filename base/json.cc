@@ -1,7 +1,9 @@
 #include "base/json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/quantity_text.h"
@@ -26,7 +28,7 @@ std::string LineAndColumn(std::string_view text, size_t byte) {
 }
 
 // Builds the tree, refusing what nlohmann's own parser lets pass: keys twice and deep nesting.
-class Builder : public nlohmann::json_sax<Json> {
+class Builder : public nlohmann::json_sax<nlohmann::json> {
  public:
   explicit Builder(std::string file) : file_(std::move(file)) {}
   Json& root() { return root_; }
@@ -64,11 +66,8 @@ class Builder : public nlohmann::json_sax<Json> {
   Json* Place(Json v) {
     if (stack_.empty()) return &(root_ = std::move(v));
     Json& parent = *stack_.back();
-    if (parent.is_array()) return parent.push_back(std::move(v)), &parent.back();
-    // Keys are known to be new: append without ordered_json's linear search.
-    auto& members = parent.get_ref<Json::object_t&>();
-    members.push_back({key_, std::move(v)});
-    return &members.back().second;
+    if (parent.is_array()) return parent.push_back(std::move(v)), parent.end() - 1;
+    return &parent.Append(key_, std::move(v));
   }
   bool Open(Json v) {
     if (stack_.size() >= kMaxDepth)
@@ -104,48 +103,56 @@ std::string Unescaped(std::string_view key) {
   return out;
 }
 
+// A scalar with all its digits; what is no UTF-8 in a text is replaced.
+std::string Scalar(const Json& j, bool ascii = false) {
+  const auto text = [&](const nlohmann::json& v) {
+    return v.dump(-1, ' ', ascii, nlohmann::json::error_handler_t::replace);
+  };
+  if (j.is_string()) return text(j.Text());
+  if (j.is_boolean()) return text(j.get<bool>());
+  if (j.is_number_float()) return text(j.get<double>());
+  if (j.is_number_unsigned()) return text(j.get<uint64_t>());
+  return j.is_number() ? text(j.get<int64_t>()) : "null";
+}
+
 std::string TypeName(const Json& j) {
   if (j.is_object()) return j.empty() ? "an empty object" : "an object";
   if (j.is_array()) return j.empty() ? "an empty list" : "a list of " + std::to_string(j.size());
-  return Shortened(j.dump(-1, ' ', true, Json::error_handler_t::replace));
+  return Shortened(Scalar(j, true));
 }
 
-void Dump(const Json& j, int indent, int depth, std::string& out) {
+// A number with nine significant digits, other scalars as they are.
+std::string Rounded(const Json& j) {
+  if (!j.is_number_float()) return Scalar(j);
+  const double x = j.get<double>();
+  if (!std::isfinite(x)) return "null";
+  char buffer[40];
+  std::snprintf(buffer, sizeof buffer, x == std::floor(x) && std::fabs(x) < 1e15 ? "%.0f" : "%.9g", x);
+  return buffer;
+}
+
+void Dump(const Json& j, int indent, int depth, std::string (*scalar)(const Json&), std::string& out) {
+  if (!j.is_structured()) {
+    out += scalar(j);
+    return;
+  }
   const auto line = [&](int d) {
     if (indent < 0) return;
     out += '\n';
     out.append(static_cast<size_t>(indent * d), ' ');
   };
-  if (j.is_object() || j.is_array()) {
-    const bool object = j.is_object();
-    out += object ? '{' : '[';
-    bool first = true;
-    // Lists of scalars stay on one line: a stage split reads better across than down.
-    bool flat = !object;
-    for (const Json& item : j) flat = flat && !item.is_structured();
-    for (auto it = j.begin(); it != j.end(); ++it) {
-      if (!first) out += flat && indent >= 0 ? ", " : ",";
-      first = false;
-      if (!flat) line(depth + 1);
-      if (object)
-        out +=
-            Json(it.key()).dump(-1, ' ', false, Json::error_handler_t::replace) + (indent < 0 ? ":" : ": ");
-      Dump(*it, indent, depth + 1, out);
-    }
-    if (!first && !flat) line(depth);
-    out += object ? '}' : ']';
-  } else if (j.is_number_float()) {
-    const double x = j.get<double>();
-    char buffer[40];
-    if (!std::isfinite(x))
-      out += "null";
-    else if (x == std::floor(x) && std::fabs(x) < 1e15)
-      std::snprintf(buffer, sizeof buffer, "%.0f", x), out += buffer;
-    else
-      std::snprintf(buffer, sizeof buffer, "%.9g", x), out += buffer;
-  } else {
-    out += j.dump(-1, ' ', false, Json::error_handler_t::replace);
+  // Lists of scalars stay on one line: a stage split reads better across than down.
+  const bool flat =
+      j.is_array() && std::none_of(j.begin(), j.end(), [](const Json& item) { return item.is_structured(); });
+  out += j.is_object() ? '{' : '[';
+  for (size_t i = 0; i < j.size(); ++i) {
+    if (i > 0) out += flat && indent >= 0 ? ", " : ",";
+    if (!flat) line(depth + 1);
+    if (j.is_object()) out += Scalar(j.keys()[i]) + (indent < 0 ? ":" : ": ");
+    Dump(j[i], indent, depth + 1, scalar, out);
   }
+  if (!j.empty() && !flat) line(depth);
+  out += j.is_object() ? '}' : ']';
 }
 
 }  // namespace
@@ -156,7 +163,7 @@ std::shared_ptr<JsonDocument> ParseJson(std::string_view text, const std::string
                      .value = std::to_string(text.size()) + " bytes",
                      .expected = "at most " + std::to_string(kMaxBytes)});
   Builder builder(file);
-  if (!Json::sax_parse(text.begin(), text.end(), &builder)) {
+  if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) {
     std::string why = builder.error;
     const size_t cut = why.rfind("; ");
     if (why.find("out of range") != std::string::npos || why.find("out_of_range") != std::string::npos)
@@ -209,19 +216,30 @@ void PatchJson(JsonDocument& document, std::string_view pointer, Json value, Jso
 
 std::string DumpJson(const Json& json, int indent) {
   std::string out;
-  Dump(json, indent, 0, out);
+  Dump(json, indent, 0, Rounded, out);
   return out;
+}
+
+std::string Json::dump() const {
+  std::string out;
+  Dump(
+      *this, -1, 0, [](const Json& scalar) { return Scalar(scalar); }, out);
+  return out;
+}
+
+std::string MemberPointer(const std::string& pointer, std::string_view key) {
+  return pointer + '/' + Escaped(key);
 }
 
 JsonCursor::JsonCursor(std::shared_ptr<const JsonDocument> document)
     : document_(std::move(document)), node_(&document_->root) {}
 
 bool JsonCursor::Has(std::string_view key) const {
-  return node_->is_object() && node_->contains(std::string(key));
+  return node_->contains(key);
 }
 
 JsonCursor JsonCursor::Key(std::string_view key) const {
-  return {document_, &node_->at(std::string(key)), pointer_ + '/' + Escaped(key)};
+  return {document_, &(*node_)[key], MemberPointer(pointer_, key)};
 }
 
 JsonCursor JsonCursor::Required(std::string_view key) const {
@@ -232,9 +250,7 @@ JsonCursor JsonCursor::Required(std::string_view key) const {
 
 std::vector<std::string> JsonCursor::Keys() const {
   if (!node_->is_object()) Fail("an object");
-  std::vector<std::string> keys;
-  for (auto it = node_->begin(); it != node_->end(); ++it) keys.push_back(it.key());
-  return keys;
+  return node_->keys();
 }
 
 void JsonCursor::AllowOnly(std::span<const std::string_view> valid) const {
@@ -259,7 +275,7 @@ size_t JsonCursor::size() const {
 }
 
 JsonCursor JsonCursor::At(size_t index) const {
-  return {document_, &node_->at(index), pointer_ + '/' + std::to_string(index)};
+  return {document_, &(*node_)[index], pointer_ + '/' + std::to_string(index)};
 }
 
 bool JsonCursor::Bool() const {
@@ -296,7 +312,7 @@ double JsonCursor::Number(double low, double high) const {
 }
 
 const std::string& JsonCursor::Text() const {
-  if (node_->is_string()) return node_->get_ref<const std::string&>();
+  if (node_->is_string()) return node_->Text();
   const auto patch = document_->patches.find(pointer_);
   if (patch == document_->patches.end() || node_->is_structured()) Fail("a text");
   return patch->second.text;

@@ -1,20 +1,18 @@
 // JSON at the edges: parsing text with its place kept, a cursor that knows its JSON pointer, and printing.
-// The only header that names nlohmann/json. Objects keep the order of their keys.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "base/json_value.h"
 
 namespace moecast {
-
-using Json = nlohmann::ordered_json;
 
 // A parsed text and where it came from.
 struct JsonDocument {
@@ -36,6 +34,9 @@ std::shared_ptr<JsonDocument> ParseJson(std::string_view text, const std::string
 // messages about it name the patch's origin. Throws UserError where the path runs through a value that is no
 // object or array.
 void PatchJson(JsonDocument& document, std::string_view pointer, Json value, JsonDocument::Patch patch);
+
+// The JSON pointer of the member `key` of what is at `pointer`.
+std::string MemberPointer(const std::string& pointer, std::string_view key);
 
 // Numbers as printed everywhere: integers exactly, others with 9 significant digits.
 std::string DumpJson(const Json& json, int indent = 2);

@@ -218,35 +218,30 @@ void Fit(const CommonOptions& common) {
 
 }  // namespace
 
-Action DefineCalibrate(CLI::App& app, const CommonOptions& common) {
+Action DefineCalibrate(OptionList list, const CommonOptions& common) {
   struct Options {
     std::string source, out, device = "h100";
   };
   const auto options = std::make_shared<Options>();
-  CLI::App* import =
-      app.add_subcommand("import", "turn measured tables into calibrations, nccl-tests into a cluster");
-  app.require_subcommand(1);
-  import->fallthrough();
-  import
-      ->add_option("source", options->source,
-                   "directory, searched with its subdirectories for .csv tables and for what nccl-tests "
-                   "printed (.txt, .log, "
-                   ".out); or one file of nccl-tests")
-      ->required();
-  import->add_option("--out", options->out, "directory to write to, one folder a stack")->required();
-  import->add_option("--measured-on", options->device, "device of the tables")->capture_default_str();
-  CLI::App* check = app.add_subcommand("check", "how good the estimates are where nothing was measured");
-  check->fallthrough();
-  check->add_option("--calibration", options->source,
-                    "folder of `calibrate import`; the built-in one where absent");
-  check->add_option("--measured-on", options->device, "device of the tables")->capture_default_str();
-  CLI::App* fit =
-      app.add_subcommand("fit", "fit what a whole step takes beyond its kernels, on published dense runs");
-  fit->fallthrough();
+  OptionList import =
+      list.AddKind("import", "turn measured tables into calibrations, nccl-tests into a cluster");
+  list.RequireKind();
+  import.Add("source", options->source,
+             "directory, searched with its subdirectories for .csv tables and for what nccl-tests "
+             "printed (.txt, .log, "
+             ".out); or one file of nccl-tests",
+             {.required = true});
+  import.Add("--out", options->out, "directory to write to, one folder a stack", {.required = true});
+  import.Add("--measured-on", options->device, "device of the tables", {.show_default = true});
+  OptionList check = list.AddKind("check", "how good the estimates are where nothing was measured");
+  check.Add("--calibration", options->source, "folder of `calibrate import`; the built-in one where absent");
+  check.Add("--measured-on", options->device, "device of the tables", {.show_default = true});
+  const OptionList fit =
+      list.AddKind("fit", "fit what a whole step takes beyond its kernels, on published dense runs");
   return [options, import, fit, &common] {
-    if (fit->parsed()) return Fit(common);
+    if (fit.named()) return Fit(common);
     const Device device = LoadDevice(options->device);
-    if (import->parsed())
+    if (import.named())
       Import(options->source, options->out, device, common);
     else
       Check(options->source, device, common);

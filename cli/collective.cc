@@ -131,7 +131,7 @@ CapacityChange ParseDegradation(const std::string& text, const Cluster& cluster)
 
 }  // namespace
 
-Action DefineCollective(CLI::App& app, const CommonOptions& common) {
+Action DefineCollective(OptionList list, const CommonOptions& common) {
   struct Options {
     std::string kind, cluster, ranks, bytes, level = "fluid", algorithm = "auto";
     std::vector<std::string> with, fail, degrade;
@@ -145,33 +145,32 @@ Action DefineCollective(CLI::App& app, const CommonOptions& common) {
     for (const CollectiveAlgorithm& a : CollectiveAlgorithms())
       if (a.kind == kind.value) kinds += " " + std::string(a.name);
   }
-  app.add_option("kind", o->kind, "the collective, and its algorithms: " + kinds)->required();
-  app.add_option("--cluster", o->cluster, "a built-in cluster or the path of a file")->required();
-  app.add_option("--ranks", o->ranks, "its GPUs: 0-7,16,24-31")->required();
-  app.add_option("--bytes", o->bytes,
-                 "the buffer of a rank, 64MiB: of all-gather the gathered result, of reduce-scatter and "
-                 "all-reduce what a rank puts in, of all-to-all what it sends and keeps, of dispatch and "
-                 "combine its tokens, each counted once")
-      ->required();
-  app.add_option("--level", o->level, "network level: analytic, fluid, simgrid")->capture_default_str();
-  app.add_option("--algorithm", o->algorithm,
-                 "auto: the fastest on idle links of those that NCCL, for tokens DeepEP, would run")
-      ->capture_default_str();
-  app.add_option("--sms", o->sms, "SMs that its kernels run on; as many as the links want where absent");
-  app.add_option("--spread", o->spread,
-                 "of dispatch and combine, DEVICES,NODES,EXPERTS that a token goes to, means; 1,1,1 where "
-                 "absent (`moecast routing` finds them)")
-      ->delimiter(',');
-  app.add_option("--with", o->with, "another at the same time, KIND:RANKS:BYTES; may be repeated")
-      ->allow_extra_args(false);
-  app.add_option("--fail", o->fail,
-                 "a link or switch fails at a time, NAME@TIME; without a time it is missing from the start "
-                 "and routes "
-                 "go around it; may be repeated")
-      ->allow_extra_args(false);
-  app.add_option("--degrade", o->degrade,
-                 "a link has a new rate from a time on, LINK@TIME=RATE; may be repeated")
-      ->allow_extra_args(false);
+  list.Add("kind", o->kind, "the collective, and its algorithms: " + kinds, {.required = true});
+  list.Add("--cluster", o->cluster, "a built-in cluster or the path of a file", {.required = true});
+  list.Add("--ranks", o->ranks, "its GPUs: 0-7,16,24-31", {.required = true});
+  list.Add("--bytes", o->bytes,
+           "the buffer of a rank, 64MiB: of all-gather the gathered result, of reduce-scatter and "
+           "all-reduce what a rank puts in, of all-to-all what it sends and keeps, of dispatch and "
+           "combine its tokens, each counted once",
+           {.required = true});
+  list.Add("--level", o->level, "network level: analytic, fluid, simgrid", {.show_default = true});
+  list.Add("--algorithm", o->algorithm,
+           "auto: the fastest on idle links of those that NCCL, for tokens DeepEP, would run",
+           {.show_default = true});
+  list.Add("--sms", o->sms, "SMs that its kernels run on; as many as the links want where absent");
+  list.Add("--spread", o->spread,
+           "of dispatch and combine, DEVICES,NODES,EXPERTS that a token goes to, means; 1,1,1 where "
+           "absent (`moecast routing` finds them)",
+           {.delimiter = ','});
+  list.Add("--with", o->with, "another at the same time, KIND:RANKS:BYTES; may be repeated",
+           {.repeated = true});
+  list.Add("--fail", o->fail,
+           "a link or switch fails at a time, NAME@TIME; without a time it is missing from the start "
+           "and routes "
+           "go around it; may be repeated",
+           {.repeated = true});
+  list.Add("--degrade", o->degrade, "a link has a new rate from a time on, LINK@TIME=RATE; may be repeated",
+           {.repeated = true});
   return [o, &common] {
     const Level level = LevelNamed(o->level);
     const auto timed = std::stable_partition(o->fail.begin(), o->fail.end(), std::not_fn(HasTime));

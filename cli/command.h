@@ -2,12 +2,12 @@
 // declares its options and returns what to do once they are parsed.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
 #include <string>
 
-#include "base/json.h"
+#include "base/json_value.h"
+#include "cli/options.h"
 
 namespace moecast {
 
@@ -23,22 +23,22 @@ struct Command {
   const char* name;
   const char* help;
   const char* example;
-  Action (*define)(CLI::App& app, const CommonOptions& common);
+  Action (*define)(OptionList list, const CommonOptions& common);
 };
 
 // Writes the JSON where --json asks for it and the text to standard output, unless the JSON went there.
 void Emit(const CommonOptions& common, const Json& json, const std::string& text);
 
-Action DefineCalibrate(CLI::App& app, const CommonOptions& common);
-Action DefineCollective(CLI::App& app, const CommonOptions& common);
-Action DefineDiff(CLI::App& app, const CommonOptions& common);
-Action DefineModel(CLI::App& app, const CommonOptions& common);
-Action DefineOp(CLI::App& app, const CommonOptions& common);
-Action DefinePipeline(CLI::App& app, const CommonOptions& common);
-Action DefineRouting(CLI::App& app, const CommonOptions& common);
-Action DefineScenario(CLI::App& app, const CommonOptions& common);
-Action DefineTopo(CLI::App& app, const CommonOptions& common);
-Action DefineTrain(CLI::App& app, const CommonOptions& common);
-Action DefineValidate(CLI::App& app, const CommonOptions& common);
+Action DefineCalibrate(OptionList list, const CommonOptions& common);
+Action DefineCollective(OptionList list, const CommonOptions& common);
+Action DefineDiff(OptionList list, const CommonOptions& common);
+Action DefineModel(OptionList list, const CommonOptions& common);
+Action DefineOp(OptionList list, const CommonOptions& common);
+Action DefinePipeline(OptionList list, const CommonOptions& common);
+Action DefineRouting(OptionList list, const CommonOptions& common);
+Action DefineScenario(OptionList list, const CommonOptions& common);
+Action DefineTopo(OptionList list, const CommonOptions& common);
+Action DefineTrain(OptionList list, const CommonOptions& common);
+Action DefineValidate(OptionList list, const CommonOptions& common);
 
 }  // namespace moecast

@@ -8,22 +8,22 @@
 
 namespace moecast {
 
-Action DefineDiff(CLI::App& app, const CommonOptions& common) {
+Action DefineDiff(OptionList list, const CommonOptions& common) {
   struct Options {
     std::string a, b;
     std::vector<std::string> sets, sets_a, sets_b;
     int64_t samples = ForecastOptions{}.samples;
   };
   const auto o = std::make_shared<Options>();
-  const auto set = [&app](const char* name, std::vector<std::string>& sets, const char* help) {
-    app.add_option(name, sets, help)->allow_extra_args(false);
+  const auto set = [&list](const char* name, std::vector<std::string>& sets, const char* help) {
+    list.Add(name, sets, help, {.repeated = true});
   };
-  app.add_option("a", o->a, "a built-in training scenario or the path of a file")->required();
-  app.add_option("b", o->b, "the one it is compared with")->required();
+  list.Add("a", o->a, "a built-in training scenario or the path of a file", {.required = true});
+  list.Add("b", o->b, "the one it is compared with", {.required = true});
   set("--set", o->sets, "overrides a field of both: training/parallel/dp=64; may be repeated");
   set("--set-a", o->sets_a, "overrides a field of A, after --set");
   set("--set-b", o->sets_b, "overrides a field of B, after --set");
-  app.add_option("--samples", o->samples, "draws behind the intervals")->capture_default_str();
+  list.Add("--samples", o->samples, "draws behind the intervals", {.show_default = true});
   return [o, &common] {
     const ForecastOptions options{.samples = CheckedSamples(o->samples), .seed = common.seed};
     const auto label = [&](const std::string& name, const std::vector<std::string>& own) {

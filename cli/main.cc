@@ -2,10 +2,15 @@
 // 1 ours.
 #include <cstdio>
 #include <exception>
-#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "cli/command.h"
 
 namespace moecast {
@@ -46,32 +51,17 @@ std::string UnknownWord(const std::string& word) {
       .what();
 }
 
-// " (did you mean --set?)" for the first word that looks like an option and is none.
-std::string OptionHint(const CLI::App& app) {
-  for (const CLI::App* sub : app.get_subcommands()) {
-    std::vector<std::string> names;
-    for (const CLI::Option* option : sub->get_options()) names.push_back(option->get_name());
-    const std::vector<std::string_view> views(names.begin(), names.end());
-    for (const std::string& word : sub->remaining(true))
-      if (const std::string near = word.starts_with("-") ? Nearest(word, views) : ""; !near.empty())
-        return " (did you mean " + near + "?)";
-  }
-  return "";
-}
-
 int Main(int argc, char** argv) {
-  CLI::App app("Predicts what it takes to train and serve MLA + MoE language models on GPU clusters.",
-               "moecast");
-  app.require_subcommand(1);
-  app.set_version_flag("--version", "moecast 0.1.0");
+  Program program("moecast",
+                  "Predicts what it takes to train and serve MLA + MoE language models on GPU clusters.",
+                  "moecast 0.1.0");
   CommonOptions common;
-  std::map<const CLI::App*, Action> actions;
+  std::vector<std::pair<OptionList, Action>> commands;
   for (const Command& command : kCommands) {
-    CLI::App* sub = app.add_subcommand(command.name, command.help);
-    sub->footer(std::string("Example:\n  ") + command.example);
-    sub->add_option("--json", common.json, "write the result as JSON to this file, - for standard output");
-    sub->add_option("--seed", common.seed, "seed of everything random")->capture_default_str();
-    actions[sub] = command.define(*sub, common);
+    OptionList list = program.AddCommand(command.name, command.help, command.example);
+    list.Add("--json", common.json, "write the result as JSON to this file, - for standard output");
+    list.Add("--seed", common.seed, "seed of everything random", {.show_default = true});
+    commands.emplace_back(list, command.define(list, common));
   }
   if (argc > 1 && argv[1][0] != '-') {
     bool known = false;
@@ -81,14 +71,9 @@ int Main(int argc, char** argv) {
       return 2;
     }
   }
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
-    std::fprintf(stderr, "error: %s%s\n", e.what(), OptionHint(app).c_str());
-    return 2;
-  }
-  actions.at(app.get_subcommands().front())();
+  if (const std::optional<int> exit_code = program.Parse(argc, argv)) return *exit_code;
+  for (const auto& [list, action] : commands)
+    if (list.named()) action();
   return 0;
 }
 

@@ -9,18 +9,17 @@
 
 namespace moecast {
 
-Action DefineModel(CLI::App& app, const CommonOptions& common) {
+Action DefineModel(OptionList list, const CommonOptions& common) {
   struct Options {
     std::string model;
     ModelViewOptions view;
   };
   const auto options = std::make_shared<Options>();
-  app.add_option("model", options->model, "a built-in name or the path of a Hugging Face config.json")
-      ->required();
-  app.add_option("--sequence", options->view.sequence, "tokens of a sequence, for the flops of attention")
-      ->capture_default_str();
-  app.add_option("--kv-bits", options->view.kv_bits, "bits of one element of the KV cache")
-      ->capture_default_str();
+  list.Add("model", options->model, "a built-in name or the path of a Hugging Face config.json",
+           {.required = true});
+  list.Add("--sequence", options->view.sequence, "tokens of a sequence, for the flops of attention",
+           {.show_default = true});
+  list.Add("--kv-bits", options->view.kv_bits, "bits of one element of the KV cache", {.show_default = true});
   return [options, &common] {
     const ModelViewOptions& view = options->view;
     constexpr int64_t kLongest = int64_t{1} << 30;

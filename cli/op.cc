@@ -1,6 +1,7 @@
 // moecast op KIND: the time of one operator on a device.
 #include "costmodel/op.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <functional>
@@ -156,83 +157,81 @@ Operation Elementwise(const Calibration& c, const Options& o) {
 struct Kind {
   const char* name;
   const char* help;
-  void (*define)(CLI::App& app, Options& o);
+  void (*define)(OptionList list, Options& o);
   Operation (*estimate)(const Calibration& c, const Options& o);
 };
 
-void Dtypes(CLI::App& app, Options& o) {
-  app.add_option("--dtype", o.dtype, "fp32, bf16, fp8 or fp8_block")->capture_default_str();
+void Dtypes(OptionList list, Options& o) {
+  list.Add("--dtype", o.dtype, "fp32, bf16, fp8 or fp8_block", {.show_default = true});
 }
-void ProductOptions(CLI::App& app, Options& o) {
-  app.add_option("--n", o.n, "columns of the output of the forward product")->required();
-  app.add_option("--k", o.k, "length of the forward product's sum")->required();
-  Dtypes(app, o);
-  app.add_option("--pass", o.pass, "forward, dgrad or wgrad; m, n and k stay the forward's")
-      ->capture_default_str();
-  app.add_option("--main-grad", o.main_grad, "format a weight gradient is summed into")
-      ->capture_default_str();
-  app.add_option("--sms", o.sms, "streaming multiprocessors it may use, 0 for all")->capture_default_str();
+void ProductOptions(OptionList list, Options& o) {
+  list.Add("--n", o.n, "columns of the output of the forward product", {.required = true});
+  list.Add("--k", o.k, "length of the forward product's sum", {.required = true});
+  Dtypes(list, o);
+  list.Add("--pass", o.pass, "forward, dgrad or wgrad; m, n and k stay the forward's",
+           {.show_default = true});
+  list.Add("--main-grad", o.main_grad, "format a weight gradient is summed into", {.show_default = true});
+  list.Add("--sms", o.sms, "streaming multiprocessors it may use, 0 for all", {.show_default = true});
 }
 
 constexpr Kind kKinds[] = {
     {"gemm", "y[m,n] = x[m,k] w[n,k]^T",
-     [](CLI::App& app, Options& o) {
-       app.add_option("--m", o.m, "rows")->required();
-       ProductOptions(app, o);
+     [](OptionList list, Options& o) {
+       list.Add("--m", o.m, "rows", {.required = true});
+       ProductOptions(list, o);
      },
      Gemm},
     {"grouped-gemm", "one product a group, rows spread evenly",
-     [](CLI::App& app, Options& o) {
-       app.add_option("--groups", o.groups, "groups (experts)")->required();
-       app.add_option("--rows", o.rows, "rows of all groups together")->required();
-       ProductOptions(app, o);
+     [](OptionList list, Options& o) {
+       list.Add("--groups", o.groups, "groups (experts)", {.required = true});
+       list.Add("--rows", o.rows, "rows of all groups together", {.required = true});
+       ProductOptions(list, o);
      },
      GroupedGemm},
     {"attention", "core attention in plain form (multi-head, grouped or MLA's)",
-     [](CLI::App& app, Options& o) {
-       app.add_option("--phase", o.phase, "train-forward, train-backward, prefill or decode")
-           ->capture_default_str();
-       app.add_option("--heads", o.heads, "query heads")->required();
-       app.add_option("--kv-heads", o.kv_heads, "key and value heads; all heads where not given");
-       app.add_option("--qk-dim", o.qk_dim, "dimension of a query and key head; 192 is MLA")
-           ->capture_default_str();
-       app.add_option("--v-dim", o.v_dim, "dimension of a value head; 128 for MLA, else as --qk-dim");
-       app.add_option("--batch", o.batch, "sequences")->capture_default_str();
-       app.add_option("--query", o.query, "new tokens of each sequence");
-       app.add_option("--context", o.context,
-                      "keys of each sequence, new tokens included; as --query where not given");
-       app.add_flag("--causal,!--no-causal", o.causal,
+     [](OptionList list, Options& o) {
+       list.Add("--phase", o.phase, "train-forward, train-backward, prefill or decode",
+                {.show_default = true});
+       list.Add("--heads", o.heads, "query heads", {.required = true});
+       list.Add("--kv-heads", o.kv_heads, "key and value heads; all heads where not given");
+       list.Add("--qk-dim", o.qk_dim, "dimension of a query and key head; 192 is MLA",
+                {.show_default = true});
+       list.Add("--v-dim", o.v_dim, "dimension of a value head; 128 for MLA, else as --qk-dim");
+       list.Add("--batch", o.batch, "sequences", {.show_default = true});
+       list.Add("--query", o.query, "new tokens of each sequence");
+       list.Add("--context", o.context,
+                "keys of each sequence, new tokens included; as --query where not given");
+       list.AddFlag("--causal,!--no-causal", o.causal,
                     "each token sees itself and what precedes it (default)");
-       Dtypes(app, o);
-       app.add_option("--kv-dtype", o.kv_dtype, "format of the cached keys and values")
-           ->capture_default_str();
+       Dtypes(list, o);
+       list.Add("--kv-dtype", o.kv_dtype, "format of the cached keys and values", {.show_default = true});
      },
      Attention},
     {"mla-decode", "MLA decode in absorbed form, one query token a sequence",
-     [](CLI::App& app, Options& o) {
-       app.add_option("--heads", o.heads, "heads on this device")->required();
-       app.add_option("--batch", o.batch, "sequences")->capture_default_str();
-       app.add_option("--context", o.context, "cached tokens of each")->required();
-       app.add_option("--kv-bits", o.kv_bits, "bits of a cached element")->capture_default_str();
+     [](OptionList list, Options& o) {
+       list.Add("--heads", o.heads, "heads on this device", {.required = true});
+       list.Add("--batch", o.batch, "sequences", {.show_default = true});
+       list.Add("--context", o.context, "cached tokens of each", {.required = true});
+       list.Add("--kv-bits", o.kv_bits, "bits of a cached element", {.show_default = true});
      },
      MlaDecode},
     {"moe", "fused inference MoE layer on one rank, balanced routing",
-     [](CLI::App& app, Options& o) {
-       app.add_option("--tokens", o.tokens, "tokens of all ranks together")->required();
-       app.add_option("--hidden", o.hidden, "hidden size")->required();
-       app.add_option("--inter", o.inter, "intermediate size of an expert")->required();
-       app.add_option("--experts", o.experts, "routed experts of the layer")->required();
-       app.add_option("--topk", o.top_k, "experts a token goes to")->required();
-       app.add_option("--ep", o.ep, "ranks the experts are spread over")->capture_default_str();
-       Dtypes(app, o);
+     [](OptionList list, Options& o) {
+       list.Add("--tokens", o.tokens, "tokens of all ranks together", {.required = true});
+       list.Add("--hidden", o.hidden, "hidden size", {.required = true});
+       list.Add("--inter", o.inter, "intermediate size of an expert", {.required = true});
+       list.Add("--experts", o.experts, "routed experts of the layer", {.required = true});
+       list.Add("--topk", o.top_k, "experts a token goes to", {.required = true});
+       list.Add("--ep", o.ep, "ranks the experts are spread over", {.show_default = true});
+       Dtypes(list, o);
      },
      Moe},
     {"elementwise", "a kernel that streams through memory",
-     [](CLI::App& app, Options& o) {
-       app.add_option("--kind", o.kind,
-                      "rmsnorm, rope, swiglu, add, embedding, permute, cast, softmax, optimizer, reduce")
-           ->required();
-       app.add_option("--bytes", o.bytes, "read and written, each once, with a unit")->required();
+     [](OptionList list, Options& o) {
+       list.Add("--kind", o.kind,
+                "rmsnorm, rope, swiglu, add, embedding, permute, cast, softmax, optimizer, reduce",
+                {.required = true});
+       list.Add("--bytes", o.bytes, "read and written, each once, with a unit", {.required = true});
      },
      Elementwise},
 };
@@ -273,40 +272,42 @@ void Report(const CommonOptions& common, const Calibration& c, const Operation& 
 
 }  // namespace
 
-Action DefineOp(CLI::App& app, const CommonOptions& common) {
+Action DefineOp(OptionList list, const CommonOptions& common) {
   const auto options = std::make_shared<Options>();
-  const auto chosen = std::make_shared<const Kind*>(nullptr);
+  std::vector<OptionList> kinds;
   for (const Kind& kind : kKinds) {
-    CLI::App* sub = app.add_subcommand(kind.name, kind.help);
-    sub->fallthrough();
-    kind.define(*sub, *options);
-    sub->callback([chosen, &kind] { *chosen = &kind; });
+    OptionList of_kind = list.AddKind(kind.name, kind.help);
+    kind.define(of_kind, *options);
+    kinds.push_back(of_kind);
   }
-  app.add_option("--device", options->device, "built-in device or the path of a file")->capture_default_str();
-  app.add_option("--stack", options->stack, "whose kernels: 2025 or 2024h1")->capture_default_str();
-  app.add_option("--calibration", options->calibration,
-                 "directory of `calibrate import`; the built-in one where not given");
+  list.Add("--device", options->device, "built-in device or the path of a file", {.show_default = true});
+  list.Add("--stack", options->stack, "whose kernels: 2025 or 2024h1", {.show_default = true});
+  list.Add("--calibration", options->calibration,
+           "directory of `calibrate import`; the built-in one where not given");
   // Words that are no kind and no option come to the action, which can name the nearest.
-  app.allow_extras();
-  return [options, chosen, &app, &common] {
-    if (*chosen == nullptr) {
+  list.KeepOtherWords();
+  return [options, kinds, list, &common] {
+    const auto named =
+        std::find_if(kinds.begin(), kinds.end(), [](const OptionList& k) { return k.named(); });
+    if (named == kinds.end()) {
       std::vector<std::string_view> names;
       for (const Kind& kind : kKinds) names.push_back(kind.name);
-      const std::vector<std::string> words = app.remaining();
+      const std::vector<std::string> words = list.OtherWords();
       const std::string word = words.empty() ? "" : words.front();
       throw UserError({.file = "op",
                        .value = words.empty() ? "no kind of operator" : "\"" + Shortened(word) + "\"",
                        .expected = "one of " + Join(names),
                        .hint = Nearest(word, names)});
     }
-    if (const std::vector<std::string> words = app.remaining(true); !words.empty())
-      throw UserError({.file = std::string("op ") + (*chosen)->name,
+    const Kind& kind = kKinds[named - kinds.begin()];
+    if (const std::vector<std::string> words = list.OtherWords(); !words.empty())
+      throw UserError({.file = std::string("op ") + kind.name,
                        .value = "\"" + Shortened(words.front()) + "\"",
-                       .expected = "an option of `moecast op " + std::string((*chosen)->name) + " --help`"});
+                       .expected = "an option of `moecast op " + std::string(kind.name) + " --help`"});
     const Device device = LoadDevice(options->device);
     Size("--sms", options->sms, 0, device.sms);
     const Calibration calibration = LoadCalibration(device, options->stack, options->calibration);
-    Report(common, calibration, (*chosen)->estimate(calibration, *options));
+    Report(common, calibration, kind.estimate(calibration, *options));
   };
 }
 

@@ -265,43 +265,40 @@ void RunPipeline(const Options& o, const CommonOptions& common) {
 
 }  // namespace
 
-Action DefinePipeline(CLI::App& app, const CommonOptions& common) {
+Action DefinePipeline(OptionList list, const CommonOptions& common) {
   auto o = std::make_shared<Options>();
   std::string schedules = "order of the tasks:";
   for (const PipelineSchedule& row : PipelineSchedules())
     schedules += "\n  " + std::string(row.name) + ": " + std::string(row.help);
-  app.add_option("--schedule", o->schedule, schedules)->capture_default_str();
-  app.add_option("--stages", o->stages, "pipeline stages")->required();
-  app.add_option("--micro-batches", o->micro_batches, "micro-batches a step")->required();
-  app.add_option("--forward", o->forward,
-                 "time of a stage's forward pass of a micro-batch: 30ms, or 30ms,31ms,... by stage")
-      ->required();
-  app.add_option("--backward", o->backward, "... of its gradients of activations")->required();
-  app.add_option("--weight", o->weight, "... of its gradients of weights")->required();
-  app.add_option(
-      "--overlapped-pair", o->pair,
-      "... of its forward pass together with the full backward pass of another micro-batch, with the "
-      "schedules that overlap them; as long as both one after the other where absent");
-  app.add_option("--comm", o->comm, "time to pass activations or gradients to a neighbouring stage")
-      ->capture_default_str();
-  app.add_option(
+  list.Add("--schedule", o->schedule, schedules, {.show_default = true});
+  list.Add("--stages", o->stages, "pipeline stages", {.required = true});
+  list.Add("--micro-batches", o->micro_batches, "micro-batches a step", {.required = true});
+  list.Add("--forward", o->forward,
+           "time of a stage's forward pass of a micro-batch: 30ms, or 30ms,31ms,... by stage",
+           {.required = true});
+  list.Add("--backward", o->backward, "... of its gradients of activations", {.required = true});
+  list.Add("--weight", o->weight, "... of its gradients of weights", {.required = true});
+  list.Add("--overlapped-pair", o->pair,
+           "... of its forward pass together with the full backward pass of another micro-batch, with the "
+           "schedules that overlap them; as long as both one after the other where absent");
+  list.Add("--comm", o->comm, "time to pass activations or gradients to a neighbouring stage",
+           {.show_default = true});
+  list.Add(
       "--vpp", o->vpp,
       "model chunks a stage: any number with interleaved, 2 with the V schedules; the times are still of a "
       "whole stage");
-  app.add_option(
-      "--weight-delay", o->weight_delay,
-      "most micro-batches whose weight gradients a stage puts off; the schedule's own where absent");
-  app.add_option("--memory-limit", o->memory_limit,
-                 "most micro-batches a stage may hold alive; 0: as many as the schedule does")
-      ->capture_default_str();
-  app.add_option("--kept-for-weight", o->kept_for_weight,
-                 "what a micro-batch keeps from B to W, of what it keeps from F to B; counts in "
-                 "--memory-limit, which "
-                 "zb-1p and zb-2p order by")
-      ->capture_default_str();
-  app.add_option("--print", o->print, "timeline: start and end of every task")
-      ->check(CLI::IsMember({"timeline"}));
-  app.add_option("--timeline", o->timeline, "write the schedule to this file, which ui.perfetto.dev opens");
+  list.Add("--weight-delay", o->weight_delay,
+           "most micro-batches whose weight gradients a stage puts off; the schedule's own where absent");
+  list.Add("--memory-limit", o->memory_limit,
+           "most micro-batches a stage may hold alive; 0: as many as the schedule does",
+           {.show_default = true});
+  list.Add("--kept-for-weight", o->kept_for_weight,
+           "what a micro-batch keeps from B to W, of what it keeps from F to B; counts in "
+           "--memory-limit, which "
+           "zb-1p and zb-2p order by",
+           {.show_default = true});
+  list.Add("--print", o->print, "timeline: start and end of every task", {.one_of = {"timeline"}});
+  list.Add("--timeline", o->timeline, "write the schedule to this file, which ui.perfetto.dev opens");
   return [o, &common] { RunPipeline(*o, common); };
 }
 

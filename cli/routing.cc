@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/fields.h"
 #include "base/file.h"
+#include "base/quantity_text.h"
 #include "cli/command.h"
 #include "scenarios/scenario.h"
 #include "sim/routing/routing_report.h"
@@ -57,7 +58,7 @@ std::vector<BalanceLoss> LossesNamed(const std::vector<std::string>& names) {
 
 }  // namespace
 
-Action DefineRouting(CLI::App& app, const CommonOptions& common) {
+Action DefineRouting(OptionList list, const CommonOptions& common) {
   struct Options {
     std::string scenario, recorded, record, sent_once, placement, step_rule = "sign";
     std::vector<std::string> sets, losses{"expert", "device", "communication"};
@@ -65,33 +66,27 @@ Action DefineRouting(CLI::App& app, const CommonOptions& common) {
     double bias_rate = NAN, rate = NAN, top_p = 0;
   };
   const auto o = std::make_shared<Options>();
-  app.add_option("scenario", o->scenario, "a built-in training scenario or the path of a file")->required();
-  app.add_option("--set", o->sets, "overrides a field: training/routing/tokens/distribution=zipf")
-      ->allow_extra_args(false);
-  app.add_option("--layers", o->layers, "MoE layers to route")->capture_default_str();
-  app.add_option("--micro-batches", o->micro_batches, "micro-batches of each rank")->capture_default_str();
-  app.add_option("--recorded", o->recorded, "route what this file has recorded, counts or choices");
-  app.add_option("--record", o->record, "write the drawn choices of the first micro-batch into this file");
-  app.add_option("--top-p", o->top_p,
-                 "experts of a token until their affinities sum to this, in place of top-k");
-  app.add_option(
-      "--sent-once", o->sent_once,
-      "a token is sent once for each: expert, device, node (default: node across nodes, else device)");
-  app.add_option("--placement", o->placement, "place experts by their loads: hierarchical, global");
-  app.add_option("--redundant", o->redundant, "expert slots beyond one an expert, with --placement")
-      ->capture_default_str();
-  app.add_option("--steps", o->steps, "steps of the balance losses and the bias")->capture_default_str();
-  app.add_option("--losses", o->losses, "expert, device, communication, or none")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->capture_default_str();
-  app.add_option("--bias-rate", o->bias_rate,
-                 "step of the bias; 0: no bias (default: 0.001 for a model with a bias, else 0)");
-  app.add_option("--step-rule", o->step_rule, "how losses move the gate: sign, gradient")
-      ->capture_default_str();
-  app.add_option("--rate", o->rate,
-                 "step of the gate, in logits (default: 0.02 for sign, 1000 for gradient)");
-  app.add_option("--step-tokens", o->step_tokens, "tokens of a step")->capture_default_str();
+  list.Add("scenario", o->scenario, "a built-in training scenario or the path of a file", {.required = true});
+  list.Add("--set", o->sets, "overrides a field: training/routing/tokens/distribution=zipf",
+           {.repeated = true});
+  list.Add("--layers", o->layers, "MoE layers to route", {.show_default = true});
+  list.Add("--micro-batches", o->micro_batches, "micro-batches of each rank", {.show_default = true});
+  list.Add("--recorded", o->recorded, "route what this file has recorded, counts or choices");
+  list.Add("--record", o->record, "write the drawn choices of the first micro-batch into this file");
+  list.Add("--top-p", o->top_p, "experts of a token until their affinities sum to this, in place of top-k");
+  list.Add("--sent-once", o->sent_once,
+           "a token is sent once for each: expert, device, node (default: node across nodes, else device)");
+  list.Add("--placement", o->placement, "place experts by their loads: hierarchical, global");
+  list.Add("--redundant", o->redundant, "expert slots beyond one an expert, with --placement",
+           {.show_default = true});
+  list.Add("--steps", o->steps, "steps of the balance losses and the bias", {.show_default = true});
+  list.Add("--losses", o->losses, "expert, device, communication, or none",
+           {.show_default = true, .repeated = true, .delimiter = ','});
+  list.Add("--bias-rate", o->bias_rate,
+           "step of the bias; 0: no bias (default: 0.001 for a model with a bias, else 0)");
+  list.Add("--step-rule", o->step_rule, "how losses move the gate: sign, gradient", {.show_default = true});
+  list.Add("--rate", o->rate, "step of the gate, in logits (default: 0.02 for sign, 1000 for gradient)");
+  list.Add("--step-tokens", o->step_tokens, "tokens of a step", {.show_default = true});
   return [o, &common] {
     // Tokens are routed one by one here; the closed form that stands for them in training has no part in it.
     o->sets.insert(o->sets.begin(), "training/routing/device_cv=0");

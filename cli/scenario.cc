@@ -22,19 +22,19 @@ constexpr char kFieldsText[] =
 
 }  // namespace
 
-Action DefineScenario(CLI::App& app, const CommonOptions& common) {
+Action DefineScenario(OptionList list, const CommonOptions& common) {
   struct Options {
     std::string scenario;
     std::vector<std::string> sets;
     bool schema = false, fields = false, list = false;
   };
   const auto o = std::make_shared<Options>();
-  app.add_option("scenario", o->scenario, "a built-in scenario or the path of a file");
-  app.add_option("--set", o->sets, "overrides a field: training/parallel/dp=64; may be repeated")
-      ->allow_extra_args(false);
-  app.add_flag("--schema", o->schema, "the JSON Schema of scenario files");
-  app.add_flag("--fields", o->fields, "every field with its meaning and default, as Markdown");
-  app.add_flag("--list", o->list, "the built-in scenarios");
+  list.Add("scenario", o->scenario, "a built-in scenario or the path of a file");
+  list.Add("--set", o->sets, "overrides a field: training/parallel/dp=64; may be repeated",
+           {.repeated = true});
+  list.AddFlag("--schema", o->schema, "the JSON Schema of scenario files");
+  list.AddFlag("--fields", o->fields, "every field with its meaning and default, as Markdown");
+  list.AddFlag("--list", o->list, "the built-in scenarios");
   return [o, &common] {
     if (o->schema + o->fields + o->list + !o->scenario.empty() != 1)
       throw UserError(

@@ -27,21 +27,19 @@ void PrintFields(const CommonOptions& common) {
 
 }  // namespace
 
-Action DefineTopo(CLI::App& app, const CommonOptions& common) {
+Action DefineTopo(OptionList list, const CommonOptions& common) {
   struct Options {
     std::string cluster, dot;
     std::vector<std::string> failed;
     bool fields = false;
   };
   const auto options = std::make_shared<Options>();
-  app.add_option("cluster", options->cluster, "a built-in name or the path of a cluster file");
-  app.add_option("--dot", options->dot, "draw it for Graphviz into this file, - for standard output");
-  app.add_option(
-         "--fail", options->failed,
-         "a link or switch that has failed: node0.gpu3.nic-out, unit0.leaf3.up, spine7; may be repeated")
-      ->allow_extra_args(false)
-      ->delimiter(',');
-  app.add_flag("--fields", options->fields,
+  list.Add("cluster", options->cluster, "a built-in name or the path of a cluster file");
+  list.Add("--dot", options->dot, "draw it for Graphviz into this file, - for standard output");
+  list.Add("--fail", options->failed,
+           "a link or switch that has failed: node0.gpu3.nic-out, unit0.leaf3.up, spine7; may be repeated",
+           {.repeated = true, .delimiter = ','});
+  list.AddFlag("--fields", options->fields,
                "every field of a cluster file with its meaning and default, as Markdown");
   return [options, &common] {
     if (options->fields + !options->cluster.empty() != 1)

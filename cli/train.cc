@@ -62,7 +62,7 @@ ReplicaTimes OnReplica(const PreparedPhase& phase, StepCache& cache) {
 
 }  // namespace
 
-Action DefineTrain(CLI::App& app, const CommonOptions& common) {
+Action DefineTrain(OptionList list, const CommonOptions& common) {
   struct Options {
     std::string scenario, level = "fluid", timeline;
     std::vector<std::string> sets, print;
@@ -71,17 +71,16 @@ Action DefineTrain(CLI::App& app, const CommonOptions& common) {
     bool sensitivity = false;
   };
   const auto o = std::make_shared<Options>();
-  app.add_option("scenario", o->scenario, "a built-in training scenario or the path of a file")->required();
-  app.add_option("--set", o->sets, "overrides a field: training/parallel/dp=64; may be repeated")
-      ->allow_extra_args(false);
-  app.add_option("--level", o->level, "network level: analytic, fluid or simgrid")->capture_default_str();
-  app.add_option("--samples", o->samples, "draws behind the interval")->capture_default_str();
-  app.add_option("--timeline", o->timeline, "write the step as a trace file for ui.perfetto.dev");
-  app.add_option("--print", o->print, "also show: ops, costs, blocks, schedule")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  app.add_flag("--sensitivity", o->sensitivity, "also show what a tenth more of each quantity changes");
-  app.add_flag("--why-memory", o->why_memory, "also list what is alive at the peak of the fullest rank");
+  list.Add("scenario", o->scenario, "a built-in training scenario or the path of a file", {.required = true});
+  list.Add("--set", o->sets, "overrides a field: training/parallel/dp=64; may be repeated",
+           {.repeated = true});
+  list.Add("--level", o->level, "network level: analytic, fluid or simgrid", {.show_default = true});
+  list.Add("--samples", o->samples, "draws behind the interval", {.show_default = true});
+  list.Add("--timeline", o->timeline, "write the step as a trace file for ui.perfetto.dev");
+  list.Add("--print", o->print, "also show: ops, costs, blocks, schedule",
+           {.repeated = true, .delimiter = ','});
+  list.AddFlag("--sensitivity", o->sensitivity, "also show what a tenth more of each quantity changes");
+  list.AddFlag("--why-memory", o->why_memory, "also list what is alive at the peak of the fullest rank");
   return [o, &common] {
     const Level level = LevelNamed(o->level);
     const int samples = CheckedSamples(o->samples);

@@ -196,10 +196,10 @@ constexpr Suite kSuites[] = {{"training", ValidateTraining},   {"dense", Validat
 
 }  // namespace
 
-Action DefineValidate(CLI::App& app, const CommonOptions& common) {
+Action DefineValidate(OptionList list, const CommonOptions& common) {
   const auto names = std::make_shared<std::vector<std::string>>();
-  app.add_option("suite", *names,
-                 "training, dense, schedules, memory, operators, network; all where none is named");
+  list.Add("suite", *names,
+           "training, dense, schedules, memory, operators, network; all where none is named");
   return [names, &common] {
     std::vector<std::string_view> valid;
     for (const Suite& s : kSuites) valid.push_back(s.name);

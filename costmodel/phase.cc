@@ -16,7 +16,7 @@ struct Codec<PlanPatch> {
       if (key == "phases") at.Key(key).Fail("no phases inside the plan of a phase");
     return {at.json().dump()};
   }
-  static Json Print(const PlanPatch& v) { return Json::parse(v.json); }
+  static Json Print(const PlanPatch& v) { return ParseJson(v.json, "")->root; }
   static Json Schema(const Limits&) { return {{"type", "object"}}; }
   static std::string Type(const Limits&) { return "object: fields of /training but phases"; }
 };

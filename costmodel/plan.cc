@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/fields.h"
+#include "base/quantity_text.h"
 
 namespace moecast {
 

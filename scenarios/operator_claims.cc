@@ -1,5 +1,6 @@
 #include "scenarios/operator_claims.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/check.h"

@@ -15,10 +15,14 @@ namespace moecast {
 namespace {
 
 // The value right of --set's '=': JSON where it is that, else text, so that names and quantities need no
-// quotes.
-Json ValueOf(const std::string& text) {
-  Json value = Json::parse(text, nullptr, false);
-  return value.is_discarded() ? Json(text) : value;
+// quotes. `origin` is for messages.
+Json ValueOf(const std::string& text, const std::string& origin) {
+  try {
+    return ParseJson(text, origin)->root;
+  } catch (const UserError& e) {
+    if (e.parts().pointer.empty()) throw;  // JSON, but with a key twice or nested too deep
+    return text;
+  }
 }
 
 // Whether one of two pointers is the other or runs through it.
@@ -47,7 +51,8 @@ void ApplySets(JsonDocument& document, const Overrides& overrides) {
                        .value = "\"" + Shortened(set) + "\"",
                        .expected = "a path, '=' and a value, as in training/parallel/tp=4"});
     const std::string path = set.substr(0, equals), value = set.substr(equals + 1);
-    PatchJson(document, path, ValueOf(value), {overrides.option + " " + Shortened(set, 100), value});
+    const std::string origin = overrides.option + " " + Shortened(set, 100);
+    PatchJson(document, path, ValueOf(value, origin), {origin, value});
     ForgetUnknowns(document, path.starts_with('/') ? path : "/" + path);
   }
 }

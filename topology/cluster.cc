@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/fields.h"
+#include "base/quantity_text.h"
 namespace moecast {
 namespace {
 

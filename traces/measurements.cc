@@ -1,5 +1,6 @@
 #include "traces/measurements.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>

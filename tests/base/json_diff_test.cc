@@ -7,7 +7,7 @@ namespace {
 
 std::vector<std::string> Lines(const std::string& a, const std::string& b) {
   std::vector<std::string> lines;
-  for (const JsonDifference& d : DifferencesOf(Json::parse(a), Json::parse(b)))
+  for (const JsonDifference& d : DifferencesOf(ParseJson(a, "")->root, ParseJson(b, "")->root))
     lines.push_back(d.pointer + " " + d.a.dump() + " " + d.b.dump());
   return lines;
 }

@@ -173,9 +173,10 @@ TEST(DumpJsonTest, PrintsNineDigitsAndIntegersExactly) {
 }
 
 TEST(DumpJsonTest, ListsOfScalarsStayOnOneLine) {
-  EXPECT_EQ(DumpJson(Json::parse(R"({"a":[1,2],"b":[{"c":[]},[]],"d":{}})")),
+  EXPECT_EQ(DumpJson(ParseJson(R"({"a":[1,2],"b":[{"c":[]},[]],"d":{}})", "")->root),
             "{\n  \"a\": [1, 2],\n  \"b\": [\n    {\n      \"c\": []\n    },\n    []\n  ],\n  \"d\": {}\n}");
-  EXPECT_EQ(DumpJson(Json::parse(R"({"a":[1,2],"d":{"x":null}})"), -1), R"({"a":[1,2],"d":{"x":null}})");
+  EXPECT_EQ(DumpJson(ParseJson(R"({"a":[1,2],"d":{"x":null}})", "")->root, -1),
+            R"({"a":[1,2],"d":{"x":null}})");
 }
 
 }  // namespace

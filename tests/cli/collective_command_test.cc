@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/json.h"
@@ -32,7 +33,7 @@ TEST(CollectiveCommandTest, JsonHasTheKeysOfTheContract) {
 
 TEST(CollectiveCommandTest, LevelsAgreeOnACollectiveAlone) {
   const std::string what = "all-to-all --cluster h800-8 --ranks 0-7 --bytes 64MiB --level ";
-  const double fluid = JsonOf(what + "fluid")["time_s"];
+  const double fluid = JsonOf(what + "fluid")["time_s"].get<double>();
   EXPECT_NEAR(JsonOf(what + "analytic")["time_s"].get<double>(), fluid, 1e-9);
   if (::access(MOECAST_SIMGRID, X_OK) != 0) GTEST_SKIP() << "moecast-simgrid is not built";
   EXPECT_NEAR(JsonOf(what + "simgrid")["time_s"].get<double>(), fluid, 1e-9);
@@ -72,8 +73,8 @@ TEST(CollectiveCommandTest, AFailureThatCutsAGroupOffIsAnAnswer) {
 
 TEST(CollectiveCommandTest, ADegradedLinkSlowsWhatUsesIt) {
   const std::string what = "send --cluster h800-64 --ranks 0,8 --bytes 64MiB";
-  const double whole = JsonOf(what)["time_s"],
-               half = JsonOf(what + " --degrade node0.gpu0.nic-out@0s=24.25GB/s")["time_s"];
+  const double whole = JsonOf(what)["time_s"].get<double>(),
+               half = JsonOf(what + " --degrade node0.gpu0.nic-out@0s=24.25GB/s")["time_s"].get<double>();
   EXPECT_GT(half, 1.9 * whole);
   EXPECT_LT(half, 2 * whole);
 }
@@ -84,8 +85,9 @@ TEST(CollectiveCommandTest, CablesOfABundleFailOneAfterTheOther) {
   for (int node = 0; node < 64; ++node) ranks += (node > 0 ? "," : "") + std::to_string(8 * node);
   const std::string what = "send --cluster h800-2048-fat-tree --bytes 64MiB --ranks " + ranks,
                     first = " --fail unit0.leaf0.up.spine0@0s", second = " --fail unit0.leaf0.up.spine1@0s";
-  const double whole = JsonOf(what)["time_s"], one = JsonOf(what + first)["time_s"],
-               two = JsonOf(what + second + first)["time_s"];
+  const double whole = JsonOf(what)["time_s"].get<double>(),
+               one = JsonOf(what + first)["time_s"].get<double>(),
+               two = JsonOf(what + second + first)["time_s"].get<double>();
   const double flowing =
       JsonOf(what + " --degrade unit0.leaf0.up@0s=776GB/s")["time_s"].get<double>() - whole;
   EXPECT_GT(one, whole);
@@ -95,8 +97,9 @@ TEST(CollectiveCommandTest, CablesOfABundleFailOneAfterTheOther) {
 
 TEST(CollectiveCommandTest, FewerSmsAndAWiderSpreadTakeLonger) {
   const std::string what = "dispatch --cluster h800-64 --ranks 0-63 --bytes 56MiB";
-  const double plain = JsonOf(what)["time_s"], few = JsonOf(what + " --sms 2")["time_s"],
-               spread = JsonOf(what + " --spread 7.5,3.5,8")["time_s"];
+  const double plain = JsonOf(what)["time_s"].get<double>(),
+               few = JsonOf(what + " --sms 2")["time_s"].get<double>(),
+               spread = JsonOf(what + " --spread 7.5,3.5,8")["time_s"].get<double>();
   EXPECT_GT(few, plain);
   EXPECT_GT(spread, 3 * plain);
 }

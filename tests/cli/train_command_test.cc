@@ -77,7 +77,7 @@ TEST(TrainCommandTest, EachResourceHasItsValueOrAReason) {
   const Json json = RunForJson("train deepseek-v2-pretrain --samples 8");
   std::vector<std::string> resources;
   for (const Json& m : json["marginal"]) {
-    resources.push_back(m["resource"]);
+    resources.push_back(m["resource"].Text());
     EXPECT_TRUE(m["step_change_percent"].is_number() || !m["choice"].get<std::string>().empty());
   }
   EXPECT_EQ(resources,

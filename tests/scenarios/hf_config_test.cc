@@ -27,11 +27,11 @@ constexpr std::string_view kDeepseekV2 = R"({
 
 // `text` with one field set to a JSON value, or taken out where the value is empty.
 std::string With(std::string_view text, const std::string& key, const std::string& value) {
-  Json json = Json::parse(text);
+  Json json = ParseJson(text, "")->root;
   if (value.empty())
     json.erase(key);
   else
-    json[key] = Json::parse(value);
+    json[key] = ParseJson(value, "")->root;
   return json.dump();
 }
 
@@ -315,11 +315,11 @@ TEST(HfConfigTest, HostileValuesAreRefusedOrGiveACountableModel) {
   int accepted = 0;
   for (int trial = 0; trial < 4000; ++trial) {
     const Published& model = kPublished[rng.Below(std::size(kPublished))];
-    Json json = Json::parse(*BuiltinText("models/" + std::string(model.name) + ".json"));
+    Json json = ParseJson(*BuiltinText("models/" + std::string(model.name) + ".json"), "")->root;
     for (uint64_t changes = 1 + rng.Below(2); changes > 0; --changes) {
       auto field = json.begin();
       std::advance(field, static_cast<int>(rng.Below(json.size())));
-      *field = Json::parse(values[rng.Below(std::size(values))]);
+      *field = ParseJson(values[rng.Below(std::size(values))], "")->root;
     }
     try {
       const Model m = Parse(json.dump());

@@ -1,5 +1,6 @@
 #include "topology/fabric.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include <set>
