@@ -96,14 +96,14 @@ class TrainingStep {
 
   // The step's end.
   Time Run() {
-    std::vector<FlowId> done;
+    std::vector<FlowTag> done;
     while (true) {
       now_ = std::min(network_.Next(), computing_.empty() ? kNever : computing_.top().first);
       if (now_ == kNever) break;
       done.clear();
       network_.Advance(now_, done);
       last_ = now_;
-      for (const FlowId id : done) Ended(waits_for_[static_cast<size_t>(id)]);
+      for (const FlowTag waits : done) Ended(static_cast<int32_t>(waits));
       while (!computing_.empty() && computing_.top().first == now_) {
         const int lane = computing_.top().second;
         computing_.pop();
@@ -114,7 +114,7 @@ class TrainingStep {
     MOECAST_CHECK(reduced_ == 2 * kStages);
     return last_;
   }
-  size_t flows() const { return waits_for_.size(); }
+  int64_t flows() const { return flows_; }
 
  private:
   static constexpr int kStages = 16, kGroups = 16, kRanks = 8, kMicroBatches = 64, kLayers = 4;
@@ -142,8 +142,8 @@ class TrainingStep {
     LinkShare links[std::tuple_size_v<decltype(Path::links)>];
     size_t n = 0;
     for (const LinkId link : path.span()) links[n++] = {link};
-    network_.Start(now_, {links, n}, bytes, 1);
-    waits_for_.push_back(waits);
+    network_.Start(now_, {links, n}, bytes, 1, waits);
+    ++flows_;
   }
 
   void Ended(int32_t waits) {
@@ -234,7 +234,7 @@ class TrainingStep {
   int finished_[kStages] = {}, reducing_[kStages] = {}, reduced_ = 0;
   // Parts of a micro-batch that have not arrived, by lane, micro-batch and phase.
   std::vector<uint8_t> to_come_;
-  std::vector<int32_t> waits_for_;  // by FlowId
+  int64_t flows_ = 0;
   std::priority_queue<std::pair<Time, int>, std::vector<std::pair<Time, int>>, std::greater<>> computing_;
 };
 

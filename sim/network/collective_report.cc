@@ -22,7 +22,7 @@ FlowChain ByKinds(const CollectiveCall& call, const Cluster& cluster, const Rout
   const std::vector<Bytes> bytes = BytesByLink(pairs.starts, static_cast<size_t>(NumberOfLinks(cluster)));
   for (size_t l = 0; l < bytes.size(); ++l)
     if (bytes[l] > Bytes(0)) traffic.loads.push_back({static_cast<LinkId>(l), bytes[l]});
-  traffic.unreachable = job.unreachable = static_cast<int>(pairs.unreachable);
+  traffic.unreachable = job.unreachable = pairs.unreachable;
   job.alone = AlphaOf(traffic, cluster) + BusyTime(traffic, cluster);
   for (Flow& f : pairs.starts) f.bytes = f.bytes * costs.of(cluster, f.links.front().link);
   if (level == Level::kAnalytic && !traffic.loads.empty()) pairs.starts = {InStep(traffic, cluster, start)};

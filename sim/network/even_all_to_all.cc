@@ -121,8 +121,7 @@ class Partition {
     }
     EvenAllToAll result{.unreachable = unreachable_};
     for (const Merged& m : merged) {
-      Flow& flow = result.starts.emplace_back(
-          Flow{.start = start, .bytes = bytes, .multiplicity = static_cast<int>(m.pairs)});
+      Flow& flow = result.starts.emplace_back(Flow{.start = start, .bytes = bytes, .multiplicity = m.pairs});
       for (const auto& [kind, on] : m.on)
         for (const LinkId link : link_kinds_[static_cast<size_t>(kind)].links)
           flow.links.push_back({link, static_cast<double>(on) / static_cast<double>(m.pairs)});

@@ -13,7 +13,7 @@ struct Flow {
   Time start;
   std::vector<LinkShare> links;
   Bytes bytes;  // of one flow
-  int multiplicity = 1;
+  int64_t multiplicity = 1;
 };
 
 struct CapacityChange {
@@ -22,15 +22,15 @@ struct CapacityChange {
   BytesPerSecond capacity;
 };
 
-// What happens at one time happens in this order: ends, new capacities, starts. Both REQUIRE a network that
-// nothing has been started on.
-
 // Flows in stages, each beginning when all flows of the one before have ended: Flow::start counts from there,
 // and from zero in the first.
 struct FlowChain {
   std::vector<std::vector<Flow>> stages;
   bool endless = false;  // something else keeps its last stage from ending
 };
+
+// What happens at one time happens in this order: ends, new capacities, starts. RunChains and RunFlows
+// REQUIRE a network that nothing has been started on.
 
 struct ChainEnds {
   std::vector<Time> end;        // by chain; kNever where it cannot end
