@@ -55,7 +55,10 @@ ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> c
       to_start.emplace(now + stage[first].start, Batch{c, first, last - first});
     }
   };
-  for (size_t c = 0; c < chains.size(); ++c) go_on(c, Time{});
+  for (size_t c = 0; c < chains.size(); ++c) {
+    MOECAST_CHECK(chains[c].even.empty());
+    go_on(c, Time{});
+  }
 
   std::vector<FlowTag> done;
   size_t changed = 0, alive = 0;
