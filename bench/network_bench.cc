@@ -22,8 +22,7 @@
 #include "base/random.h"
 #include "costmodel/collectives/collectives.h"
 #include "scenarios/cluster_loader.h"
-#include "sim/network/collective_run.h"
-#include "sim/network/even_all_to_all.h"
+#include "sim/network/collective_report.h"
 #include "sim/network/fluid_network.h"
 #include "sim/pipeline/pipeline.h"
 
@@ -43,19 +42,42 @@ std::vector<int> Gpus(int first, int count, int stride = 1) {
   return gpus;
 }
 
-// With argument 1 over a fat tree of 64 leaves.
-void NetworkAllToAll2048(benchmark::State& state) {
-  const Cluster cluster = LoadCluster(state.range(0) == 0 ? "h800-2048" : "h800-2048-fat-tree");
+NamedCollective Collective(CollectiveKind kind, int gpus, Bytes bytes, const Cluster& cluster,
+                           const Routes& routes) {
+  NamedCollective c{.call = {.kind = kind, .group = Gpus(0, gpus), .bytes = bytes}};
+  c.algorithm = &FastestAlgorithm(c.call, cluster, routes);
+  return c;
+}
+
+// An all-to-all over so many GPUs, with argument 1 beside an all-reduce over all of them.
+void AllToAll(benchmark::State& state, const Cluster& cluster) {
   const Routes routes(cluster);
-  const std::vector<int> all = Gpus(0, 2048);
-  for (auto _ : state) {
-    FluidNetwork network(LinkCapacities(cluster));
-    benchmark::DoNotOptimize(
-        RunFlows(network, EvenAllToAllOf(all, MB(1), cluster, routes, {}).starts).last());
-  }
+  const int gpus = static_cast<int>(state.range(0));
+  std::vector<NamedCollective> collectives = {
+      Collective(CollectiveKind::kAllToAll, gpus, MiB(16), cluster, routes)};
+  if (state.range(1) == 1)
+    collectives.push_back(Collective(CollectiveKind::kAllReduce, gpus, GiB(1), cluster, routes));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(ReportCollectives(cluster, collectives, {}, Level::kFluid).jobs.size());
   CountPeakMemory(state);
 }
-BENCHMARK(NetworkAllToAll2048)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
+void NetworkAllToAll(benchmark::State& state) {
+  AllToAll(state, LoadCluster("h800-2048"));
+}
+BENCHMARK(NetworkAllToAll)->Args({2048, 0})->Args({2048, 1})->Unit(benchmark::kMillisecond);
+
+void NetworkAllToAllFatTree(benchmark::State& state) {
+  AllToAll(state, LoadCluster("h800-2048-fat-tree"));
+}
+BENCHMARK(NetworkAllToAllFatTree)->Args({2048, 0})->Args({2048, 1})->Unit(benchmark::kMillisecond);
+
+// Each pair has a way of its own by its hash; from 256 GPUs on there are uplinks fuller than a NIC.
+void NetworkAllToAllEcmp(benchmark::State& state) {
+  Cluster cluster = LoadCluster("h800-2048-fat-tree");
+  cluster.fabric.load_balancing = LoadBalancing::kEcmp;
+  AllToAll(state, *Resized(cluster, cluster.gpus));
+}
+BENCHMARK(NetworkAllToAllEcmp)->Args({128, 0})->Args({256, 0})->Args({256, 1})->Unit(benchmark::kMillisecond);
 
 // Every pair a flow of its own: what an all-to-all costs that is not even.
 void NetworkAllToAllByPairs(benchmark::State& state) {
@@ -96,14 +118,14 @@ class TrainingStep {
 
   // The step's end.
   Time Run() {
-    std::vector<FlowId> done;
+    std::vector<FlowTag> done;
     while (true) {
       now_ = std::min(network_.Next(), computing_.empty() ? kNever : computing_.top().first);
       if (now_ == kNever) break;
       done.clear();
       network_.Advance(now_, done);
       last_ = now_;
-      for (const FlowId id : done) Ended(waits_for_[static_cast<size_t>(id)]);
+      for (const FlowTag waits : done) Ended(static_cast<int32_t>(waits));
       while (!computing_.empty() && computing_.top().first == now_) {
         const int lane = computing_.top().second;
         computing_.pop();
@@ -114,7 +136,7 @@ class TrainingStep {
     MOECAST_CHECK(reduced_ == 2 * kStages);
     return last_;
   }
-  size_t flows() const { return waits_for_.size(); }
+  int64_t flows() const { return flows_; }
 
  private:
   static constexpr int kStages = 16, kGroups = 16, kRanks = 8, kMicroBatches = 64, kLayers = 4;
@@ -142,8 +164,8 @@ class TrainingStep {
     LinkShare links[std::tuple_size_v<decltype(Path::links)>];
     size_t n = 0;
     for (const LinkId link : path.span()) links[n++] = {link};
-    network_.Start(now_, {links, n}, bytes, 1);
-    waits_for_.push_back(waits);
+    network_.Start(now_, {links, n}, bytes, 1, waits);
+    ++flows_;
   }
 
   void Ended(int32_t waits) {
@@ -234,7 +256,7 @@ class TrainingStep {
   int finished_[kStages] = {}, reducing_[kStages] = {}, reduced_ = 0;
   // Parts of a micro-batch that have not arrived, by lane, micro-batch and phase.
   std::vector<uint8_t> to_come_;
-  std::vector<int32_t> waits_for_;  // by FlowId
+  int64_t flows_ = 0;
   std::priority_queue<std::pair<Time, int>, std::vector<std::pair<Time, int>>, std::greater<>> computing_;
 };
 

@@ -35,7 +35,7 @@ struct Traffic {
   std::vector<PathLoad> paths;  // who sends to whom; a path may appear more than once until Merge
   std::vector<LinkLoad> loads;  // one per link, by link; made by Merge
 
-  int unreachable = 0;  // sends that no path is left for
+  int64_t unreachable = 0;  // sends that no path is left for
 
   void Add(const Path& path, Bytes bytes) {
     if (path.size > 0) paths.push_back({path, bytes});

@@ -51,7 +51,7 @@ std::string CollectiveText(const Cluster& cluster, const CollectiveReport& repor
   Rows rows = {{"collective", "algorithm", "GPUs", "bytes", "time", "alone", "algorithm bandwidth",
                 "bus bandwidth", "bottleneck"}};
   bool all_end = true;
-  int unreachable = 0;
+  int64_t unreachable = 0;
   for (const auto& job : report.jobs) {
     const auto& [call, algorithm] = job.collective;
     const bool ends = job.time.has_value();

@@ -17,7 +17,8 @@ class EventLoop {
         network_(network),
         spans_(spans),
         lanes_(schedule_.lanes.size()),
-        waits_for_(schedule_.tasks.size()) {
+        waits_for_(schedule_.tasks.size()),
+        awaited_(lanes_.size() + schedule_.dependencies.size()) {
     const size_t tasks = schedule_.tasks.size();
     const size_t edges = schedule_.dependencies.size();
     out_.timing.start.resize(tasks);
@@ -36,14 +37,14 @@ class EventLoop {
 
   NetworkedTiming Run() {
     for (size_t l = 0; l < lanes_.size(); ++l) StartNext(static_cast<int32_t>(l), Time{});
-    std::vector<FlowId> done;
+    std::vector<FlowTag> done;
     while (true) {
       const Time flow = network_.Next();
       const Time now = events_.empty() ? flow : std::min(flow, events_.top().at);
       if (now == kNever) break;
       done.clear();
       network_.Advance(now, done);
-      for (const FlowId id : done) FlowEnded(id, now);
+      for (const FlowTag waiting : done) FlowEnded(waiting, now);
       while (!events_.empty() && events_.top().at == now) {
         const Event e = events_.top();
         events_.pop();
@@ -63,12 +64,6 @@ class EventLoop {
     What what;
     int32_t index;  // of a lane or a dependency
     bool operator>(const Event& o) const { return std::tie(at, order) > std::tie(o.at, o.order); }
-  };
-  // Flows that together end an op of a lane, or let a dependency's task start.
-  struct Waiting {
-    What what{};
-    int32_t index = 0;
-    int32_t flows = 0;
   };
   struct LaneRun {
     int rank = 0;
@@ -177,32 +172,31 @@ class EventLoop {
         return TaskEnds(e.index, now);
       case What::kLaneSends: {
         const LaneRun& lane = lanes_[e.index];
-        return Send(BlockOf(lane).shared[lane.op], lane.slower, {e.what, e.index}, now);
+        return Send(BlockOf(lane).shared[lane.op], lane.slower, e.index, now);
       }
       case What::kTransferSends:
-        return Send(linked_.transfers[e.index], 1, {e.what, e.index}, now);
+        return Send(linked_.transfers[e.index], 1, TagOf(e.index), now);
     }
   }
 
-  void Send(const LinkedCollective& collective, double slower, Waiting waiting, Time now) {
-    waiting.flows = static_cast<int32_t>(collective.unit->flows.size());
-    const auto index = static_cast<int32_t>(waiting_.size());
-    waiting_.push_back(waiting);
+  // Flows are told apart by what waits for them: a lane whose op they are, or, behind all lanes, a dependency.
+  FlowTag TagOf(int32_t dependency) const { return static_cast<FlowTag>(lanes_.size()) + dependency; }
+
+  void Send(const LinkedCollective& collective, double slower, FlowTag waiting, Time now) {
+    awaited_[static_cast<size_t>(waiting)] = static_cast<int32_t>(collective.unit->flows.size());
     const double bytes = collective.bytes * collective.stretch * slower;
     for (const UnitFlow& flow : collective.unit->flows) {
-      const FlowId id = network_.Start(now, flow.links, flow.bytes * bytes, flow.multiplicity);
-      MOECAST_CHECK(id == static_cast<FlowId>(waiting_of_.size()));
-      waiting_of_.push_back(index);
+      network_.Start(now, flow.links, flow.bytes * bytes, flow.multiplicity, waiting);
       out_.flows += flow.multiplicity;
     }
   }
 
-  void FlowEnded(FlowId id, Time now) {
-    const Waiting w = waiting_[waiting_of_[static_cast<size_t>(id)]];
-    if (--waiting_[waiting_of_[static_cast<size_t>(id)]].flows > 0) return;
-    if (w.what == What::kTransferSends) return Arrive(w.index, now);
-    LaneRun& lane = lanes_[w.index];
-    Proceed(w.index, (now - out_.timing.start[lane.task]).seconds() - lane.at);
+  void FlowEnded(FlowTag waiting, Time now) {
+    if (--awaited_[static_cast<size_t>(waiting)] > 0) return;
+    if (waiting >= TagOf(0)) return Arrive(static_cast<int32_t>(waiting - TagOf(0)), now);
+    const auto l = static_cast<int32_t>(waiting);
+    const LaneRun& lane = lanes_[l];
+    Proceed(l, (now - out_.timing.start[lane.task]).seconds() - lane.at);
   }
 
   void TaskEnds(int32_t l, Time now) {
@@ -242,8 +236,7 @@ class EventLoop {
   std::vector<int32_t> follows_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   int64_t foreseen_ = 0;
-  std::vector<Waiting> waiting_;
-  std::vector<int32_t> waiting_of_;  // by flow
+  std::vector<int32_t> awaited_;  // by tag: flows that have not ended
   NetworkedTiming out_;
 };
 

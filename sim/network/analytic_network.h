@@ -12,9 +12,10 @@ class AnalyticNetwork final : public Network {
  public:
   explicit AnalyticNetwork(std::span<const BytesPerSecond> capacity);  // by LinkId
 
-  FlowId Start(Time now, std::span<const LinkShare> links, Bytes bytes, int multiplicity) override;
+  void Start(Time now, std::span<const LinkShare> links, Bytes bytes, int64_t multiplicity,
+             FlowTag tag) override;
   Time Next() override;
-  void Advance(Time to, std::vector<FlowId>& done) override;
+  void Advance(Time to, std::vector<FlowTag>& done) override;
   // Flows on the link go on at the new rate; they are looked for among all that are alive.
   void SetCapacity(Time now, LinkId link, BytesPerSecond capacity) override;
   std::vector<LinkId> Blocked() override;
@@ -25,15 +26,17 @@ class AnalyticNetwork final : public Network {
     double left = 0;               // bytes of one flow at `since`
     double rate = 0;
     Time since, end;
+    FlowTag tag = 0;
   };
   void MoveTo(Time now);
-  void Rate(FlowId id, Alive& flow);
+  void Rate(int64_t order, Alive& flow);
 
   std::vector<double> capacity_;
   Time now_;
-  FlowId next_id_ = 0;
-  std::map<FlowId, Alive> alive_;
-  std::map<Time, std::vector<FlowId>> ends_;  // may hold what has been rated anew since: end tells
+  int64_t started_ = 0;
+  std::map<int64_t, Alive> alive_;  // by how many were started before
+  // Of the same numbers; may hold what has been rated anew since: Alive::end tells.
+  std::map<Time, std::vector<int64_t>> ends_;
 };
 
 }  // namespace moecast

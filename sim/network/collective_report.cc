@@ -1,32 +1,40 @@
 #include "sim/network/collective_report.h"
 
-#include "sim/network/even_all_to_all.h"
-
 namespace moecast {
 namespace {
 
-// An even direct all-to-all that runs alone goes by kinds of pairs: thousands of GPUs, millions of pairs,
-// take milliseconds.
-bool GoesByKinds(const NamedCollective& c, const Cluster& cluster) {
+// An even direct all-to-all goes by kinds of pairs, thousands of GPUs, millions of pairs. SimGrid is there to
+// look at each.
+bool GoesByKinds(const NamedCollective& c, const Cluster& cluster, Level level) {
   return c.algorithm->name == "direct" && c.call.kind != CollectiveKind::kSend && c.call.sms == 0 &&
-         WaysFollowFromPlaces(cluster);
+         level != Level::kSimgrid && WaysFollowFromPlaces(cluster);
 }
 
 FlowChain ByKinds(const CollectiveCall& call, const Cluster& cluster, const Routes& routes, Level level,
                   CollectiveReport::Job& job) {
-  Traffic traffic = DirectAllToAllSteps(call.group, routes);
-  const LinkCosts costs = LinkCostsOf(traffic, cluster);
-  const Time start = Time::From(AlphaOf(traffic, cluster));
   const Bytes to_device = call.bytes * (call.spread.devices / static_cast<double>(call.group.size()));
-  EvenAllToAll pairs = EvenAllToAllOf(call.group, to_device, cluster, routes, start);
-  const std::vector<Bytes> bytes = BytesByLink(pairs.starts, static_cast<size_t>(NumberOfLinks(cluster)));
-  for (size_t l = 0; l < bytes.size(); ++l)
-    if (bytes[l] > Bytes(0)) traffic.loads.push_back({static_cast<LinkId>(l), bytes[l]});
-  traffic.unreachable = job.unreachable = static_cast<int>(pairs.unreachable);
+  EvenPairs pairs(call.group, cluster, routes);
+  Traffic traffic = DirectAllToAllSteps(call.group, routes);
+  std::vector<double> crossed(static_cast<size_t>(NumberOfLinks(cluster)));
+  pairs.AddTo(std::span(crossed), [&](const EvenPairs::Kind& kind, EvenPairs::Crossing crossing) {
+    return static_cast<double>(pairs.OnEach(kind, crossing));
+  });
+  for (size_t l = 0; l < crossed.size(); ++l)
+    if (crossed[l] > 0) traffic.loads.push_back({static_cast<LinkId>(l), to_device * crossed[l]});
+  traffic.unreachable = job.unreachable = pairs.unreachable();
   job.alone = AlphaOf(traffic, cluster) + BusyTime(traffic, cluster);
-  for (Flow& f : pairs.starts) f.bytes = f.bytes * costs.of(cluster, f.links.front().link);
-  if (level == Level::kAnalytic && !traffic.loads.empty()) pairs.starts = {InStep(traffic, cluster, start)};
-  return {.stages = {std::move(pairs.starts)}, .endless = pairs.unreachable > 0};
+  const Time start = Time::From(AlphaOf(traffic, cluster));
+  FlowChain chain{.stages = {{}}, .endless = traffic.unreachable > 0};
+  if (traffic.loads.empty()) return chain;
+  if (level == Level::kAnalytic)
+    chain.stages[0] = {InStep(traffic, cluster, start)};
+  else
+    chain.even.push_back({.stage = 0,
+                          .start = start,
+                          .pairs = std::move(pairs),
+                          .bytes = to_device,
+                          .costs = LinkCostsOf(traffic, cluster)});
+  return chain;
 }
 
 }  // namespace
@@ -37,12 +45,10 @@ CollectiveReport ReportCollectives(const Cluster& cluster, std::span<const Named
   const Routes routes(cluster);
   CollectiveReport report{.level = level};
   std::vector<FlowChain> chains;
-  // SimGrid is there to look at each pair.
-  const bool alone = collectives.size() == 1 && changes.empty() && level != Level::kSimgrid;
   for (const NamedCollective& c : collectives) {
     CollectiveReport::Job& job = report.jobs.emplace_back();
     job.collective = c;
-    if (alone && GoesByKinds(c, cluster)) {
+    if (GoesByKinds(c, cluster, level)) {
       chains.push_back(ByKinds(c.call, cluster, routes, level, job));
       continue;
     }
@@ -51,7 +57,7 @@ CollectiveReport ReportCollectives(const Cluster& cluster, std::span<const Named
     for (const Traffic& part : parts) job.unreachable += part.unreachable;
     chains.push_back(ChainOf(parts, cluster, level));
   }
-  CollectiveRun run = RunCollectives(cluster, chains, changes, level, std::move(helper));
+  CollectiveRun run = RunCollectives(cluster, std::move(chains), changes, level, std::move(helper));
   report.links = std::move(run.links);
   report.blocked = std::move(run.blocked);
   for (size_t j = 0; j < collectives.size(); ++j) {

@@ -23,7 +23,7 @@ struct CollectiveReport {
     // As nccl-tests counts: call.bytes over time, and that times BusFactor. 0 without time.
     BytesPerSecond algorithm_bandwidth, bus_bandwidth;
     std::optional<LinkId> bottleneck;  // of CollectiveRun
-    int unreachable = 0;               // sends that no path is left for
+    int64_t unreachable = 0;           // sends that no path is left for
   };
   Level level = Level::kFluid;
   std::vector<Job> jobs;

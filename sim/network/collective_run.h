@@ -50,8 +50,9 @@ struct CollectiveRun {
   std::vector<LinkId> blocked;  // without capacity and needed by what cannot end
 };
 
+// At the level fluid flows that are alike run as one (GroupFlows); even starts are for that level alone.
 // `helper` as for MakeNetwork.
-CollectiveRun RunCollectives(const Cluster& cluster, std::span<const FlowChain> jobs,
+CollectiveRun RunCollectives(const Cluster& cluster, std::vector<FlowChain> jobs,
                              std::span<const CapacityChange> changes, Level level,
                              std::unique_ptr<ChildProcess> helper = nullptr);
 

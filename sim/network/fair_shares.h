@@ -1,6 +1,10 @@
 // Max-min fair rates of flows on links by progressive filling (Bertsekas and Gallager, Data Networks, 2nd
 // ed., section 6.5.2): all flows grow at one rate until a link is full; its flows keep that rate, the others
-// grow on.
+// grow on. The rates are kept while flows come and go.
+//
+// What comes or goes moves no rate below its own: a link that is full at a lower rate does not carry it, so
+// that filling passes through the same states up to there. Solve therefore goes outwards from the links that
+// were touched over kinds that are at least as fast, and leaves what is slower as it is.
 //
 // Which flows come first changes no bit of the result: sums over flows are taken in fixed point, which is
 // exact, and links that fill at one rate to rounding fill in one round.
@@ -8,41 +12,85 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
+
+#include "sim/network/network.h"
 
 namespace moecast {
 
-// Bytes on a link per byte of a flow, times 2^64. Of a double no bit is lost above 2^-12.
-__extension__ using ExactShare = __int128;
-ExactShare Exact(double share);
-
 class FairShares {
  public:
-  // A problem is written anew for each solution; the memory stays.
-  void Clear();
-  int AddLink(double capacity);             // bytes per second; its number, from 0
-  int AddKind(int64_t flows);               // of so many equal flows; its number, from 0
-  void AddUse(int link, ExactShare share);  // by the kind added last; each of its links once
+  explicit FairShares(std::span<const BytesPerSecond> capacity);  // by LinkId
 
-  // Bytes per second of one flow of each kind. Kinds without uses have none (infinity).
-  std::span<const double> Solve();
+  struct Use {
+    LinkId link;
+    int32_t at;  // place in the link's list while there are flows
+    double share;
+  };
+
+  // A kind of flows with these shares, none as yet; its number, from 0. REQUIRES: each link once; not empty.
+  int32_t Add(std::span<const LinkShare> shares);
+  // Other shares in place of its own. REQUIRES: it has no flows.
+  void Redefine(int32_t kind, std::span<const LinkShare> shares);
+  void Change(int32_t kind, int64_t flows);  // so many more, or fewer
+  void SetCapacity(LinkId link, BytesPerSecond capacity);
+
+  // Rates all kinds anew that may have another rate than at the last call: which, each once, in no order.
+  // Valid until the next call of anything.
+  std::span<const int32_t> Solve();
+
+  double rate(int32_t kind) const { return rate_[kind]; }  // bytes per second of one flow, as of Solve
+  std::span<const Use> UsesOf(int32_t kind) const { return kinds_[kind].uses; }
+  std::vector<LinkId> Blocked() const;  // links without capacity that carry flows, ascending
 
  private:
-  struct Use {
-    int32_t link;
-    int32_t kind;
-    ExactShare share;
-  };
-  double LevelOf(int link) const;
+  // Bytes on a link per byte of a flow, or bytes per second, times 2^64. Of a double no bit is lost above
+  // 2^-12.
+  __extension__ using Exact = __int128;
+  static Exact ExactOf(double x);
 
-  std::vector<double> capacity_, used_, level_;  // by link
-  std::vector<ExactShare> weight_, filled_;      // by link: of flows that still grow; of those of this round
-  std::vector<int64_t> flows_;                   // by kind
-  std::vector<int32_t> kind_begin_;              // into uses_
-  std::vector<Use> uses_;
-  std::vector<int32_t> link_begin_, link_kinds_;  // kinds on a link
-  std::vector<double> rates_;
-  std::vector<int32_t> growing_, touched_;  // links
+  struct Kind {
+    int64_t flows = 0;
+    std::vector<Use> uses;
+  };
+  struct OnLink {
+    int32_t kind, use;
+  };
+  struct Link {
+    double capacity = 0;
+    Exact weight = 0;  // of all its flows
+    std::vector<OnLink> kinds;
+    double touched_from = kUntouched;  // rates from this one on may have changed
+    // Of the solution under way.
+    int64_t seen = 0;
+    Exact growing = 0;  // weight of flows without a rate
+    Exact filled = 0;   // of that, what gets its rate in this round
+    double used = 0;    // bytes per second
+    double level = 0;   // rate at which it is full
+  };
+  static constexpr double kUntouched = -1;
+
+  void Join(int32_t kind);
+  void Leave(int32_t kind);
+  void Touch(LinkId link, double from);
+  void SolveFrom(LinkId first, double from);
+  void Fill();
+  void FixOn(Link& link, double rate);
+  static double LevelOf(const Link& link);
+
+  std::vector<Link> links_;
+  std::vector<Kind> kinds_;
+  // By kind, apart because solving looks at all of a link's.
+  std::vector<double> rate_;
+  std::vector<int64_t> seen_;
+  std::vector<int32_t> grown_;  // kinds with more flows than at the last Solve
+  std::vector<LinkId> touched_;
+  int64_t solve_ = 0;
+  // Memory of Solve: kinds rated anew; links reached and in this round; links by the level they last had.
+  std::vector<int32_t> solved_;
+  std::vector<LinkId> reached_, filling_, changed_;
+  std::vector<std::pair<double, LinkId>> by_level_;
 };
 
 }  // namespace moecast

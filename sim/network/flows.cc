@@ -6,6 +6,14 @@
 #include "base/check.h"
 
 namespace moecast {
+namespace {
+
+// Of all flows that the start is.
+Bytes BytesOn(const LinkShare& s, const Flow& f) {
+  return f.bytes * (s.share * static_cast<double>(f.multiplicity));
+}
+
+}  // namespace
 
 Time FlowEnds::last() const {
   return end.empty() ? Time{} : *std::max_element(end.begin(), end.end());
@@ -21,12 +29,16 @@ ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> c
     size_t left = 0;  // flows of the stage before
   };
   std::vector<State> states(chains.size());
-  struct Started {
-    const Flow* flow;
-    size_t chain;
+  // Neighbours in a chain's stage that start together.
+  struct Batch {
+    size_t chain, first, count;
   };
-  std::vector<Started> started;           // by FlowId
-  std::multimap<Time, Started> to_start;  // of one time in the order they were put there
+  std::multimap<Time, Batch> to_start;  // of one time in the order they were put there
+  // Of a chain one stage is under way, so that a flow is told by its chain and its place there.
+  constexpr int kPlaceBits = 40;
+  const auto stage_of = [&](size_t c) -> const std::vector<Flow>& {
+    return chains[c].stages[states[c].next - 1];
+  };
   // The chain's next stage, or its end.
   const auto go_on = [&](size_t c, Time now) {
     State& state = states[c];
@@ -38,11 +50,17 @@ ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> c
     }
     const std::vector<Flow>& stage = stages[state.next++];
     state.left = stage.size();
-    for (const Flow& f : stage) to_start.emplace(now + f.start, Started{&f, c});
+    for (size_t first = 0, last = 0; first < stage.size(); first = last) {
+      while (last < stage.size() && stage[last].start == stage[first].start) ++last;
+      to_start.emplace(now + stage[first].start, Batch{c, first, last - first});
+    }
   };
-  for (size_t c = 0; c < chains.size(); ++c) go_on(c, Time{});
+  for (size_t c = 0; c < chains.size(); ++c) {
+    MOECAST_CHECK(chains[c].even.empty());
+    go_on(c, Time{});
+  }
 
-  std::vector<FlowId> done;
+  std::vector<FlowTag> done;
   size_t changed = 0, alive = 0;
   while (alive > 0 || !to_start.empty()) {
     const Time start = to_start.empty() ? kNever : to_start.begin()->first;
@@ -52,20 +70,23 @@ ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> c
     done.clear();
     network.Advance(now, done);
     alive -= done.size();
-    for (const FlowId id : done) {
-      const auto [flow, c] = started[static_cast<size_t>(id)];
-      for (const LinkShare& s : flow->links)
-        ends.carried[s.link] += flow->bytes * (s.share * flow->multiplicity);
+    for (const FlowTag tag : done) {
+      const auto c = static_cast<size_t>(tag >> kPlaceBits);
+      const Flow& f = stage_of(c)[static_cast<size_t>(tag) % (size_t{1} << kPlaceBits)];
+      for (const LinkShare& s : f.links) ends.carried[s.link] += BytesOn(s, f);
       ends.last = now;
       if (--states[c].left == 0) go_on(c, now);
     }
     for (; changed < in_time.size() && in_time[changed].at == now; ++changed)
       network.SetCapacity(now, in_time[changed].link, in_time[changed].capacity);
-    for (; !to_start.empty() && to_start.begin()->first == now; ++alive) {
-      const Flow& f = *to_start.begin()->second.flow;
-      network.Start(now, f.links, f.bytes, f.multiplicity);
-      started.push_back(to_start.begin()->second);
+    while (!to_start.empty() && to_start.begin()->first == now) {
+      const auto [c, first, count] = to_start.begin()->second;
       to_start.erase(to_start.begin());
+      alive += count;
+      for (size_t i = first; i < first + count; ++i) {
+        const Flow& f = stage_of(c)[i];
+        network.Start(now, f.links, f.bytes, f.multiplicity, static_cast<FlowTag>(c << kPlaceBits | i));
+      }
     }
   }
   if (alive > 0) ends.blocked = network.Blocked();
@@ -106,7 +127,7 @@ Flow InStep(const Traffic& traffic, const Cluster& cluster, Time start) {
 std::vector<Bytes> BytesByLink(std::span<const Flow> flows, size_t links) {
   std::vector<Bytes> bytes(links);
   for (const Flow& f : flows)
-    for (const LinkShare& s : f.links) bytes[s.link] += f.bytes * (s.share * f.multiplicity);
+    for (const LinkShare& s : f.links) bytes[s.link] += BytesOn(s, f);
   return bytes;
 }
 

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "sim/network/even_pairs.h"
 #include "sim/network/network.h"
 #include "topology/traffic.h"
 
@@ -13,7 +14,7 @@ struct Flow {
   Time start;
   std::vector<LinkShare> links;
   Bytes bytes;  // of one flow
-  int multiplicity = 1;
+  int64_t multiplicity = 1;
 };
 
 struct CapacityChange {
@@ -22,15 +23,25 @@ struct CapacityChange {
   BytesPerSecond capacity;
 };
 
-// What happens at one time happens in this order: ends, new capacities, starts. Both REQUIRE a network that
-// nothing has been started on.
+// A flow for each pair, all at once; a byte counts as often as it costs a link (LinkCostsOf).
+struct EvenStart {
+  size_t stage = 0;
+  Time start;
+  EvenPairs pairs;
+  Bytes bytes;  // of a pair
+  LinkCosts costs;
+};
 
 // Flows in stages, each beginning when all flows of the one before have ended: Flow::start counts from there,
 // and from zero in the first.
 struct FlowChain {
   std::vector<std::vector<Flow>> stages;
-  bool endless = false;  // something else keeps its last stage from ending
+  bool endless = false;         // something else keeps its last stage from ending
+  std::vector<EvenStart> even;  // more flows of stages, for GroupFlows alone
 };
+
+// What happens at one time happens in this order: ends, new capacities, starts. RunChains and RunFlows
+// REQUIRE a network that nothing has been started on.
 
 struct ChainEnds {
   std::vector<Time> end;        // by chain; kNever where it cannot end
@@ -38,6 +49,7 @@ struct ChainEnds {
   std::vector<Bytes> carried;   // by link: of flows that have ended
   std::vector<LinkId> blocked;  // the links without capacity that others need
 };
+// REQUIRES: chains without even starts.
 ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> chains,
                     std::span<const CapacityChange> changes = {});
 

@@ -2,15 +2,11 @@
 //
 // Flows with the same link shares are one kind, however many they are and whenever they started: at any
 // moment they have one rate, so that one running sum of bytes per flow serves them all, and each ends when
-// that sum has grown by its bytes. Kinds that share links, directly or over others, are a component; a start,
-// an end or a new capacity solves the components it touches and no other. Everything that happens at one time
-// is solved once. A kind stays known after its last flow, so that flows that come again are found by their
-// links.
+// that sum has grown by its bytes. Everything that happens at one time is solved once. A kind stays known for
+// a while after its last flow, so that flows that come again are found by their links.
 #pragma once
 
-#include <queue>
-#include <unordered_map>
-
+#include "sim/network/agenda.h"
 #include "sim/network/fair_shares.h"
 #include "sim/network/network.h"
 
@@ -20,85 +16,53 @@ class FluidNetwork final : public Network {
  public:
   explicit FluidNetwork(std::span<const BytesPerSecond> capacity);  // by LinkId
 
-  FlowId Start(Time now, std::span<const LinkShare> links, Bytes bytes, int multiplicity) override;
+  void Start(Time now, std::span<const LinkShare> links, Bytes bytes, int64_t multiplicity,
+             FlowTag tag) override;
   Time Next() override;
-  void Advance(Time to, std::vector<FlowId>& done) override;
+  void Advance(Time to, std::vector<FlowTag>& done) override;
   void SetCapacity(Time now, LinkId link, BytesPerSecond capacity) override;
   std::vector<LinkId> Blocked() override;
 
-  // Times that a component has been solved, for tests and benchmarks of how much is solved.
-  int64_t solved() const { return solved_; }
+  // Kinds in memory: at most kMostIdle and those under way at once, or twice these.
+  size_t kinds() const { return kinds_.size(); }
+  static constexpr size_t kMostIdle = 1 << 14;
 
  private:
-  struct Use {
-    LinkId link;
-    int32_t at = 0;  // place in the link's list while the kind has flows
-    double share;
-  };
   struct Member {
     double end;  // of Kind::served
-    FlowId id;
-    int32_t multiplicity;
+    int64_t order, multiplicity;
+    FlowTag tag;
     bool operator<(const Member& o) const { return end > o.end; }  // heap: the first to end on top
   };
   struct Kind {
-    int64_t first_use = 0;
-    int32_t uses = 0;
-    int32_t same_hash = -1;  // the next kind of that hash
-    int64_t flows = 0;
-    double rate = 0;    // bytes per second of one flow
-    double served = 0;  // bytes per flow, up to `since`
-    Time since, next = kNever;
-    int32_t component = -1;
-    int64_t seen = 0;
+    uint64_t hash = 0;
+    int32_t same_bucket = -1;  // the next kind there
+    double rate = 0;           // bytes per second of one flow
+    double served = 0;         // bytes per flow, up to `since`
+    Time since;
     std::vector<Member> members;
   };
-  struct Link {
-    double capacity = 0;
-    int32_t number = 0;
-    bool dirty = false;
-    int64_t seen = 0;
-    std::vector<std::pair<int32_t, int32_t>> kinds;  // (kind, which of its uses)
-  };
-  // Kinds that were solved together, until one of their links is touched.
-  struct Component {
-    std::vector<int32_t> kinds;
-    int64_t version = 0;  // of events; grows when the component is given up
-    bool alive = false;
-  };
-  struct Event {
-    Time time;
-    int32_t component;
-    int64_t version;
-    bool operator<(const Event& o) const { return time > o.time; }
-  };
 
-  std::span<Use> UsesOf(const Kind& k) { return {uses_.data() + k.first_use, static_cast<size_t>(k.uses)}; }
+  int32_t& BucketOf(uint64_t hash) { return buckets_[hash & (buckets_.size() - 1)]; }
   int32_t KindOf(std::span<const LinkShare> shares);
+  int32_t NewKind(std::span<const LinkShare> shares);
+  void Rehash();
   void MoveTo(Time now);
+  Time NextEnd();
   void Serve(Kind& kind);
-  void Touch(LinkId link);
-  void Join(int32_t kind);
-  void Leave(int32_t kind);
-  void Solve();
-  void SolveComponent(LinkId from);
+  void EndMembers(int32_t kind);
 
   Time now_;
-  FlowId next_id_ = 0;
-  int64_t solved_ = 0, seen_ = 0;
-  std::vector<Link> links_;
-  std::vector<Use> uses_;
-  std::vector<Kind> kinds_;
-  std::unordered_map<uint64_t, int32_t> by_hash_;
-  std::vector<FlowId> done_at_once_;
-  std::vector<LinkId> dirty_;
-  std::vector<Component> components_;
-  std::vector<int32_t> free_components_, given_up_;
-  std::priority_queue<Event> events_;
-  // Memory of SolveComponent.
+  int64_t started_ = 0;
+  size_t links_;
   FairShares shares_;
-  std::vector<LinkId> reached_;
-  std::vector<int32_t> gathered_;
+  std::vector<Kind> kinds_;  // by number of FairShares
+  size_t idle_ = 0;          // kinds without flows
+  size_t hand_ = 0;          // where the next to forget is looked for
+  std::vector<int32_t> buckets_;
+  Agenda ends_;                                     // by kind; none where it is to be solved
+  std::vector<std::pair<int64_t, FlowTag>> ended_;  // by how many were started before; not yet told
+  std::vector<LinkShare> canonical_;                // memory of Start
 };
 
 }  // namespace moecast

@@ -8,21 +8,25 @@
 
 namespace moecast {
 
-std::vector<LinkShare> CanonicalShares(std::span<const LinkShare> shares, size_t links) {
-  std::vector<LinkShare> out(shares.begin(), shares.end());
-  std::sort(out.begin(), out.end(), [](const LinkShare& a, const LinkShare& b) {
+void MergeShares(std::vector<LinkShare>& shares) {
+  std::sort(shares.begin(), shares.end(), [](const LinkShare& a, const LinkShare& b) {
     return std::tie(a.link, a.share) < std::tie(b.link, b.share);
   });
   size_t kept = 0;
-  for (const LinkShare& s : out) {
-    MOECAST_CHECK(s.link >= 0 && static_cast<size_t>(s.link) < links && s.share > 0 && s.share <= 1e6);
-    if (kept > 0 && out[kept - 1].link == s.link)
-      out[kept - 1].share += s.share;
+  for (const LinkShare& s : shares) {
+    if (kept > 0 && shares[kept - 1].link == s.link)
+      shares[kept - 1].share += s.share;
     else
-      out[kept++] = s;
+      shares[kept++] = s;
   }
-  out.resize(kept);
-  return out;
+  shares.resize(kept);
+}
+
+void CanonicalShares(std::span<const LinkShare> shares, size_t links, std::vector<LinkShare>& out) {
+  for (const LinkShare& s : shares)
+    MOECAST_CHECK(s.link >= 0 && static_cast<size_t>(s.link) < links && s.share > 0 && s.share <= 1e6);
+  out.assign(shares.begin(), shares.end());
+  MergeShares(out);
 }
 
 Time CompletionTime(Time from, double bytes, double rate) {

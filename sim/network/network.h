@@ -23,21 +23,26 @@ struct LinkShare {
   double share = 1;  // above 0, at most 1e6
 };
 
-using FlowId = int64_t;  // 0, 1, 2, ... in the order of Start
+// Whatever number the caller gives a start; it comes back at the end. A network keeps nothing of a start
+// after that, and neither need the caller: a number that says what waits for the flows serves for many
+// starts.
+using FlowTag = int64_t;
 
 class Network {
  public:
   virtual ~Network() = default;
 
-  // Starts `multiplicity` equal flows of `bytes` each, which end together and have one FlowId. Flows without
-  // bytes or without links end at once. REQUIRES: now <= Next(); multiplicity >= 1; bytes >= 0.
-  virtual FlowId Start(Time now, std::span<const LinkShare> links, Bytes bytes, int multiplicity) = 0;
+  // Starts `multiplicity` equal flows of `bytes` each, which end together. Flows without bytes or without
+  // links end at once. REQUIRES: now <= Next(); multiplicity >= 1; bytes >= 0.
+  virtual void Start(Time now, std::span<const LinkShare> links, Bytes bytes, int64_t multiplicity,
+                     FlowTag tag) = 0;
 
   // The next completion if nothing starts; kNever if none, also where it lies beyond the reach of Time.
   virtual Time Next() = 0;
 
-  // Adds to `done` the flows that end at or before `to`, in FlowId order. REQUIRES: to <= Next().
-  virtual void Advance(Time to, std::vector<FlowId>& done) = 0;
+  // Adds to `done` the tags of the starts whose flows end at or before `to`, in the order they were started.
+  // REQUIRES: to <= Next().
+  virtual void Advance(Time to, std::vector<FlowTag>& done) = 0;
 
   // Degradation, failure (0) and repair. REQUIRES: now <= Next().
   virtual void SetCapacity(Time now, LinkId link, BytesPerSecond capacity) = 0;

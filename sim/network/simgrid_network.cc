@@ -46,7 +46,8 @@ SimgridNetwork::SimgridNetwork(std::unique_ptr<ChildProcess> helper, std::span<c
   helper_->Write("\n");
 }
 
-FlowId SimgridNetwork::Start(Time now, std::span<const LinkShare> links, Bytes bytes, int multiplicity) {
+void SimgridNetwork::Start(Time now, std::span<const LinkShare> links, Bytes bytes, int64_t multiplicity,
+                           FlowTag tag) {
   MOECAST_CHECK(multiplicity >= 1 && bytes.value >= 0);
   at_once_ += multiplicity;
   if (at_once_ > kMostAtOnce)
@@ -55,13 +56,14 @@ FlowId SimgridNetwork::Start(Time now, std::span<const LinkShare> links, Bytes b
                      .expected = "at most " + std::to_string(kMostAtOnce) + "; level fluid takes more"});
   helper_->Write("start " + std::to_string(now.ps) + Number(bytes.value) + " " +
                  std::to_string(multiplicity));
-  for (const LinkShare& s : CanonicalShares(links, links_)) {
+  std::vector<LinkShare> canonical;
+  CanonicalShares(links, links_, canonical);
+  for (const LinkShare& s : canonical) {
     MOECAST_CHECK(s.share == std::floor(s.share) && s.share <= 1000);
     for (int i = 0; i < static_cast<int>(s.share); ++i) helper_->Write(" " + std::to_string(s.link));
   }
   helper_->Write("\n");
-  flows_.push_back(multiplicity);
-  return static_cast<FlowId>(flows_.size()) - 1;
+  alive_[started_++] = {tag, multiplicity};
 }
 
 // The rest of the line that answers.
@@ -79,10 +81,17 @@ Time SimgridNetwork::Next() {
   return answer.empty() || answer[0] < 0 ? kNever : Time{answer[0]};
 }
 
-void SimgridNetwork::Advance(Time to, std::vector<FlowId>& done) {
-  const auto ids = Integers<FlowId>(Ask("advance " + std::to_string(to.ps) + "\n", "advance"));
-  for (const FlowId id : ids) at_once_ -= flows_.at(static_cast<size_t>(id));
-  done.insert(done.end(), ids.begin(), ids.end());
+void SimgridNetwork::Advance(Time to, std::vector<FlowTag>& done) {
+  for (const auto id : Integers<int64_t>(Ask("advance " + std::to_string(to.ps) + "\n", "advance"))) {
+    const auto flow = alive_.find(id);
+    if (flow == alive_.end())
+      throw UserError({.file = "moecast-simgrid",
+                       .value = "the end of flow " + std::to_string(id),
+                       .expected = "a flow under way"});
+    at_once_ -= flow->second.multiplicity;
+    done.push_back(flow->second.tag);
+    alive_.erase(flow);
+  }
 }
 
 void SimgridNetwork::SetCapacity(Time now, LinkId link, BytesPerSecond capacity) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <unordered_map>
 
 #include "base/child_process.h"
 #include "sim/network/network.h"
@@ -24,9 +25,10 @@ class SimgridNetwork final : public Network {
   SimgridNetwork(std::unique_ptr<ChildProcess> helper, std::span<const BytesPerSecond> capacity);
 
   // REQUIRES: each share, summed over a link named more than once, is a whole number up to 1000.
-  FlowId Start(Time now, std::span<const LinkShare> links, Bytes bytes, int multiplicity) override;
+  void Start(Time now, std::span<const LinkShare> links, Bytes bytes, int64_t multiplicity,
+             FlowTag tag) override;
   Time Next() override;
-  void Advance(Time to, std::vector<FlowId>& done) override;
+  void Advance(Time to, std::vector<FlowTag>& done) override;
   void SetCapacity(Time now, LinkId link, BytesPerSecond capacity) override;
   std::vector<LinkId> Blocked() override;
 
@@ -35,8 +37,12 @@ class SimgridNetwork final : public Network {
 
   std::unique_ptr<ChildProcess> helper_;
   size_t links_;
-  std::vector<int> flows_;  // by FlowId
-  int64_t at_once_ = 0;
+  struct Started {
+    FlowTag tag;
+    int64_t multiplicity;
+  };
+  std::unordered_map<int64_t, Started> alive_;  // by the helper's number
+  int64_t started_ = 0, at_once_ = 0;
 };
 
 }  // namespace moecast

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <thread>
 
 #include "sim/network/analytic_network.h"
@@ -13,7 +12,7 @@ namespace {
 
 constexpr Time kMicrosecond{1'000'000};
 
-Flow OneFlow(std::vector<LinkShare> links, Bytes bytes, int multiplicity = 1, Time start = {}) {
+Flow OneFlow(std::vector<LinkShare> links, Bytes bytes, int64_t multiplicity = 1, Time start = {}) {
   return {.start = start, .links = std::move(links), .bytes = bytes, .multiplicity = multiplicity};
 }
 
@@ -74,69 +73,54 @@ TEST(FluidNetworkTest, FlowsWithoutBytesOrLinksEndAtOnce) {
             (std::vector<Time>{Time{7}, Time{9}}));
 }
 
+// 10^5 starts, no two alike, of which three at most are under way: what has ended long ago leaves nothing
+// behind.
+TEST(FluidNetworkTest, MemoryDoesNotGrowWithStarts) {
+  FluidNetwork network(std::vector<BytesPerSecond>(10, GBps(100)));
+  std::vector<FlowTag> done;
+  Time now;
+  for (int i = 0, under_way = 0; i < 100'000; ++i) {
+    const double share = 1 + 1e-6 * i;
+    network.Start(now, std::vector<LinkShare>{{i % 10, share}, {i / 10 % 10, share}}, MB(1), 1, i);
+    if (++under_way < 3) continue;
+    now = network.Next();
+    done.clear();
+    network.Advance(now, done);
+    under_way -= static_cast<int>(done.size());
+  }
+  EXPECT_LE(network.kinds(), FluidNetwork::kMostIdle + 3);
+}
+
+// 10^5 starts of one kind, one at a time, are one kind in memory.
+TEST(FluidNetworkTest, FlowsThatComeAgainAreFoundAgain) {
+  FluidNetwork network(std::vector<BytesPerSecond>(2, GBps(100)));
+  std::vector<FlowTag> done;
+  for (int i = 0; i < 100'000; ++i) {
+    network.Start(kMicrosecond * (10 * i), std::vector<LinkShare>{{i % 2}, {1 - i % 2}}, MB(1), 1, i);
+    ASSERT_EQ(network.Next(), kMicrosecond * (10 * i + 10));
+    network.Advance(network.Next(), done);
+  }
+  EXPECT_EQ(network.kinds(), 1u);
+  EXPECT_EQ(done.size(), 100'000u);
+}
+
 TEST(FluidNetworkTest, EndsBeyondTimeAreNever) {
   EXPECT_EQ(Ends({BytesPerSecond(1e-3)}, {OneFlow({{0}}, GB(1))}), std::vector<Time>{kNever});
 }
 
-TEST(FluidNetworkTest, EndsAtOneTimeAreInOrderOfTheirIds) {
+// Tags count down, so that neither they nor the links are in the order of the starts.
+TEST(FluidNetworkTest, EndsAtOneTimeAreInTheOrderOfTheirStarts) {
   FluidNetwork network(std::vector<BytesPerSecond>(4, GBps(100)));
-  for (LinkId l : {3, 1, 2, 0, 1, 3}) network.Start({}, std::vector<LinkShare>{{l}}, MB(1), 1);
-  std::vector<FlowId> done;
+  FlowTag tag = 16;
+  for (LinkId l : {3, 1, 2, 0, 1, 3}) network.Start({}, std::vector<LinkShare>{{l}}, MB(1), 1, --tag);
+  std::vector<FlowTag> done;
   EXPECT_EQ(network.Next(), kMicrosecond * 10);
   network.Advance(kMicrosecond * 10, done);
-  EXPECT_EQ(done, (std::vector<FlowId>{2, 3}));
+  EXPECT_EQ(done, (std::vector<FlowTag>{13, 12}));
   EXPECT_EQ(network.Next(), kMicrosecond * 20);
   network.Advance(kMicrosecond * 20, done);
-  EXPECT_EQ(done, (std::vector<FlowId>{2, 3, 0, 1, 4, 5}));
+  EXPECT_EQ(done, (std::vector<FlowTag>{13, 12, 15, 14, 11, 10}));
   EXPECT_EQ(network.Next(), kNever);
-}
-
-// 100 pairs of flows, each pair on a link of its own: what happens on one is solved there.
-TEST(FluidNetworkTest, OnlyWhatIsTouchedIsSolved) {
-  FluidNetwork network(std::vector<BytesPerSecond>(100, GBps(100)));
-  std::vector<Flow> flows;
-  for (int i = 0; i < 200; ++i) flows.push_back(OneFlow({{i % 100}}, MB(1 + 0.01 * i)));
-  RunFlows(network, flows);
-  EXPECT_EQ(network.solved(), 200);  // each link when its flows start and when the first of them ends
-}
-
-// Rates of FairShares and of water-filling, and what max-min means: no link above its capacity, and every
-// flow has a full link on which no flow is faster.
-TEST(FairSharesTest, RatesAreMaxMinFair) {
-  Random random(1);
-  for (int round = 0; round < 400; ++round) {
-    const RandomNetwork n = DrawNetwork(random, 40, false);
-    std::vector<double> capacity;
-    FairShares shares;
-    for (const BytesPerSecond c : n.capacity) {
-      capacity.push_back(random.Below(20) == 0 ? 0 : c.value);
-      shares.AddLink(capacity.back());
-    }
-    for (const Flow& f : n.flows) {
-      shares.AddKind(f.multiplicity);
-      for (size_t l = 0; l < capacity.size(); ++l)
-        if (const double share = ShareOn(f, l); share > 0) shares.AddUse(static_cast<int>(l), Exact(share));
-    }
-    const auto solved = shares.Solve();
-    const std::vector<double> rates(solved.begin(), solved.end()), naive = WaterFilling(n.flows, capacity);
-    std::vector<double> used(capacity.size()), fastest(capacity.size());
-    for (size_t f = 0; f < rates.size(); ++f) {
-      EXPECT_NEAR(rates[f], naive[f], 1e-9 * naive[f]);
-      for (size_t l = 0; l < capacity.size(); ++l) {
-        const double share = ShareOn(n.flows[f], l);
-        used[l] += share * n.flows[f].multiplicity * rates[f];
-        if (share > 0) fastest[l] = std::max(fastest[l], rates[f]);
-      }
-    }
-    for (size_t l = 0; l < capacity.size(); ++l) EXPECT_LE(used[l], capacity[l] * (1 + 1e-9));
-    for (size_t f = 0; f < rates.size(); ++f) {
-      bool bottleneck = false;
-      for (size_t l = 0; l < capacity.size(); ++l)
-        bottleneck = bottleneck || (ShareOn(n.flows[f], l) > 0 && used[l] >= capacity[l] * (1 - 1e-9) &&
-                                    rates[f] >= fastest[l] * (1 - 1e-9));
-      EXPECT_TRUE(bottleneck) << "flow " << f << " of round " << round;
-    }
-  }
 }
 
 TEST(FluidNetworkTest, EndsAreThoseOfWaterFilling) {

@@ -54,7 +54,7 @@ inline std::vector<double> WaterFilling(const std::vector<Flow>& flows, const st
     for (size_t l = 0; l < capacity.size(); ++l) {
       double left = capacity[l], growing = 0;
       for (size_t f = 0; f < flows.size(); ++f) {
-        const double weight = ShareOn(flows[f], l) * flows[f].multiplicity;
+        const double weight = ShareOn(flows[f], l) * static_cast<double>(flows[f].multiplicity);
         (rates[f] < 0 ? growing : left) += rates[f] < 0 ? weight : -weight * rates[f];
       }
       if (growing > 0 && left / growing < level) {

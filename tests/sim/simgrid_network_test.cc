@@ -203,8 +203,8 @@ TEST(SimgridNetworkTest, ManyNetworksRunAtOnce) {
   SKIP_WITHOUT_SIMGRID();
   const std::vector<BytesPerSecond> capacity = {GBps(1)};
   SimgridNetwork a(Helper(), capacity), b(Helper(), capacity);
-  a.Start({}, std::vector<LinkShare>{{0}}, MB(1), 1);
-  b.Start({}, std::vector<LinkShare>{{0}}, MB(2), 1);
+  a.Start({}, std::vector<LinkShare>{{0}}, MB(1), 1, 0);
+  b.Start({}, std::vector<LinkShare>{{0}}, MB(2), 1, 0);
   EXPECT_EQ(a.Next(), Time{1'000'000'000});
   EXPECT_EQ(b.Next(), Time{2'000'000'000});
 }
@@ -214,7 +214,7 @@ std::string MessageOfShell(const std::string& script) {
   return MessageOf([&] {
     auto shell = std::make_unique<ChildProcess>("/bin/sh", std::vector<std::string>{"-c", script});
     SimgridNetwork network(std::move(shell), std::vector<BytesPerSecond>{GBps(1)});
-    network.Start({}, std::vector<LinkShare>{{0}}, MB(1), 1);
+    network.Start({}, std::vector<LinkShare>{{0}}, MB(1), 1, 0);
     network.Next();
   });
 }
@@ -234,8 +234,8 @@ TEST(SimgridNetworkTest, MoreFlowsThanItCanTimeAreAnError) {
                   std::make_unique<ChildProcess>(
                       "/bin/sh", std::vector<std::string>{"-c", "echo moecast-simgrid 1; cat"}),
                   std::vector<BytesPerSecond>{GBps(1)});
-              network.Start({}, std::vector<LinkShare>{{0}}, MB(1), SimgridNetwork::kMostAtOnce);
-              network.Start({}, std::vector<LinkShare>{{0}}, MB(1), 1);
+              network.Start({}, std::vector<LinkShare>{{0}}, MB(1), SimgridNetwork::kMostAtOnce, 0);
+              network.Start({}, std::vector<LinkShare>{{0}}, MB(1), 1, 0);
             }),
             "level simgrid: found 10001 flows at once, expected at most 10000; level fluid takes more");
 }

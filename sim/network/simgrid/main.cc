@@ -20,7 +20,6 @@
 #include <cmath>
 #include <csignal>
 #include <map>
-#include <set>
 #include <simgrid/kernel/resource/Model.hpp>
 #include <simgrid/kernel/routing/NetZoneImpl.hpp>
 #include <simgrid/s4u.hpp>
@@ -71,23 +70,21 @@ class Flows {
 
   // SimGrid complains of communications that are dropped unfinished.
   ~Flows() {
-    for (const long id : unfinished_) Cancel(id);
+    for (auto& [id, flow] : unfinished_) Cancel(flow);
   }
   Flows(const Flows&) = delete;
   Flows& operator=(const Flows&) = delete;
 
   void Start(double now, double bytes, int flows, const std::vector<int>& links) {
     MoveTo(now);
-    const auto id = static_cast<long>(flows_.size());
+    const long id = started_++;
     const auto units = static_cast<uint64_t>(std::llround(bytes * kUnitsPerByte));
-    flows_.push_back({flows, links, {}});
     if (units == 0 || links.empty()) {
       done_.push_back(id);
       return;
     }
     for (const int l : links) ++users_.at(l);
-    unfinished_.insert(id);
-    Launch(id, units);
+    Launch(unfinished_[id] = {flows, links, {}}, id, units);
   }
 
   // Called back by SimGrid.
@@ -96,14 +93,13 @@ class Flows {
     if (running == running_.end()) return;
     const long id = running->second;
     running_.erase(running);
-    Flow& flow = flows_[id];
+    Flow& flow = unfinished_.at(id);
     if (--flow.left > 0) return;
     for (const int l : flow.links) --users_[l];
-    unfinished_.erase(id);
     done_.push_back(id);
     // Kept until SimGrid has returned from here.
     ended_.insert(ended_.end(), flow.comms.begin(), flow.comms.end());
-    flow.comms.clear();
+    unfinished_.erase(id);
   }
 
   // Picoseconds; -1 where nothing ends before Time does.
@@ -143,8 +139,7 @@ class Flows {
   };
 
   static double Bandwidth(double rate) { return std::max(rate, kNothing) * kUnitsPerByte; }
-  void Launch(long id, uint64_t units) {
-    Flow& flow = flows_[id];
+  void Launch(Flow& flow, long id, uint64_t units) {
     zone_->route.clear();
     for (const int l : flow.links) {
       zone_->route.push_back(links_[l]);
@@ -158,8 +153,8 @@ class Flows {
     }
     for (const int l : flow.links) links_[l]->set_bandwidth(Bandwidth(capacity_[l]));
   }
-  void Cancel(long id) {
-    for (const s4u::CommPtr& comm : std::exchange(flows_[id].comms, {})) {
+  void Cancel(Flow& flow) {
+    for (const s4u::CommPtr& comm : std::exchange(flow.comms, {})) {
       running_.erase(comm.get());
       comm->cancel();
     }
@@ -187,8 +182,8 @@ class Flows {
   FlowZone* zone_;
   s4u::Host *from_, *to_;
   std::vector<s4u::Link*> links_;
-  std::vector<Flow> flows_;
-  std::set<long> unfinished_;
+  long started_ = 0;
+  std::map<long, Flow> unfinished_;
   std::map<const s4u::Activity*, long> running_;  // the flow of a communication
   std::vector<s4u::CommPtr> ended_;
   std::vector<long> done_;
