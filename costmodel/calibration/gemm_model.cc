@@ -1,7 +1,6 @@
 #include "costmodel/calibration/gemm_model.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "base/check.h"
 
@@ -75,15 +74,6 @@ double GemmShape::bytes() const {
 Bound TileChoice::bound() const {
   if (overhead > std::max(compute, memory)) return Bound::kLatency;
   return compute >= memory ? Bound::kCompute : Bound::kMemory;
-}
-
-std::string TileChoice::Text() const {
-  char text[160];
-  std::snprintf(text, sizeof text,
-                "%dx%d split %d: %lld tiles in %lld waves, compute %.3g us, memory %.3g us, overhead %.3g us",
-                tile_m, tile_n, split, static_cast<long long>(tiles), static_cast<long long>(waves),
-                compute * 1e6, memory * 1e6, overhead * 1e6);
-  return text;
 }
 
 TileChoice PickTile(const GemmShape& s, const Machine& machine) {
