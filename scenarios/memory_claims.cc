@@ -4,13 +4,11 @@
 #include <memory>
 
 #include "base/check.h"
-#include "base/quantity_text.h"
-#include "scenarios/builtin.h"
 #include "scenarios/calibration_loader.h"
+#include "scenarios/claim_table.h"
 #include "scenarios/cluster_loader.h"
 #include "scenarios/model_loader.h"
 #include "sim/training/plan_check.h"
-#include "traces/measurements.h"
 
 namespace moecast {
 namespace {
@@ -28,45 +26,38 @@ Model Cut(Model model, int layers) {
 }  // namespace
 
 std::vector<MemoryClaim> LoadMemoryClaims() {
-  const std::string file = "claims/memory.csv";
-  const auto text = BuiltinText(file);
-  MOECAST_CHECK(text.has_value());
-  const Measurements table(std::string(*text), file);
+  const ClaimTable table("memory");
   // Memory does not depend on how long the kernels take; any device with a calibration will do.
   const Cluster cluster = LoadCluster("h200-8");
   const auto calibration = std::make_shared<const Calibration>(LoadCalibration(cluster.device, "2025"));
   std::vector<MemoryClaim> claims;
-  for (size_t row = 0; row < table.rows(); ++row) {
-    const auto whole = [&](const char* column) {
-      return static_cast<int>(table.Integer(row, table.Column(column), 1, 1 << 20));
-    };
-    const std::string model(table.Text(row, table.Column("model")));
+  for (size_t i = 0; i < table.rows(); ++i) {
+    const ClaimRow row = table.Row(i);
+    const int layers = row.Whole("layers");
+    const std::string model(row.Text("model"));
     TrainingRun run;
     run.name = model;
-    run.model = Cut(LoadModel(model), whole("layers"));
+    run.model = Cut(LoadModel(model), layers);
     run.cluster = cluster;
     run.calibration = calibration;
     Parallel& p = run.plan.parallel;
-    p.tp = whole("tp");
-    p.ep = whole("ep");
-    p.pp = whole("pp");
-    p.dp = whole("dp");
+    p.tp = row.Whole("tp");
+    p.ep = row.Whole("ep");
+    p.pp = row.Whole("pp");
+    p.dp = row.Whole("dp");
     run.plan.precision.grad_reduce = run.plan.precision.main_grad;
     run.plan.fused_cross_entropy = true;
-    run.plan.stage_layers.layers.assign(static_cast<size_t>(p.pp), whole("layers") / p.pp);
+    run.plan.stage_layers.layers.assign(static_cast<size_t>(p.pp), layers / p.pp);
     // The peak does not depend on the number of micro-batches once the pipeline is full.
     constexpr int64_t kMicroBatches = 8;
     run.plan.phases = {{.name = "step",
                         .tokens = Count(1e9),
-                        .sequence_length = whole("sequence"),
+                        .sequence_length = row.Whole("sequence"),
                         .global_batch = kMicroBatches * p.dp}};
     MOECAST_CHECK(!CheckPlan(run.plan, run.model, cluster));
     for (const bool last : {false, true}) {
       if (last && p.pp == 1) continue;  // one stage: the ranks are alike
-      const char* column = last ? "last_rank" : "first_rank";
-      const auto peak = ParseBytes(table.Text(row, table.Column(column)));
-      if (!peak) table.Fail(row, table.Column(column), "a size with a unit");
-      claims.push_back({.name = model + " of " + std::to_string(whole("layers")) + " layers, tp " +
+      claims.push_back({.name = model + " of " + std::to_string(layers) + " layers, tp " +
                                 std::to_string(p.tp) + " ep " + std::to_string(p.ep) + " pp " +
                                 std::to_string(p.pp) + " dp " + std::to_string(p.dp) +
                                 (p.pp == 1 ? ""
@@ -74,8 +65,8 @@ std::vector<MemoryClaim> LoadMemoryClaims() {
                                            : ", first stage"),
                         .run = run,
                         .stage = last ? p.pp - 1 : 0,
-                        .peak = *peak,
-                        .source = std::string(table.Text(row, table.Column("source")))});
+                        .peak = row.Size(last ? "last_rank" : "first_rank"),
+                        .source = std::string(row.Text("source"))});
     }
   }
   return claims;

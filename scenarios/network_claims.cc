@@ -3,11 +3,9 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "base/quantity_text.h"
 #include "base/random.h"
 #include "costmodel/collectives/rates.h"
-#include "scenarios/builtin.h"
-#include "traces/measurements.h"
+#include "scenarios/claim_table.h"
 
 namespace moecast {
 namespace {
@@ -24,44 +22,37 @@ std::vector<int> RanksOf(int ranks, int per_node) {
 }  // namespace
 
 std::vector<NetworkClaim> LoadNetworkClaims() {
-  const std::string file = "claims/network.csv";
-  const auto text = BuiltinText(file);
-  MOECAST_CHECK(text.has_value());
-  const Measurements table(std::string(*text), file);
+  const ClaimTable table("network");
   std::vector<NetworkClaim> claims;
-  for (size_t row = 0; row < table.rows(); ++row) {
-    const auto of = [&](const char* column) { return std::string(table.Text(row, table.Column(column))); };
-    const auto whole = [&](const char* column) {
-      return static_cast<int>(table.Integer(row, table.Column(column), 1, 1 << 20));
-    };
-    const auto kind = ByName<CollectiveKind>(of("kind"));
-    const auto bytes = ParseBytes(of("bytes"));
-    MOECAST_CHECK(kind && bytes);
+  for (size_t i = 0; i < table.rows(); ++i) {
+    const ClaimRow row = table.Row(i);
+    const auto of = [&](const char* column) { return std::string(row.Text(column)); };
+    const Bytes bytes = row.Size("bytes");
     NetworkClaim c{.family = of("family"),
                    .cluster = of("cluster"),
                    .algorithm = of("algorithm"),
                    .source = of("source"),
-                   .used_for_fitting = of("used_for_fitting") == "yes"};
-    const int ranks = whole("ranks"), per_node = whole("ranks_per_node");
-    c.call = {.kind = *kind, .group = RanksOf(ranks, per_node), .bytes = *bytes};
+                   .used_for_fitting = row.IsYes("used_for_fitting")};
+    const int ranks = row.Whole("ranks"), per_node = row.Whole("ranks_per_node");
+    c.call = {.kind = row.Name<CollectiveKind>("kind"), .group = RanksOf(ranks, per_node), .bytes = bytes};
     c.name = of("kind") + " " + of("ranks") + " ranks";
     if (of("experts").empty()) {
       c.name += " " + of("bytes");
     } else {
       Moe moe;
-      moe.experts = whole("experts");
-      moe.top_k = whole("top_k");
-      moe.groups = whole("groups");
-      moe.top_groups = whole("top_groups");
+      moe.experts = row.Whole("experts");
+      moe.top_k = row.Whole("top_k");
+      moe.groups = row.Whole("groups");
+      moe.top_groups = row.Whole("top_groups");
       c.call.spread = SpreadOf(moe, ranks, per_node);
     }
-    const double published = table.Number(row, table.Column("published"), 1e-3, 1e12);
+    const double published = row.Number("published", 1e-3, 1e12);
     if (of("quantity") == "time_us") {
       c.published = Microseconds(published);
     } else {
       MOECAST_CHECK(of("quantity") == "logical_gbps");
       const double copies = ranks > per_node ? c.call.spread.nodes : c.call.spread.devices;
-      c.published = *bytes * copies / GBps(published);
+      c.published = bytes * copies / GBps(published);
     }
     claims.push_back(std::move(c));
   }

@@ -6,8 +6,7 @@
 #include "base/random.h"
 #include "costmodel/calibration/table_kinds.h"
 #include "costmodel/op.h"
-#include "scenarios/builtin.h"
-#include "traces/measurements.h"
+#include "scenarios/claim_table.h"
 
 namespace moecast {
 namespace {
@@ -46,48 +45,38 @@ struct Estimate {
 }  // namespace
 
 std::vector<OperatorClaim> LoadOperatorClaims() {
-  const std::string file = "claims/operators.csv";
-  const auto text = BuiltinText(file);
-  MOECAST_CHECK(text.has_value());
-  const Measurements table(std::string(*text), file);
+  const ClaimTable table("operators");
   std::vector<OperatorClaim> claims;
-  for (size_t row = 0; row < table.rows(); ++row) {
-    const auto of = [&](const char* column) { return table.Text(row, table.Column(column)); };
-    const std::string_view kind = of("kind"), shape = of("shape");
+  for (size_t i = 0; i < table.rows(); ++i) {
+    const ClaimRow row = table.Row(i);
+    const std::string_view kind = row.Text("kind"), shape = row.Text("shape");
     const auto size = [shape](std::string_view name) { return SizeOf(shape, name); };
-    const auto dtype = ByName<Dtype>(of("dtype"));
-    const auto quantity = ByName<OperatorQuantity>(of("quantity"));
-    MOECAST_CHECK(dtype && quantity);
-    OperatorClaim c{.name = std::string(of("name")) + " " + std::string(shape),
+    const auto dtype = row.Name<Dtype>("dtype");
+    OperatorClaim c{.name = std::string(row.Text("name")) + " " + std::string(shape),
                     .query = {},
-                    .quantity = *quantity,
-                    .published = table.Number(row, table.Column("published"), 1e-3, 1e12),
-                    .device = std::string(of("device")),
-                    .stack = std::string(of("stack")),
-                    .source = std::string(of("source")),
-                    .used_for_fitting = of("used_for_fitting") == "yes"};
+                    .quantity = row.Name<OperatorQuantity>("quantity"),
+                    .published = row.Number("published", 1e-3, 1e12),
+                    .device = std::string(row.Text("device")),
+                    .stack = std::string(row.Text("stack")),
+                    .source = std::string(row.Text("source")),
+                    .used_for_fitting = row.IsYes("used_for_fitting")};
     if (kind == "gemm") {
-      c.query = GemmQuery{.m = size("m"), .n = size("n"), .k = size("k"), .dtype = *dtype};
+      c.query = GemmQuery{.m = size("m"), .n = size("n"), .k = size("k"), .dtype = dtype};
     } else if (kind == "grouped-gemm") {
       const int64_t groups = size("groups");
-      c.query = GroupedGemmQuery{.groups = groups,
-                                 .rows_total = groups * size("m"),
-                                 .n = size("n"),
-                                 .k = size("k"),
-                                 .dtype = *dtype};
+      c.query = GroupedGemmQuery{
+          .groups = groups, .rows_total = groups * size("m"), .n = size("n"), .k = size("k"), .dtype = dtype};
     } else if (kind == "mla-decode") {
       c.query = MlaDecodeQuery{.heads = size("heads"), .batch = size("batch"), .context = size("context")};
     } else {
-      const auto phase = ByName<AttentionPhase>(kind);
-      MOECAST_CHECK(phase.has_value());
-      c.query = AttentionQuery{.phase = *phase,
+      c.query = AttentionQuery{.phase = row.Name<AttentionPhase>("kind"),
                                .heads = size("heads"),
                                .kv_heads = size("heads"),
                                .batch = size("batch"),
                                .query = size("query"),
                                .context = size("query"),
                                .causal = size("causal") == 1,
-                               .dtype = *dtype};
+                               .dtype = dtype};
     }
     claims.push_back(std::move(c));
   }
