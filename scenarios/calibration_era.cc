@@ -14,7 +14,7 @@ constexpr int64_t kHeadDim = 128;
 constexpr double kMax = 1e12;
 constexpr Known kEraSigmaTable = {0.05, "reasoned: one version of cuBLAS on one card"};
 
-// Four digits, as everything a calibration keeps.
+// A factor near 1 with four decimals: a hundredth of its error.
 double Rounded(double x) {
   return std::round(x * 1e4) / 1e4;
 }
@@ -22,6 +22,8 @@ double Rounded(double x) {
 }  // namespace
 
 void FitGemmEra(std::span<const Measurements> profiles, const Calibration& younger, CalibrationFile& older) {
+  constexpr const char* kName = "gemm_bf16";
+  std::erase_if(older.reasoned, [](const ReasonedRecord& r) { return r.name == kName; });
   std::vector<double> logs;  // of measured / estimated
   for (const Measurements& t : profiles) {
     if (t.file().find("Llama") == std::string::npos) continue;
@@ -42,11 +44,10 @@ void FitGemmEra(std::span<const Measurements> profiles, const Calibration& young
     }
   }
   if (logs.empty()) return;
-  std::sort(logs.begin(), logs.end());
-  const double median = logs[logs.size() / 2];
+  const double median = Median(logs);
   for (double& x : logs) x -= median;
   older.reasoned.push_back(
-      {"gemm_bf16", Rounded(std::exp(median)), kEraSigmaTable.value, Rounded(Spread(logs)),
+      {kName, Rounded(std::exp(median)), kEraSigmaTable.value, Rounded(Spread(logs)),
        "projections of Llama-2-70B at tp 1 to 8, 1024 tokens and more, in the H100 profiles of Vidur (MIT, "
        "early "
        "2024): median of measured over the tables of 2025; sigma_own is what single shapes deviate"});

@@ -11,9 +11,9 @@
 
 namespace moecast {
 
-// Adds a reasoned "gemm_bf16" to `older`: the median of measured / estimated over the products of 1024 rows
-// and more of the Llama files among `profiles`; nothing where there is none. What single shapes deviate is
-// its own error. Throws UserError for a missing column or a field that is no number.
+// Makes "gemm_bf16" of `older` the median of measured / estimated over the products of 1024 rows and more of
+// the Llama files among `profiles`; without one `older` has no such number. What single shapes deviate is its
+// own error. Throws UserError for a missing column or a field that is no number.
 void FitGemmEra(std::span<const Measurements> profiles, const Calibration& younger, CalibrationFile& older);
 
 }  // namespace moecast

@@ -24,13 +24,15 @@ struct ImportedTable {
 };
 
 struct ImportedCalibrations {
-  std::vector<TextFile> files;  // calibration.json and tables of the stacks 2025 and 2024h1
+  std::vector<TextFile> files;  // calibration.json and tables of the stacks 2025 and 2024h1, by path
   std::vector<ImportedTable> tables;
   std::vector<std::string> ignored;  // sources that no table is made of
 };
 
-// Sources are told apart by their names, DEVICE_TABLE_ENGINE_VERSION.csv. `measured_on` is the device they
-// were measured on. Throws UserError: no known table among them, a missing column, a field that is no number.
-ImportedCalibrations ImportCalibrations(std::span<const TextFile> sources, const Device& measured_on);
+// Files are told apart by their names, DEVICE_TABLE_ENGINE_VERSION.csv. `measured_on` is the device they were
+// measured on. What no measurement says (reasoned numbers, what a whole step takes beyond its kernels) is
+// the built-in calibration's. Throws UserError: no known table among them, a missing column, a field that is
+// no number.
+ImportedCalibrations ImportCalibrations(std::span<const TextFile> files, const Device& measured_on);
 
 }  // namespace moecast

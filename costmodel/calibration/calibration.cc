@@ -159,10 +159,10 @@ Cost Calibration::Attention(const AttentionQuery& q) const {
   constexpr double kBackwardFlops = 2.5;
   cost.time = cost.time * (kBackwardFlops * forward.flops_per_second / reverse.flops_per_second);
   cost.extrapolated = true;
-  cost = tables_->Reason(cost, ReasonedId::kAttentionBackward);
+  cost = tables_->Scale(cost, ReasonedId::kAttentionBackward);
   if (work.qk_dim > 128) {
     const uint16_t source = cost.source;
-    cost = tables_->Reason(cost, ReasonedId::kAttentionWideHeads);
+    cost = tables_->Scale(cost, ReasonedId::kAttentionWideHeads);
     cost.source = source;
   }
   return cost;
@@ -186,9 +186,9 @@ Cost Calibration::AttentionOf(std::string_view engine, const AttentionWork& work
   cost.time = Seconds(std::max(compute, memory) + roofline.overhead);
   cost.bound = Roofline{compute, memory, roofline.overhead}.bound();
   cost.extrapolated = rate.extrapolated || work.qk_dim != work.v_dim || !tables_->device_listed();
-  cost = tables_->Reason(cost, ReasonedId::kAttentionByLength);
-  if (backward) cost = tables_->Reason(cost, ReasonedId::kAttentionBackward);
-  if (work.qk_dim > 128) cost = tables_->Reason(cost, ReasonedId::kAttentionWideHeads);
+  cost = tables_->Scale(cost, ReasonedId::kAttentionByLength);
+  if (backward) cost = tables_->Scale(cost, ReasonedId::kAttentionBackward);
+  if (work.qk_dim > 128) cost = tables_->Scale(cost, ReasonedId::kAttentionWideHeads);
   cost.source = reasoned.source;
   return cost;
 }

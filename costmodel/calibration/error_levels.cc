@@ -46,6 +46,11 @@ double Spread(std::vector<double> x) {
          HalfInterval80();
 }
 
+double Median(std::vector<double> x) {
+  std::sort(x.begin(), x.end());
+  return x.empty() ? 0 : x[x.size() / 2];
+}
+
 ErrorLevels LevelsOf(std::span<const Residual> residuals) {
   if (residuals.empty()) return {};
   const std::map<int, CurveMean> curves = Means(residuals);

@@ -40,6 +40,8 @@ double HalfInterval80();
 double StudentQuantile90(int degrees);
 // The 80th percentile of |x| over HalfInterval80(); 0 of none.
 double Spread(std::vector<double> x);
+// The upper one of two in the middle; 0 of none.
+double Median(std::vector<double> x);
 
 ErrorLevels LevelsOf(std::span<const Residual> residuals);
 

@@ -6,9 +6,12 @@
 #include <map>
 
 #include "base/random.h"
+#include "costmodel/calibration/calibration_file.h"
 #include "costmodel/calibration/disturbed.h"
 #include "costmodel/calibration/inverse_distance.h"
 #include "scenarios/calibration_check.h"
+#include "scenarios/calibration_evidence.h"
+#include "scenarios/calibration_loader.h"
 #include "scenarios/cluster_loader.h"
 
 namespace moecast {
@@ -163,11 +166,16 @@ TEST(MoeRooflineTest, EveryRankReadsAndWritesAllTokens) {
               1000 * 2 * 4096 * 2 / (0.65 * 3.35e6), 1e-6);
 }
 
+const std::vector<CheckedTable>& Checked() {
+  static const std::vector<CheckedTable> tables = CheckCalibrations("", LoadDevice("h100"));
+  return tables;
+}
+
 // The bars of every built-in table: what its left-out curves are off, and that what is promised is kept.
 TEST(BuiltinTablesTest, LeftOutCurvesAreEstimatedWithinTheirBarsAndIntervals) {
   const std::map<std::string, double> bars = {{"gemm_bf16", 4}, {"gemm_fp8", 4}, {"gemm_fp8_block", 6},
                                               {"moe_bf16", 12}, {"moe_fp8", 12}, {"moe_fp8_block", 12}};
-  const std::vector<CheckedTable> tables = CheckCalibrations("", LoadDevice("h100"));
+  const std::vector<CheckedTable>& tables = Checked();
   EXPECT_EQ(tables.size(), static_cast<size_t>(kTableCount));
   for (const CheckedTable& t : tables) {
     const auto bar = bars.find(t.name);
@@ -188,6 +196,32 @@ TEST(BuiltinTablesTest, LeftOutCurvesAreEstimatedWithinTheirBarsAndIntervals) {
     if (t.compared.points == 0) continue;
     EXPECT_GE(t.compared.coverage_percent, 70) << t.name;
     EXPECT_LE(t.compared.coverage_percent, 90) << t.name;
+  }
+}
+
+// What calibration.json says of a table, and intervals are made of, follows from the tables beside it.
+TEST(BuiltinTablesTest, TheirRecordsSayWhatLeavingOutShows) {
+  const std::string json = "2025/calibration.json";
+  const CalibrationFile file = ParseCalibrationFile(*CalibrationText(json), json);
+  std::map<std::string, TableRecord> records;
+  for (const TableRecord& r : file.tables) records[r.name] = r;
+  for (const CheckedTable& t : Checked()) {
+    const TableRecord& r = records.at(t.name);
+    const LeftOut& l = t.left_out;
+    EXPECT_EQ(r.points, static_cast<int64_t>(t.points)) << t.name;
+    EXPECT_EQ(r.sigma_curve, FourDigits(l.levels.curve)) << t.name;
+    EXPECT_EQ(r.sigma_curve_short, FourDigits(l.levels_short.curve)) << t.name;
+    EXPECT_EQ(r.sigma_own, FourDigits(l.levels.own)) << t.name;
+    EXPECT_EQ(r.sigma_own_short, FourDigits(l.levels_short.own)) << t.name;
+    EXPECT_EQ(r.left_out_mape_percent, FourDigits(l.mape_percent)) << t.name;
+    EXPECT_EQ(r.left_out_p90_percent, FourDigits(l.p90_percent)) << t.name;
+    EXPECT_EQ(r.inverse_distance_mape_percent, FourDigits(l.inverse_distance_mape_percent)) << t.name;
+    EXPECT_EQ(r.coverage_percent, FourDigits(l.coverage.points_percent)) << t.name;
+    EXPECT_EQ(r.curve_coverage_percent, FourDigits(l.coverage.curves_percent)) << t.name;
+    if (t.compared.points == 0) continue;
+    // Two cards of one kind differ by 3% in any case.
+    EXPECT_EQ(r.sigma_table, FourDigits(std::max(0.03, t.compared.sigma))) << t.name;
+    EXPECT_EQ(r.table_coverage_percent, FourDigits(t.compared.coverage_percent)) << t.name;
   }
 }
 
