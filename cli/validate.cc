@@ -50,7 +50,7 @@ class TrainingSamples {
     std::vector<double>& s = samples_[{scenario, basis}];
     if (!s.empty()) return s;
     std::vector<std::string> sets;
-    if (basis == Basis::kKernels) sets = {"whole_step=" + DumpJson(Codec<WholeStep>::Print(kKernelsAlone))};
+    if (basis == Basis::kKernels) sets = {R"(whole_step={"sustained":1,"gap":"0s","sigma":0})"};
     const Prediction p = PredictTraining(Scenario::Load(scenario, sets), {.seed = common_.seed});
     for (const Draw& d : p.forecast.draws) s.push_back(d.headlines.gpu_hours_per_trillion_tokens);
     return s;

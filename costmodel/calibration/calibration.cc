@@ -54,6 +54,15 @@ const std::vector<std::string>& Calibration::sources() const {
   return tables_->sources();
 }
 
+WholeStep Calibration::whole_step() const {
+  const WholeStepRecord& w = tables_->whole_step();
+  return {.sustained = w.sustained, .gap = w.gap, .era = 1, .sigma = w.sigma};
+}
+
+const std::string& Calibration::whole_step_source() const {
+  return tables_->whole_step().source;
+}
+
 Cost Calibration::Gemm(const GemmQuery& q) const {
   const Machine machine = MachineOf(device_, q.sms);
   const GemmShape shape = ShapeOf(q.pass, 1, q.m, q.n, q.k, q.dtype);

@@ -14,6 +14,7 @@
 #include "base/dtype.h"
 #include "base/enum_names.h"
 #include "costmodel/cost.h"
+#include "costmodel/whole_step.h"
 #include "topology/device.h"
 
 namespace moecast {
@@ -125,6 +126,10 @@ class Calibration {
   const Device& device() const { return device_; }
   // One text per Cost::source: table, stack, version.
   const std::vector<std::string>& sources() const;
+  // What a step of a long run takes beyond these kernels in a burst (its era is 1), and what that was fitted
+  // to.
+  WholeStep whole_step() const;
+  const std::string& whole_step_source() const;
 
   // REQUIRES of all queries: sizes are positive, 0 <= sms <= device().sms. They throw UserError where the
   // calibration has no table for them.

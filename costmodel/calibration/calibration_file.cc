@@ -74,6 +74,21 @@ const Fields<FitRecord>& FieldsOf(const FitRecord*) {
   return fields;
 }
 
+const Fields<WholeStepRecord>& FieldsOf(const WholeStepRecord*) {
+  using R = WholeStepRecord;
+  static const Fields<WholeStepRecord> fields(
+      "whole_step",
+      {
+          RequiredRow("sustained", &R::sustained, "fraction of the peak that power lets a kernel keep up",
+                      {.low = 0.01, .high = 1}),
+          RequiredRow("gap", &R::gap, "host gap and small kernels around each operator",
+                      {.low = 0, .high = 1}),
+          RequiredRow("sigma", &R::sigma, "of ln(step time) around what these give", {.low = 0, .high = 1}),
+          RequiredRow("source", &R::source, "the runs they were fitted to"),
+      });
+  return fields;
+}
+
 const Fields<CalibrationFile>& FieldsOf(const CalibrationFile*) {
   using F = CalibrationFile;
   static const Fields<CalibrationFile> fields(
@@ -86,6 +101,7 @@ const Fields<CalibrationFile>& FieldsOf(const CalibrationFile*) {
           Row("measured_on", &F::measured_on, "device of the tables"),
           RequiredRow("attention_engine", &F::attention_engine, "engine of attention_by_length in training"),
           Row("attention_tables", &F::attention_tables, "prefill and MLA in training from tables"),
+          Row("whole_step", &F::whole_step, "what a whole step takes beyond its kernels"),
           Row("tables", &F::tables, "measured tables"),
           Row("reasoned", &F::reasoned, "numbers that no table has"),
           Row("fits", &F::fits, "numbers fitted to measurements"),

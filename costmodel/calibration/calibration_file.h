@@ -66,6 +66,15 @@ struct FitRecord {
 };
 const Fields<FitRecord>& FieldsOf(const FitRecord*);
 
+// The scalars of WholeStep (costmodel/whole_step.h) that were fitted with these kernels.
+struct WholeStepRecord {
+  double sustained = 1;
+  Seconds gap;
+  double sigma = 0;
+  std::string source;
+};
+const Fields<WholeStepRecord>& FieldsOf(const WholeStepRecord*);
+
 struct CalibrationFile {
   std::string stack;
   std::string description;
@@ -77,6 +86,7 @@ struct CalibrationFile {
   // training forward come from tables and MLA's backward from them by the engine's backward-to-forward ratio.
   std::string attention_engine;
   bool attention_tables = false;
+  std::optional<WholeStepRecord> whole_step;  // the base's where absent
   std::vector<TableRecord> tables;
   std::vector<ReasonedRecord> reasoned;
   std::vector<FitRecord> fits;

@@ -69,10 +69,16 @@ CalibrationTables::CalibrationTables(const Device& device, std::string_view stac
                        .expected = "no base, since " + path + " is built on it"});
     Add(base, file_.base);
     if (!measured) measured = base.measured_on;
+    if (!file_.whole_step) file_.whole_step = base.whole_step;
   }
   Add(file_, std::string(stack));
   if (!measured)
     throw UserError({.file = path, .pointer = "/measured_on", .expected = "the device of the tables"});
+  if (!file_.whole_step)
+    throw UserError(
+        {.file = path,
+         .pointer = "/whole_step",
+         .expected = "what `moecast calibrate fit` prints: sustained, gap, sigma and their source"});
   measured_ = MeasuredMachine(*measured);
   device_listed_ = std::find(file_.devices.begin(), file_.devices.end(), device.name) != file_.devices.end();
   for (int i = 0; i < kReasonedCount; ++i)

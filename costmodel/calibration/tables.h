@@ -59,6 +59,7 @@ class CalibrationTables {
   bool device_listed() const { return device_listed_; }
   const std::string& attention_engine() const { return file_.attention_engine; }
   bool attention_tables() const { return file_.attention_tables; }
+  const WholeStepRecord& whole_step() const { return *file_.whole_step; }
   const std::vector<std::string>& sources() const { return sources_; }
 
   // An estimate from a table: `model_seconds` of the baseline on the device asked for, corrected by the

@@ -5,10 +5,15 @@
 
 #include <cmath>
 
+#include "costmodel/calibration/calibration_file.h"
+#include "scenarios/builtin.h"
+#include "scenarios/calibration_loader.h"
+#include "scenarios/cluster_loader.h"
 #include "scenarios/scenario.h"
 #include "scenarios/whole_step_fit.h"
 #include "sim/forecast/forecast.h"
 #include "sim/forecast/sensitivity.h"
+#include "tests/message_of.h"
 
 namespace moecast {
 namespace {
@@ -29,6 +34,50 @@ TEST(WholeStepTest, KernelsAloneChangeNothing) {
   EXPECT_EQ(SustainedCollective(cost, kKernelsAlone).time, cost.time);
 }
 
+TEST(WholeStepTest, WhatAScenarioDoesNotSayIsTheCalibrations) {
+  const WholeStep fitted{.sustained = 0.5, .gap = Microseconds(10), .era = 1, .sigma = 0.1};
+  EXPECT_EQ(WholeStepOf({}, fitted), fitted);
+  const WholeStep changed = WholeStepOf({.gap = Seconds(0), .era = 2, .sigma = 0.2}, fitted);
+  EXPECT_EQ(changed, (WholeStep{.sustained = 0.5, .gap = Seconds(0), .era = 2, .sigma = 0.2}));
+}
+
+// The built-in stacks with `stack`'s calibration.json changed.
+Calibration Changed(const std::string& stack, const std::function<void(CalibrationFile&)>& change) {
+  return Calibration(LoadDevice("h800"), stack, [&](std::string_view path) {
+    std::string text(*BuiltinText("calibrations/" + std::string(path)));
+    if (path != stack + "/calibration.json") return text;
+    CalibrationFile file = ParseCalibrationFile(text, std::string(path));
+    change(file);
+    return PrintCalibrationFile(file);
+  });
+}
+
+TEST(WholeStepTest, ACalibrationCarriesItsOwnOrItsBases) {
+  const auto own = [](CalibrationFile& f) {
+    f.whole_step = {.sustained = 0.7, .gap = Microseconds(3), .sigma = 0.05, .source = "our cluster"};
+  };
+  const auto none = [](CalibrationFile& f) { f.whole_step.reset(); };
+  const WholeStep w{.sustained = 0.7, .gap = Microseconds(3), .era = 1, .sigma = 0.05};
+  for (const char* stack : {"2025", "2024h1"}) {
+    EXPECT_EQ(Changed(stack, own).whole_step(), w);
+    EXPECT_EQ(Changed(stack, own).whole_step_source(), "our cluster");
+  }
+  EXPECT_EQ(Changed("2024h1", none).whole_step(), LoadCalibration(LoadDevice("h800"), "2025").whole_step());
+  EXPECT_NE(MessageOf([&] { Changed("2025", none); }).find("2025/calibration.json: /whole_step"),
+            std::string::npos);
+}
+
+TEST(WholeStepTest, AStepTakesTheCalibrationsWhereTheScenarioSetsNone) {
+  const WholeStep built_in = LoadCalibration(LoadDevice("h800"), "2024h1").whole_step();
+  const auto of = [](std::vector<std::string> sets) {
+    return Scenario::Load("deepseek-v2-pretrain", sets).training().phases.front().whole_step;
+  };
+  EXPECT_EQ(of({}), built_in);
+  WholeStep other = built_in;
+  other.gap = Microseconds(5);
+  EXPECT_EQ(of({"whole_step/gap=5us"}), other);
+}
+
 TEST(WholeStepTest, AnEraStretchesAStepAsAWhole) {
   StepCache cache;
   TrainingRun run = Scenario::Load("deepseek-v2-pretrain", {}).training().phases.front();
@@ -39,7 +88,7 @@ TEST(WholeStepTest, AnEraStretchesAStepAsAWhole) {
 
 TEST(WholeStepFitTest, TheBuiltInScalarsAreWhatTheFitGives) {
   const WholeStepFit fit = FitWholeStep();
-  const WholeStep built_in;
+  const WholeStep built_in = LoadCalibration(LoadDevice("h800"), "2025").whole_step();
   EXPECT_NEAR(fit.whole_step.sustained, built_in.sustained, 0.001) << "see: moecast calibrate fit";
   EXPECT_NEAR(fit.whole_step.gap / Microseconds(1), built_in.gap / Microseconds(1), 0.1);
   EXPECT_NEAR(fit.whole_step.sigma, built_in.sigma, 0.001);
