@@ -193,8 +193,8 @@ void Check(const std::string& directory, const Device& device, const CommonOptio
   Emit(common, {{"tables", tables}}, kTitle + Aligned(rows, "ll"));
 }
 
-void Fit(const CommonOptions& common) {
-  const WholeStepFit fit = FitWholeStep();
+void Fit(const std::string& directory, const CommonOptions& common) {
+  const WholeStepFit fit = FitWholeStep(directory);
   Rows rows = {{"run", "published", "kernels", "whole step", "left out"}};
   Json runs = Json::array();
   for (const DenseRun& r : fit.runs) {
@@ -243,8 +243,10 @@ Action DefineCalibrate(CLI::App& app, const CommonOptions& common) {
   CLI::App* fit =
       app.add_subcommand("fit", "fit what a whole step takes beyond its kernels, on published dense runs");
   fit->fallthrough();
+  fit->add_option("--calibration", options->source,
+                  "folder of `calibrate import`; the built-in one where absent");
   return [options, import, fit, &common] {
-    if (fit->parsed()) return Fit(common);
+    if (fit->parsed()) return Fit(options->source, common);
     const Device device = LoadDevice(options->device);
     if (import->parsed())
       Import(options->source, options->out, device, common);

@@ -1,21 +1,20 @@
 #include "scenarios/whole_step_fit.h"
 
-#include <algorithm>
-#include <array>
 #include <cmath>
 #include <memory>
 
 #include "base/check.h"
+#include "base/error.h"
+#include "base/quantity_text.h"
+#include "scenarios/least_squares.h"
 #include "scenarios/scenario.h"
 #include "sim/forecast/prepared_run.h"
 
 namespace moecast {
 namespace {
 
-// By how much the time at peak falls short of the time at the cap, and the gap in milliseconds: times are
-// nearly linear in both, neither is below 0.
-using Point = std::array<double, 2>;
-
+// x[0]: by how much the time at peak falls short of the time at the cap; x[1]: the gap in milliseconds. Times
+// are nearly linear in both, neither is below 0.
 WholeStep At(const Point& x) {
   return {.sustained = 1 / (1 + x[0]), .gap = Milliseconds(x[1]), .era = 1, .sigma = 0};
 }
@@ -23,8 +22,9 @@ WholeStep At(const Point& x) {
 // A run that can be timed at any point.
 class TimedRun {
  public:
-  TimedRun(const Claim& claim, StepCache& cache) : claim_(claim) {
-    TrainingRun run = Scenario::Load(claim.scenario, {}).training().phases.front();
+  TimedRun(const Claim& claim, const std::string& calibration, StepCache& cache) : claim_(claim) {
+    const std::vector<std::string> sets = {"calibration=" + calibration};
+    TrainingRun run = Scenario::Load(claim.scenario, sets).training().phases.front();
     run.whole_step = kKernelsAlone;
     const TrainingPhase& phase = run.plan.phases.front();
     flops_per_gpu_ = TrainingFlopsPerTokenNotHalved(run.model, phase.sequence_length) *
@@ -45,36 +45,26 @@ class TimedRun {
   std::unique_ptr<PreparedPhase> prepared_;
 };
 
-// Gauss-Newton: step times are nearly linear in both. A scalar that would become negative stays at 0 and the
-// other is fitted alone.
+// Fitted to all runs but one. A step time is nearly linear in both scalars.
 Point Fit(const std::vector<TimedRun>& runs, size_t left_out) {
-  Point x{0.8, 0.01};
-  constexpr int kSteps = 12;
-  for (int step = 0; step < kSteps; ++step) {
-    double a00 = 0, a01 = 0, a11 = 0, b0 = 0, b1 = 0;
-    for (size_t i = 0; i < runs.size(); ++i) {
-      if (i == left_out) continue;
-      constexpr double kStep = 1e-3;
-      const double e = runs[i].LogError(x);
-      const double d0 = (runs[i].LogError({x[0] + kStep, x[1]}) - e) / kStep;
-      const double d1 = (runs[i].LogError({x[0], x[1] + kStep}) - e) / kStep;
-      a00 += d0 * d0, a01 += d0 * d1, a11 += d1 * d1, b0 -= d0 * e, b1 -= d1 * e;
-    }
-    const double det = a00 * a11 - a01 * a01;
-    Point next{x[0] + (b0 * a11 - b1 * a01) / det, x[1] + (b1 * a00 - b0 * a01) / det};
-    if (next[1] < 0) next = {x[0] + (b0 + a01 * x[1]) / a00, 0};
-    if (next[0] < 0) next = {0, std::max(0.0, x[1] + (b1 + a01 * x[0]) / a11)};
-    x = next;
-  }
-  return x;
+  std::vector<std::function<double(const Point&)>> errors;
+  for (size_t i = 0; i < runs.size(); ++i)
+    if (i != left_out) errors.push_back([&run = runs[i]](const Point& x) { return run.LogError(x); });
+  const LeastSquares fit = LeastSquaresOf(errors, {0.8, 0.01});
+  if (!fit.converged)
+    throw UserError({.file = "calibrate fit",
+                     .value = "scalars that still move by " + ShowNumber(fit.last_move) + " after " +
+                              std::to_string(fit.steps) + " steps",
+                     .expected = "dense runs that tell the cap of power from the gap around operators"});
+  return fit.at;
 }
 
 }  // namespace
 
-WholeStepFit FitWholeStep() {
+WholeStepFit FitWholeStep(const std::string& calibration) {
   StepCache cache;
   std::vector<TimedRun> runs;
-  for (const Claim& claim : LoadClaims("dense")) runs.emplace_back(claim, cache);
+  for (const Claim& claim : LoadClaims("dense")) runs.emplace_back(claim, calibration, cache);
   const Point all = Fit(runs, runs.size());
   WholeStepFit fit{.whole_step = At(all), .runs = {}};
   double squares = 0;
