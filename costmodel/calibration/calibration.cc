@@ -105,8 +105,10 @@ Cost Calibration::GroupedGemm(const GroupedGemmQuery& q) const {
   if (absorbed && q.dtype != Dtype::kFp32 && q.pass == GemmPass::kForward && q.rows_total % q.groups == 0)
     return tables_->Correct(q.dtype == Dtype::kBf16 ? TableId::kMlaBmmBf16 : TableId::kMlaBmmFp8,
                             choice.seconds(), choice.bound(), {D(q.n), D(q.k), D(q.groups), 1}, D(rows));
-  const double columns = std::min(D(shape.n) * D(shape.groups), 65536.0);
-  Cost cost = tables_->Correct(GemmTable(q.dtype), choice.seconds(), choice.bound(),
+  // More columns than the widest measured product has cost a column what they cost there.
+  const TableId table = GemmTable(q.dtype);
+  const double columns = std::min(D(shape.n) * D(shape.groups), tables_->Surface(table).Largest(0));
+  Cost cost = tables_->Correct(table, choice.seconds(), choice.bound(),
                                {std::max(columns, D(shape.n)), D(shape.k), 1, 1}, D(shape.m));
   cost = tables_->Scale(cost, GroupedReason(q.dtype));
   cost.extrapolated = true;

@@ -11,8 +11,8 @@ namespace moecast {
 // Returns how many there were.
 size_t DropSpikes(const TableKind& kind, CurveTable& table, const Machine& machine);
 
-// Fused MoE layers choose their kernels by timing them beforehand; where that failed, a whole curve runs four
-// times slower than its neighbours whatever the number of tokens. A point is dropped where another of its
+// Fused MoE layers choose their kernels by timing them beforehand; where that failed, a whole curve takes up
+// to three times as long as more work, whatever the number of tokens. A point is dropped where another of its
 // family with as many tokens, intermediate columns and experts on the rank, or more, took less than two
 // thirds of its time: more work took less time. REQUIRES: kind.by_family. Returns how many there were.
 size_t DropUntuned(const TableKind& kind, CurveTable& table);

@@ -19,6 +19,8 @@ void Exchange(BlockBuilder& b, OpName name, double copies) {
   const bool dispatch = name == OpName::kDispatch;
   b.Forward(exchange(dispatch ? CollectiveKind::kDispatch : CollectiveKind::kCombine));
   b.Backward({exchange(dispatch ? CollectiveKind::kCombine : CollectiveKind::kDispatch)});
+  // Two buffers: what is packed and what arrives are tensors of their own while the tokens travel (Megatron-LM,
+  // megatron/core/tensor_parallel/mappings.py, _AllToAll: a new output beside the contiguous input).
   b.Transient(name, TensorName::kSendAndReceive,
               2 * b.local_tokens * b.model.hidden * b.work.load.tokens.most * copies *
                   std::max(ElementBytes(p.dispatch), ElementBytes(p.combine)));

@@ -161,6 +161,14 @@ TEST(RatioSurfaceTest, BeyondTheRangeTheRatioStaysAndTheDistanceIsToldInOctaves)
   EXPECT_NEAR(beyond.outside, 4, 1e-12);                // two of the key, two of the axis
 }
 
+TEST(RatioSurfaceTest, TheLargestMeasuredKeyIsExact) {
+  RatioSurface s(RatioSurface::Scheme::kKriging, {1});
+  for (const double key : {51200.0, 3.0, 700.0}) s.Add({.key = {key, 1, 1, 1}}, std::vector<double>{1});
+  s.Finish();
+  EXPECT_EQ(s.Largest(0), 51200);
+  EXPECT_EQ(s.Largest(1), 1);
+}
+
 TEST(RatioSurfaceTest, LeftOutCurvesAreNotLookedAt) {
   RatioSurface s(RatioSurface::Scheme::kInverseDistance, {1});
   s.Add({.key = {1, 1, 1, 1}}, std::vector<double>{1.0});
@@ -412,6 +420,19 @@ TEST_F(BuiltinCalibration, GroupedBlockScaledGemmsAreWithin15PercentOfDeepGemms)
     EXPECT_NEAR(
         c.GroupedGemm({s.groups, s.groups * s.rows, s.n, s.k, Dtype::kFp8Block}).time.value * 1e6 / s.us, 1,
         0.15);
+}
+
+// All groups together have 32 x 4096 = 131,072 columns, twice those of the widest measured product: the ratio
+// is the one at 65,536, and no error is added for lying outside.
+TEST_F(BuiltinCalibration, AGroupedProductWiderThanTheTableHasTheRatioOfItsEdge) {
+  const Calibration& c = On("h800", "2025");
+  const Machine machine = MachineOf(c.device());
+  const auto ratio = [](const Cost& cost, const GemmShape& s, const Machine& m) {
+    return cost.time.value / PickTile(s, m).seconds();
+  };
+  const double grouped = ratio(c.GroupedGemm({32, 32 * 1024, 4096, 4096}), {1024, 4096, 4096, 32}, machine);
+  EXPECT_NEAR(grouped, ratio(c.Gemm({1024, 65536, 4096}), {1024, 65536, 4096, 1}, machine), 1e-9);
+  EXPECT_EQ(c.GroupedGemm({32, 32 * 1024, 4096, 4096}).sigma_curve, c.Gemm({1024, 65536, 4096}).sigma_curve);
 }
 
 TEST_F(BuiltinCalibration, EveryExpertsWeightsAreRead) {
