@@ -1,7 +1,7 @@
 #include "scenarios/calibration_check.h"
 
 #include "base/error.h"
-#include "costmodel/calibration/calibration_file.h"
+#include "costmodel/calibration/tables.h"
 #include "scenarios/calibration_loader.h"
 
 namespace moecast {
@@ -20,7 +20,7 @@ std::vector<CheckedTable> CheckCalibrations(const std::string& directory, const 
         const std::optional<std::string> text = CalibrationText(path, directory);
         if (!text)
           throw UserError({.file = path, .value = "no such table", .expected = "as " + json + " lists"});
-        return ParseCurveTable(Measurements(*text, path), kind->keys, kind->axis);
+        return ParseCurveTable(Measurements(*text, path), *kind, HeadsOf(record, *kind, json));
       };
       const CurveTable table = table_of(record.file);
       CheckedTable c{

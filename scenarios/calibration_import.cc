@@ -107,7 +107,7 @@ CurveTable Written(TextFile& file, const TableKind& kind, const CurveTable& tabl
       "from the collections of NVIDIA aiconfigurator, Copyright NVIDIA CORPORATION & AFFILIATES, "
       "Apache-2.0; rearranged and rounded"};
   file.text = PrintCurveTable(table, comments);
-  return ParseCurveTable(Measurements(file.text, file.path), kind.keys, kind.axis);
+  return ParseCurveTable(Measurements(file.text, file.path), kind, table.heads);
 }
 
 // How far the table is off where it has no measurement.
@@ -142,6 +142,7 @@ void ImportTable(const TableKind& kind, MeasuredTable measured, const Device& de
   const CurveTable rounded = Written(csv, kind, table, title);
   ImportedTable imported{record.name, rounded.points(), EvaluateLeftOut(kind, rounded, machine), {}};
   record.source = title + " (NVIDIA aiconfigurator, Apache-2.0)";
+  if (kind.of_attention) record.qk_dim = table.heads.qk, record.v_dim = table.heads.v;
   record.points = static_cast<int64_t>(rounded.points());
   record.dropped = static_cast<int64_t>(dropped);
   NoteLeftOut(imported.left_out, record);

@@ -33,7 +33,13 @@ struct Reading {
   std::vector<std::string_view> keys;
   std::string_view axis;
   double axis_add = 0;
+  HeadSizes heads = {};  // of attention
 };
+
+// The collections time MLA as DeepSeek-V2 and -V3 have it (arXiv 2405.04434, section 2.1): keys of 128 and a
+// RoPE part of 64, values of 128; absorbed, a latent of 512 beside that part. Other attention is asked for
+// heads of 128.
+constexpr HeadSizes kPlain{128 + 64, 128}, kAbsorbed{512 + 64, 512}, k128{128, 128};
 
 const std::vector<Reading>& Readings() {
   using enum TableId;
@@ -67,32 +73,56 @@ const std::vector<Reading>& Readings() {
          {{"op", "mla_gen_post"}, {"dtype", fp8}},
          {"=128", "=512", "num_heads"},
          "num_tokens"},
-        {kMlaPrefill, "mla_context", {{"mla_dtype", bf16}, {"kv_cache_dtype", bf16}}, mla, query},
-        {kMlaPrefillFp8, "mla_context", {{"mla_dtype", bf16}, {"kv_cache_dtype", fp8}}, mla, query},
-        {kMlaDecodeBf16, "mla_generation", {{"mla_dtype", bf16}, {"kv_cache_dtype", bf16}}, mla, past, 1},
-        {kMlaDecodeFp8, "mla_generation", {{"mla_dtype", bf16}, {"kv_cache_dtype", fp8}}, mla, past, 1},
+        {kMlaPrefill, "mla_context", {{"mla_dtype", bf16}, {"kv_cache_dtype", bf16}}, mla, query, 0, kPlain},
+        {kMlaPrefillFp8,
+         "mla_context",
+         {{"mla_dtype", bf16}, {"kv_cache_dtype", fp8}},
+         mla,
+         query,
+         0,
+         kPlain},
+        {kMlaDecodeBf16,
+         "mla_generation",
+         {{"mla_dtype", bf16}, {"kv_cache_dtype", bf16}},
+         mla,
+         past,
+         1,
+         kAbsorbed},
+        {kMlaDecodeFp8,
+         "mla_generation",
+         {{"mla_dtype", bf16}, {"kv_cache_dtype", fp8}},
+         mla,
+         past,
+         1,
+         kAbsorbed},
         {kAttentionPrefillBf16,
          "attention_context",
          {{"attn_dtype", bf16}, {"kv_cache_dtype", bf16}, {"head_dim", "128"}},
          gqa,
-         query},
+         query,
+         0,
+         k128},
         {kAttentionPrefillFp8,
          "attention_context",
          {{"attn_dtype", fp8}, {"kv_cache_dtype", fp8}, {"head_dim", "128"}},
          gqa,
-         query},
+         query,
+         0,
+         k128},
         {kAttentionDecodeBf16,
          "attention_generation",
          {{"attn_dtype", bf16}, {"kv_cache_dtype", bf16}, {"head_dim", "128"}},
          gqa,
          past,
-         1},
+         1,
+         k128},
         {kAttentionDecodeFp8,
          "attention_generation",
          {{"attn_dtype", bf16}, {"kv_cache_dtype", fp8}, {"head_dim", "128"}},
          gqa,
          past,
-         1},
+         1,
+         k128},
     };
     for (const std::string_view source : {"moe", "moe_neighbour_shapes"}) {
       const std::string_view tokens = source == "moe" ? "num_tokens_total" : "num_tokens";
@@ -167,6 +197,7 @@ std::optional<EngineTable> ReadTable(std::span<const Source> sources, const Tabl
                                      std::string_view engine) {
   CurveTableBuilder builder({kind.keys.begin(), kind.keys.end()}, std::string(kind.axis));
   std::string found, version;
+  HeadSizes heads;
   for (const Reading& reading : Readings()) {
     if (reading.table != kind.id) continue;
     for (const Source& source : sources) {
@@ -175,10 +206,12 @@ std::optional<EngineTable> ReadTable(std::span<const Source> sources, const Tabl
         continue;
       found = source.name.engine;
       version = source.name.version;
+      heads = reading.heads;
       Read(reading, source.table, builder);
     }
   }
   CurveTable table = builder.Build();
+  table.heads = heads;
   if (table.rows.empty()) return std::nullopt;
   return EngineTable{std::move(table), found, version};
 }

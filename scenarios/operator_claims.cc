@@ -34,11 +34,8 @@ struct Estimate {
   void operator()(const GroupedGemmQuery& q) { Of(calibration.GroupedGemm(q), q); }
   void operator()(const AttentionQuery& q) { Of(calibration.Attention(q), q); }
   void operator()(const MlaDecodeQuery& q) {
-    const double heads = static_cast<double>(q.heads), batch = static_cast<double>(q.batch),
-                 context = static_cast<double>(q.context);
-    cost = calibration.MlaDecode(q);
-    flops = MlaDecodeFlops(heads, batch, context);
-    bytes = MlaDecodeBytes(heads, batch, context, q.kv_bits);
+    const MlaDecodeWork work = WorkOf(q);
+    cost = calibration.MlaDecode(q), flops = work.flops(), bytes = work.bytes();
   }
 };
 
@@ -67,7 +64,10 @@ std::vector<OperatorClaim> LoadOperatorClaims() {
       c.query = GroupedGemmQuery{
           .groups = groups, .rows_total = groups * size("m"), .n = size("n"), .k = size("k"), .dtype = dtype};
     } else if (kind == "mla-decode") {
-      c.query = MlaDecodeQuery{.heads = size("heads"), .batch = size("batch"), .context = size("context")};
+      c.query = MlaDecodeQuery{.heads = size("heads"),
+                               .batch = size("batch"),
+                               .context = size("context"),
+                               .latent = {size("qk"), size("v")}};
     } else {
       c.query = AttentionQuery{.phase = row.Name<AttentionPhase>("kind"),
                                .heads = size("heads"),

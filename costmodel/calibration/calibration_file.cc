@@ -17,13 +17,16 @@ const Fields<MeasuredOn>& FieldsOf(const MeasuredOn*) {
 
 const Fields<TableRecord>& FieldsOf(const TableRecord*) {
   using R = TableRecord;
-  static const Limits sigma{.low = 0, .high = 10}, percent{.low = 0, .high = 1e6};
+  static const Limits sigma{.low = 0, .high = 10}, percent{.low = 0, .high = 1e6},
+      head{.low = 1, .high = 1e6};
   static const Fields<TableRecord> fields(
       "table",
       {
           RequiredRow("name", &R::name, "which table"),
           RequiredRow("file", &R::file, "file beside calibration.json"),
           RequiredRow("source", &R::source, "engine, version, licence"),
+          Row("qk_dim", &R::qk_dim, "of attention: elements of a query and key head", head),
+          Row("v_dim", &R::v_dim, "of attention: elements of a value head", head),
           Row("points", &R::points, "measured times"),
           Row("dropped", &R::dropped, "disturbed measurements left out"),
           Row("sigma_table", &R::sigma_table, "standard deviation of ln(time) common to the table", sigma),

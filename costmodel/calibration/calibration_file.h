@@ -26,6 +26,8 @@ struct TableRecord {
   std::string name;    // as in table_kinds.h
   std::string file;    // within the folder of the calibration that lists it
   std::string source;  // engine, version, licence
+  // Of attention: the head sizes that all of it was measured with.
+  std::optional<int64_t> qk_dim, v_dim;
   int64_t points = 0;
   int64_t dropped = 0;     // disturbed measurements left out (DropSpikes)
   double sigma_table = 0;  // of ln(time), common to the table

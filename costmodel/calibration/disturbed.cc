@@ -32,7 +32,7 @@ size_t DropSpikes(const TableKind& kind, CurveTable& table, const Machine& machi
     for (size_t i = 0; i < table.axis_values.size(); ++i) {
       if (std::isnan(table.At(r, i))) continue;
       place.push_back(i);
-      ratio.push_back(table.At(r, i) / kind.baseline(key, table.axis_values[i], machine));
+      ratio.push_back(table.At(r, i) / kind.baseline(key, table.axis_values[i], table.heads, machine));
     }
     for (size_t i = 0; i < ratio.size() && ratio.size() >= 3; ++i) {
       const double before = ratio[i > 0 ? i - 1 : 2], after = ratio[i + 1 < ratio.size() ? i + 1 : i - 2];

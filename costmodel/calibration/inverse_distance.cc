@@ -45,7 +45,7 @@ struct Curves {
         if (std::isnan(table.At(r, i))) continue;
         curve.x.push_back(std::log2(table.axis_values[i]) + curve.log_scale);
         curve.time.push_back(std::log(table.At(r, i)));
-        curve.work.push_back(std::log(kind.work(key, table.axis_values[i])));
+        curve.work.push_back(std::log(kind.work(key, table.axis_values[i], table.heads)));
       }
       if (!curve.x.empty()) all.push_back(std::move(curve));
     }

@@ -73,7 +73,7 @@ LeftOut EvaluateLeftOut(const TableKind& kind, const CurveTable& table, const Ma
       for (size_t i = 0; i < table.axis_values.size(); ++i) {
         const double us = table.At(row_of[c], i), axis = table.axis_values[i];
         if (std::isnan(us)) continue;
-        const double estimate = std::log(kind.baseline(key, axis, machine) * 1e6) +
+        const double estimate = std::log(kind.baseline(key, axis, table.heads, machine) * 1e6) +
                                 surface.At(curve.key, axis * curve.axis_scale, left_out).log_ratio;
         residuals.push_back({curve.family, f, static_cast<int>(c), axis, us, estimate - std::log(us)});
       }

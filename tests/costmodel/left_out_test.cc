@@ -107,6 +107,7 @@ TEST(InverseDistanceTest, CurvesOfOneFoldDoNotHelpEachOther) {
   CurveTable t;
   t.keys = {"heads", "batch"};
   t.axis = "context";
+  t.heads = {576, 512};
   t.axis_values = {1024};
   t.rows = {{"16", "1"}, {"16", "2"}, {"16", "4"}};
   t.values = {10, 10, 20};
@@ -134,6 +135,7 @@ TEST(DropSpikesTest, DropsOnlyWhatIsSlowerThanMoreWork) {
   CurveTable t;
   t.keys = {"heads", "batch"};
   t.axis = "context";
+  t.heads = {576, 512};
   t.axis_values = {1024, 2048, 4096, 8192};
   t.rows = {{"16", "1"}, {"16", "2"}};
   t.values = {10, 11, 1300, 14, 10, 11, 60, 70};  // a disturbed call; a step that stays

@@ -176,7 +176,13 @@ std::vector<Cost> EstimatesOf(const Calibration& c) {
                              c.Gemm({1024, 4096, 4096, Dtype::kFp8Block, GemmPass::kWgrad}),
                              c.Attention({AttentionPhase::kTrainForward, 16, 16, 128, 128, 1, 4096, 4096}),
                              c.Attention({AttentionPhase::kTrainBackward, 16, 16, 128, 128, 1, 4096, 4096}),
-                             c.Attention({AttentionPhase::kTrainBackward, 16, 16, 192, 128, 1, 4096, 4096})};
+                             c.Attention({.phase = AttentionPhase::kTrainBackward,
+                                          .heads = 16,
+                                          .kv_heads = 16,
+                                          .qk_dim = 192,
+                                          .query = 4096,
+                                          .context = 4096,
+                                          .form = AttentionForm::kMla})};
   for (const Dtype dtype : {Dtype::kBf16, Dtype::kFp8, Dtype::kFp8Block})
     costs.push_back(c.GroupedGemm({8, 8192, 4096, 4096, dtype}));
   for (const auto& kind : EnumNames<ElementwiseKind>::kNames)
@@ -211,6 +217,21 @@ TEST(CalibrationFileTest, ParsingWhatIsPrintedGivesTheSame) {
     const std::string text(*BuiltinText("calibrations/" + std::string(stack) + "/calibration.json"));
     EXPECT_EQ(PrintCalibrationFile(ParseCalibrationFile(text, "calibration.json")), text);
   }
+}
+
+TEST(CalibrationFileTest, ATableOfAttentionSaysItsHeadSizes) {
+  CalibrationFile file = BuiltIn("2025");
+  const auto load = [&] {
+    return MessageOf([&] {
+      Calibration(LoadDevice("h800"), "2025", [&](std::string_view) { return PrintCalibrationFile(file); });
+    });
+  };
+  EXPECT_EQ(load(), "no UserError");
+  for (TableRecord& record : file.tables)
+    if (record.name == "mla_prefill") record.v_dim.reset();
+  EXPECT_NE(load().find("2025/calibration.json: /tables: found \"mla_prefill\" without qk_dim and v_dim"),
+            std::string::npos)
+      << load();
 }
 
 TEST(CalibrationFileTest, UnknownFieldsAndTablesAreErrors) {
