@@ -21,7 +21,7 @@ struct MeasuredOn {
 };
 const Fields<MeasuredOn>& FieldsOf(const MeasuredOn*);
 
-// A table of the calibration, with what leaving out a fifth of its curves showed (left_out.h).
+// A table of the calibration, with what leaving out a fifth of its curves showed (judge/left_out.h).
 struct TableRecord {
   std::string name;    // as in table_kinds.h
   std::string file;    // within the folder of the calibration that lists it
@@ -38,7 +38,7 @@ struct TableRecord {
   double sigma_own_short = 0;
   double left_out_mape_percent = 0;  // mean absolute error, times of 10 us and more
   double left_out_p90_percent = 0;
-  double inverse_distance_mape_percent = 0;  // of inverse-distance interpolation (inverse_distance.h)
+  double inverse_distance_mape_percent = 0;  // of inverse-distance interpolation (judge/inverse_distance.h)
   // Left-out points, and means of left-out curves, within their 80% intervals.
   double coverage_percent = 0;
   double curve_coverage_percent = 0;

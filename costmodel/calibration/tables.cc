@@ -7,7 +7,6 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/random.h"
-#include "costmodel/calibration/error_levels.h"
 
 namespace moecast {
 namespace {
