@@ -6,11 +6,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/command.h"
-#include "scenarios/calibration_check.h"
-#include "scenarios/calibration_import.h"
+#include "scenarios/calibrate/check.h"
+#include "scenarios/calibrate/import.h"
+#include "scenarios/calibrate/network_import.h"
+#include "scenarios/calibrate/whole_step_fit.h"
 #include "scenarios/cluster_loader.h"
-#include "scenarios/network_import.h"
-#include "scenarios/whole_step_fit.h"
 #include "traces/nccl_tests.h"
 #include "viz/table.h"
 
@@ -193,8 +193,8 @@ void Check(const std::string& directory, const Device& device, const CommonOptio
   Emit(common, {{"tables", tables}}, kTitle + Aligned(rows, "ll"));
 }
 
-void Fit(const CommonOptions& common) {
-  const WholeStepFit fit = FitWholeStep();
+void Fit(const std::string& directory, const CommonOptions& common) {
+  const WholeStepFit fit = FitWholeStep(directory);
   Rows rows = {{"run", "published", "kernels", "whole step", "left out"}};
   Json runs = Json::array();
   for (const DenseRun& r : fit.runs) {
@@ -236,10 +236,11 @@ Action DefineCalibrate(OptionList list, const CommonOptions& common) {
   OptionList check = list.AddKind("check", "how good the estimates are where nothing was measured");
   check.Add("--calibration", options->source, "folder of `calibrate import`; the built-in one where absent");
   check.Add("--measured-on", options->device, "device of the tables", {.show_default = true});
-  const OptionList fit =
+  OptionList fit =
       list.AddKind("fit", "fit what a whole step takes beyond its kernels, on published dense runs");
+  fit.Add("--calibration", options->source, "folder of `calibrate import`; the built-in one where absent");
   return [options, import, fit, &common] {
-    if (fit.named()) return Fit(common);
+    if (fit.named()) return Fit(options->source, common);
     const Device device = LoadDevice(options->device);
     if (import.named())
       Import(options->source, options->out, device, common);

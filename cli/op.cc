@@ -24,12 +24,13 @@ struct Options {
   int64_t sms = 0;
   int64_t m = 0, n = 0, k = 0, groups = 0, rows = 0;
   int64_t heads = 0, kv_heads = 0, qk_dim = 128, v_dim = 0, batch = 1, query = 0, context = 0;
+  int64_t latent_qk = 0, latent_v = 0;
   int64_t tokens = 0, hidden = 0, inter = 0, experts = 0, top_k = 0, ep = 1;
   double kv_bits = 16;
   std::string dtype = "bf16", kv_dtype = "bf16", pass = "forward", main_grad = "fp32",
               phase = "train-forward";
-  std::string kind, bytes;
-  bool causal = true;
+  std::string kind, bytes, form;
+  bool causal = true, batched = false;
 };
 
 // An operator's cost with what it does: flops and bytes as its algorithm needs them.
@@ -80,7 +81,12 @@ Operation GroupedGemm(const Calibration& c, const Options& o) {
                            Name<Dtype>("--dtype", o.dtype),
                            Name<GemmPass>("--pass", o.pass),
                            Name<Dtype>("--main-grad", o.main_grad),
-                           static_cast<int>(o.sms)};
+                           static_cast<int>(o.sms),
+                           o.batched};
+  if (q.batched && q.rows_total % q.groups != 0)
+    throw UserError({.file = "--rows",
+                     .value = std::to_string(q.rows_total),
+                     .expected = "a multiple of --groups " + std::to_string(q.groups)});
   return Of(c.GroupedGemm(q), q);
 }
 
@@ -94,7 +100,11 @@ Operation Attention(const Calibration& c, const Options& o) {
                      .value = std::to_string(q.kv_heads),
                      .expected = "a divisor of --heads " + std::to_string(q.heads)});
   q.qk_dim = Size("--qk-dim", o.qk_dim, 1, 4096);
-  q.v_dim = o.v_dim == 0 ? (q.qk_dim == 192 ? 128 : q.qk_dim) : Size("--v-dim", o.v_dim, 1, 4096);
+  q.v_dim = o.v_dim == 0 ? q.qk_dim : Size("--v-dim", o.v_dim, 1, 4096);
+  if (!o.form.empty())
+    q.form = Name<AttentionForm>("--form", o.form);
+  else if (q.v_dim != q.qk_dim)
+    q.form = AttentionForm::kMla;
   q.batch = Size("--batch", o.batch);
   const bool decode = q.phase == AttentionPhase::kDecode;
   if (o.query == 0 && o.context == 0)
@@ -115,11 +125,12 @@ Operation Attention(const Calibration& c, const Options& o) {
 Operation MlaDecode(const Calibration& c, const Options& o) {
   if (!(o.kv_bits >= 1 && o.kv_bits <= 32))
     throw UserError({.file = "--kv-bits", .value = ShowNumber(o.kv_bits), .expected = "from 1 to 32"});
-  const MlaDecodeQuery q{Size("--heads", o.heads, 1, 1 << 20), Size("--batch", o.batch),
-                         Size("--context", o.context), o.kv_bits};
-  const double h = static_cast<double>(q.heads), b = static_cast<double>(q.batch),
-               s = static_cast<double>(q.context);
-  return {c.MlaDecode(q), MlaDecodeFlops(h, b, s), MlaDecodeBytes(h, b, s, q.kv_bits)};
+  MlaDecodeQuery q{Size("--heads", o.heads, 1, 1 << 20), Size("--batch", o.batch),
+                   Size("--context", o.context), o.kv_bits, c.MeasuredHeads(TableId::kMlaDecodeBf16)};
+  if (o.latent_qk != 0) q.latent.qk = Size("--qk-dim", o.latent_qk, 1, 1 << 16);
+  if (o.latent_v != 0) q.latent.v = Size("--v-dim", o.latent_v, 1, q.latent.qk);
+  const MlaDecodeWork work = WorkOf(q);
+  return {c.MlaDecode(q), work.flops(), work.bytes()};
 }
 
 Operation Moe(const Calibration& c, const Options& o) {
@@ -185,6 +196,9 @@ constexpr Kind kKinds[] = {
      [](OptionList list, Options& o) {
        list.Add("--groups", o.groups, "groups (experts)", {.required = true});
        list.Add("--rows", o.rows, "rows of all groups together", {.required = true});
+       list.AddFlag(
+           "--batched", o.batched,
+           "one batched product of equal groups, as MLA's absorbed up-projections are, a group a head");
        ProductOptions(list, o);
      },
      GroupedGemm},
@@ -194,9 +208,10 @@ constexpr Kind kKinds[] = {
                 {.show_default = true});
        list.Add("--heads", o.heads, "query heads", {.required = true});
        list.Add("--kv-heads", o.kv_heads, "key and value heads; all heads where not given");
-       list.Add("--qk-dim", o.qk_dim, "dimension of a query and key head; 192 is MLA",
-                {.show_default = true});
-       list.Add("--v-dim", o.v_dim, "dimension of a value head; 128 for MLA, else as --qk-dim");
+       list.Add("--qk-dim", o.qk_dim, "dimension of a query and key head", {.show_default = true});
+       list.Add("--v-dim", o.v_dim, "dimension of a value head; as --qk-dim where not given");
+       list.Add("--form", o.form,
+                "heads (multi-head, grouped-query) or mla; mla where not given and --v-dim differs");
        list.Add("--batch", o.batch, "sequences", {.show_default = true});
        list.Add("--query", o.query, "new tokens of each sequence");
        list.Add("--context", o.context,
@@ -213,6 +228,9 @@ constexpr Kind kKinds[] = {
        list.Add("--batch", o.batch, "sequences", {.show_default = true});
        list.Add("--context", o.context, "cached tokens of each", {.required = true});
        list.Add("--kv-bits", o.kv_bits, "bits of a cached element", {.show_default = true});
+       list.Add("--qk-dim", o.latent_qk, "elements of a cached key; those measured where not given");
+       list.Add("--v-dim", o.latent_v,
+                "elements of a cached key that are its value; those measured where not given");
      },
      MlaDecode},
     {"moe", "fused inference MoE layer on one rank, balanced routing",

@@ -6,7 +6,7 @@
 #include "cli/command.h"
 #include "cli/predict.h"
 #include "cli/simgrid_program.h"
-#include "scenarios/claims.h"
+#include "scenarios/claims/claims.h"
 #include "sim/forecast/neighbours.h"
 #include "sim/forecast/sensitivity.h"
 #include "sim/training/peak_memory.h"

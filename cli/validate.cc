@@ -8,14 +8,14 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/predict.h"
+#include "scenarios/calibrate/whole_step_fit.h"
 #include "scenarios/calibration_loader.h"
-#include "scenarios/claims.h"
+#include "scenarios/claims/claims.h"
+#include "scenarios/claims/memory_claims.h"
+#include "scenarios/claims/network_claims.h"
+#include "scenarios/claims/operator_claims.h"
+#include "scenarios/claims/pipeline_claims.h"
 #include "scenarios/cluster_loader.h"
-#include "scenarios/memory_claims.h"
-#include "scenarios/network_claims.h"
-#include "scenarios/operator_claims.h"
-#include "scenarios/pipeline_claims.h"
-#include "scenarios/whole_step_fit.h"
 #include "sim/pipeline/pipeline.h"
 #include "viz/claims_view.h"
 
@@ -50,7 +50,7 @@ class TrainingSamples {
     std::vector<double>& s = samples_[{scenario, basis}];
     if (!s.empty()) return s;
     std::vector<std::string> sets;
-    if (basis == Basis::kKernels) sets = {"whole_step=" + DumpJson(Codec<WholeStep>::Print(kKernelsAlone))};
+    if (basis == Basis::kKernels) sets = {R"(whole_step={"sustained":1,"gap":"0s","sigma":0})"};
     const Prediction p = PredictTraining(Scenario::Load(scenario, sets), {.seed = common_.seed});
     for (const Draw& d : p.forecast.draws) s.push_back(d.headlines.gpu_hours_per_trillion_tokens);
     return s;

@@ -91,11 +91,6 @@ double ExpectationOfLargest(int n, Function f) {
 
 }  // namespace
 
-double ExpectedMaximumOfNormals(int n) {
-  MOECAST_CHECK(n >= 1);
-  return ExpectationOfLargest(n, [](double z) { return z; });
-}
-
 ExpertLoad LoadOf(const RoutingLoad& routing, int devices) {
   // Above the capacity only the part of the load that is never dropped stays.
   const auto cut = [&](double load) {

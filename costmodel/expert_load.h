@@ -31,9 +31,6 @@ ExpertLoad EvenOf(const ExpertLoad& load);
 // has no variation.
 ExpertLoad LoadOf(const RoutingLoad& routing, int devices);
 
-// Expected maximum of n independent standard normal variables.
-double ExpectedMaximumOfNormals(int n);
-
 // Where a token's experts are, under uniform routing.
 struct TokenSpread {
   double devices = 1;  // distinct expert-parallel ranks that hold one of a token's experts

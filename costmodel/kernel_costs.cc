@@ -34,11 +34,11 @@ struct HashOf {
     return Mixer()(q.m, q.n, q.k, q.dtype, q.pass, q.main_grad, q.sms);
   }
   size_t operator()(const GroupedGemmQuery& q) const {
-    return Mixer()(q.groups, q.rows_total, q.n, q.k, q.dtype, q.pass, q.main_grad, q.sms);
+    return Mixer()(q.groups, q.rows_total, q.n, q.k, q.dtype, q.pass, q.main_grad, q.sms, q.batched);
   }
   size_t operator()(const AttentionQuery& q) const {
     return Mixer()(q.phase, q.heads, q.kv_heads, q.qk_dim, q.v_dim, q.batch, q.query, q.context, q.causal,
-                   q.dtype, q.kv_dtype);
+                   q.dtype, q.kv_dtype, q.form);
   }
   size_t operator()(const ElementwiseQuery& q) const { return Mixer()(q.kind, q.bytes.value); }
   size_t operator()(const CollectiveQuery& q) const { return Mixer()(q.kind, q.group, q.bytes.value); }

@@ -113,7 +113,7 @@ Programme Compose(const std::string& name, const ScenarioSpec& spec, const JsonC
   else
     run.calibration = std::make_shared<const Calibration>(Resolve(
         root, "stack", [&] { return LoadCalibration(run.cluster.device, spec.stack, spec.calibration); }));
-  run.whole_step = spec.whole_step;
+  run.whole_step = WholeStepOf(spec.whole_step, run.calibration->whole_step());
 
   Programme programme{
       .name = name, .usd_per_gpu_hour = spec.price.usd_per_gpu_hour, .reliability = spec.reliability};

@@ -47,7 +47,7 @@ struct ScenarioSpec {
   std::string calibration;
   std::string source;
   Plan training;
-  WholeStep whole_step;
+  WholeStepSpec whole_step;
   Price price;
   std::optional<Reliability> reliability;
   Unknowns unknown;

@@ -1,6 +1,6 @@
 // What ran when, predicted or measured: slices on the threads of processes (streams of ranks), grouped by the
-// task they belong to, with the sends between them and counters beside them. Plain data; chrome_trace.h reads
-// and writes it.
+// task they belong to, with the sends between them and counters beside them. Plain data; chrome_trace.h
+// writes it.
 #pragma once
 
 #include <cstdint>

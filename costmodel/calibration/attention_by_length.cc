@@ -58,20 +58,29 @@ std::vector<const AttentionByLength::Row*> AttentionByLength::Rows(std::string_v
   return rows;
 }
 
+void AttentionByLength::FailWithout(std::string_view engine, bool backward) const {
+  std::vector<std::string_view> engines;
+  for (const Row& row : rows_)
+    if (row.backward == backward && std::find(engines.begin(), engines.end(), row.engine) == engines.end())
+      engines.push_back(row.engine);
+  throw UserError({.file = file_,
+                   .value = std::string("no non-causal ") + (backward ? "backward" : "forward") +
+                            " rates of \"" + std::string(engine) + "\"",
+                   .expected = "one of " + Join(engines),
+                   .hint = Nearest(engine, engines)});
+}
+
+double AttentionByLength::WidestBackward(std::string_view engine) const {
+  const auto rows = Rows(engine, true, false);  // in order of their heads
+  if (rows.empty()) FailWithout(engine, true);
+  return rows.back()->head_dim;
+}
+
 AttentionByLength::Rate AttentionByLength::At(std::string_view engine, bool backward, bool causal,
                                               double head_dim, double sequence) const {
   const auto rows = Rows(engine, backward, causal);
   if (rows.empty()) {
-    if (!backward && !causal) {
-      std::vector<std::string_view> engines;
-      for (const Row& row : rows_)
-        if (std::find(engines.begin(), engines.end(), row.engine) == engines.end())
-          engines.push_back(row.engine);
-      throw UserError({.file = file_,
-                       .value = "no non-causal forward rates of \"" + std::string(engine) + "\"",
-                       .expected = "one of " + Join(engines),
-                       .hint = Nearest(engine, engines)});
-    }
+    if (!causal) FailWithout(engine, backward);
     if (!backward) {  // causal forward: as far below non-causal as nothing tells; the non-causal rate
       return {At(engine, false, false, head_dim, sequence).flops_per_second, true};
     }

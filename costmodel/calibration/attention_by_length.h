@@ -28,8 +28,11 @@ class AttentionByLength {
     double flops_per_second = 0;
     bool extrapolated = false;  // another length or head dimension than measured, or taken in proportion
   };
-  // Throws UserError, listing the engines, where the table does not have this one with its forward rates.
+  // Throws UserError, listing the engines, where the table does not have this one with non-causal rates of
+  // the pass.
   Rate At(std::string_view engine, bool backward, bool causal, double head_dim, double sequence) const;
+  // The widest head whose non-causal backward an engine was published with. Throws as At.
+  double WidestBackward(std::string_view engine) const;
 
  private:
   struct Row {
@@ -39,6 +42,7 @@ class AttentionByLength {
     std::vector<double> rate;
   };
   double Along(const Row& row, double sequence) const;
+  [[noreturn]] void FailWithout(std::string_view engine, bool backward) const;
   std::vector<const Row*> Rows(std::string_view engine, bool backward, bool causal) const;
 
   std::string file_;

@@ -54,6 +54,19 @@ const std::vector<std::string>& Calibration::sources() const {
   return tables_->sources();
 }
 
+WholeStep Calibration::whole_step() const {
+  const WholeStepRecord& w = tables_->whole_step();
+  return {.sustained = w.sustained, .gap = w.gap, .era = 1, .sigma = w.sigma};
+}
+
+const std::string& Calibration::whole_step_source() const {
+  return tables_->whole_step().source;
+}
+
+HeadSizes Calibration::MeasuredHeads(TableId table) const {
+  return tables_->Of(table).heads;
+}
+
 Cost Calibration::Gemm(const GemmQuery& q) const {
   const Machine machine = MachineOf(device_, q.sms);
   const GemmShape shape = ShapeOf(q.pass, 1, q.m, q.n, q.k, q.dtype);
@@ -91,13 +104,14 @@ Cost Calibration::GroupedGemm(const GroupedGemmQuery& q) const {
   const int64_t rows = (q.rows_total + q.groups - 1) / q.groups;
   const GemmShape shape = ShapeOf(q.pass, std::min(q.groups, q.rows_total), rows, q.n, q.k, q.dtype);
   const TileChoice choice = PickTile(shape, machine);
-  // The absorbed up-projections of MLA decode, one group a head, were measured as they are.
-  const bool absorbed = (q.n == 512 && q.k == 128) || (q.n == 128 && q.k == 512);
-  if (absorbed && q.dtype != Dtype::kFp32 && q.pass == GemmPass::kForward && q.rows_total % q.groups == 0)
+  // The absorbed up-projections of MLA decode were measured as they are.
+  if (q.batched && q.dtype != Dtype::kFp32 && q.pass == GemmPass::kForward && q.rows_total % q.groups == 0)
     return tables_->Correct(q.dtype == Dtype::kBf16 ? TableId::kMlaBmmBf16 : TableId::kMlaBmmFp8,
                             choice.seconds(), choice.bound(), {D(q.n), D(q.k), D(q.groups), 1}, D(rows));
-  const double columns = std::min(D(shape.n) * D(shape.groups), 65536.0);
-  Cost cost = tables_->Correct(GemmTable(q.dtype), choice.seconds(), choice.bound(),
+  // More columns than the widest measured product has cost a column what they cost there.
+  const TableId table = GemmTable(q.dtype);
+  const double columns = std::min(D(shape.n) * D(shape.groups), tables_->Surface(table).Largest(0));
+  Cost cost = tables_->Correct(table, choice.seconds(), choice.bound(),
                                {std::max(columns, D(shape.n)), D(shape.k), 1, 1}, D(shape.m));
   cost = tables_->Scale(cost, GroupedReason(q.dtype));
   cost.extrapolated = true;
@@ -106,7 +120,8 @@ Cost Calibration::GroupedGemm(const GroupedGemmQuery& q) const {
 
 Cost Calibration::Attention(const AttentionQuery& q) const {
   const bool fp8 = q.dtype == Dtype::kFp8 || q.dtype == Dtype::kFp8Block;
-  const bool mla = q.qk_dim != q.v_dim || q.qk_dim == 192;
+  const bool mla = q.form == AttentionForm::kMla;
+  const bool fp8_cache = ElementBytes(q.kv_dtype) < 1.5;
   const AttentionWork work{D(q.heads),
                            D(q.kv_heads),
                            D(q.qk_dim),
@@ -119,12 +134,14 @@ Cost Calibration::Attention(const AttentionQuery& q) const {
                            ElementBytes(q.kv_dtype),
                            q.phase == AttentionPhase::kDecode};
   const Roofline roofline = AttentionRoofline(work, tables_->machine());
+  const auto has_measured_heads = [&](TableId table) {
+    return MeasuredHeads(table) == HeadSizes{q.qk_dim, q.v_dim};
+  };
   if (q.phase == AttentionPhase::kDecode) {
-    const bool fp8_kv = ElementBytes(q.kv_dtype) < 1.5;
-    Cost cost = tables_->Correct(fp8_kv ? TableId::kAttentionDecodeFp8 : TableId::kAttentionDecodeBf16,
-                                 roofline.seconds(), roofline.bound(),
+    const TableId table = fp8_cache ? TableId::kAttentionDecodeFp8 : TableId::kAttentionDecodeBf16;
+    Cost cost = tables_->Correct(table, roofline.seconds(), roofline.bound(),
                                  {work.heads, work.kv_heads, work.batch, 1}, work.context);
-    cost.extrapolated = cost.extrapolated || q.query != 1 || q.qk_dim != 128 || q.v_dim != 128;
+    cost.extrapolated = cost.extrapolated || q.query != 1 || !has_measured_heads(table);
     return cost;
   }
   const bool backward = q.phase == AttentionPhase::kTrainBackward;
@@ -134,35 +151,30 @@ Cost Calibration::Attention(const AttentionQuery& q) const {
   if (!tables_->attention_tables() || (training && !mla))
     return AttentionOf(tables_->attention_engine(), work, backward);
 
-  Cost cost;
-  if (mla) {
-    const bool fp8_cache = ElementBytes(q.kv_dtype) < 1.5;
-    cost = tables_->Correct(fp8_cache ? TableId::kMlaPrefillFp8 : TableId::kMlaPrefill, roofline.seconds(),
-                            roofline.bound(), {work.heads, work.batch, 1, 1}, work.context);
-    cost.extrapolated = cost.extrapolated || fp8;
-  } else {
-    cost = tables_->Correct(fp8 ? TableId::kAttentionPrefillFp8 : TableId::kAttentionPrefillBf16,
-                            roofline.seconds(), roofline.bound(), {work.heads, work.kv_heads, work.batch, 1},
-                            work.context);
-  }
-  // Measured: causal, from an empty cache, head dimensions 192/128 (MLA) and 128.
-  const bool measured_form =
-      q.causal && q.query == q.context && q.v_dim == 128 && q.qk_dim == (mla ? 192 : 128);
-  cost.extrapolated = cost.extrapolated || !measured_form;
+  const TableId table = mla   ? fp8_cache ? TableId::kMlaPrefillFp8 : TableId::kMlaPrefill
+                        : fp8 ? TableId::kAttentionPrefillFp8
+                              : TableId::kAttentionPrefillBf16;
+  const RatioSurface::Key key = mla ? RatioSurface::Key{work.heads, work.batch, 1, 1}
+                                    : RatioSurface::Key{work.heads, work.kv_heads, work.batch, 1};
+  Cost cost = tables_->Correct(table, roofline.seconds(), roofline.bound(), key, work.context);
+  // Measured: causal, from an empty cache; MLA multiplies in bf16 whatever its cache.
+  cost.extrapolated =
+      cost.extrapolated || (mla && fp8) || !q.causal || q.query != q.context || !has_measured_heads(table);
   if (!backward) return cost;
 
   const AttentionByLength& rates = tables_->ByLength();
-  const double head_dim = std::min(work.qk_dim, 128.0);  // the widest whose backward was published
+  const double widest = rates.WidestBackward(tables_->attention_engine());
+  const double head_dim = std::min(work.qk_dim, widest);
   const auto forward = rates.At(tables_->attention_engine(), false, false, head_dim, work.context);
   const auto reverse = rates.At(tables_->attention_engine(), true, false, head_dim, work.context);
   // Five products where the forward has two (dv, dp, dq, dk and the scores again), arXiv 2205.14135.
   constexpr double kBackwardFlops = 2.5;
   cost.time = cost.time * (kBackwardFlops * forward.flops_per_second / reverse.flops_per_second);
   cost.extrapolated = true;
-  cost = tables_->Reason(cost, ReasonedId::kAttentionBackward);
-  if (work.qk_dim > 128) {
+  cost = tables_->Scale(cost, ReasonedId::kAttentionBackward);
+  if (work.qk_dim > widest) {
     const uint16_t source = cost.source;
-    cost = tables_->Reason(cost, ReasonedId::kAttentionWideHeads);
+    cost = tables_->Scale(cost, ReasonedId::kAttentionWideHeads);
     cost.source = source;
   }
   return cost;
@@ -186,20 +198,26 @@ Cost Calibration::AttentionOf(std::string_view engine, const AttentionWork& work
   cost.time = Seconds(std::max(compute, memory) + roofline.overhead);
   cost.bound = Roofline{compute, memory, roofline.overhead}.bound();
   cost.extrapolated = rate.extrapolated || work.qk_dim != work.v_dim || !tables_->device_listed();
-  cost = tables_->Reason(cost, ReasonedId::kAttentionByLength);
-  if (backward) cost = tables_->Reason(cost, ReasonedId::kAttentionBackward);
-  if (work.qk_dim > 128) cost = tables_->Reason(cost, ReasonedId::kAttentionWideHeads);
+  cost = tables_->Scale(cost, ReasonedId::kAttentionByLength);
+  if (backward) cost = tables_->Scale(cost, ReasonedId::kAttentionBackward);
+  if (work.qk_dim > tables_->ByLength().WidestBackward(engine))
+    cost = tables_->Scale(cost, ReasonedId::kAttentionWideHeads);
   cost.source = reasoned.source;
   return cost;
 }
 
+MlaDecodeWork WorkOf(const MlaDecodeQuery& q) {
+  return {D(q.heads), D(q.batch), D(q.context), D(q.latent.qk), D(q.latent.v), q.kv_bits};
+}
+
 Cost Calibration::MlaDecode(const MlaDecodeQuery& q) const {
-  const Roofline roofline =
-      MlaDecodeRoofline(D(q.heads), D(q.batch), D(q.context), q.kv_bits, tables_->machine());
-  Cost cost =
-      tables_->Correct(q.kv_bits < 12 ? TableId::kMlaDecodeFp8 : TableId::kMlaDecodeBf16, roofline.seconds(),
-                       roofline.bound(), {D(q.heads), D(q.batch), 1, 1}, D(q.context));
-  cost.extrapolated = cost.extrapolated || (q.kv_bits != 16 && q.kv_bits != 8);
+  const TableId table = q.kv_bits < 12 ? TableId::kMlaDecodeFp8 : TableId::kMlaDecodeBf16;
+  const MlaDecodeWork work = WorkOf(q);
+  const Roofline roofline = MlaDecodeRoofline(work, tables_->machine());
+  Cost cost = tables_->Correct(table, roofline.seconds(), roofline.bound(), {work.heads, work.batch, 1, 1},
+                               work.context);
+  cost.extrapolated =
+      cost.extrapolated || (q.kv_bits != 16 && q.kv_bits != 8) || q.latent != MeasuredHeads(table);
   return cost;
 }
 

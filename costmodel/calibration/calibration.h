@@ -13,7 +13,9 @@
 
 #include "base/dtype.h"
 #include "base/enum_names.h"
+#include "costmodel/calibration/head_sizes.h"
 #include "costmodel/cost.h"
+#include "costmodel/whole_step.h"
 #include "topology/device.h"
 
 namespace moecast {
@@ -45,6 +47,9 @@ struct GroupedGemmQuery {
   GemmPass pass = GemmPass::kForward;
   Dtype main_grad = Dtype::kFp32;
   int sms = 0;
+  // One batched product of equal groups, such as MLA's absorbed up-projections, a group a head: engines run
+  // them with other kernels than ragged groups.
+  bool batched = false;
   bool operator==(const GroupedGemmQuery&) const = default;
 };
 
@@ -57,7 +62,18 @@ struct EnumNames<AttentionPhase> {
                                                         {AttentionPhase::kDecode, "decode"}};
 };
 
-// Core attention (no projections). qk_dim != v_dim or qk_dim == 192 is MLA in its plain (multi-head) form.
+// Whose kernels run core attention.
+enum class AttentionForm : uint8_t {
+  kHeads,  // keys and values of their own for each key head: multi-head, grouped-query, multi-query
+  kMla,    // MLA in plain form: as many key heads as heads, whose keys end in a part that all share
+};
+template <>
+struct EnumNames<AttentionForm> {
+  static constexpr EnumName<AttentionForm> kNames[] = {{AttentionForm::kHeads, "heads"},
+                                                       {AttentionForm::kMla, "mla"}};
+};
+
+// Core attention (no projections).
 struct AttentionQuery {
   AttentionPhase phase = AttentionPhase::kTrainForward;
   int64_t heads = 0, kv_heads = 0, qk_dim = 128, v_dim = 128;
@@ -67,13 +83,15 @@ struct AttentionQuery {
   bool causal = true;
   Dtype dtype = Dtype::kBf16;
   Dtype kv_dtype = Dtype::kBf16;
+  AttentionForm form = AttentionForm::kHeads;
   bool operator==(const AttentionQuery&) const = default;
 };
 
-// Absorbed MLA decode: one query token a sequence against compressed keys of 512 + 64 elements.
+// Absorbed MLA decode: one query token a sequence against compressed keys, a part of which are the values.
 struct MlaDecodeQuery {
   int64_t heads = 0, batch = 1, context = 0;
   double kv_bits = 16;
+  HeadSizes latent;  // qk: the compressed keys and values and the shared part; v: the compressed ones alone
 };
 
 // A fused inference MoE layer: permute, two grouped GEMMs, activation, on one rank of `ep`.
@@ -107,8 +125,13 @@ struct EnumNames<ElementwiseKind> {
 };
 
 class CalibrationTables;  // the parsed tables
+enum class TableId : uint8_t;
 struct AttentionWork;
 struct GemmShape;
+struct MlaDecodeWork;
+
+// What it multiplies and moves.
+MlaDecodeWork WorkOf(const MlaDecodeQuery& query);
 
 class Calibration {
  public:
@@ -125,6 +148,13 @@ class Calibration {
   const Device& device() const { return device_; }
   // One text per Cost::source: table, stack, version.
   const std::vector<std::string>& sources() const;
+  // What a step of a long run takes beyond these kernels in a burst (its era is 1), and what that was fitted
+  // to.
+  WholeStep whole_step() const;
+  const std::string& whole_step_source() const;
+  // The head sizes that a table of attention was measured with. Throws UserError where there is no such
+  // table.
+  HeadSizes MeasuredHeads(TableId table) const;
 
   // REQUIRES of all queries: sizes are positive, 0 <= sms <= device().sms. They throw UserError where the
   // calibration has no table for them.

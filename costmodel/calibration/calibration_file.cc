@@ -17,13 +17,16 @@ const Fields<MeasuredOn>& FieldsOf(const MeasuredOn*) {
 
 const Fields<TableRecord>& FieldsOf(const TableRecord*) {
   using R = TableRecord;
-  static const Limits sigma{.low = 0, .high = 10}, percent{.low = 0, .high = 1e6};
+  static const Limits sigma{.low = 0, .high = 10}, percent{.low = 0, .high = 1e6},
+      head{.low = 1, .high = 1e6};
   static const Fields<TableRecord> fields(
       "table",
       {
           RequiredRow("name", &R::name, "which table"),
           RequiredRow("file", &R::file, "file beside calibration.json"),
           RequiredRow("source", &R::source, "engine, version, licence"),
+          Row("qk_dim", &R::qk_dim, "of attention: elements of a query and key head", head),
+          Row("v_dim", &R::v_dim, "of attention: elements of a value head", head),
           Row("points", &R::points, "measured times"),
           Row("dropped", &R::dropped, "disturbed measurements left out"),
           Row("sigma_table", &R::sigma_table, "standard deviation of ln(time) common to the table", sigma),
@@ -74,6 +77,21 @@ const Fields<FitRecord>& FieldsOf(const FitRecord*) {
   return fields;
 }
 
+const Fields<WholeStepRecord>& FieldsOf(const WholeStepRecord*) {
+  using R = WholeStepRecord;
+  static const Fields<WholeStepRecord> fields(
+      "whole_step",
+      {
+          RequiredRow("sustained", &R::sustained, "fraction of the peak that power lets a kernel keep up",
+                      {.low = 0.01, .high = 1}),
+          RequiredRow("gap", &R::gap, "host gap and small kernels around each operator",
+                      {.low = 0, .high = 1}),
+          RequiredRow("sigma", &R::sigma, "of ln(step time) around what these give", {.low = 0, .high = 1}),
+          RequiredRow("source", &R::source, "the runs they were fitted to"),
+      });
+  return fields;
+}
+
 const Fields<CalibrationFile>& FieldsOf(const CalibrationFile*) {
   using F = CalibrationFile;
   static const Fields<CalibrationFile> fields(
@@ -86,6 +104,7 @@ const Fields<CalibrationFile>& FieldsOf(const CalibrationFile*) {
           Row("measured_on", &F::measured_on, "device of the tables"),
           RequiredRow("attention_engine", &F::attention_engine, "engine of attention_by_length in training"),
           Row("attention_tables", &F::attention_tables, "prefill and MLA in training from tables"),
+          Row("whole_step", &F::whole_step, "what a whole step takes beyond its kernels"),
           Row("tables", &F::tables, "measured tables"),
           Row("reasoned", &F::reasoned, "numbers that no table has"),
           Row("fits", &F::fits, "numbers fitted to measurements"),

@@ -21,11 +21,13 @@ struct MeasuredOn {
 };
 const Fields<MeasuredOn>& FieldsOf(const MeasuredOn*);
 
-// A table of the calibration, with what leaving out a fifth of its curves showed (left_out.h).
+// A table of the calibration, with what leaving out a fifth of its curves showed (judge/left_out.h).
 struct TableRecord {
   std::string name;    // as in table_kinds.h
   std::string file;    // within the folder of the calibration that lists it
   std::string source;  // engine, version, licence
+  // Of attention: the head sizes that all of it was measured with.
+  std::optional<int64_t> qk_dim, v_dim;
   int64_t points = 0;
   int64_t dropped = 0;     // disturbed measurements left out (DropSpikes)
   double sigma_table = 0;  // of ln(time), common to the table
@@ -36,7 +38,7 @@ struct TableRecord {
   double sigma_own_short = 0;
   double left_out_mape_percent = 0;  // mean absolute error, times of 10 us and more
   double left_out_p90_percent = 0;
-  double inverse_distance_mape_percent = 0;  // of inverse-distance interpolation (inverse_distance.h)
+  double inverse_distance_mape_percent = 0;  // of inverse-distance interpolation (judge/inverse_distance.h)
   // Left-out points, and means of left-out curves, within their 80% intervals.
   double coverage_percent = 0;
   double curve_coverage_percent = 0;
@@ -66,6 +68,15 @@ struct FitRecord {
 };
 const Fields<FitRecord>& FieldsOf(const FitRecord*);
 
+// The scalars of WholeStep (costmodel/whole_step.h) that were fitted with these kernels.
+struct WholeStepRecord {
+  double sustained = 1;
+  Seconds gap;
+  double sigma = 0;
+  std::string source;
+};
+const Fields<WholeStepRecord>& FieldsOf(const WholeStepRecord*);
+
 struct CalibrationFile {
   std::string stack;
   std::string description;
@@ -77,6 +88,7 @@ struct CalibrationFile {
   // training forward come from tables and MLA's backward from them by the engine's backward-to-forward ratio.
   std::string attention_engine;
   bool attention_tables = false;
+  std::optional<WholeStepRecord> whole_step;  // the base's where absent
   std::vector<TableRecord> tables;
   std::vector<ReasonedRecord> reasoned;
   std::vector<FitRecord> fits;

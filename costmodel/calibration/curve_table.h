@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "costmodel/calibration/head_sizes.h"
 #include "traces/measurements.h"
 
 namespace moecast {
@@ -18,6 +19,7 @@ struct CurveTable {
 
   std::vector<std::string> keys;               // names of the key columns
   std::string axis;                            // "m"
+  HeadSizes heads;                             // of attention: of all rows; not in the text
   std::vector<double> axis_values;             // ascending
   std::vector<std::vector<std::string>> rows;  // the key of each curve
   std::vector<double> values;                  // rows.size() x axis_values.size(), positive or kMissing

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "base/known.h"
 #include "costmodel/cost.h"
@@ -47,7 +46,6 @@ struct TileChoice {
 
   double seconds() const { return (compute > memory ? compute : memory) + overhead; }
   Bound bound() const;
-  std::string Text() const;  // one line
 };
 
 // REQUIRES: m, n, k, groups >= 1, m * n * groups < 2^62.

@@ -85,7 +85,10 @@ void RatioSurface::Add(const Curve& curve, std::span<const double> ratio) {
 void RatioSurface::Finish() {
   for (const Curve& c : curves_) {
     Place& place = place_.emplace_back();
-    for (size_t d = 0; d < place.size(); ++d) place[d] = std::log2(c.key[d]);
+    for (size_t d = 0; d < place.size(); ++d) {
+      place[d] = std::log2(c.key[d]);
+      largest_[d] = std::max(largest_[d], c.key[d]);
+    }
   }
   for (size_t d = 0; d < range_.size(); ++d) {
     range_[d] = {1e300, -1e300};

@@ -51,6 +51,7 @@ class RatioSurface {
   Result At(const Key& key, double axis, std::span<const char> left_out = {}) const;
 
   std::span<const Curve> curves() const { return curves_; }
+  double Largest(size_t dimension) const { return largest_[dimension]; }  // measured value of a key
   std::span<const double> axis() const { return axis_; }
 
  private:
@@ -66,6 +67,7 @@ class RatioSurface {
   std::vector<double> log_ratio_;  // curves x axis, missing ones filled from their neighbours
   std::vector<std::pair<size_t, size_t>> measured_;        // first and last measured axis index of a curve
   std::array<std::pair<double, double>, kMaxKeys> range_;  // of log2 of each key
+  std::array<double, kMaxKeys> largest_{};                 // of each key
 };
 
 }  // namespace moecast

@@ -18,81 +18,90 @@ constexpr Known kMoeBlockRate = {0.5,
                                  "block-scaled grouped kernel of TensorRT-LLM on Hopper: half of fp8's rate "
                                  "at 256 rows an expert and more in "
                                  "every family of the moe_fp8_block table"};
-constexpr double kQueryBlock = 128;               // rows a thread block of FlashAttention handles
-constexpr double kMlaKey = 576, kMlaValue = 512;  // DeepSeek-V2, arXiv 2405.04434: d_c + d_R^h and d_c
+constexpr double kQueryBlock = 128;  // rows a thread block of FlashAttention handles
 constexpr double kWgmmaRows = 64;
 
+double D(int64_t x) {
+  return static_cast<double>(x);
+}
+
 template <Dtype kType>
-double GemmBaseline(std::span<const double> key, double m, const Machine& machine) {
+double GemmBaseline(std::span<const double> key, double m, const HeadSizes&, const Machine& machine) {
   const GemmShape shape{std::llround(m), std::llround(key[0]), std::llround(key[1]), 1, kType};
   if (kType == Dtype::kFp8Block && IsDeepGemmWideBlock(shape.m, shape.n, machine.sms))
     return DeepGemmWideBlockSeconds(shape.k);
   return PickTile(shape, machine).seconds();
 }
 
-double GemmWork(std::span<const double> key, double m) {
+double GemmWork(std::span<const double> key, double m, const HeadSizes&) {
   return 2 * m * key[0] * key[1];
 }
 
 template <Dtype kType>
-double BmmBaseline(std::span<const double> key, double tokens, const Machine& machine) {
+double BmmBaseline(std::span<const double> key, double tokens, const HeadSizes&, const Machine& machine) {
   const GemmShape shape{std::llround(tokens), std::llround(key[0]), std::llround(key[1]),
                         std::llround(key[2]), kType};
   return PickTile(shape, machine).seconds();
 }
-double BmmWork(std::span<const double> key, double tokens) {
+double BmmWork(std::span<const double> key, double tokens, const HeadSizes&) {
   return 2 * tokens * key[0] * key[1] * key[2];
 }
 
-AttentionWork MlaPrefill(std::span<const double> key, double query, double kv_bytes) {
-  return {key[0], key[0], 192, 128, key[1], query, query, true, false, kv_bytes};
+AttentionWork MlaPrefill(std::span<const double> key, double query, const HeadSizes& heads, double kv_bytes) {
+  return {key[0], key[0], D(heads.qk), D(heads.v), key[1], query, query, true, false, kv_bytes};
 }
 template <int kBits>
-double MlaPrefillBaseline(std::span<const double> key, double query, const Machine& machine) {
-  return AttentionRoofline(MlaPrefill(key, query, kBits / 8.0), machine).seconds();
+double MlaPrefillBaseline(std::span<const double> key, double query, const HeadSizes& heads,
+                          const Machine& machine) {
+  return AttentionRoofline(MlaPrefill(key, query, heads, kBits / 8.0), machine).seconds();
 }
-double MlaPrefillWork(std::span<const double> key, double query) {
-  return MlaPrefill(key, query, 2).flops();
+double MlaPrefillWork(std::span<const double> key, double query, const HeadSizes& heads) {
+  return MlaPrefill(key, query, heads, 2).flops();
+}
+
+MlaDecodeWork MlaDecode(std::span<const double> key, double context, const HeadSizes& heads, double kv_bits) {
+  return {key[0], key[1], context, D(heads.qk), D(heads.v), kv_bits};
+}
+template <int kBits>
+double MlaDecodeBaseline(std::span<const double> key, double context, const HeadSizes& heads,
+                         const Machine& machine) {
+  return MlaDecodeRoofline(MlaDecode(key, context, heads, kBits), machine).seconds();
+}
+double MlaDecodeFlops(std::span<const double> key, double context, const HeadSizes& heads) {
+  return MlaDecode(key, context, heads, 16).flops();
 }
 
 template <int kBits>
-double MlaDecodeBaseline(std::span<const double> key, double context, const Machine& machine) {
-  return MlaDecodeRoofline(key[0], key[1], context, kBits, machine).seconds();
-}
-
-double MlaDecodeWork(std::span<const double> key, double context) {
-  return MlaDecodeFlops(key[0], key[1], context);
-}
-
-template <int kBits>
-AttentionWork Prefill(std::span<const double> key, double query) {
-  return {key[0], key[1], 128, 128, key[2], query, query, true, kBits == 8, kBits / 8.0};
+AttentionWork Prefill(std::span<const double> key, double query, const HeadSizes& heads) {
+  return {key[0], key[1], D(heads.qk), D(heads.v), key[2], query, query, true, kBits == 8, kBits / 8.0};
 }
 template <int kBits>
-double PrefillBaseline(std::span<const double> key, double query, const Machine& machine) {
-  return AttentionRoofline(Prefill<kBits>(key, query), machine).seconds();
+double PrefillBaseline(std::span<const double> key, double query, const HeadSizes& heads,
+                       const Machine& machine) {
+  return AttentionRoofline(Prefill<kBits>(key, query, heads), machine).seconds();
 }
-double PrefillWork(std::span<const double> key, double query) {
-  return Prefill<16>(key, query).flops();
+double PrefillWork(std::span<const double> key, double query, const HeadSizes& heads) {
+  return Prefill<16>(key, query, heads).flops();
 }
 
 template <int kBits>
-AttentionWork Decode(std::span<const double> key, double context) {
-  return {key[0], key[1], 128, 128, key[2], 1, context, true, false, kBits / 8.0, true};
+AttentionWork Decode(std::span<const double> key, double context, const HeadSizes& heads) {
+  return {key[0], key[1], D(heads.qk), D(heads.v), key[2], 1, context, true, false, kBits / 8.0, true};
 }
 template <int kBits>
-double DecodeBaseline(std::span<const double> key, double context, const Machine& machine) {
-  return AttentionRoofline(Decode<kBits>(key, context), machine).seconds();
+double DecodeBaseline(std::span<const double> key, double context, const HeadSizes& heads,
+                      const Machine& machine) {
+  return AttentionRoofline(Decode<kBits>(key, context, heads), machine).seconds();
 }
-double DecodeWork(std::span<const double> key, double context) {
-  return Decode<16>(key, context).flops();
+double DecodeWork(std::span<const double> key, double context, const HeadSizes& heads) {
+  return Decode<16>(key, context, heads).flops();
 }
 
 template <Dtype kType>
-double MoeBaseline(std::span<const double> key, double tokens, const Machine& machine) {
+double MoeBaseline(std::span<const double> key, double tokens, const HeadSizes&, const Machine& machine) {
   return MoeRoofline({tokens, key[0], key[1], key[2], key[3], key[4], kType}, machine).seconds();
 }
-double MoeFlops(std::span<const double> key, double tokens) {
+double MoeFlops(std::span<const double> key, double tokens, const HeadSizes&) {
   return MoeWork{tokens, key[0], key[1], key[2], key[3], key[4]}.flops();
 }
 
@@ -125,20 +134,22 @@ std::span<const TableKind> TableKinds() {
         {kGemmFp8Block, "gemm_fp8_block", gemm, "m", kGrid, GemmBaseline<kFp8Block>, GemmWork, Plain},
         {kMlaBmmBf16, "mla_bmm_bf16", bmm, "tokens", kGrid, BmmBaseline<kBf16>, BmmWork, Plain},
         {kMlaBmmFp8, "mla_bmm_fp8", bmm, "tokens", kGrid, BmmBaseline<kFp8>, BmmWork, Plain},
-        {kMlaPrefill, "mla_prefill", mla, "query", kGrid, MlaPrefillBaseline<16>, MlaPrefillWork, Plain},
-        {kMlaPrefillFp8, "mla_prefill_fp8", mla, "query", kGrid, MlaPrefillBaseline<8>, MlaPrefillWork,
-         Plain},
-        {kMlaDecodeBf16, "mla_decode_bf16", mla, "context", kGrid, MlaDecodeBaseline<16>, MlaDecodeWork,
-         Plain},
-        {kMlaDecodeFp8, "mla_decode_fp8", mla, "context", kGrid, MlaDecodeBaseline<8>, MlaDecodeWork, Plain},
+        {kMlaPrefill, "mla_prefill", mla, "query", kGrid, MlaPrefillBaseline<16>, MlaPrefillWork, Plain,
+         false, true},
+        {kMlaPrefillFp8, "mla_prefill_fp8", mla, "query", kGrid, MlaPrefillBaseline<8>, MlaPrefillWork, Plain,
+         false, true},
+        {kMlaDecodeBf16, "mla_decode_bf16", mla, "context", kGrid, MlaDecodeBaseline<16>, MlaDecodeFlops,
+         Plain, false, true},
+        {kMlaDecodeFp8, "mla_decode_fp8", mla, "context", kGrid, MlaDecodeBaseline<8>, MlaDecodeFlops, Plain,
+         false, true},
         {kAttentionPrefillBf16, "attention_prefill_bf16", gqa, "query", kGrid, PrefillBaseline<16>,
-         PrefillWork, Plain},
+         PrefillWork, Plain, false, true},
         {kAttentionPrefillFp8, "attention_prefill_fp8", gqa, "query", kGrid, PrefillBaseline<8>, PrefillWork,
-         Plain},
+         Plain, false, true},
         {kAttentionDecodeBf16, "attention_decode_bf16", gqa, "context", kGrid, DecodeBaseline<16>, DecodeWork,
-         Plain},
+         Plain, false, true},
         {kAttentionDecodeFp8, "attention_decode_fp8", gqa, "context", kGrid, DecodeBaseline<8>, DecodeWork,
-         Plain},
+         Plain, false, true},
         {kMoeBf16, "moe_bf16", moe, "tokens", kFew, MoeBaseline<kBf16>, MoeFlops, MoePlace, true},
         {kMoeFp8, "moe_fp8", moe, "tokens", kFew, MoeBaseline<kFp8>, MoeFlops, MoePlace, true},
         {kMoeFp8Block, "moe_fp8_block", moe, "tokens", kFew, MoeBaseline<kFp8Block>, MoeFlops, MoePlace,
@@ -160,6 +171,12 @@ const TableKind* FindTableKind(std::string_view name) {
   return nullptr;
 }
 
+CurveTable ParseCurveTable(const Measurements& text, const TableKind& kind, const HeadSizes& heads) {
+  CurveTable table = ParseCurveTable(text, kind.keys, kind.axis);
+  table.heads = heads;
+  return table;
+}
+
 RatioSurface BuildSurface(const TableKind& kind, const CurveTable& table, const Machine& machine) {
   RatioSurface surface(kind.scheme, table.axis_values);
   std::vector<double> key(kind.keys.size()), ratio(table.axis_values.size());
@@ -169,7 +186,8 @@ RatioSurface BuildSurface(const TableKind& kind, const CurveTable& table, const 
     bool any = false;
     for (size_t i = 0; i < ratio.size(); ++i) {
       const double us = table.At(r, i);
-      ratio[i] = std::isnan(us) ? us : us * 1e-6 / kind.baseline(key, table.axis_values[i], machine);
+      ratio[i] =
+          std::isnan(us) ? us : us * 1e-6 / kind.baseline(key, table.axis_values[i], table.heads, machine);
       any = any || !std::isnan(us);
     }
     if (!any) continue;
@@ -216,19 +234,19 @@ Roofline AttentionRoofline(const AttentionWork& work, const Machine& machine) {
           .overhead = kAttentionLaunch.value};
 }
 
-double MlaDecodeFlops(double heads, double batch, double context) {
-  return 2 * heads * batch * context * (kMlaKey + kMlaValue);
+double MlaDecodeWork::flops() const {
+  return 2 * heads * batch * context * (qk_dim + v_dim);
 }
 
-double MlaDecodeBytes(double heads, double batch, double context, double kv_bits) {
-  return batch * (context * kMlaKey * kv_bits / 8 + heads * (kMlaKey + kMlaValue) * 2);
+double MlaDecodeWork::bytes() const {
+  return batch * (context * qk_dim * kv_bits / 8 + heads * (qk_dim + v_dim) * 2);
 }
 
-Roofline MlaDecodeRoofline(double heads, double batch, double context, double kv_bits,
-                           const Machine& machine) {
-  return {.compute = MlaDecodeFlops(std::max(heads, kWgmmaRows), batch, context) /
-                     (machine.sms * machine.bf16_per_sm),
-          .memory = MlaDecodeBytes(heads, batch, context, kv_bits) / machine.hbm,
+Roofline MlaDecodeRoofline(const MlaDecodeWork& work, const Machine& machine) {
+  MlaDecodeWork padded = work;
+  padded.heads = std::max(work.heads, kWgmmaRows);
+  return {.compute = padded.flops() / (machine.sms * machine.bf16_per_sm),
+          .memory = work.bytes() / machine.hbm,
           .overhead = kAttentionLaunch.value};
 }
 

@@ -8,11 +8,17 @@
 #include <vector>
 
 #include "base/enum_names.h"
+#include "base/known.h"
 #include "costmodel/calibration/curve_table.h"
 #include "costmodel/calibration/gemm_model.h"
 #include "costmodel/calibration/ratio_surface.h"
 
 namespace moecast {
+
+// Of an estimate on a measured curve, the share of both levels that stays: repeated rows of one shape in the
+// element-wise and projection tables differ by about 1.5%, a third of what the interpolation is off; from one
+// step of the grid on, the left-out error holds.
+inline constexpr Known kSigmaShareOnCurve = {0.35, "repeats of one shape in the Vidur tables differ by 1.5%"};
 
 enum class TableId : uint8_t {
   kGemmBf16,
@@ -40,18 +46,24 @@ struct TableKind {
   std::vector<std::string_view> keys;  // columns of the key, numbers
   std::string_view axis;
   RatioSurface::Scheme scheme;
-  // Seconds the model gives for a point: the key's numbers, the axis, the device.
-  double (*baseline)(std::span<const double> key, double axis, const Machine& machine);
+  // Seconds the model gives for a point: the key's numbers, the axis, the head sizes of attention, the
+  // device.
+  double (*baseline)(std::span<const double> key, double axis, const HeadSizes& heads,
+                     const Machine& machine);
   // Flops of a point as its algorithm needs them, padding aside.
-  double (*work)(std::span<const double> key, double axis);
+  double (*work)(std::span<const double> key, double axis, const HeadSizes& heads);
   // Where a curve lies on the surface.
   RatioSurface::Curve (*place)(std::span<const double> key);
   bool by_family = false;  // curves of one first and third key (hidden size, experts) are left out together
+  bool of_attention = false;  // its record says the head sizes
 };
 
 const TableKind& KindOf(TableId id);
 const TableKind* FindTableKind(std::string_view name);  // null for none
 std::span<const TableKind> TableKinds();
+
+// The table's text; `heads` of all its rows, where it is one of attention. Throws as the other does.
+CurveTable ParseCurveTable(const Measurements& text, const TableKind& kind, const HeadSizes& heads);
 
 // Times of the table in microseconds; `machine` is the one they were measured on.
 RatioSurface BuildSurface(const TableKind& kind, const CurveTable& table, const Machine& machine);
@@ -81,12 +93,17 @@ struct Roofline {
 // needs (flash decoding).
 Roofline AttentionRoofline(const AttentionWork& work, const Machine& machine);
 
-// One query token a sequence against 576 compressed elements a key (512 of them values too), heads padded to
-// the 64 rows of a wgmma.
-Roofline MlaDecodeRoofline(double heads, double batch, double context, double kv_bits,
-                           const Machine& machine);
-double MlaDecodeFlops(double heads, double batch, double context);
-double MlaDecodeBytes(double heads, double batch, double context, double kv_bits);
+// One query token a sequence against compressed keys, a part of which are the values.
+struct MlaDecodeWork {
+  double heads = 0, batch = 0, context = 0;
+  double qk_dim = 0, v_dim = 0;  // elements of a compressed key, and of them the value's
+  double kv_bits = 16;           // of one
+
+  double flops() const;
+  double bytes() const;  // each key once; queries and outputs in bf16
+};
+// Heads padded to the 64 rows of a wgmma.
+Roofline MlaDecodeRoofline(const MlaDecodeWork& work, const Machine& machine);
 
 // One rank's share of a MoE layer with balanced routing.
 struct MoeWork {

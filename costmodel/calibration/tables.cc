@@ -7,7 +7,6 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/random.h"
-#include "costmodel/calibration/error_levels.h"
 
 namespace moecast {
 namespace {
@@ -54,6 +53,16 @@ std::string ReasonedName(int id) {
   return "elementwise_" + std::string(EnumNames<ElementwiseKind>::kNames[id - first].name);
 }
 
+HeadSizes HeadsOf(const TableRecord& record, const TableKind& kind, const std::string& file) {
+  if (!kind.of_attention) return {};
+  if (!record.qk_dim || !record.v_dim)
+    throw UserError({.file = file,
+                     .pointer = "/tables",
+                     .value = "\"" + record.name + "\" without qk_dim and v_dim",
+                     .expected = "the head sizes that the table was measured with"});
+  return {*record.qk_dim, *record.v_dim};
+}
+
 CalibrationTables::CalibrationTables(const Device& device, std::string_view stack, Calibration::Reader read)
     : read_(std::move(read)), machine_(MachineOf(device)) {
   const std::string path = PathOf(stack, "calibration.json");
@@ -69,10 +78,16 @@ CalibrationTables::CalibrationTables(const Device& device, std::string_view stac
                        .expected = "no base, since " + path + " is built on it"});
     Add(base, file_.base);
     if (!measured) measured = base.measured_on;
+    if (!file_.whole_step) file_.whole_step = base.whole_step;
   }
   Add(file_, std::string(stack));
   if (!measured)
     throw UserError({.file = path, .pointer = "/measured_on", .expected = "the device of the tables"});
+  if (!file_.whole_step)
+    throw UserError(
+        {.file = path,
+         .pointer = "/whole_step",
+         .expected = "what `moecast calibrate fit` prints: sustained, gap, sigma and their source"});
   measured_ = MeasuredMachine(*measured);
   device_listed_ = std::find(file_.devices.begin(), file_.devices.end(), device.name) != file_.devices.end();
   for (int i = 0; i < kReasonedCount; ++i)
@@ -96,7 +111,8 @@ void CalibrationTables::Add(const CalibrationFile& file, const std::string& stac
   for (size_t i = 0; i < file.tables.size(); ++i) {
     const TableRecord& record = file.tables[i];
     const TableKind* kind = FindTableKind(record.name);
-    Table table{record, PathOf(stack, record.file), 0, true};
+    Table table{record, PathOf(stack, record.file), 0, true, {}};
+    if (kind) table.heads = HeadsOf(record, *kind, path);
     if (record.name == kAttentionByLengthName) {
       by_length_ = std::move(table);
     } else if (kind) {
@@ -147,7 +163,7 @@ const RatioSurface& CalibrationTables::Surface(TableId id) const {
   if (!surface) {
     const TableKind& kind = KindOf(id);
     const std::string& path = Of(id).path;
-    const CurveTable table = ParseCurveTable(Measurements(read_(path), path), kind.keys, kind.axis);
+    const CurveTable table = ParseCurveTable(Measurements(read_(path), path), kind, Of(id).heads);
     if (table.points() == 0)
       throw UserError({.file = path, .value = "no measurement", .expected = "one or more"});
     surface = std::make_unique<RatioSurface>(BuildSurface(kind, table, measured_));

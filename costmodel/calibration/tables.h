@@ -1,5 +1,5 @@
 // The tables of one calibration: records read when it is made, each table parsed when a query first needs it.
-// Private to this folder.
+// For those who make and judge calibrations; estimates are asked of calibration.h.
 #pragma once
 
 #include <array>
@@ -33,6 +33,10 @@ inline constexpr int kElementwiseKinds = static_cast<int>(std::size(EnumNames<El
 inline constexpr int kReasonedCount = static_cast<int>(ReasonedId::kElementwise) + kElementwiseKinds;
 std::string ReasonedName(int id);
 
+// The head sizes that a record says its table was measured with; none of a table that is not of attention.
+// Throws UserError where the record of one of attention says none; `file` is the calibration.json.
+HeadSizes HeadsOf(const TableRecord& record, const TableKind& kind, const std::string& file);
+
 class CalibrationTables {
  public:
   CalibrationTables(const Device& device, std::string_view stack, Calibration::Reader read);
@@ -46,6 +50,7 @@ class CalibrationTables {
     std::string path;  // for the reader
     uint16_t source = 0;
     bool present = false;
+    HeadSizes heads;  // of attention
   };
 
   const Reasoned& Of(ReasonedId id, int offset = 0) const;
@@ -59,6 +64,7 @@ class CalibrationTables {
   bool device_listed() const { return device_listed_; }
   const std::string& attention_engine() const { return file_.attention_engine; }
   bool attention_tables() const { return file_.attention_tables; }
+  const WholeStepRecord& whole_step() const { return *file_.whole_step; }
   const std::vector<std::string>& sources() const { return sources_; }
 
   // An estimate from a table: `model_seconds` of the baseline on the device asked for, corrected by the

@@ -120,7 +120,8 @@ void CoreAttention(BlockBuilder& b, std::vector<Op> before_backward) {
                    .batch = b.work.sequences,
                    .query = sequence / b.cp,
                    .context = sequence,
-                   .causal = true};
+                   .causal = true,
+                   .form = a.kind == AttentionKind::kMla ? AttentionForm::kMla : AttentionForm::kHeads};
   // A context-parallel rank has two slices of the sequence, one from each end, so that causal work is even:
   // the average query meets half of the sequence, as it would at the end of a shorter one.
   if (b.cp > 1) q.context = (q.context + q.query) / 2;

@@ -8,9 +8,7 @@ namespace {
 constexpr double kBf16 = BlockBuilder::kBf16, kFp32 = BlockBuilder::kFp32;
 
 // The all-to-all of tokens one way and of their gradients the other. Gradients of dispatched tokens return
-// like expert outputs, gradients of expert outputs go out like tokens. `copies` of a token are received, and
-// as many sent: packed by destination before the exchange, they lie beside what arrives (DeepEP and NCCL
-// write neither in place).
+// like expert outputs, gradients of expert outputs go out like tokens. `copies` of a token are received.
 void Exchange(BlockBuilder& b, OpName name, double copies) {
   const Precision& p = b.plan.precision;
   const double elements = b.local_tokens * b.model.hidden * b.work.load.bytes.most;
@@ -21,6 +19,9 @@ void Exchange(BlockBuilder& b, OpName name, double copies) {
   const bool dispatch = name == OpName::kDispatch;
   b.Forward(exchange(dispatch ? CollectiveKind::kDispatch : CollectiveKind::kCombine));
   b.Backward({exchange(dispatch ? CollectiveKind::kCombine : CollectiveKind::kDispatch)});
+  // Two buffers: what is packed and what arrives are tensors of their own while the tokens travel
+  // (Megatron-LM, megatron/core/tensor_parallel/mappings.py, _AllToAll: a new output beside the contiguous
+  // input).
   const double one_way = b.local_tokens * b.model.hidden * b.work.load.tokens.most * copies *
                          std::max(ElementBytes(p.dispatch), ElementBytes(p.combine));
   b.Transient(name, TensorName::kSendAndReceive, 2 * one_way);

@@ -11,16 +11,16 @@ constexpr double kMore = 1.1;
 // A figure of the run that is a number of its own.
 struct Figure {
   const char* quantity;
-  const char* source;
+  const char* source;  // null: of the calibration's whole_step
   void (*move)(TrainingRun&);
 };
 
 constexpr const char* kCluster = "the cluster's file";
 constexpr const char* kScenario = "the scenario's file";
 constexpr Figure kFigures[] = {
-    {"utilisation at which power caps a kernel, -10%", kWholeStepSource,
+    {"utilisation at which power caps a kernel, -10%", nullptr,
      [](TrainingRun& r) { r.whole_step.sustained /= kMore; }},
-    {"gap around each operator, +10%", kWholeStepSource,
+    {"gap around each operator, +10%", nullptr,
      [](TrainingRun& r) { r.whole_step.gap = r.whole_step.gap * kMore; }},
     {"launch of a collective, +10%", kCluster,
      [](TrainingRun& r) { r.cluster.collective_launch = r.cluster.collective_launch * kMore; }},
@@ -66,7 +66,9 @@ std::vector<Sensitivity> Sensitivities(const PreparedRun& base, StepCache& cache
       moved.phases.push_back(base.phase(i).run());
       figure.move(moved.phases.back());
     }
-    add(figure.quantity, figure.source, PreparedRun(moved, cache, base.shared()).GpuSeconds(Median));
+    const std::string source =
+        figure.source ? figure.source : base.phase(0).run().calibration->whole_step_source();
+    add(figure.quantity, source, PreparedRun(moved, cache, base.shared()).GpuSeconds(Median));
   }
   std::stable_sort(rows.begin(), rows.end(), [](const Sensitivity& a, const Sensitivity& b) {
     return std::fabs(a.change_percent) > std::fabs(b.change_percent);

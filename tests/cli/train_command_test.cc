@@ -8,7 +8,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "tests/cli/run_command.h"
-#include "traces/chrome_trace.h"
 
 namespace moecast {
 namespace {
@@ -160,11 +159,11 @@ TEST(TrainCommandTest, AChangedScenarioIsNotComparedWithThePublishedRun) {
                    .contains("published"));
 }
 
-TEST(TrainCommandTest, TheTimelineReadsBack) {
+TEST(TrainCommandTest, TheTimelineIsAFileOfSlices) {
   const std::string path = testing::TempDir() + "train_timeline.json";
   const Ran ran = RunCommand("train deepseek-v2-lite-pretrain --samples 4 --timeline '" + path + "'");
   EXPECT_EQ(ran.exit_code, 0) << ran.output;
-  EXPECT_GT(ReadChromeTrace(ReadFile(path), path).spans.size(), 100u);
+  EXPECT_GT(ParseJson(ReadFile(path), path)->root["traceEvents"].size(), 200u);
   std::remove(path.c_str());
 }
 

@@ -121,16 +121,6 @@ TEST(SpreadTest, AgreesWithSampledTokens) {
   }
 }
 
-// H. L. Harter, Biometrika 48 (1961): expected largest of 8 is 1.4236; of 2, 1 / sqrt(pi); of 3, 1.5 /
-// sqrt(pi).
-TEST(LoadTest, ExpectedMaximumOfNormalsIsTheTabulated) {
-  EXPECT_NEAR(ExpectedMaximumOfNormals(1), 0, 1e-12);
-  EXPECT_NEAR(ExpectedMaximumOfNormals(2), 1 / std::sqrt(M_PI), 1e-12);
-  EXPECT_NEAR(ExpectedMaximumOfNormals(3), 1.5 / std::sqrt(M_PI), 1e-12);
-  EXPECT_NEAR(ExpectedMaximumOfNormals(8), 1.42360, 5e-6);
-  EXPECT_NEAR(ExpectedMaximumOfNormals(100), 2.50759, 5e-6);
-}
-
 TEST(LoadTest, BalancedRoutingIsEvenAndDropsNothing) {
   const ExpertLoad load = LoadOf({}, 8);
   EXPECT_EQ(load.visits.mean, 1);
@@ -149,8 +139,17 @@ TEST(LoadTest, ABalancedLoadAboveTheCapacityIsCutToItOrToWhatIsNeverDropped) {
   EXPECT_EQ(LoadOf({.capacity_factor = 2.0}, 8).visits.mean, 1);
 }
 
-// For a small variation a log-normal is a normal: 1 + cv x 1.4236, and cut at the mean the mean loses cv /
-// sqrt(2 pi).
+// The larger of two log-normal variables of mean 1 is 2 Phi(sigma / sqrt(2)) = 1 + erf(sigma / 2) in the mean
+// (Margrabe, Journal of Finance 1978: one asset exchanged for another).
+TEST(LoadTest, OfTwoDevicesTheLargerLoadIsKnownInClosedForm) {
+  for (const double sigma : {0.01, 0.3, 1.0}) {
+    const double cv = std::sqrt(std::expm1(sigma * sigma));
+    EXPECT_NEAR(LoadOf({.device_cv = cv}, 2).visits.most, 1 + std::erf(sigma / 2), 1e-9) << sigma;
+  }
+}
+
+// For a small variation a log-normal is a normal: 1 + cv x 1.4236, the expected largest of 8 (H. L. Harter,
+// Biometrika 48, 1961), and cut at the mean the mean loses cv / sqrt(2 pi).
 TEST(LoadTest, ASmallVariationIsThatOfNormals) {
   EXPECT_NEAR(LoadOf({.device_cv = 0.001}, 8).visits.most, 1 + 0.001 * 1.4236, 1e-6);
   const ExpertLoad cut = LoadOf({.device_cv = 0.001, .capacity_factor = 1.0}, 8);

@@ -213,7 +213,7 @@ const std::vector<FieldCase>& FieldCases() {
   return cases;
 }
 
-// Of another folder than the built-in one; tests/scenarios/calibration_import_test.cc reads such a folder.
+// Of another folder than the built-in one; tests/scenarios/calibrate/import_test.cc reads such a folder.
 constexpr char kNotHere[] = "/calibration";
 
 TEST(ScenarioFieldsTest, EveryFieldOfTheTableHasACase) {

@@ -8,7 +8,7 @@
 
 #include "base/quantity_text.h"
 #include "base/random.h"
-#include "scenarios/pipeline_claims.h"
+#include "scenarios/claims/pipeline_claims.h"
 #include "tests/sim/solve_pipeline.h"
 
 namespace moecast {

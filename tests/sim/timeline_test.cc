@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "scenarios/scenario.h"
 #include "sim/pipeline/pipeline.h"
 #include "sim/training/timeline.h"
@@ -74,9 +75,6 @@ TEST(PipelineTimelineTest, EveryTaskIsASliceAndEverySendAnArrowThatTakesItsTime)
       EXPECT_EQ(t.spans.size(), timed.schedule.tasks.size());
       EXPECT_EQ(t.flows.size(), static_cast<size_t>(2 * (stages * chunks - 1) * micro_batches));
       for (const Timeline::Flow& f : t.flows) EXPECT_GE(t.spans[f.to].start, t.spans[f.from].end + transfer);
-      const std::string text = WriteChromeTrace(t);
-      EXPECT_EQ(WriteChromeTrace(ReadChromeTrace(text, "t.json")), text);
-      EXPECT_EQ(ReadChromeTrace(text, "t.json").flows.size(), t.flows.size());
     }
   }
 }
@@ -209,11 +207,13 @@ TEST_P(StepTimelineTest, TheOpsOfALayerTakeTheTimeItsBlockWasGiven) {
 TEST_P(StepTimelineTest, ItsFileKeepsAllOfIt) {
   const Timeline t = TimelineOf(step_);
   const std::string text = WriteChromeTrace(t);
-  const Timeline back = ReadChromeTrace(text, "t.json");
-  EXPECT_EQ(WriteChromeTrace(back), text);
-  EXPECT_EQ(back.spans.size(), t.spans.size());
-  EXPECT_EQ(back.tasks.size(), t.tasks.size());
-  EXPECT_EQ(back.flows.size(), t.flows.size());
+  std::map<std::string, size_t> events;  // by phase: a slice is a B and an E, an arrow an s and an f
+  const auto document = ParseJson(text, "t.json");
+  for (const Json& event : document->root["traceEvents"]) ++events[event["ph"].get<std::string>()];
+  EXPECT_EQ(events["B"], t.spans.size());
+  EXPECT_EQ(events["E"], t.spans.size());
+  EXPECT_EQ(events["s"], t.flows.size());
+  EXPECT_EQ(events["f"], t.flows.size());
   EXPECT_LT(text.size(), size_t{5} << 20);
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "scenarios/memory_claims.h"
+#include "scenarios/claims/memory_claims.h"
 #include "scenarios/scenario.h"
 #include "sim/forecast/forecast.h"
 #include "sim/forecast/train_report.h"
