@@ -52,7 +52,7 @@ std::string UnknownWord(const std::string& word) {
 }
 
 int Main(int argc, char** argv) {
-  Program program("moecast",
+  CommandLine program("moecast",
                   "Predicts what it takes to train and serve MLA + MoE language models on GPU clusters.",
                   "moecast 0.1.0");
   CommonOptions common;

@@ -81,20 +81,20 @@ std::vector<std::string> OptionList::OtherWords() const {
   return app_->remaining(true);
 }
 
-Program::Program(const std::string& name, const std::string& about, const std::string& version)
+CommandLine::CommandLine(const std::string& name, const std::string& about, const std::string& version)
     : app_(std::make_unique<CLI::App>(about, name)) {
   app_->require_subcommand(1);
   app_->set_version_flag("--version", version);
 }
-Program::~Program() = default;
+CommandLine::~CommandLine() = default;
 
-OptionList Program::AddCommand(const char* name, const std::string& help, const std::string& example) {
+OptionList CommandLine::AddCommand(const char* name, const std::string& help, const std::string& example) {
   CLI::App* command = app_->add_subcommand(name, help);
   command->footer("Example:\n  " + example);
   return OptionList(*command);
 }
 
-std::optional<int> Program::Parse(int argc, char** argv) {
+std::optional<int> CommandLine::Parse(int argc, char** argv) {
   try {
     app_->parse(argc, argv);
   } catch (const CLI::ParseError& e) {

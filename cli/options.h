@@ -29,7 +29,7 @@ class OptionList {
   explicit OptionList(CLI::App& app) : app_(&app) {}
 
   // `name` is "--level", or "scenario" for a word that is known by its place. Variables must live until
-  // Program::Parse; they keep their value where the option is absent.
+  // CommandLine::Parse; they keep their value where the option is absent.
   void Add(const char* name, std::string& value, const std::string& help, const OptionRules& rules = {});
   void Add(const char* name, int64_t& value, const std::string& help, const OptionRules& rules = {});
   void Add(const char* name, uint64_t& value, const std::string& help, const OptionRules& rules = {});
@@ -46,7 +46,7 @@ class OptionList {
   // A kind of the command; what the command takes may stand after the kind's name too.
   OptionList AddKind(const char* name, const std::string& help);
   void RequireKind();
-  // Whether the command line names this command or kind; after Program::Parse.
+  // Whether the command line names this command or kind; after CommandLine::Parse.
   bool named() const;
 
   // Words that are no option and no value are kept, rather than refused.
@@ -58,10 +58,10 @@ class OptionList {
 };
 
 // The whole command line, "moecast COMMAND ...".
-class Program {
+class CommandLine {
  public:
-  Program(const std::string& name, const std::string& about, const std::string& version);
-  ~Program();
+  CommandLine(const std::string& name, const std::string& about, const std::string& version);
+  ~CommandLine();
 
   OptionList AddCommand(const char* name, const std::string& help, const std::string& example);
   // Sets the variables. An exit code where there is nothing to run: 0 where --help or --version has printed,
