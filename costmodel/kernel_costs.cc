@@ -1,33 +1,10 @@
 #include "costmodel/kernel_costs.h"
 
-#include <bit>
-
 #include "base/check.h"
+#include "base/mixer.h"
 
 namespace moecast {
 namespace {
-
-// Mixes the members of a query; the constant and the shifts are boost::hash_combine's.
-class Mixer {
- public:
-  template <class... Members>
-  size_t operator()(const Members&... members) {
-    (Add(members), ...);
-    return static_cast<size_t>(state_);
-  }
-
- private:
-  template <class T>
-  void Add(const T& member) {
-    uint64_t bits = 0;
-    if constexpr (std::is_same_v<T, double>)
-      bits = std::bit_cast<uint64_t>(member);
-    else
-      bits = static_cast<uint64_t>(member);
-    state_ ^= bits + 0x9e3779b97f4a7c15ULL + (state_ << 12) + (state_ >> 4);
-  }
-  uint64_t state_ = 0;
-};
 
 struct HashOf {
   size_t operator()(const GemmQuery& q) const {

@@ -76,6 +76,26 @@ void AddMtp(BlockBuilder& b, LayerKind kind) {
   AddHead(b);
 }
 
+void Build(BlockKind kind, BlockBuilder& b) {
+  switch (kind) {
+    case BlockKind::kEmbedding:
+      AddEmbedding(b);
+      break;
+    case BlockKind::kDense:
+      AddLayer(b, LayerKind::kDense);
+      break;
+    case BlockKind::kMoe:
+      AddLayer(b, LayerKind::kMoe);
+      break;
+    case BlockKind::kHead:
+      AddHead(b);
+      break;
+    case BlockKind::kMtp:
+      AddMtp(b, b.model.runs.back().kind);
+      break;
+  }
+}
+
 BlockParameters LayerParametersOf(const Model& model, const Parallel& parallel, LayerKind kind) {
   const LayerParts parts = LayerParameters(model, kind);
   // Whole on every rank of tp: norms, router and MLA's down-projections with the norms of their latents.
@@ -113,26 +133,17 @@ BlockMemory SumOf(const std::vector<KeptTensor>& tensors) {
   return sum;
 }
 
-BlockOps OpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work) {
-  BlockBuilder b(model, plan, work);
-  switch (kind) {
-    case BlockKind::kEmbedding:
-      AddEmbedding(b);
-      break;
-    case BlockKind::kDense:
-      AddLayer(b, LayerKind::kDense);
-      break;
-    case BlockKind::kMoe:
-      AddLayer(b, LayerKind::kMoe);
-      break;
-    case BlockKind::kHead:
-      AddHead(b);
-      break;
-    case BlockKind::kMtp:
-      AddMtp(b, model.runs.back().kind);
-      break;
-  }
+BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work) {
+  BlockBuilder b(model, plan, work, BlockBuilder::Collects::kStep);
+  Build(kind, b);
   return b.Finish();
+}
+
+std::vector<Op> OpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work) {
+  MOECAST_CHECK(IsTraining(work.pass));
+  BlockBuilder b(model, plan, work, BlockBuilder::Collects::kPass);
+  Build(kind, b);
+  return std::move(b.Finish().pass[static_cast<size_t>(work.pass)]);
 }
 
 BlockParameters ParametersOf(BlockKind kind, const Model& model, const Plan& plan, bool ends_apart) {

@@ -11,10 +11,10 @@
 
 #include "base/enum_names.h"
 #include "base/units.h"
-#include "costmodel/expert_load.h"
 #include "costmodel/model.h"
 #include "costmodel/op.h"
 #include "costmodel/plan.h"
+#include "costmodel/work.h"
 
 namespace moecast {
 
@@ -29,21 +29,6 @@ struct EnumNames<BlockKind> {
                                                    {BlockKind::kMtp, "mtp-module"}};
 };
 inline constexpr int kBlockKinds = 5;
-
-enum class Pass : uint8_t { kForward, kBackward, kWeight };
-template <>
-struct EnumNames<Pass> {
-  static constexpr EnumName<Pass> kNames[] = {
-      {Pass::kForward, "forward"}, {Pass::kBackward, "backward"}, {Pass::kWeight, "weight"}};
-};
-inline constexpr int kPasses = 3;
-
-// The work of one micro-batch on one rank.
-struct Work {
-  int64_t sequences = 1;
-  int64_t sequence_length = 0;
-  ExpertLoad load;
-};
 
 // What an op's tensor is to the op.
 enum class TensorName : uint8_t {
@@ -113,6 +98,7 @@ struct BlockMemory {
 };
 BlockMemory SumOf(const std::vector<KeptTensor>& tensors);
 
+// A block in a training step.
 struct BlockOps {
   std::vector<Op> pass[kPasses];  // by Pass
   std::vector<KeptTensor> tensors;
@@ -121,7 +107,12 @@ struct BlockOps {
   const std::vector<Op>& operator[](Pass p) const { return pass[static_cast<size_t>(p)]; }
 };
 
-BlockOps OpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work);
+// All three passes of a training step over the block, and what they keep. REQUIRES: work of training; its own
+// pass does not matter.
+BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work);
+// Ops of the one pass that is the work's, in the order they are started. The same as that of TrainingOpsOf.
+// REQUIRES: work of training.
+std::vector<Op> OpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work);
 
 // Parameters a rank holds of a block under the plan's tp and ep, split by the group that reduces their
 // gradients.

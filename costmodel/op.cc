@@ -4,6 +4,7 @@
 
 #include "costmodel/calibration/gemm_model.h"
 #include "costmodel/calibration/table_kinds.h"
+#include "costmodel/causal_pairs.h"
 
 namespace moecast {
 namespace {
@@ -24,9 +25,12 @@ double PassesOf(const AttentionQuery& q) {
 struct FlopsVisitor {
   double operator()(const GemmQuery& q) const { return 2 * D(q.m) * D(q.n) * D(q.k); }
   double operator()(const GroupedGemmQuery& q) const { return 2 * D(q.rows_total) * D(q.n) * D(q.k); }
-  // Half of the square of a sequence that attends to itself, its diagonal counted half.
+  // The convention of published flops: half of the square of a sequence that attends to itself, which counts
+  // the diagonal half where a kernel, and CausalPairs, have it whole.
   double operator()(const AttentionQuery& q) const {
-    const double pairs = D(q.query) * (D(q.context) - (q.causal ? D(q.query) / 2 : 0));
+    const double query = D(q.query);
+    const double context = D(q.context);
+    const double pairs = q.causal ? CausalPairs(query, context) - query / 2 : query * context;
     return PassesOf(q) * 2 * D(q.batch * q.heads) * pairs * D(q.qk_dim + q.v_dim);
   }
   double operator()(const ElementwiseQuery&) const { return 0; }

@@ -179,6 +179,7 @@ struct Op {
   int32_t after = -1;
   bool recomputed = false;  // a forward op run again by the backward pass
 
+  bool operator==(const Op&) const = default;
   OpClass op_class() const { return static_cast<OpClass>(query.index()); }
   Stream stream() const {
     return op_class() == OpClass::kCollective ? Stream::kCommunication : Stream::kCompute;

@@ -111,7 +111,7 @@ std::vector<Op> MlaProjections(BlockBuilder& b) {
 
 void CoreAttention(BlockBuilder& b, std::vector<Op> before_backward) {
   const Attention& a = b.model.attention;
-  const int64_t sequence = b.work.sequence_length;
+  const int64_t sequence = b.work.tokens / b.work.sequences;
   AttentionQuery q{.phase = AttentionPhase::kTrainForward,
                    .heads = a.heads / b.tp,
                    .kv_heads = std::max(1, a.kv_heads / b.tp),

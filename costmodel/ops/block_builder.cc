@@ -24,14 +24,15 @@ bool IsQuantised(Dtype dtype) {
   return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block;
 }
 
-BlockBuilder::BlockBuilder(const Model& m, const Plan& p, const Work& w)
+BlockBuilder::BlockBuilder(const Model& m, const Plan& p, const Work& w, Collects collects)
     : model(m),
       plan(p),
       work(w),
       tp(p.parallel.tp),
       cp(p.parallel.cp),
-      tokens(static_cast<double>(w.sequences * w.sequence_length) / cp),
-      local_tokens(p.parallel.sequence ? tokens / tp : tokens) {}
+      tokens(static_cast<double>(w.tokens) / cp),
+      local_tokens(p.parallel.sequence ? tokens / tp : tokens),
+      collects_(collects) {}
 
 bool BlockBuilder::Recomputes(Recompute what) const {
   return plan.Recomputes(what) && !plan.Recomputes(Recompute::kLayer);
@@ -203,10 +204,12 @@ void BlockBuilder::Multiply(const Linear& l) {
     Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast,
                          in * (saved + ElementBytes(l.dtype)) + out * (gradient + ElementBytes(l.dtype))));
   Op wgrad = Product(l, GemmPass::kWgrad);
+  std::vector<Op> weight;
   if (column && Sequence())
-    GatherThen(out_.pass[2], in * kBf16, std::move(wgrad));
+    GatherThen(weight, in * kBf16, std::move(wgrad));
   else
-    Weight(std::move(wgrad));
+    weight.push_back(std::move(wgrad));
+  for (Op& op : weight) Weight(std::move(op));
 
   // What is gathered is kept in its own part only.
   const double kept = in / (column && Sequence() ? tp : 1) * saved;
@@ -220,7 +223,7 @@ void BlockBuilder::Multiply(const Linear& l) {
 // ---------------------------------------------------------------------------------------------------
 
 void BlockBuilder::RecomputeAll() {
-  std::vector<Op> again = out_.pass[0];
+  std::vector<Op> again = Wants(Pass::kBackward) ? out_.pass[0] : std::vector<Op>();
   for (Op& op : again) op.recomputed = true;
   Backward(std::move(again));
   // What the forward pass kept is alive within the backward pass; from there on what the weight pass reads.

@@ -44,7 +44,10 @@ class BlockBuilder {
  public:
   static constexpr double kBf16 = 2, kFp32 = 4;  // bytes
 
-  BlockBuilder(const Model& model, const Plan& plan, const Work& work);
+  // All passes of a training step with what they keep, or only the ops of the work's own pass.
+  enum class Collects : uint8_t { kStep, kPass };
+  // The model, the plan and the work outlive this.
+  BlockBuilder(const Model& model, const Plan& plan, const Work& work, Collects collects);
 
   const Model& model;
   const Plan& plan;
@@ -58,9 +61,13 @@ class BlockBuilder {
   LinearInput InputFrom(Recompute what) const;
 
   void Forward(Op op) { out_.pass[0].push_back(std::move(op)); }
-  void Weight(Op op) { out_.pass[2].push_back(std::move(op)); }
+  void Weight(Op op) {
+    if (Wants(Pass::kWeight)) out_.pass[2].push_back(std::move(op));
+  }
   // A group of ops that run in this order; groups run in the reverse order of being added.
-  void Backward(std::vector<Op> group) { backward_.push_back(std::move(group)); }
+  void Backward(std::vector<Op> group) {
+    if (Wants(Pass::kBackward)) backward_.push_back(std::move(group));
+  }
   // Takes away the groups added since there were `count`.
   size_t backward_groups() const { return backward_.size(); }
   std::vector<std::vector<Op>> CutBackward(size_t count);
@@ -98,8 +105,9 @@ class BlockBuilder {
   BlockOps Finish();
 
  private:
+  bool Wants(Pass pass) const { return collects_ == Collects::kStep || work.pass == pass; }
   void Keep(const KeptTensor& t) {
-    if (t.bytes.value > 0) out_.tensors.push_back(t);
+    if (collects_ == Collects::kStep && t.bytes.value > 0) out_.tensors.push_back(t);
   }
   bool Sequence() const { return plan.parallel.sequence; }
   bool Split() const { return plan.overlap.tp && tp > 1; }
@@ -108,6 +116,7 @@ class BlockBuilder {
   void GatherThen(std::vector<Op>& ops, double bytes, Op product) const;
   void ThenScatter(std::vector<Op>& ops, double bytes, Op product) const;
 
+  const Collects collects_;
   BlockOps out_;
   std::vector<std::vector<Op>> backward_;
   std::vector<KeptTensor> transient_;  // of the op that needs most so far

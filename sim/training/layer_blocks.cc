@@ -132,7 +132,7 @@ LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& cost
   const std::vector<Op> gather = moves(CollectiveKind::kAllGather, OpName::kParamGather,
                                        OpName::kExpertParamGather, plan.precision.weight_format());
   const auto ops_of = [&](const Work& work) {
-    BlockOps ops = OpsOf(kind, setup.run.model, plan, work);
+    BlockOps ops = TrainingOpsOf(kind, setup.run.model, plan, work);
     if (zero >= 2) Prefetch(ops.pass[static_cast<size_t>(Pass::kWeight)], reduce);
     if (zero >= 3) {
       Prefetch(ops.pass[static_cast<size_t>(Pass::kForward)], gather);
@@ -166,7 +166,7 @@ LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& cost
 
 StepBlock SendBlock(const TrainingRun& run, const Work& work, OpCosts& costs) {
   const Parallel& parallel = run.plan.parallel;
-  const double tokens = static_cast<double>(work.sequences * work.sequence_length) / parallel.cp;
+  const double tokens = static_cast<double>(work.tokens) / parallel.cp;
   const double shards = parallel.sequence ? parallel.tp : 1;
   const double bytes = parallel.pp > 1 ? tokens / shards * run.model.hidden * 2 : 0;
   return BlockOf(

@@ -82,7 +82,7 @@ std::vector<StageMemory> MemoryWithoutActivations(const TrainingRun& run, const 
                                                   const Layout& layout, const StepBlocks& blocks,
                                                   int copies) {
   const Plan& plan = run.plan;
-  const double tokens = static_cast<double>(work.sequences * work.sequence_length) / plan.parallel.cp /
+  const double tokens = static_cast<double>(work.tokens) / plan.parallel.cp /
                         (plan.parallel.sequence ? plan.parallel.tp : 1);
   const bool data_parallel = plan.parallel.dp * plan.parallel.cp * copies > 1;
   // Gradients reduced in the format they are summed in need no copy; others go through two buckets.

@@ -145,7 +145,7 @@ Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& pha
   const int copies = step.shape.copies;
 
   std::shared_ptr<const ExpertLoads> loads;  // none without experts
-  step.work = {.sequences = plan.micro_batch, .sequence_length = phase.sequence_length, .load = {}};
+  step.work = MicroBatchOf(plan.micro_batch, phase.sequence_length);
   if (run.model.moe.experts > 0) {
     loads = cache.LoadsFor(RoutingOf(run.model, run.cluster, plan, phase.sequence_length),
                            run.model.layers(LayerKind::kMoe), run.record);
