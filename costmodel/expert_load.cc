@@ -121,8 +121,8 @@ TokenSpread SpreadOf(const Moe& moe, int ep, int ranks_per_node) {
   return spread;
 }
 
-Moe RoutedBy(const RoutingLoad& routing, Moe moe) {
-  if (routing.topk_group) moe.top_groups = *routing.topk_group;
+Moe RoutedBy(std::optional<int> topk_group, Moe moe) {
+  moe.top_groups = topk_group.value_or(moe.top_groups);
   return moe;
 }
 

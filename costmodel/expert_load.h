@@ -3,7 +3,7 @@
 #pragma once
 
 #include "costmodel/model.h"
-#include "costmodel/plan.h"
+#include "costmodel/routing_load.h"
 
 namespace moecast {
 
@@ -47,7 +47,7 @@ struct TokenSpread {
 // moe.experts.
 TokenSpread SpreadOf(const Moe& moe, int ep, int ranks_per_node);
 
-// The model's experts as the plan routes to them.
-Moe RoutedBy(const RoutingLoad& routing, Moe moe);
+// The model's experts as a plan routes to them, whose `topk_group` may stand in for the model's top_groups.
+Moe RoutedBy(std::optional<int> topk_group, Moe moe);
 
 }  // namespace moecast

@@ -15,7 +15,7 @@ void AddEmbedding(BlockBuilder& b) {
   b.Forward(
       BlockBuilder::ElementwiseOp(OpName::kEmbedding, ElementwiseKind::kEmbedding, (own + whole) * kBf16));
   if (b.tp > 1) {
-    const bool sequence = b.plan.parallel.sequence;
+    const bool sequence = b.shard.sequence;
     b.Forward(BlockBuilder::Collective(OpName::kTpScatter,
                                        sequence ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce,
                                        GroupKind::kTp, whole * kBf16));
@@ -25,7 +25,7 @@ void AddEmbedding(BlockBuilder& b) {
   }
   // The gradient is added to the rows of the table: read, add, write.
   b.Weight(BlockBuilder::ElementwiseOp(OpName::kEmbedding, ElementwiseKind::kEmbedding,
-                                       own * (kBf16 + 2 * ElementBytes(b.plan.precision.main_grad))));
+                                       own * (kBf16 + 2 * ElementBytes(b.shard.precision.main_grad))));
   b.KeepForWeight(OpName::kEmbedding, TensorName::kOutputGradient, whole * kBf16);
 }
 
@@ -37,7 +37,7 @@ void AddLayer(BlockBuilder& b, LayerKind kind) {
   else
     AddMlp(b);
   b.Residual();
-  if (b.plan.Recomputes(Recompute::kLayer)) b.RecomputeAll();
+  if (b.shard.recompute.Has(Recompute::kLayer)) b.RecomputeAll();
 }
 
 void AddHead(BlockBuilder& b) {
@@ -52,7 +52,7 @@ void AddHead(BlockBuilder& b) {
   // Cross-entropy: the bf16 logits are read and written as fp32, read for the maximum and sum, and their
   // exponentials are written; fused, they are read and the exponentials written. Backward reads these and
   // writes bf16 gradients. Unfused, the fp32 logits live beside the exponentials for a while.
-  const bool fused = b.plan.fused_cross_entropy;
+  const bool fused = b.shard.fused_cross_entropy;
   b.Elementwise(OpName::kLoss, ElementwiseKind::kSoftmax, logits * (kBf16 + (fused ? 1 : 3) * kFp32),
                 logits * (kFp32 + kBf16));
   b.KeepUntilBackward(OpName::kLoss, TensorName::kExponentials, logits * kFp32);
@@ -70,7 +70,7 @@ void AddMtp(BlockBuilder& b, LayerKind kind) {
               .m = b.local_tokens,
               .n = h,
               .k = 2 * h,
-              .dtype = b.plan.precision.gemm,
+              .dtype = b.shard.precision.gemm,
               .input = b.InputFrom(Recompute::kRmsNorm)});
   AddLayer(b, kind);
   AddHead(b);
@@ -96,7 +96,7 @@ void Build(BlockKind kind, BlockBuilder& b) {
   }
 }
 
-BlockParameters LayerParametersOf(const Model& model, const Parallel& parallel, LayerKind kind) {
+BlockParameters LayerParametersOf(const Model& model, const ShardPlan& shard, LayerKind kind) {
   const LayerParts parts = LayerParameters(model, kind);
   // Whole on every rank of tp: norms, router and MLA's down-projections with the norms of their latents.
   // (Biases of row layers, a few vectors, are counted as if cut.)
@@ -106,8 +106,8 @@ BlockParameters LayerParametersOf(const Model& model, const Parallel& parallel, 
     whole += static_cast<double>(model.hidden) * (a.q_lora_rank + a.kv_lora_rank + a.qk_rope_head_dim) +
              a.q_lora_rank + a.kv_lora_rank;
   const double data = static_cast<double>(parts.total() - parts.routed_experts);
-  return {whole + (data - whole) / parallel.tp,
-          static_cast<double>(parts.routed_experts) / parallel.tp / parallel.ep};
+  return {whole + (data - whole) / shard.tp,
+          static_cast<double>(parts.routed_experts) / shard.tp / shard.ep};
 }
 
 }  // namespace
@@ -133,33 +133,33 @@ BlockMemory SumOf(const std::vector<KeptTensor>& tensors) {
   return sum;
 }
 
-BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work) {
-  BlockBuilder b(model, plan, work, BlockBuilder::Collects::kStep);
+BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const Work& work) {
+  BlockBuilder b(model, shard, work, BlockBuilder::Collects::kStep);
   Build(kind, b);
   return b.Finish();
 }
 
-std::vector<Op> OpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work) {
+std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const Work& work) {
   MOECAST_CHECK(IsTraining(work.pass));
-  BlockBuilder b(model, plan, work, BlockBuilder::Collects::kPass);
+  BlockBuilder b(model, shard, work, BlockBuilder::Collects::kPass);
   Build(kind, b);
   return std::move(b.Finish().pass[static_cast<size_t>(work.pass)]);
 }
 
-BlockParameters ParametersOf(BlockKind kind, const Model& model, const Plan& plan, bool ends_apart) {
-  const double tp = plan.parallel.tp, h = model.hidden;
+BlockParameters ParametersOf(BlockKind kind, const Model& model, const ShardPlan& shard, bool ends_apart) {
+  const double tp = shard.tp, h = model.hidden;
   switch (kind) {
     case BlockKind::kEmbedding:
       return {static_cast<double>(EmbeddingParameters(model)) / tp, 0};
     case BlockKind::kDense:
-      return LayerParametersOf(model, plan.parallel, LayerKind::kDense);
+      return LayerParametersOf(model, shard, LayerKind::kDense);
     case BlockKind::kMoe:
-      return LayerParametersOf(model, plan.parallel, LayerKind::kMoe);
+      return LayerParametersOf(model, shard, LayerKind::kMoe);
     case BlockKind::kHead:
       // A tied head on another stage than the embedding is a copy.
       return {static_cast<double>(model.vocab) * h / tp + h, 0};
     case BlockKind::kMtp: {
-      BlockParameters p = LayerParametersOf(model, plan.parallel, model.runs.back().kind);
+      BlockParameters p = LayerParametersOf(model, shard, model.runs.back().kind);
       p.data += 2 * h * h + 3 * h;
       if (ends_apart) p.data += static_cast<double>(EmbeddingParameters(model)) / tp;
       return p;

@@ -13,7 +13,7 @@
 #include "base/units.h"
 #include "costmodel/model.h"
 #include "costmodel/op.h"
-#include "costmodel/plan.h"
+#include "costmodel/shard.h"
 #include "costmodel/work.h"
 
 namespace moecast {
@@ -109,18 +109,18 @@ struct BlockOps {
 
 // All three passes of a training step over the block, and what they keep. REQUIRES: work of training; its own
 // pass does not matter.
-BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work);
+BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const Work& work);
 // Ops of the one pass that is the work's, in the order they are started. The same as that of TrainingOpsOf.
 // REQUIRES: work of training.
-std::vector<Op> OpsOf(BlockKind kind, const Model& model, const Plan& plan, const Work& work);
+std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const Work& work);
 
-// Parameters a rank holds of a block under the plan's tp and ep, split by the group that reduces their
+// Parameters a rank holds of a block under the shard's tp and ep, split by the group that reduces their
 // gradients.
 struct BlockParameters {
   double data = 0;    // reduced over dp (and cp)
   double expert = 0;  // reduced over dp / ep (and cp)
 };
 // `ends_apart`: the model's start and end are on different ranks, so that MTP needs a copy of the embedding.
-BlockParameters ParametersOf(BlockKind kind, const Model& model, const Plan& plan, bool ends_apart);
+BlockParameters ParametersOf(BlockKind kind, const Model& model, const ShardPlan& shard, bool ends_apart);
 
 }  // namespace moecast

@@ -71,7 +71,7 @@ OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& mode
     const auto group = placement_.Group({}, {Axis::kEp});
     int on_node = 0;
     for (const int gpu : group) on_node += cluster.NodeOf(gpu) == cluster.NodeOf(group[0]);
-    spread_ = SpreadOf(RoutedBy(plan.routing, model.moe), plan.parallel.ep, on_node);
+    spread_ = SpreadOf(RoutedBy(plan.routing.topk_group, model.moe), plan.parallel.ep, on_node);
   }
 }
 

@@ -28,7 +28,7 @@ void GqaProjections(BlockBuilder& b) {
               .n = (heads + 2 * kv_heads) * d,
               .k = static_cast<double>(b.model.hidden),
               .tp = TpSide::kColumn,
-              .dtype = b.plan.precision.gemm,
+              .dtype = b.shard.precision.gemm,
               .input = b.InputFrom(Recompute::kRmsNorm)});
   const double rope = 2 * b.tokens * (heads + kv_heads) * d * kBf16;
   b.Elementwise(OpName::kRope, ElementwiseKind::kRope, rope, rope);
@@ -46,7 +46,7 @@ std::vector<Op> MlaProjections(BlockBuilder& b) {
   const double h = b.model.hidden, heads = static_cast<double>(a.heads) / b.tp, keys = b.tokens * b.cp;
   const double q_width = heads * a.qk_dim(), kv_width = heads * (a.qk_nope_head_dim + a.v_head_dim);
   const double kv_down = a.kv_lora_rank + a.qk_rope_head_dim;
-  const Dtype dtype = b.plan.precision.gemm;
+  const Dtype dtype = b.shard.precision.gemm;
   const LinearInput normed = b.InputFrom(Recompute::kRmsNorm);
   const bool low_rank_q = a.q_lora_rank > 0;
   // The layer's normed input is kept once: by q-down, or by kv-down where queries have no latent.
@@ -154,7 +154,7 @@ void AddAttention(BlockBuilder& b) {
               .n = static_cast<double>(b.model.hidden),
               .k = static_cast<double>(a.heads) / b.tp * a.v_dim(),
               .tp = TpSide::kRow,
-              .dtype = b.plan.precision.gemm});
+              .dtype = b.shard.precision.gemm});
   b.Residual();
 }
 

@@ -24,18 +24,18 @@ bool IsQuantised(Dtype dtype) {
   return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block;
 }
 
-BlockBuilder::BlockBuilder(const Model& m, const Plan& p, const Work& w, Collects collects)
+BlockBuilder::BlockBuilder(const Model& m, const ShardPlan& s, const Work& w, Collects collects)
     : model(m),
-      plan(p),
+      shard(s),
       work(w),
-      tp(p.parallel.tp),
-      cp(p.parallel.cp),
-      tokens(static_cast<double>(w.tokens) / cp),
-      local_tokens(p.parallel.sequence ? tokens / tp : tokens),
+      tp(s.tp),
+      cp(s.cp),
+      tokens(RankTokensOf(w, s).in_tp),
+      local_tokens(RankTokensOf(w, s).outside_tp),
       collects_(collects) {}
 
 bool BlockBuilder::Recomputes(Recompute what) const {
-  return plan.Recomputes(what) && !plan.Recomputes(Recompute::kLayer);
+  return shard.recompute.Has(what) && !shard.recompute.Has(Recompute::kLayer);
 }
 LinearInput BlockBuilder::InputFrom(Recompute what) const {
   return Recomputes(what) ? LinearInput::kRecomputed : LinearInput::kKept;
@@ -103,14 +103,14 @@ Op BlockBuilder::Product(const Linear& l, GemmPass pass) const {
                                 .k = k,
                                 .dtype = l.dtype,
                                 .pass = pass,
-                                .main_grad = plan.precision.main_grad};
+                                .main_grad = shard.precision.main_grad};
   else
     op.query = GemmQuery{.m = std::llround(l.m),
                          .n = n,
                          .k = k,
                          .dtype = l.dtype,
                          .pass = pass,
-                         .main_grad = plan.precision.main_grad};
+                         .main_grad = shard.precision.main_grad};
   return op;
 }
 
@@ -176,9 +176,9 @@ void BlockBuilder::Multiply(const Linear& l) {
         ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out * cast, l.beside ? kBeside : kSerial));
   // Where GEMMs take bf16, an input saved in another format is cast when it is saved, and back for W. (FP8
   // GEMMs leave a copy that is saved as it is.)
-  const double saved = ElementBytes(plan.precision.saved_activations);
-  const bool casts_saved = !IsQuantised(plan.precision.gemm) &&
-                           plan.precision.saved_activations != Dtype::kBf16 &&
+  const double saved = ElementBytes(shard.precision.saved_activations);
+  const bool casts_saved = !IsQuantised(shard.precision.gemm) &&
+                           shard.precision.saved_activations != Dtype::kBf16 &&
                            l.input != LinearInput::kElsewhere;
   if (casts_saved) {
     Op save = ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, in * (kBf16 + saved),

@@ -46,11 +46,11 @@ class BlockBuilder {
 
   // All passes of a training step with what they keep, or only the ops of the work's own pass.
   enum class Collects : uint8_t { kStep, kPass };
-  // The model, the plan and the work outlive this.
-  BlockBuilder(const Model& model, const Plan& plan, const Work& work, Collects collects);
+  // The model, the shard and the work outlive this.
+  BlockBuilder(const Model& model, const ShardPlan& shard, const Work& work, Collects collects);
 
   const Model& model;
-  const Plan& plan;
+  const ShardPlan& shard;
   const Work& work;
   const int tp, cp;
   const double tokens;        // of the micro-batch on this context-parallel rank
@@ -109,8 +109,8 @@ class BlockBuilder {
   void Keep(const KeptTensor& t) {
     if (collects_ == Collects::kStep && t.bytes.value > 0) out_.tensors.push_back(t);
   }
-  bool Sequence() const { return plan.parallel.sequence; }
-  bool Split() const { return plan.overlap.tp && tp > 1; }
+  bool Sequence() const { return shard.sequence; }
+  bool Split() const { return shard.overlap.tp && tp > 1; }
   Op Product(const Linear& l, GemmPass pass) const;
   double LoadOf(const Linear& l) const { return l.groups > 0 ? work.load.visits.most : 1; }
   void GatherThen(std::vector<Op>& ops, double bytes, Op product) const;

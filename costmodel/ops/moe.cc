@@ -10,7 +10,7 @@ constexpr double kBf16 = BlockBuilder::kBf16, kFp32 = BlockBuilder::kFp32;
 // The all-to-all of tokens one way and of their gradients the other. Gradients of dispatched tokens return
 // like expert outputs, gradients of expert outputs go out like tokens. `copies` of a token are received.
 void Exchange(BlockBuilder& b, OpName name, double copies) {
-  const Precision& p = b.plan.precision;
+  const Precision& p = b.shard.precision;
   const double elements = b.local_tokens * b.model.hidden * b.work.load.bytes.most;
   const auto exchange = [&](CollectiveKind kind) {
     const Dtype dtype = kind == CollectiveKind::kDispatch ? p.dispatch : p.combine;
@@ -31,11 +31,11 @@ void Exchange(BlockBuilder& b, OpName name, double copies) {
 
 void AddMoe(BlockBuilder& b) {
   const Moe& moe = b.model.moe;
-  const Precision& precision = b.plan.precision;
+  const Precision& precision = b.shard.precision;
   const double h = b.model.hidden, tokens = b.local_tokens, load = b.work.load.visits.most;
-  const int ep = b.plan.parallel.ep;
+  const int ep = b.shard.ep;
   const double rows = b.tokens * moe.top_k, inter = static_cast<double>(moe.inter) / b.tp;
-  const double copies = SpreadOf(RoutedBy(b.plan.routing, moe), ep, ep)
+  const double copies = SpreadOf(RoutedBy(b.shard.topk_group, moe), ep, ep)
                             .devices;  // of a token, one for each device that has an expert of it
   const double received = tokens * copies * h * b.work.load.tokens.most,
                permuted = tokens * moe.top_k * h * load;  // elements
@@ -79,7 +79,7 @@ void AddMoe(BlockBuilder& b) {
     const size_t before = b.backward_groups();
     AddMlp(b, {OpName::kSharedUp, OpName::kSharedAct, OpName::kSharedDown},
            static_cast<double>(moe.inter) * moe.shared_experts, LinearInput::kElsewhere,
-           b.plan.overlap.shared_experts && ep > 1 && b.tp == 1);
+           b.shard.overlap.shared_experts && ep > 1 && b.tp == 1);
     shared = b.CutBackward(before);
   }
   b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, copy, uncopy);

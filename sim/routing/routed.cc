@@ -55,7 +55,7 @@ RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& p
   const auto on_node = std::count_if(
       group.begin(), group.end(), [&](int gpu) { return cluster.NodeOf(gpu) == cluster.NodeOf(group[0]); });
   const auto ranks = static_cast<int>(group.size());
-  const Moe moe = RoutedBy(plan.routing, model.moe);
+  const Moe moe = RoutedBy(plan.routing.topk_group, model.moe);
   Gate gate = GateOf(moe);
   const LinkCosts tokens = LinkCostsOf({.transport = Transport::kTokens}, cluster);
   gate.top_p = plan.routing.top_p.value_or(0);

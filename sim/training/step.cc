@@ -91,7 +91,7 @@ void AddTimes(Step& step) {
 
 std::shared_ptr<const OrderedStep> OrderOf(const Step& step, StepCache& cache) {
   const Plan& plan = step.plan();
-  const bool data_parallel = plan.parallel.dp * plan.parallel.cp * step.shape.copies > 1;
+  const bool data_parallel = ReducesGradients(ShardOf(plan), step.shape.copies);
   const int zero = plan.parallel.zero;
   const GradClip clip = plan.optimizer.grad_clip;
   return cache.OrderFor(step.shape, step.layout, step.blocks.pair_of,
