@@ -133,15 +133,17 @@ BlockMemory SumOf(const std::vector<KeptTensor>& tensors) {
   return sum;
 }
 
-BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const Work& work) {
-  BlockBuilder b(model, shard, work, BlockBuilder::Collects::kStep);
+BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const TokenSpread& spread,
+                       const Work& work) {
+  BlockBuilder b(model, shard, spread, work, BlockBuilder::Collects::kStep);
   Build(kind, b);
   return b.Finish();
 }
 
-std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const Work& work) {
+std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const TokenSpread& spread,
+                      const Work& work) {
   MOECAST_CHECK(IsTraining(work.pass));
-  BlockBuilder b(model, shard, work, BlockBuilder::Collects::kPass);
+  BlockBuilder b(model, shard, spread, work, BlockBuilder::Collects::kPass);
   Build(kind, b);
   return std::move(b.Finish().pass[static_cast<size_t>(work.pass)]);
 }

@@ -14,6 +14,7 @@
 #include "costmodel/model.h"
 #include "costmodel/op.h"
 #include "costmodel/shard.h"
+#include "costmodel/spread.h"
 #include "costmodel/work.h"
 
 namespace moecast {
@@ -107,12 +108,14 @@ struct BlockOps {
   const std::vector<Op>& operator[](Pass p) const { return pass[static_cast<size_t>(p)]; }
 };
 
-// All three passes of a training step over the block, and what they keep. REQUIRES: work of training; its own
-// pass does not matter.
-BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const Work& work);
+// All three passes of a training step over the block, and what they keep. `spread` is where the shard's tokens
+// go (ExpertSpreadOf). REQUIRES: work of training; its own pass does not matter.
+BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const TokenSpread& spread,
+                       const Work& work);
 // Ops of the one pass that is the work's, in the order they are started. The same as that of TrainingOpsOf.
 // REQUIRES: work of training.
-std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const Work& work);
+std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const TokenSpread& spread,
+                      const Work& work);
 
 // Parameters a rank holds of a block under the shard's tp and ep, split by the group that reduces their
 // gradients.

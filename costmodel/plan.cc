@@ -1,7 +1,9 @@
 #include "costmodel/plan.h"
 
 #include <algorithm>
+#include <array>
 
+#include "base/check.h"
 #include "base/fields.h"
 #include "base/quantity_text.h"
 
@@ -100,6 +102,13 @@ Json Codec<MemoryLimit>::Schema(const Limits& limits) {
 }
 std::string Codec<MemoryLimit>::Type(const Limits& limits) {
   return Codec<Bytes>::Type(limits) + ", or " + Codec<double>::Type(limits);
+}
+
+Placement PlacementOf(const Parallel& p) {
+  std::array<Axis, kAxes> order{};
+  MOECAST_CHECK(p.rank_order.size() == kAxes);
+  std::copy(p.rank_order.begin(), p.rank_order.end(), order.begin());
+  return Placement({p.tp, p.cp, p.ep, p.edp(), p.pp}, order);
 }
 
 bool Plan::Recomputes(Recompute what) const {

@@ -36,6 +36,8 @@ struct Parallel {
   int edp() const { return dp / ep; }
 };
 const Fields<Parallel>& FieldsOf(const Parallel*);
+// REQUIRES: rank_order has each axis once.
+Placement PlacementOf(const Parallel& parallel);
 
 enum class GradClip : uint8_t { kBarrier, kPostValidation, kNone };
 template <>

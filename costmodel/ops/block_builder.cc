@@ -24,9 +24,11 @@ bool IsQuantised(Dtype dtype) {
   return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block;
 }
 
-BlockBuilder::BlockBuilder(const Model& m, const ShardPlan& s, const Work& w, Collects collects)
+BlockBuilder::BlockBuilder(const Model& m, const ShardPlan& s, const TokenSpread& over, const Work& w,
+                           Collects collects)
     : model(m),
       shard(s),
+      spread(over),
       work(w),
       tp(s.tp),
       cp(s.cp),

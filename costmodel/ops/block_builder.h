@@ -46,11 +46,13 @@ class BlockBuilder {
 
   // All passes of a training step with what they keep, or only the ops of the work's own pass.
   enum class Collects : uint8_t { kStep, kPass };
-  // The model, the shard and the work outlive this.
-  BlockBuilder(const Model& model, const ShardPlan& shard, const Work& work, Collects collects);
+  // The arguments outlive this.
+  BlockBuilder(const Model& model, const ShardPlan& shard, const TokenSpread& spread, const Work& work,
+               Collects collects);
 
   const Model& model;
   const ShardPlan& shard;
+  const TokenSpread& spread;
   const Work& work;
   const int tp, cp;
   const double tokens;        // of the micro-batch on this context-parallel rank

@@ -35,8 +35,7 @@ void AddMoe(BlockBuilder& b) {
   const double h = b.model.hidden, tokens = b.local_tokens, load = b.work.load.visits.most;
   const int ep = b.shard.ep;
   const double rows = b.tokens * moe.top_k, inter = static_cast<double>(moe.inter) / b.tp;
-  const double copies = SpreadOf(RoutedBy(b.shard.topk_group, moe), ep, ep)
-                            .devices;  // of a token, one for each device that has an expert of it
+  const double copies = b.spread.devices;  // of a token, one for each rank that has an expert of it
   const double received = tokens * copies * h * b.work.load.tokens.most,
                permuted = tokens * moe.top_k * h * load;  // elements
 

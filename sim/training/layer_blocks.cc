@@ -133,7 +133,7 @@ LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& cost
   const std::vector<Op> gather = moves(CollectiveKind::kAllGather, OpName::kParamGather,
                                        OpName::kExpertParamGather, plan.precision.weight_format());
   const auto ops_of = [&](const Work& work) {
-    BlockOps ops = TrainingOpsOf(kind, setup.run.model, shard, work);
+    BlockOps ops = TrainingOpsOf(kind, setup.run.model, shard, costs.spread().uniform, work);
     if (zero >= 2) Prefetch(ops.pass[static_cast<size_t>(Pass::kWeight)], reduce);
     if (zero >= 3) {
       Prefetch(ops.pass[static_cast<size_t>(Pass::kForward)], gather);

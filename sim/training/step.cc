@@ -144,17 +144,17 @@ Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& pha
   step.shape = SizesOf(plan, phase, *step.pipeline);
   const int copies = step.shape.copies;
 
+  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, plan, run.whole_step, copies);
+  step.sources = costs.sources();
   std::shared_ptr<const ExpertLoads> loads;  // none without experts
   step.work = MicroBatchOf(plan.micro_batch, phase.sequence_length);
   if (run.model.moe.experts > 0) {
-    loads = cache.LoadsFor(RoutingOf(run.model, run.cluster, plan, phase.sequence_length),
+    loads = cache.LoadsFor(RoutingOf(run.model, run.cluster, plan, costs.spread(), phase.sequence_length),
                            run.model.layers(LayerKind::kMoe), run.record);
     step.work.load = run.even_loads ? EvenOf(loads->mean) : loads->mean;
   }
   if (run.even_loads) loads = nullptr;
 
-  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, plan, run.whole_step, copies);
-  step.sources = costs.sources();
   const PieceMap map(*step.pipeline, step.shape);
   for (const BlockKind kind : KindsOf(run.model))
     step.blocks.layers[static_cast<size_t>(kind)] = std::make_shared<LayerBlocks>(

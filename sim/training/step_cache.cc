@@ -17,7 +17,10 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
     kernels = kernels_.back().costs.get();
   }
   auto owned = std::make_unique<Cluster>(cluster);
-  auto costs = std::make_unique<OpCosts>(*kernels, *owned, model, plan, whole_step, copies);
+  const ShardPlan shard = ShardOf(plan);
+  const Placement placement = PlacementOf(plan.parallel);
+  auto costs = std::make_unique<OpCosts>(*kernels, *owned, shard, placement,
+                                         ExpertSpreadOf(model, shard, placement, *owned), whole_step, copies);
   placed_.push_back({calibration.get(), plan.parallel, copies, plan.overlap,
                      RoutedBy(plan.routing.topk_group, model.moe), whole_step, std::move(owned), std::move(costs)});
   return *placed_.back().costs;

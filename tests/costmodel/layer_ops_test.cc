@@ -49,6 +49,10 @@ bool Cuts(const Model& m, int tp) {
          m.dense_inter % tp == 0 && m.moe.inter % tp == 0 && 4096 % tp == 0;
 }
 
+TokenSpread SpreadOnOneNode(const Model& m, const ShardPlan& shard) {
+  return m.moe.experts > 0 ? SpreadOf(m.moe, shard.ep, shard.ep) : TokenSpread{};
+}
+
 // A plan of every kind, from a few random numbers.
 Plan AnyPlan(Random& random, const Model& m) {
   Plan plan;
@@ -65,6 +69,12 @@ Plan AnyPlan(Random& random, const Model& m) {
   plan.precision.dispatch = kDtypes[random.Below(3)];
   plan.precision.saved_activations = kDtypes[random.Below(3)];
   return plan;
+}
+
+// A micro-batch under a plan whose expert-parallel ranks are on one node.
+BlockOps StepOps(BlockKind kind, const Model& m, const Plan& plan, const Work& work = kSequence) {
+  const ShardPlan shard = ShardOf(plan);
+  return TrainingOpsOf(kind, m, shard, SpreadOnOneNode(m, shard), work);
 }
 
 template <class Visit>  // model, block, plan
@@ -97,7 +107,7 @@ TEST(LayerOpsTest, ForwardFlopsAreTheModelsOverTp) {
       double flops = 0, mtp = 0;
       for (const auto& [kind, count] : BlocksOf(m))
         (kind == BlockKind::kMtp ? mtp : flops) +=
-            count * ModelFlops(TrainingOpsOf(kind, m, ShardOf(plan), kSequence)[Pass::kForward]);
+            count * ModelFlops(StepOps(kind, m, plan)[Pass::kForward]);
       const double expected = ForwardFlopsPerToken(m, 4096) * 4096 / tp;
       EXPECT_NEAR(flops, expected, 1e-12 * expected) << name << " tp " << tp;
       const double expected_mtp = MtpForwardFlopsPerToken(m, 4096) * 4096 / tp;
@@ -110,14 +120,14 @@ TEST(LayerOpsTest, ForwardFlopsAreTheModelsOverTp) {
 TEST(LayerOpsTest, ASlidingWindowMeetsTheMeanContext) {
   Model m = LoadModel("deepseek-7b");
   m.attention.sliding_window = 1024;
-  const auto ops = TrainingOpsOf(BlockKind::kDense, m, {}, kSequence);
+  const auto ops = StepOps(BlockKind::kDense, m, {});
   EXPECT_NEAR(FlopsIn(ops[Pass::kForward], OpClass::kAttention),
               4096 * ForwardLayerFlops(m, LayerKind::kDense, 4096).attention_core, 1);
 }
 
 TEST(LayerOpsTest, EachGradientTakesTheForwardFlopsAndAttentionTwoAndAHalfTimes) {
   EachBlockOfAnyPlan(4, [](const Model& m, BlockKind kind, const Plan& plan, Random&) {
-    const BlockOps ops = TrainingOpsOf(kind, m, ShardOf(plan), kSequence);
+    const BlockOps ops = StepOps(kind, m, plan);
     EXPECT_EQ(GemmFlops(ops[Pass::kBackward]), GemmFlops(ops[Pass::kForward]));
     EXPECT_EQ(GemmFlops(ops[Pass::kWeight]), GemmFlops(ops[Pass::kForward]));
     EXPECT_EQ(FlopsIn(ops[Pass::kBackward], OpClass::kAttention),
@@ -171,7 +181,7 @@ TEST(LayerOpsTest, ContextParallelRanksShareTheFlops) {
   cut.parallel.cp = 4;
   const Model gqa = LoadModel("llama-3-70b"), mla = LoadModel("deepseek-v2");
   const auto flops = [](const Model& m, const Plan& p) {
-    return ModelFlops(TrainingOpsOf(BlockKind::kDense, m, ShardOf(p), kSequence)[Pass::kForward]);
+    return ModelFlops(StepOps(BlockKind::kDense, m, p)[Pass::kForward]);
   };
   EXPECT_NEAR(flops(gqa, cut), flops(gqa, alone) / 4, 1);
   const Attention& a = mla.attention;
@@ -183,11 +193,11 @@ TEST(LayerOpsTest, APassAloneHasTheOpsItHasInTheStep) {
   EachBlockOfAnyPlan(6, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
     for (const auto& row : EnumNames<Recompute>::kNames)
       if (random.Below(2) == 0) plan.recompute.push_back(row.value);
-    const BlockOps step = TrainingOpsOf(kind, m, ShardOf(plan), kSequence);
+    const BlockOps step = StepOps(kind, m, plan);
     for (const Pass pass : kAllPasses) {
       Work work = kSequence;
       work.pass = pass;
-      const std::vector<Op> alone = OpsOf(kind, m, ShardOf(plan), work);
+      const std::vector<Op> alone = OpsOf(kind, m, ShardOf(plan), SpreadOnOneNode(m, ShardOf(plan)), work);
       ASSERT_EQ(alone.size(), step[pass].size()) << NameOf(pass);
       for (size_t i = 0; i < alone.size(); ++i) EXPECT_EQ(alone[i], step[pass][i]) << NameOf(pass) << " " << i;
     }
@@ -198,7 +208,7 @@ TEST(LayerOpsTest, AnOpWaitsForAnEarlierOpOfTheOtherStream) {
   EachBlockOfAnyPlan(8, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
     if (random.Below(2) == 0) plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp, Recompute::kPermute};
     if (random.Below(4) == 0) plan.recompute = {Recompute::kLayer};
-    const BlockOps block = TrainingOpsOf(kind, m, ShardOf(plan), kSequence);
+    const BlockOps block = StepOps(kind, m, plan);
     for (const Pass pass : kAllPasses) {
       const auto& ops = block[pass];
       for (size_t i = 0; i < ops.size(); ++i) {
@@ -243,19 +253,19 @@ void ExpectSame(const Sizes& a, const Sizes& b) {
 TEST(LayerOpsTest, OverlapChangesNoFlopsAndNoBytes) {
   EachBlockOfAnyPlan(3, [](const Model& m, BlockKind kind, Plan plan, Random&) {
     plan.overlap.tp = plan.overlap.shared_experts = false;
-    const Sizes without = SizesOf(TrainingOpsOf(kind, m, ShardOf(plan), kSequence));
+    const Sizes without = SizesOf(StepOps(kind, m, plan));
     plan.overlap.tp = plan.overlap.shared_experts = true;
-    ExpectSame(without, SizesOf(TrainingOpsOf(kind, m, ShardOf(plan), kSequence)));
+    ExpectSame(without, SizesOf(StepOps(kind, m, plan)));
   });
 }
 
 TEST(LayerOpsTest, RecomputationOnlyAddsOpsAndNeverKeepsMore) {
   EachBlockOfAnyPlan(6, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
     plan.precision.saved_activations = plan.precision.gemm;  // what is not saved needs no cast
-    const BlockOps without = TrainingOpsOf(kind, m, ShardOf(plan), kSequence);
+    const BlockOps without = StepOps(kind, m, plan);
     for (const auto& row : EnumNames<Recompute>::kNames)
       if (random.Below(2) == 0) plan.recompute.push_back(row.value);
-    const BlockOps with = TrainingOpsOf(kind, m, ShardOf(plan), kSequence);
+    const BlockOps with = StepOps(kind, m, plan);
     ExpectSame(SizesOf(without), SizesOf(with));
     EXPECT_EQ(SizesOf(without).recomputed, 0);
     EXPECT_LE(with.memory.kept().value, without.memory.kept().value);
@@ -270,7 +280,7 @@ TEST(LayerOpsTest, ALayerRecomputedWholeKeepsItsInputAndRunsItsForwardOnceMore) 
   Plan plan;
   plan.parallel.ep = plan.parallel.dp = 8;
   plan.recompute = {Recompute::kLayer, Recompute::kRmsNorm, Recompute::kSwiGlu};
-  const BlockOps ops = TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), kSequence);
+  const BlockOps ops = StepOps(BlockKind::kMoe, m, plan);
   EXPECT_EQ(ops.memory.kept(), Bytes(4096.0 * 5120 * 2));
   size_t again = 0;
   for (const Op& op : ops[Pass::kBackward]) again += op.recomputed;
@@ -280,7 +290,7 @@ TEST(LayerOpsTest, ALayerRecomputedWholeKeepsItsInputAndRunsItsForwardOnceMore) 
 TEST(LayerOpsTest, GroupsOfOneRankDoNotCommunicate) {
   EachBlockOfAnyPlan(4, [](const Model& m, BlockKind kind, Plan plan, Random&) {
     plan.parallel.ep = plan.parallel.tp = plan.parallel.cp = 1;
-    EXPECT_TRUE(SizesOf(TrainingOpsOf(kind, m, ShardOf(plan), kSequence)).moved.empty());
+    EXPECT_TRUE(SizesOf(StepOps(kind, m, plan)).moved.empty());
   });
 }
 
@@ -289,7 +299,7 @@ TEST(LayerOpsTest, EveryTokenIsDispatchedAndCombinedOnceEachWay) {
   const Model m = LoadModel("deepseek-v2");
   Plan plan;
   plan.parallel.ep = plan.parallel.dp = 8;
-  auto moved = SizesOf(TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), kSequence)).moved;
+  auto moved = SizesOf(StepOps(BlockKind::kMoe, m, plan)).moved;
   EXPECT_EQ(moved.size(), 2u);
   EXPECT_EQ((moved[{CollectiveKind::kDispatch, GroupKind::kEp}]), 2 * 4096.0 * 5120 * 2);
   EXPECT_EQ((moved[{CollectiveKind::kCombine, GroupKind::kEp}]), 2 * 4096.0 * 5120 * 2);
@@ -303,12 +313,12 @@ TEST(LayerOpsTest, TensorParallelLayersGatherAndScatterTheTokens) {
   Plan plan;
   plan.parallel.tp = 8;
   const double tokens = 4096.0 * m.hidden * 2;
-  auto moved = SizesOf(TrainingOpsOf(BlockKind::kDense, m, ShardOf(plan), kSequence)).moved;
+  auto moved = SizesOf(StepOps(BlockKind::kDense, m, plan)).moved;
   EXPECT_NEAR((moved[{CollectiveKind::kAllGather, GroupKind::kTp}]), 6 * tokens, 1);
   EXPECT_NEAR((moved[{CollectiveKind::kReduceScatter, GroupKind::kTp}]), 4 * tokens, 1);
   plan.parallel.sequence =
       false;  // an all-reduce behind each row layer, and behind each column layer's gradient
-  moved = SizesOf(TrainingOpsOf(BlockKind::kDense, m, ShardOf(plan), kSequence)).moved;
+  moved = SizesOf(StepOps(BlockKind::kDense, m, plan)).moved;
   EXPECT_EQ(moved.size(), 1u);
   EXPECT_NEAR((moved[{CollectiveKind::kAllReduce, GroupKind::kTp}]), 4 * tokens, 1);
 }
@@ -330,14 +340,14 @@ TEST(LayerOpsTest, KeptBytesOfADeepSeekV2MoeLayer) {
                               + 5120             // of router and shared experts
                               + 3072             // of the shared experts' down
                               + 6 * 5120 + 6 * 1536;  // of the experts
-  const BlockMemory memory = TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), kSequence).memory;
+  const BlockMemory memory = StepOps(BlockKind::kMoe, m, plan).memory;
   EXPECT_NEAR(memory.until_backward.value, 4096 * (2 * until_backward + 4 * until_backward_fp32), 1);
   EXPECT_NEAR(memory.until_weight.value, 4096 * 2 * until_weight, 1);
   EXPECT_NEAR(4096 * 6 * 5120 * 2, 252e6,
               1e6);  // the permuted tokens, the largest of all but queries, keys, values
 
   plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp};
-  const BlockMemory recomputed = TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), kSequence).memory;
+  const BlockMemory recomputed = StepOps(BlockKind::kMoe, m, plan).memory;
   const double norms = 5120 + 1536 + 512 + 5120;
   EXPECT_NEAR((memory.until_weight - recomputed.until_weight).value, 4096 * 2 * norms, 1);
   EXPECT_NEAR((recomputed.gradients - memory.gradients).value, 4096 * 2 * norms, 1);
@@ -349,7 +359,7 @@ TEST(LayerOpsTest, NoTwoKeptTensorsOfALayerHaveOneName) {
     if (kind == BlockKind::kMtp) return;  // a layer, an embedding and a head in one
     if (random.Below(2) == 0) plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp, Recompute::kPermute};
     std::map<std::tuple<OpName, TensorName, Lifetime>, int> names;
-    for (const KeptTensor& t : TrainingOpsOf(kind, m, ShardOf(plan), kSequence).tensors) {
+    for (const KeptTensor& t : StepOps(kind, m, plan).tensors) {
       EXPECT_GT(t.bytes.value, 0);
       EXPECT_EQ((names[{t.op, t.tensor, t.lifetime}]++), 0) << NameOf(t.op) << " " << NameOf(t.tensor);
     }
@@ -363,9 +373,9 @@ TEST(LayerOpsTest, InputsOfTheActivationAreSavedInTheirOwnFormat) {
   const Model m = LoadModel("deepseek-v2");
   Plan plan;
   plan.parallel.ep = plan.parallel.dp = 8;
-  const BlockOps bf16 = TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), kSequence);
+  const BlockOps bf16 = StepOps(BlockKind::kMoe, m, plan);
   plan.precision.saved_swiglu = Dtype::kFp8Block;
-  const BlockOps fp8 = TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), kSequence);
+  const BlockOps fp8 = StepOps(BlockKind::kMoe, m, plan);
   const double elements = 4096 * (6.0 * 2 * 1536 + 2 * 3072), less = 2 - (1 + 4.0 / 128);
   EXPECT_NEAR((bf16.memory.until_backward - fp8.memory.until_backward).value, elements * less, 1);
   const auto moved = [](const BlockOps& ops, Pass pass) {
@@ -384,19 +394,19 @@ TEST(LayerOpsTest, PermutedTokensAreMadeAgainFromTheTokensReceived) {
   const Model m = LoadModel("deepseek-v2");
   Plan plan;
   plan.parallel.ep = plan.parallel.dp = 8;
-  const Bytes all = TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), kSequence).memory.kept();
+  const Bytes all = StepOps(BlockKind::kMoe, m, plan).memory.kept();
   plan.recompute = {Recompute::kPermute};
   const double devices = SpreadOf(m.moe, 8, 8).devices;  // 2.77
-  EXPECT_NEAR((all - TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), kSequence).memory.kept()).value,
+  EXPECT_NEAR((all - StepOps(BlockKind::kMoe, m, plan).memory.kept()).value,
               4096 * 5120 * 2 * (6 - devices), 1);
 }
 
 TEST(LayerOpsTest, OnOneDevicePermutedTokensAreMadeAgainFromTheLayersInputWhichIsKeptAnyway) {
   const Model m = LoadModel("deepseek-v2");
   Plan plan;
-  const Bytes all = TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), kSequence).memory.kept();
+  const Bytes all = StepOps(BlockKind::kMoe, m, plan).memory.kept();
   plan.recompute = {Recompute::kPermute};
-  EXPECT_NEAR((all - TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), kSequence).memory.kept()).value, 4096.0 * 5120 * 2 * 6,
+  EXPECT_NEAR((all - StepOps(BlockKind::kMoe, m, plan).memory.kept()).value, 4096.0 * 5120 * 2 * 6,
               1);
 }
 
@@ -428,7 +438,7 @@ TEST(LayerOpsTest, ATensorParallelProductOverlapsAllButOnePartOfItsCollective) {
   Plan plan;
   plan.parallel.tp = 8;
   const Model m = LoadModel("deepseek-67b");
-  const auto ops = TrainingOpsOf(BlockKind::kDense, m, ShardOf(plan), kSequence)[Pass::kForward];
+  const auto ops = StepOps(BlockKind::kDense, m, plan)[Pass::kForward];
   const auto part = [&](size_t i) {
     return std::get<CollectiveQuery>(ops.at(i).query).bytes / Bytes(4096.0 * m.hidden * 2);
   };
@@ -461,9 +471,9 @@ TEST(LayerOpsTest, AnFp8DispatchBringsTheExpertsTheirOperand) {
   plan.parallel.ep = plan.parallel.dp = 64;
   plan.precision.gemm = Dtype::kFp8Block;
   plan.precision.dispatch = Dtype::kBf16;
-  const auto bf16 = TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), kSequence);
+  const auto bf16 = StepOps(BlockKind::kMoe, m, plan);
   plan.precision.dispatch = Dtype::kFp8Block;
-  const auto fp8 = TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), kSequence);
+  const auto fp8 = StepOps(BlockKind::kMoe, m, plan);
   const double e = 1 + 4.0 / 128, tokens = 4096.0 * 7168, devices = SpreadOf(m.moe, 64, 64).devices;
   const auto sum = [](const std::vector<double>& x) { return std::accumulate(x.begin(), x.end(), 0.0); };
   for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
@@ -487,7 +497,7 @@ TEST(LayerOpsTest, AnFp8DispatchBringsTheExpertsTheirOperand) {
 TEST(LayerOpsTest, SharedExpertsComputeBesideTheExchangeOfTheirPass) {
   Plan plan;
   plan.parallel.ep = plan.parallel.dp = 8;
-  const auto block = TrainingOpsOf(BlockKind::kMoe, LoadModel("deepseek-v2"), ShardOf(plan), kSequence);
+  const auto block = StepOps(BlockKind::kMoe, LoadModel("deepseek-v2"), plan);
   const auto& forward = block[Pass::kForward];
   const size_t dispatch = IndexOf(forward, OpName::kDispatch);
   for (const OpName name : {OpName::kSharedUp, OpName::kSharedAct, OpName::kSharedDown}) {
@@ -507,9 +517,9 @@ TEST(LayerOpsTest, TheSlowestDeviceSetsTheTimeAndTheTokensKeptTheWeightGradients
   Plan plan;
   plan.parallel.ep = plan.parallel.dp = 8;
   Work work = kSequence;
-  const auto even = TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), work);
+  const auto even = StepOps(BlockKind::kMoe, m, plan, work);
   work.load = {.visits = {0.75, 1.5}, .tokens = {0.9, 1.25}, .bytes = {0.9, 1.125}};
-  const auto uneven = TrainingOpsOf(BlockKind::kMoe, m, ShardOf(plan), work);
+  const auto uneven = StepOps(BlockKind::kMoe, m, plan, work);
   const auto experts = [](const BlockOps& ops, Pass pass) {
     return FlopsIn(ops[pass], OpClass::kGroupedGemm);
   };
