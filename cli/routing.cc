@@ -131,7 +131,7 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
                        .losses = LossesNamed(o->losses),
                        .rule = NamedIn<StepRule>("--step-rule", o->step_rule)};
     const double usual_rate = options.balance.rule == StepRule::kSign ? kSignRate : kGradientRate,
-                 usual_bias = run.model.moe.router_bias ? kBiasRate.value : 0;
+                 usual_bias = run.model.moe.method->has_bias ? kBiasRate.value : 0;
     options.balance.rate = std::isnan(o->rate) ? usual_rate : o->rate;
     options.balance.bias_rate = std::isnan(o->bias_rate) ? usual_bias : o->bias_rate;
     CheckRange("--rate", options.balance.rate, 0.0, 1e9);

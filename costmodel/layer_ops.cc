@@ -98,13 +98,10 @@ void Build(BlockKind kind, BlockBuilder& b) {
 
 BlockParameters LayerParametersOf(const Model& model, const ShardPlan& shard, LayerKind kind) {
   const LayerParts parts = LayerParameters(model, kind);
-  // Whole on every rank of tp: norms, router and MLA's down-projections with the norms of their latents.
-  // (Biases of row layers, a few vectors, are counted as if cut.)
-  double whole = static_cast<double>(parts.norms + parts.router);
+  // Whole on every rank of tp: norms, router and what attention says.
   const Attention& a = model.attention;
-  if (a.kind == AttentionKind::kMla)
-    whole += static_cast<double>(model.hidden) * (a.q_lora_rank + a.kv_lora_rank + a.qk_rope_head_dim) +
-             a.q_lora_rank + a.kv_lora_rank;
+  const auto whole =
+      static_cast<double>(parts.norms + parts.router + a.kind->whole_on_tp(a, model.hidden));
   const double data = static_cast<double>(parts.total() - parts.routed_experts);
   return {whole + (data - whole) / shard.tp,
           static_cast<double>(parts.routed_experts) / shard.tp / shard.ep};

@@ -5,7 +5,7 @@
 
 namespace moecast {
 
-// Norm, projections, core attention, output projection, residual (ops/attention.cc).
+// Norm, attention of the model's kind (costmodel/attention), residual (ops/attention.cc).
 void AddAttention(BlockBuilder& b);
 
 // The MLP of a dense layer (ops/mlp.cc) and the experts of a MoE layer, routing included (ops/moe.cc).

@@ -85,7 +85,7 @@ Choices RouteTokens(const RoutingSetup& setup, const Centroids& centroids, std::
   for (size_t t = 0; t < clusters.size(); t += kBlock) {
     DrawOdds(popularities, setup.gate.experts,
              clusters.subspan(t, std::min<size_t>(kBlock, clusters.size() - t)), random, block);
-    OddsToAffinities(setup.gate.scoring, setup.gate.experts, block);
+    OddsToAffinities(*setup.gate.scoring, setup.gate.experts, block);
     Choose(setup.gate, block, bias, choices);
   }
   return choices;

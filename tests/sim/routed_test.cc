@@ -64,9 +64,9 @@ TEST(RoutedTest, LimitedUniformTokensSpreadAsTheClosedFormSays) {
                     .top_k = 8,
                     .groups = 8,
                     .top_groups = 4,
-                    .scoring = Scoring::kSigmoid,
+                    .scoring = &kSigmoidScoring,
                     .normalize_top_k = true,
-                    .router_bias = true};
+                    .method = &kNoAuxTopK};
   for (const int ranks : {8, 16, 32}) {
     for (const Moe& moe : {kV2, kV3}) {
       RoutingSetup setup = SetupOf(moe, ranks, 8);
@@ -75,7 +75,7 @@ TEST(RoutedTest, LimitedUniformTokensSpreadAsTheClosedFormSays) {
       const RoutedLayer layer = Measure(setup, draws.Next(), 0);
       // 65,536 tokens: 0.01 is five standard errors of V2's exact form. V3's groups by their two best are
       // close to it.
-      const double close = moe.router_bias ? 0.011 * setup.spread.uniform.devices : 0.01;
+      const double close = moe.method->has_bias ? 0.011 * setup.spread.uniform.devices : 0.01;
       EXPECT_NEAR(layer.devices_per_token, setup.spread.uniform.devices, close) << ranks << " of " << moe.experts;
       EXPECT_NEAR(layer.nodes_per_token, setup.spread.uniform.nodes, close) << ranks << " of " << moe.experts;
     }
