@@ -5,6 +5,10 @@
 
 namespace moecast {
 
+// What stands before the layers and behind them (ops/ends.cc); the head has the loss.
+void AddEmbedding(BlockBuilder& b);
+void AddHead(BlockBuilder& b);
+
 // Norm, attention of the model's kind (costmodel/attention), residual (ops/attention.cc).
 void AddAttention(BlockBuilder& b);
 
