@@ -20,6 +20,7 @@ struct HashOf {
   size_t operator()(const ElementwiseQuery& q) const { return Mixer()(q.kind, q.bytes.value); }
   size_t operator()(const CollectiveQuery& q) const { return Mixer()(q.kind, q.group, q.bytes.value); }
   size_t operator()(const HostQuery& q) const { return Mixer()(q.work, q.bytes.value); }
+  size_t operator()(const MlaDecodeQuery& q) const { return Mixer()(q.heads, q.batch, q.context, q.kv_bits, q.latent.qk, q.latent.v); }
 };
 
 struct Estimate {
@@ -28,6 +29,7 @@ struct Estimate {
   Cost operator()(const GroupedGemmQuery& q) const { return calibration.GroupedGemm(q); }
   Cost operator()(const AttentionQuery& q) const { return calibration.Attention(q); }
   Cost operator()(const ElementwiseQuery& q) const { return calibration.Elementwise(q.kind, q.bytes); }
+  Cost operator()(const MlaDecodeQuery& q) const { return calibration.MlaDecode(q); }
   Cost operator()(const CollectiveQuery&) const { MOECAST_CHECK(false); }
   Cost operator()(const HostQuery&) const { MOECAST_CHECK(false); }
 };

@@ -104,10 +104,12 @@ BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shar
 
 std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const TokenSpread& spread,
                       const Work& work) {
-  MOECAST_CHECK(IsTraining(work.pass));
+  MOECAST_CHECK(IsTraining(work.pass) || shard.cp == 1);
+  MOECAST_CHECK(work.pass != Pass::kDecode || work.tokens == work.sequences);
   BlockBuilder b(model, shard, spread, work, BlockBuilder::Collects::kPass);
   RowOf(kind).add(b);
-  return std::move(b.Finish().pass[static_cast<size_t>(work.pass)]);
+  const Pass listed = IsTraining(work.pass) ? work.pass : Pass::kForward;
+  return std::move(b.Finish().pass[static_cast<size_t>(listed)]);
 }
 
 BlockParameters ParametersOf(BlockKind kind, const Model& model, const ShardPlan& shard, bool ends_apart) {

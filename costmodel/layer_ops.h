@@ -1,6 +1,6 @@
-// The operators of one layer, of the embedding and of the head, for the passes of a training step: forward,
-// backward (input gradients, recomputation included) and weight gradients apart, for schedules that split
-// them. Also what each pass keeps in memory and frees. Formulas: docs/model.md.
+// The operators of one layer, of the embedding and of the head, by pass. Of a training step forward, backward
+// (input gradients, recomputation included) and weight gradients apart, for schedules that split them, with
+// what each pass keeps in memory and frees; of serving prefill and decode. Formulas: docs/model.md.
 //
 // Left out: dropout (0 in all models here), the gradients of norm weights and router bias (vectors), the
 // all-reduce over tp of gradients of weights that tp replicates (a part in 10^3 of the gradients).
@@ -44,8 +44,8 @@ struct BlockOps {
 // go (ExpertSpreadOf). REQUIRES: work of training; its own pass does not matter.
 BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const TokenSpread& spread,
                        const Work& work);
-// Ops of the one pass that is the work's, in the order they are started. The same as that of TrainingOpsOf.
-// REQUIRES: work of training.
+// Ops of the one pass that is the work's, in the order they are started; of training the same that
+// TrainingOpsOf has. REQUIRES: in serving no context parallelism; in decode a new token a sequence.
 std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const TokenSpread& spread,
                       const Work& work);
 

@@ -28,6 +28,7 @@ struct ShardPlan {
   RecomputeSet recompute;
   bool fused_cross_entropy = false;
   double optimizer_offload = 0;  // fraction of the optimizer's states in host memory
+  Dtype kv_cache = Dtype::kBf16;  // serving: what attention caches of a token
 
   int edp() const { return dp / ep; }  // replicas of a set of experts
   bool operator==(const ShardPlan&) const = default;

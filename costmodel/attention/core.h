@@ -25,6 +25,14 @@ double CoreFlops(const CoreHeads& heads, const Attention& attention, int64_t seq
 // more where these are not kept.
 void AddTrainingCore(BlockBuilder& b, const CoreHeads& heads, std::vector<Op> again);
 
+// The core in prefill or decode, over a cache. Of sequences that differ it takes as many, all alike, that have
+// as many new tokens and query-key pairs together.
+void AddServingCore(BlockBuilder& b, const CoreHeads& heads);
+
+// New tokens of one of those sequences, and all it has with them.
+int64_t MeanQueries(const Work& work);
+int64_t MeanKeys(const Work& work);
+
 // From the heads' outputs back to the layer's width.
 void AddOutputProjection(BlockBuilder& b, const CoreHeads& heads);
 

@@ -41,18 +41,28 @@ double CoreFlopsOf(const Attention& a, int64_t sequence, PairsCounted counted) {
   return CoreFlops(HeadsOf(a), a, sequence, counted);
 }
 
-void Train(BlockBuilder& b) {
-  const Attention& a = b.model.attention;
-  // tp beyond the KV heads replicates them.
-  const double kv_heads = std::max(1.0, static_cast<double>(a.kv_heads) / b.tp);
-  const double heads = static_cast<double>(a.heads) / b.tp, d = a.head_dim, keys = b.tokens * b.cp;
+// Heads of a rank. tp beyond the KV heads replicates these.
+double HeadsOn(const BlockBuilder& b) {
+  return static_cast<double>(b.model.attention.heads) / b.tp;
+}
+double KvHeadsOn(const BlockBuilder& b) {
+  return std::max(1.0, static_cast<double>(b.model.attention.kv_heads) / b.tp);
+}
+
+void AddQkv(BlockBuilder& b) {
   b.Multiply({.name = OpName::kQkv,
               .m = b.tokens,
-              .n = (heads + 2 * kv_heads) * d,
+              .n = (HeadsOn(b) + 2 * KvHeadsOn(b)) * b.model.attention.head_dim,
               .k = static_cast<double>(b.model.hidden),
               .tp = TpSide::kColumn,
               .dtype = b.shard.precision.gemm,
               .input = b.InputFrom(Recompute::kRmsNorm)});
+}
+
+void Train(BlockBuilder& b) {
+  const Attention& a = b.model.attention;
+  const double heads = HeadsOn(b), kv_heads = KvHeadsOn(b), d = a.head_dim, keys = b.tokens * b.cp;
+  AddQkv(b);
   const double rope = 2 * b.tokens * (heads + kv_heads) * d * BlockBuilder::kBf16;
   b.Elementwise(OpName::kRope, ElementwiseKind::kRope, rope, rope);
   b.KeepUntilBackward(OpName::kAttention, TensorName::kQueries, b.tokens * heads * d * BlockBuilder::kBf16);
@@ -61,6 +71,14 @@ void Train(BlockBuilder& b) {
   AddContextGather(b, keys * 2 * kv_heads * d);
   AddTrainingCore(b, HeadsOf(a), {});
   AddOutputProjection(b, HeadsOf(a));
+}
+
+// RoPE and the write to the cache are in the times of serving's attention kernels.
+void Serve(BlockBuilder& b) {
+  const CoreHeads heads = HeadsOf(b.model.attention);
+  AddQkv(b);
+  AddServingCore(b, heads);
+  AddOutputProjection(b, heads);
 }
 
 }  // namespace
@@ -76,6 +94,8 @@ const AttentionKind kGqaAttention{
     .core_flops = CoreFlopsOf,
     .has_latents = false,
     .train = Train,
+    .prefill = Serve,
+    .decode = Serve,
 };
 
 }  // namespace moecast

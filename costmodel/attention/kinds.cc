@@ -1,5 +1,7 @@
 #include "costmodel/attention/attention.h"
 
+#include <algorithm>
+
 namespace moecast {
 namespace {
 
@@ -11,10 +13,15 @@ std::span<const AttentionKind* const> AttentionKinds() {
   return kKinds;
 }
 
-// With a window w < s the first w queries meet w/2 on average, the rest w: (w * w/2 + (s - w) * w) / s.
-double MeanContext(const Attention& a, int64_t sequence) {
-  const double s = static_cast<double>(sequence), w = a.sliding_window;
-  return w > 0 && w < s ? w - w * w / (2 * s) : s / 2;
+// With a window w and f tokens before the first query, those of the q queries that begin before w miss a
+// triangle of (w - f)^2 / 2 pairs, the others meet w.
+double MeanContext(const Attention& a, int64_t queries, int64_t context) {
+  const auto q = static_cast<double>(queries);
+  const auto c = static_cast<double>(context);
+  const double w = a.sliding_window;
+  if (w <= 0 || w >= c) return c - q / 2;
+  const double missing = std::max(0.0, w - (c - q));
+  return w - missing * missing / (2 * q);
 }
 
 }  // namespace moecast

@@ -62,15 +62,10 @@ double CoreFlopsOf(const Attention& a, int64_t sequence, PairsCounted counted) {
   return CoreFlops(HeadsOf(a), a, sequence, counted);
 }
 
-// In plain form. The down-projections are replicated over tp and run on its part of the tokens; the latents
-// are gathered before the up-projections, which are cut by heads. Returns what computes queries, keys and
-// values again before the backward pass of the core.
-std::vector<Op> AddProjections(BlockBuilder& b) {
+// To the latents of queries and of keys and values, on every tp rank whole, on its part of the tokens.
+void AddDownProjections(BlockBuilder& b) {
   const Attention& a = b.model.attention;
-  const double h = b.model.hidden, heads = static_cast<double>(a.heads) / b.tp, keys = b.tokens * b.cp;
-  const double qk_dim = HeadsOf(a).qk_dim;
-  const double q_width = heads * qk_dim, kv_width = heads * (a.qk_nope_head_dim + a.v_head_dim);
-  const double kv_down = static_cast<double>(KvWidth(a));
+  const double h = b.model.hidden;
   const Dtype dtype = b.shard.precision.gemm;
   const LinearInput normed = b.InputFrom(Recompute::kRmsNorm);
   const bool low_rank_q = a.q_lora_rank > 0;
@@ -84,30 +79,49 @@ std::vector<Op> AddProjections(BlockBuilder& b) {
                 .input = normed});
   b.Multiply({.name = OpName::kKvDown,
               .m = b.local_tokens,
-              .n = kv_down,
+              .n = static_cast<double>(KvWidth(a)),
               .k = h,
               .dtype = dtype,
               .input = low_rank_q ? LinearInput::kElsewhere : normed});
   b.Norm(OpName::kLatentNorm, b.local_tokens * (a.q_lora_rank + a.kv_lora_rank));
+}
+
+// The up-projections are cut by heads; latents are gathered before them.
+Linear QUp(const BlockBuilder& b) {
+  const Attention& a = b.model.attention;
+  const bool low_rank_q = a.q_lora_rank > 0;
+  return {.name = OpName::kQUp,
+          .m = b.tokens,
+          .n = static_cast<double>(a.heads) / b.tp * HeadsOf(a).qk_dim,
+          .k = static_cast<double>(low_rank_q ? a.q_lora_rank : b.model.hidden),
+          .tp = TpSide::kColumn,
+          .dtype = b.shard.precision.gemm,
+          .input = low_rank_q ? b.InputFrom(Recompute::kRmsNorm) : LinearInput::kElsewhere};
+}
+
+// Keys and values of `keys` tokens.
+Linear KvUp(const BlockBuilder& b, double keys) {
+  const Attention& a = b.model.attention;
+  return {.name = OpName::kKvUp,
+          .m = keys,
+          .n = static_cast<double>(a.heads) / b.tp * (a.qk_nope_head_dim + a.v_head_dim),
+          .k = static_cast<double>(a.kv_lora_rank),
+          .tp = TpSide::kColumn,
+          .dtype = b.shard.precision.gemm,
+          .input = b.InputFrom(Recompute::kRmsNorm)};
+}
+
+// In plain form.
+void Train(BlockBuilder& b) {
+  const Attention& a = b.model.attention;
+  const CoreHeads core = HeadsOf(a);
+  const double heads = static_cast<double>(a.heads) / b.tp, keys = b.tokens * b.cp;
+  AddDownProjections(b);
   b.KeepUntilBackward(OpName::kRope, TensorName::kRopeKey,
                       b.local_tokens * b.cp * a.qk_rope_head_dim * kBf16);
-
-  const Linear q_up{.name = OpName::kQUp,
-                    .m = b.tokens,
-                    .n = q_width,
-                    .k = low_rank_q ? a.q_lora_rank : h,
-                    .tp = TpSide::kColumn,
-                    .dtype = dtype,
-                    .input = low_rank_q ? normed : LinearInput::kElsewhere};
-  const Linear kv_up{.name = OpName::kKvUp,
-                     .m = keys,
-                     .n = kv_width,
-                     .k = static_cast<double>(a.kv_lora_rank),
-                     .tp = TpSide::kColumn,
-                     .dtype = dtype,
-                     .input = normed};
+  const Linear q_up = QUp(b), kv_up = KvUp(b, keys);
   b.Multiply(q_up);
-  AddContextGather(b, b.local_tokens * b.cp * kv_down);
+  AddContextGather(b, b.local_tokens * b.cp * static_cast<double>(KvWidth(a)));
   b.Multiply(kv_up);
   // RoPE on the queries' part; keys put together from their up-projection and the one shared RoPE key.
   const double rope =
@@ -116,10 +130,10 @@ std::vector<Op> AddProjections(BlockBuilder& b) {
   b.Elementwise(OpName::kRope, ElementwiseKind::kRope, rope, rope);
 
   // Values are a slice of the up-projection's output, which stays whole for them.
-  const double kept_queries = heads * kBf16 * b.tokens * qk_dim;
-  const double kept_keys = keys * heads * qk_dim * kBf16;
-  const double kept_output = keys * kv_width * kBf16;
-  std::vector<Op> again;
+  const double kept_queries = heads * kBf16 * b.tokens * core.qk_dim;
+  const double kept_keys = keys * heads * core.qk_dim * kBf16;
+  const double kept_output = keys * kv_up.n * kBf16;
+  std::vector<Op> again;  // queries, keys and values, before the backward pass of the core
   if (b.Recomputes(Recompute::kMlaUp)) {
     for (const Linear& up : {q_up, kv_up})
       for (Op& op : b.ForwardOf(up)) again.push_back(BlockBuilder::Recomputed(std::move(op)));
@@ -132,13 +146,48 @@ std::vector<Op> AddProjections(BlockBuilder& b) {
     b.KeepUntilBackward(OpName::kAttention, TensorName::kKeys, kept_keys);
     b.KeepUntilBackward(OpName::kKvUp, TensorName::kOutput, kept_output);
   }
-  return again;
+  AddTrainingCore(b, core, std::move(again));
+  AddOutputProjection(b, core);
 }
 
-void Train(BlockBuilder& b) {
-  const CoreHeads heads = HeadsOf(b.model.attention);
-  AddTrainingCore(b, heads, AddProjections(b));
-  AddOutputProjection(b, heads);
+// In plain form: cached latents are projected up again with those of the new tokens. RoPE and the write to the
+// cache are in the times of serving's attention kernels.
+void Prefill(BlockBuilder& b) {
+  const CoreHeads core = HeadsOf(b.model.attention);
+  AddDownProjections(b);
+  b.Multiply(QUp(b));
+  b.Multiply(KvUp(b, static_cast<double>(b.work.context_sum)));
+  AddServingCore(b, core);
+  AddOutputProjection(b, core);
+}
+
+// Absorbed (arXiv 2405.04434, section 2.1.2): each head's up-projection of keys is applied to its query, that
+// of values to what it has attended to, so that all heads read the cached latents as they are. Bf16, as the
+// core.
+void Decode(BlockBuilder& b) {
+  const Attention& a = b.model.attention;
+  const int64_t heads = a.heads / b.tp;
+  const auto each_head = [&](OpName name, int64_t n, int64_t k) {
+    b.Forward({.name = name,
+               .query = GroupedGemmQuery{.groups = heads,
+                                         .rows_total = b.work.tokens * heads,
+                                         .n = n,
+                                         .k = k,
+                                         .batched = true},
+               .after = kSerial});
+  };
+  AddDownProjections(b);
+  b.Multiply(QUp(b));
+  each_head(OpName::kQAbsorb, a.kv_lora_rank, a.qk_nope_head_dim);
+  b.Forward({.name = OpName::kAttention,
+             .query = MlaDecodeQuery{.heads = heads,
+                                     .batch = b.work.sequences,
+                                     .context = MeanKeys(b.work),
+                                     .kv_bits = 8 * ElementBytes(b.shard.kv_cache),
+                                     .latent = {.qk = KvWidth(a), .v = a.kv_lora_rank}},
+             .after = kSerial});
+  each_head(OpName::kVUp, a.v_head_dim, a.kv_lora_rank);
+  AddOutputProjection(b, HeadsOf(a));
 }
 
 }  // namespace
@@ -154,6 +203,8 @@ const AttentionKind kMlaAttention{
     .core_flops = CoreFlopsOf,
     .has_latents = true,
     .train = Train,
+    .prefill = Prefill,
+    .decode = Decode,
 };
 
 }  // namespace moecast

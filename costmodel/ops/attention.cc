@@ -4,7 +4,8 @@ namespace moecast {
 
 void AddAttention(BlockBuilder& b) {
   b.Norm(OpName::kInputNorm, b.local_tokens * b.model.hidden);
-  b.model.attention.kind->train(b);
+  const AttentionKind& kind = *b.model.attention.kind;
+  (b.trains() ? kind.train : b.work.pass == Pass::kPrefill ? kind.prefill : kind.decode)(b);
   b.Residual();
 }
 

@@ -179,7 +179,7 @@ void BlockBuilder::Multiply(const Linear& l) {
   // Where GEMMs take bf16, an input saved in another format is cast when it is saved, and back for W. (FP8
   // GEMMs leave a copy that is saved as it is.)
   const double saved = ElementBytes(shard.precision.saved_activations);
-  const bool casts_saved = !IsQuantised(shard.precision.gemm) &&
+  const bool casts_saved = trains() && !IsQuantised(shard.precision.gemm) &&
                            shard.precision.saved_activations != Dtype::kBf16 &&
                            l.input != LinearInput::kElsewhere;
   if (casts_saved) {

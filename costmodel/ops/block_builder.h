@@ -1,5 +1,6 @@
 // Collects the operators of a block. The parts of a model (ops/parts.h) add to the forward pass in the order
-// it runs and bring along what the backward and weight-gradient passes do for each of their operators.
+// it runs, which is also what prefill and decode run, and bring along what the backward and weight-gradient
+// passes do for each of their operators.
 #pragma once
 
 #include <vector>
@@ -57,6 +58,9 @@ class BlockBuilder {
   const int tp, cp;
   const double tokens;        // of the micro-batch on this context-parallel rank
   const double local_tokens;  // of them outside the tensor-parallel regions
+
+  // Whether the work is of training; else what only its later passes need is left out.
+  bool trains() const { return IsTraining(work.pass); }
 
   // Recomputation of the layer's parts; a layer recomputed whole has none.
   bool Recomputes(Recompute what) const;

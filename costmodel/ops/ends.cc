@@ -5,6 +5,23 @@ namespace {
 
 constexpr double kBf16 = BlockBuilder::kBf16, kFp32 = BlockBuilder::kFp32;
 
+// The last token of each sequence is multiplied with the vocabulary; every tp rank gathers the logits, whose
+// probabilities are written in fp32 and read to draw the next token.
+void AddSampling(BlockBuilder& b) {
+  const auto rows = static_cast<double>(b.work.sequences);
+  const double logits = rows * b.model.vocab;
+  b.Multiply({.name = OpName::kHead,
+              .m = rows,
+              .n = static_cast<double>(b.model.vocab) / b.tp,
+              .k = static_cast<double>(b.model.hidden),
+              .tp = TpSide::kColumn});
+  if (b.tp > 1)
+    b.Forward(BlockBuilder::Collective(OpName::kTpGather, CollectiveKind::kAllGather, GroupKind::kTp,
+                                       logits * kBf16));
+  b.Forward(
+      BlockBuilder::ElementwiseOp(OpName::kSampling, ElementwiseKind::kSoftmax, logits * (kBf16 + 2 * kFp32)));
+}
+
 }  // namespace
 
 // The table is cut over tp by its vocabulary: a rank reads its rows and writes zeros for the other tokens,
@@ -31,6 +48,7 @@ void AddEmbedding(BlockBuilder& b) {
 void AddHead(BlockBuilder& b) {
   const double h = b.model.hidden, logits = b.tokens * b.model.vocab / b.tp;
   b.Norm(OpName::kFinalNorm, b.local_tokens * h);
+  if (!b.trains()) return AddSampling(b);
   b.Multiply({.name = OpName::kHead,
               .m = b.tokens,
               .n = static_cast<double>(b.model.vocab) / b.tp,

@@ -8,8 +8,8 @@ namespace {
 constexpr double kBf16 = BlockBuilder::kBf16, kFp32 = BlockBuilder::kFp32;
 
 // The all-to-all of tokens one way and of their gradients the other. Gradients of dispatched tokens return
-// like expert outputs, gradients of expert outputs go out like tokens. `copies` of a token are received.
-void Exchange(BlockBuilder& b, OpName name, double copies) {
+// like expert outputs, gradients of expert outputs go out like tokens.
+void Exchange(BlockBuilder& b, OpName name) {
   const Precision& p = b.shard.precision;
   const double elements = b.local_tokens * b.model.hidden * b.work.load.bytes.most;
   const auto exchange = [&](CollectiveKind kind) {
@@ -22,7 +22,7 @@ void Exchange(BlockBuilder& b, OpName name, double copies) {
   // Two buffers: what is packed and what arrives are tensors of their own while the tokens travel
   // (Megatron-LM, megatron/core/tensor_parallel/mappings.py, _AllToAll: a new output beside the contiguous
   // input).
-  const double one_way = b.local_tokens * b.model.hidden * b.work.load.tokens.most * copies *
+  const double one_way = b.local_tokens * b.model.hidden * b.work.load.tokens.most * b.spread.devices *
                          std::max(ElementBytes(p.dispatch), ElementBytes(p.combine));
   b.Transient(name, TensorName::kSendAndReceive, 2 * one_way);
 }
@@ -35,9 +35,9 @@ void AddMoe(BlockBuilder& b) {
   const double h = b.model.hidden, tokens = b.local_tokens, load = b.work.load.visits.most;
   const int ep = b.shard.ep;
   const double rows = b.tokens * moe.top_k, inter = static_cast<double>(moe.inter) / b.tp;
-  const double copies = b.spread.devices;  // of a token, one for each rank that has an expert of it
-  const double received = tokens * copies * h * b.work.load.tokens.most,
-               permuted = tokens * moe.top_k * h * load;  // elements
+  const double sent = tokens * b.spread.devices * h;  // elements: a token once to each rank that has its experts
+  const double received = sent * b.work.load.tokens.most;
+  const double permuted = tokens * moe.top_k * h * load;
 
   b.Multiply({.name = OpName::kRouter,
               .m = tokens,
@@ -60,7 +60,7 @@ void AddMoe(BlockBuilder& b) {
   const double wire = eight_bits ? ElementBytes(precision.dispatch) : kBf16;
   const double operand = as_operand ? wire : kBf16;
   const double out_of_cast = tokens * h * (kBf16 + wire);
-  const double packed = tokens * h + tokens * copies * h, unpack = packed * kBf16, pack = packed * wire;
+  const double packed = tokens * h + sent, unpack = packed * kBf16, pack = packed * wire;
   const double in = ep > 1 ? received : tokens * h, uncopy = (in + permuted) * kBf16,
                copy = in * wire + permuted * operand;
   const auto cast = [&] {
@@ -69,7 +69,7 @@ void AddMoe(BlockBuilder& b) {
   if (ep > 1) {
     if (eight_bits) b.Forward(cast());
     b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, pack, unpack);
-    Exchange(b, OpName::kDispatch, copies);
+    Exchange(b, OpName::kDispatch);
   }
   // Shared experts run beside the dispatch in the forward pass and beside the combine's exchange in the
   // backward pass.
@@ -117,7 +117,7 @@ void AddMoe(BlockBuilder& b) {
   if (ep > 1) b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, uncopy, copy);
   for (auto& group : shared) b.Backward(std::move(group));
   if (ep > 1) {
-    Exchange(b, OpName::kCombine, copies);
+    Exchange(b, OpName::kCombine);
     b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, unpack, pack);
     if (eight_bits) b.Backward({cast()});
   } else {

@@ -5,7 +5,8 @@
 
 namespace moecast {
 
-// What stands before the layers and behind them (ops/ends.cc); the head has the loss.
+// What stands before the layers and behind them (ops/ends.cc); the head has the loss,
+// or in serving draws the next token.
 void AddEmbedding(BlockBuilder& b);
 void AddHead(BlockBuilder& b);
 

@@ -135,12 +135,14 @@ TEST(ModelTest, KvCacheHoldsTheLatentOfMlaAndKeysAndValuesOfGqa) {
 TEST(ModelTest, SlidingWindowBoundsTheCacheAndTheContext) {
   Model m = SmallDense();  // 3 layers of 2 * 4 elements a token
   EXPECT_EQ(KvElements(m, 100), 3 * 8 * 100);
-  EXPECT_EQ(MeanContext(m.attention, 100), 50);
+  EXPECT_EQ(MeanContext(m.attention, 100, 100), 50);
   m.attention.sliding_window = 40;  // (40 * 20 + 60 * 40) / 100
   EXPECT_EQ(KvElements(m, 100), 3 * 8 * 40);
   EXPECT_EQ(KvElements(m, 30), 3 * 8 * 30);
-  EXPECT_EQ(MeanContext(m.attention, 100), 32);
-  EXPECT_EQ(MeanContext(m.attention, 40), 20);
+  EXPECT_EQ(MeanContext(m.attention, 100, 100), 32);
+  EXPECT_EQ(MeanContext(m.attention, 40, 40), 20);
+  EXPECT_EQ(MeanContext(m.attention, 20, 100), 40);  // a chunk behind the window
+  EXPECT_EQ(MeanContext(m.attention, 40, 60), 35);   // keys 20 ... 40 of 20 queries, 40 of the others
 }
 
 TEST(ModelTest, FlopsAreTwoAMultiplyAddWithCausalAttentionHalf) {

@@ -78,6 +78,10 @@ TEST(ShardPlanTest, WhateverChangesARanksOpsCostsOrMemoryTellsThemApart) {
     EXPECT_NE(ShardOf(plan), shard) << i;
     EXPECT_NE(HashOf(ShardOf(plan)), HashOf(shard)) << i;
   }
+  ShardPlan cached = shard;
+  cached.kv_cache = Dtype::kFp8;
+  EXPECT_NE(cached, shard);
+  EXPECT_NE(HashOf(cached), HashOf(shard));
 }
 
 // 8 sequences of 1024 over cp 2: 4096 tokens a rank, of which sequence parallelism leaves tp 2 half each.
