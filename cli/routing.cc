@@ -97,8 +97,8 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
                        .pointer = "/model",
                        .value = "\"" + run.model.name + "\"",
                        .expected = "a model with routed experts"});
-    const ExpertSpread spread = ExpertSpreadOf(run.model, ShardOf(run.plan), PlacementOf(run.plan.parallel),
-                                               run.cluster);
+    const ExpertSpread spread =
+        ExpertSpreadOf(run.model, ShardOf(run.plan), PlacementOf(run.plan.parallel), run.cluster);
     RoutingSetup setup =
         RoutingOf(run.model, run.cluster, run.plan, spread, run.plan.phases[0].sequence_length);
     CheckRange<int64_t>("--layers", o->layers, 1, run.model.layers(LayerKind::kMoe));

@@ -1,5 +1,5 @@
-// How unequal the ranks of an expert-parallel group are loaded: what the cost model needs of the routing beside
-// where tokens go on average (costmodel/spread.h).
+// How unequal the ranks of an expert-parallel group are loaded: what the cost model needs of the routing
+// beside where tokens go on average (costmodel/spread.h).
 #pragma once
 
 #include "costmodel/routing_load.h"

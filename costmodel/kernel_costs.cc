@@ -20,7 +20,9 @@ struct HashOf {
   size_t operator()(const ElementwiseQuery& q) const { return Mixer()(q.kind, q.bytes.value); }
   size_t operator()(const CollectiveQuery& q) const { return Mixer()(q.kind, q.group, q.bytes.value); }
   size_t operator()(const HostQuery& q) const { return Mixer()(q.work, q.bytes.value); }
-  size_t operator()(const MlaDecodeQuery& q) const { return Mixer()(q.heads, q.batch, q.context, q.kv_bits, q.latent.qk, q.latent.v); }
+  size_t operator()(const MlaDecodeQuery& q) const {
+    return Mixer()(q.heads, q.batch, q.context, q.kv_bits, q.latent.qk, q.latent.v);
+  }
 };
 
 struct Estimate {

@@ -46,11 +46,9 @@ BlockParameters OfLayer(const Model& model, const ShardPlan& shard, LayerKind ki
   const LayerParts parts = LayerParameters(model, kind);
   // Whole on every rank of tp: norms, router and what attention says.
   const Attention& a = model.attention;
-  const auto whole =
-      static_cast<double>(parts.norms + parts.router + a.kind->whole_on_tp(a, model.hidden));
+  const auto whole = static_cast<double>(parts.norms + parts.router + a.kind->whole_on_tp(a, model.hidden));
   const double data = static_cast<double>(parts.total() - parts.routed_experts);
-  return {whole + (data - whole) / shard.tp,
-          static_cast<double>(parts.routed_experts) / shard.tp / shard.ep};
+  return {whole + (data - whole) / shard.tp, static_cast<double>(parts.routed_experts) / shard.tp / shard.ep};
 }
 
 template <LayerKind kKind>

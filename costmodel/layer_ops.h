@@ -40,8 +40,8 @@ struct BlockOps {
   const std::vector<Op>& operator[](Pass p) const { return pass[static_cast<size_t>(p)]; }
 };
 
-// All three passes of a training step over the block, and what they keep. `spread` is where the shard's tokens
-// go (ExpertSpreadOf). REQUIRES: work of training; its own pass does not matter.
+// All three passes of a training step over the block, and what they keep. `spread` is where the shard's
+// tokens go (ExpertSpreadOf). REQUIRES: work of training; its own pass does not matter.
 BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const TokenSpread& spread,
                        const Work& work);
 // Ops of the one pass that is the work's, in the order they are started; of training the same that

@@ -64,8 +64,8 @@ struct Model {
   MlpKind mlp = MlpKind::kSwiglu;
   bool mlp_bias = false;
   bool norm_bias = false;  // LayerNorm with a bias in place of RMSNorm
-  int dense_inter = 0;  // 0 where no layer is dense
-  Moe moe;              // experts == 0 where no layer is MoE
+  int dense_inter = 0;     // 0 where no layer is dense
+  Moe moe;                 // experts == 0 where no layer is MoE
   int mtp_layers = 0;  // multi-token prediction modules behind the last layer (arXiv 2412.19437, section 2.2)
 
   int layers() const;  // MTP left out

@@ -33,9 +33,7 @@ struct FlopsVisitor {
     const double pairs = q.causal ? CausalPairs(query, context) - query / 2 : query * context;
     return PassesOf(q) * 2 * D(q.batch * q.heads) * pairs * D(q.qk_dim + q.v_dim);
   }
-  double operator()(const MlaDecodeQuery& q) const {
-    return WorkOf(q).flops();
-  }
+  double operator()(const MlaDecodeQuery& q) const { return WorkOf(q).flops(); }
   double operator()(const ElementwiseQuery&) const { return 0; }
   double operator()(const CollectiveQuery&) const { return 0; }
   double operator()(const HostQuery&) const { return 0; }
@@ -61,9 +59,7 @@ struct BytesVisitor {
     return 0;
   }
   double operator()(const AttentionQuery& q) const { return PassesOf(q) * WorkOf(q).bytes(); }
-  double operator()(const MlaDecodeQuery& q) const {
-    return WorkOf(q).bytes();
-  }
+  double operator()(const MlaDecodeQuery& q) const { return WorkOf(q).bytes(); }
   double operator()(const ElementwiseQuery& q) const { return q.bytes.value; }
   double operator()(const CollectiveQuery& q) const { return q.bytes.value; }
   double operator()(const HostQuery& q) const { return q.bytes.value; }

@@ -178,7 +178,7 @@ struct EnumNames<OpClass> {
 };
 
 constexpr OpClass OpClassOf(const OpQuery& query) {
-  constexpr OpClass kByQuery[] = {OpClass::kGemm,       OpClass::kGroupedGemm, OpClass::kAttention,
+  constexpr OpClass kByQuery[] = {OpClass::kGemm,        OpClass::kGroupedGemm, OpClass::kAttention,
                                   OpClass::kElementwise, OpClass::kCollective,  OpClass::kHost,
                                   OpClass::kAttention};
   static_assert(sizeof kByQuery / sizeof kByQuery[0] == std::variant_size_v<OpQuery>);

@@ -24,10 +24,11 @@ struct ShardPlan {
   bool sequence = true;
   Precision precision;
   Overlap overlap;
-  std::optional<int> topk_group;  // as RoutingLoad's: groups of experts a token goes to, in place of the model's
+  std::optional<int>
+      topk_group;  // as RoutingLoad's: groups of experts a token goes to, in place of the model's
   RecomputeSet recompute;
   bool fused_cross_entropy = false;
-  double optimizer_offload = 0;  // fraction of the optimizer's states in host memory
+  double optimizer_offload = 0;   // fraction of the optimizer's states in host memory
   Dtype kv_cache = Dtype::kBf16;  // serving: what attention caches of a token
 
   int edp() const { return dp / ep; }  // replicas of a set of experts

@@ -53,8 +53,8 @@ struct ExpertSpread {
   TokenSpread uniform;
   bool operator==(const ExpertSpread&) const = default;
 };
-// Sent in two hops where the group spans whole nodes, else in one. REQUIRES: a plan that CheckPlan passed, and
-// its own shard and placement.
+// Sent in two hops where the group spans whole nodes, else in one. REQUIRES: a plan that CheckPlan passed,
+// and its own shard and placement.
 ExpertSpread ExpertSpreadOf(const Model& model, const ShardPlan& shard, const Placement& placement,
                             const Cluster& cluster);
 

@@ -19,8 +19,8 @@ void Add(const Prompt& p, Work& work) {
 
 size_t HashOf(const Work& w) {
   const ExpertLoad& l = w.load;
-  return Mixer()(w.pass, w.sequences, w.tokens, w.query_key_pairs, w.context_sum, l.visits.mean, l.visits.most,
-                 l.tokens.mean, l.tokens.most, l.bytes.mean, l.bytes.most);
+  return Mixer()(w.pass, w.sequences, w.tokens, w.query_key_pairs, w.context_sum, l.visits.mean,
+                 l.visits.most, l.tokens.mean, l.tokens.most, l.bytes.mean, l.bytes.most);
 }
 
 Work MicroBatchOf(int64_t sequences, int64_t length, const ExpertLoad& load) {

@@ -1,6 +1,6 @@
 // What a rank runs a block for: the tokens of a micro-batch of training or of an iteration of serving, and
-// what their queries attend to. Sums over the sequences, so that works that cost the same are equal: a Work is
-// the key under which its ops and their time are kept.
+// what their queries attend to. Sums over the sequences, so that works that cost the same are equal: a Work
+// is the key under which its ops and their time are kept.
 #pragma once
 
 #include <cstddef>

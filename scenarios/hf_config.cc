@@ -175,8 +175,8 @@ void DeepseekGating(const JsonCursor& at, const TopKMethod& method, const Scorin
   moe.top_groups = Size(at, "topk_group", moe.groups);
 }
 
-// GPT with two MLP matrices, and a bias on every matrix and norm (modeling_gpt_neox.py). Whether attention and
-// MLP run from one residual or one after the other (use_parallel_residual) changes no count.
+// GPT with two MLP matrices, and a bias on every matrix and norm (modeling_gpt_neox.py). Whether attention
+// and MLP run from one residual or one after the other (use_parallel_residual) changes no count.
 Model GptNeox(const JsonCursor& at, const std::string& name) {
   static constexpr std::string_view kActivations[] = {"gelu", "gelu_fast", "gelu_new", "gelu_pytorch_tanh"};
   if (at.Has("hidden_act")) {
@@ -271,9 +271,14 @@ struct Family {
 };
 
 constexpr Family kFamilies[] = {
-    {"deepseek", DeepseekMoe}, {"deepseek_v2", DeepseekV2}, {"deepseek_v3", DeepseekV3},
-    {"gpt_neox", GptNeox},     {"llama", Llama},            {"mistral", Mistral},
-    {"mixtral", Mixtral},      {"qwen2", Qwen2},
+    {"deepseek", DeepseekMoe},
+    {"deepseek_v2", DeepseekV2},
+    {"deepseek_v3", DeepseekV3},
+    {"gpt_neox", GptNeox},
+    {"llama", Llama},
+    {"mistral", Mistral},
+    {"mixtral", Mixtral},
+    {"qwen2", Qwen2},
 };
 
 // What a config of each shape must hold, to say how far one of an unknown type is from a known type. The

@@ -110,8 +110,8 @@ Json RoutingJson(const RoutingReport& r) {
 std::string RoutingText(const RoutingReport& r) {
   const RoutingSetup& s = r.setup;
   std::string text = r.scenario + ": " + r.model.name + ", " + std::to_string(s.gate.experts) +
-                     " routed experts on " + std::to_string(s.spread.ranks) + " expert-parallel ranks, tokens " +
-                     r.tokens_from + "\n";
+                     " routed experts on " + std::to_string(s.spread.ranks) +
+                     " expert-parallel ranks, tokens " + r.tokens_from + "\n";
   if (r.single_tokens)
     text += Printf("  a token takes %.3f experts on %.3f ranks of %.3f nodes\n", r.experts_per_token,
                    r.mean.devices_per_token, r.mean.nodes_per_token);
@@ -130,8 +130,9 @@ std::string RoutingText(const RoutingReport& r) {
       sent += bytes;
       most = std::max(most, bytes);
     }
-    text += "\ndispatch of a layer, once for each " + std::string(NameOf(s.spread.sent_once)) + ": a rank sends " +
-            ShowBytes(Bytes(sent / s.spread.ranks)) + ", at most " + ShowBytes(Bytes(most)) + " to one other\n";
+    text += "\ndispatch of a layer, once for each " + std::string(NameOf(s.spread.sent_once)) +
+            ": a rank sends " + ShowBytes(Bytes(sent / s.spread.ranks)) + ", at most " +
+            ShowBytes(Bytes(most)) + " to one other\n";
   }
   if (!r.distinct.empty()) {
     Rows few = {{"tokens"}, {"different experts"}};

@@ -64,8 +64,8 @@ struct AttentionKind {
   // place of keeping them (Recompute::kMlaUp).
   bool has_latents;
 
-  // Add the ops between the layer's input norm and its residual: in the passes of a training step, for prompts
-  // and chunks of them, and for a token of each sequence.
+  // Add the ops between the layer's input norm and its residual: in the passes of a training step, for
+  // prompts and chunks of them, and for a token of each sequence.
   void (*train)(BlockBuilder& b);
   void (*prefill)(BlockBuilder& b);
   void (*decode)(BlockBuilder& b);
@@ -73,8 +73,8 @@ struct AttentionKind {
 
 std::span<const AttentionKind* const> AttentionKinds();
 
-// Keys that one of the last `queries` tokens of a sequence meets on average, with `context` tokens at its end,
-// its own counted half: context - queries / 2, fewer with a window.
+// Keys that one of the last `queries` tokens of a sequence meets on average, with `context` tokens at its
+// end, its own counted half: context - queries / 2, fewer with a window.
 double MeanContext(const Attention& attention, int64_t queries, int64_t context);
 
 }  // namespace moecast

@@ -70,7 +70,8 @@ void AddServingCore(BlockBuilder& b, const CoreHeads& h) {
 }
 
 int64_t MeanQueries(const Work& work) {
-  return std::max<int64_t>(1, std::llround(static_cast<double>(work.tokens) / static_cast<double>(work.sequences)));
+  return std::max<int64_t>(
+      1, std::llround(static_cast<double>(work.tokens) / static_cast<double>(work.sequences)));
 }
 
 // The queries of a sequence meet context - queries + 1 ... context keys, (context - (queries - 1) / 2) on

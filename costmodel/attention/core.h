@@ -21,12 +21,12 @@ struct CoreHeads {
 // 2 (qk + v) a head for each key that a token's query meets.
 double CoreFlops(const CoreHeads& heads, const Attention& attention, int64_t sequence, PairsCounted counted);
 
-// The core in a training step. `again` runs before its backward pass: what makes queries, keys and values once
-// more where these are not kept.
+// The core in a training step. `again` runs before its backward pass: what makes queries, keys and values
+// once more where these are not kept.
 void AddTrainingCore(BlockBuilder& b, const CoreHeads& heads, std::vector<Op> again);
 
-// The core in prefill or decode, over a cache. Of sequences that differ it takes as many, all alike, that have
-// as many new tokens and query-key pairs together.
+// The core in prefill or decode, over a cache. Of sequences that differ it takes as many, all alike, that
+// have as many new tokens and query-key pairs together.
 void AddServingCore(BlockBuilder& b, const CoreHeads& heads);
 
 // New tokens of one of those sequences, and all it has with them.

@@ -1,6 +1,6 @@
-#include "costmodel/attention/attention.h"
-
 #include <algorithm>
+
+#include "costmodel/attention/attention.h"
 
 namespace moecast {
 namespace {

@@ -150,8 +150,8 @@ void Train(BlockBuilder& b) {
   AddOutputProjection(b, core);
 }
 
-// In plain form: cached latents are projected up again with those of the new tokens. RoPE and the write to the
-// cache are in the times of serving's attention kernels.
+// In plain form: cached latents are projected up again with those of the new tokens. RoPE and the write to
+// the cache are in the times of serving's attention kernels.
 void Prefill(BlockBuilder& b) {
   const CoreHeads core = HeadsOf(b.model.attention);
   AddDownProjections(b);
@@ -169,11 +169,9 @@ void Decode(BlockBuilder& b) {
   const int64_t heads = a.heads / b.tp;
   const auto each_head = [&](OpName name, int64_t n, int64_t k) {
     b.Forward({.name = name,
-               .query = GroupedGemmQuery{.groups = heads,
-                                         .rows_total = b.work.tokens * heads,
-                                         .n = n,
-                                         .k = k,
-                                         .batched = true},
+               .query =
+                   GroupedGemmQuery{
+                       .groups = heads, .rows_total = b.work.tokens * heads, .n = n, .k = k, .batched = true},
                .after = kSerial});
   };
   AddDownProjections(b);

@@ -16,9 +16,9 @@ struct TopKMethod {
   // The score of each of `groups` groups of `size` experts, whose scores follow each other.
   void (*group_scores)(const float* scores, int groups, int size, float* out);
 };
-extern const TopKMethod kGreedyTopK;              // among all experts
+extern const TopKMethod kGreedyTopK;        // among all experts
 extern const TopKMethod kGroupLimitedTopK;  // DeepSeek-V2
-extern const TopKMethod kNoAuxTopK;             // DeepSeek-V3
+extern const TopKMethod kNoAuxTopK;         // DeepSeek-V3
 
 std::span<const TopKMethod* const> TopKMethods();
 

@@ -18,8 +18,8 @@ void AddSampling(BlockBuilder& b) {
   if (b.tp > 1)
     b.Forward(BlockBuilder::Collective(OpName::kTpGather, CollectiveKind::kAllGather, GroupKind::kTp,
                                        logits * kBf16));
-  b.Forward(
-      BlockBuilder::ElementwiseOp(OpName::kSampling, ElementwiseKind::kSoftmax, logits * (kBf16 + 2 * kFp32)));
+  b.Forward(BlockBuilder::ElementwiseOp(OpName::kSampling, ElementwiseKind::kSoftmax,
+                                        logits * (kBf16 + 2 * kFp32)));
 }
 
 }  // namespace

@@ -11,7 +11,8 @@ double UpFactor(MlpKind kind) {
 void AddActivation(BlockBuilder& b, OpName name, double elements, bool beside) {
   const Dtype saved = b.shard.precision.saved_swiglu;
   const double up = UpFactor(b.model.mlp), bytes = elements * BlockBuilder::kBf16,
-               kept = up * elements * ElementBytes(saved), copy = saved == Dtype::kBf16 || !b.trains() ? 0 : kept;
+               kept = up * elements * ElementBytes(saved),
+               copy = saved == Dtype::kBf16 || !b.trains() ? 0 : kept;
   const int16_t after = beside ? kBeside : kSerial;
   b.Elementwise(name, ElementwiseKind::kSwiGlu, (up + 1) * bytes + copy, kept + (up + 1) * bytes, after);
   b.KeepUntilBackward(name, TensorName::kInput, kept);

@@ -35,7 +35,8 @@ void AddMoe(BlockBuilder& b) {
   const double h = b.model.hidden, tokens = b.local_tokens, load = b.work.load.visits.most;
   const int ep = b.shard.ep;
   const double rows = b.tokens * moe.top_k, inter = static_cast<double>(moe.inter) / b.tp;
-  const double sent = tokens * b.spread.devices * h;  // elements: a token once to each rank that has its experts
+  const double sent =
+      tokens * b.spread.devices * h;  // elements: a token once to each rank that has its experts
   const double received = sent * b.work.load.tokens.most;
   const double permuted = tokens * moe.top_k * h * load;
 

@@ -206,7 +206,8 @@ Choices RoutedDraws::Next() {
 }
 
 ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
-  const int ranks = setup.spread.ranks, local = std::min(setup.spread.ranks_per_node, ranks), nodes = ranks / local;
+  const int ranks = setup.spread.ranks, local = std::min(setup.spread.ranks_per_node, ranks),
+            nodes = ranks / local;
   const double each = layer.tokens / ranks;  // tokens
   const auto over = [](const std::vector<double>& of_ranks, double even) {
     const LoadSummary s = SummaryOf(of_ranks);

@@ -23,7 +23,7 @@ namespace moecast {
 // What routes and where to.
 struct RoutingSetup {
   Gate gate;
-  RoutingLoad load;  // capacity and protected sequences; `tokens` absent is uniform
+  RoutingLoad load;                      // capacity and protected sequences; `tokens` absent is uniform
   int64_t sequences = 1, length = 4096;  // of a rank's micro-batch
   ExpertSpread spread;
   BytesPerSecond nvlink{1}, network{1};  // what tokens reach of a rank's ports

@@ -140,8 +140,9 @@ RoutingReport ReportRouting(const std::string& scenario, const Model& model, con
 RoutingRecord RecordRouting(const RoutingSetup& setup, const RoutingOptions& options) {
   RoutedDraws draws(setup, options.layers, options.seed);
   std::vector<Choices> layers;
-  RoutingRecord r{
-      .layers = options.layers, .experts = setup.gate.experts, .rows = setup.tokens_per_rank() * setup.spread.ranks};
+  RoutingRecord r{.layers = options.layers,
+                  .experts = setup.gate.experts,
+                  .rows = setup.tokens_per_rank() * setup.spread.ranks};
   for (int l = 0; l < options.layers; ++l) {
     layers.push_back(draws.Next());
     for (size_t t = 0; t < layers.back().tokens(); ++t)

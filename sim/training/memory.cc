@@ -102,7 +102,8 @@ std::vector<StageMemory> MemoryWithoutActivations(const TrainingRun& run, const 
     for (const int v : layout.map.Held(stage)) {
       for (const BlockRun& blocks_run : layout.runs[v]) {
         const BlockParameters& one = blocks.layer(blocks_run.kind).parameters;
-        memory.states += StatesOf({one.data * blocks_run.count, one.expert * blocks_run.count}, shard, copies);
+        memory.states +=
+            StatesOf({one.data * blocks_run.count, one.expert * blocks_run.count}, shard, copies);
         needs(blocks_run.kind, nullptr);
         // Some block of a forward and some of a backward at once.
         if (!blocks.pairs.empty())

@@ -22,7 +22,8 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
   auto costs = std::make_unique<OpCosts>(*kernels, *owned, shard, placement,
                                          ExpertSpreadOf(model, shard, placement, *owned), whole_step, copies);
   placed_.push_back({calibration.get(), plan.parallel, copies, plan.overlap,
-                     RoutedBy(plan.routing.topk_group, model.moe), whole_step, std::move(owned), std::move(costs)});
+                     RoutedBy(plan.routing.topk_group, model.moe), whole_step, std::move(owned),
+                     std::move(costs)});
   return *placed_.back().costs;
 }
 

@@ -49,8 +49,8 @@ TEST(AttentionKindTest, RowsHaveNamesOfTheirOwnAndSayWhatTheyAre) {
   }
 }
 
-// hidden 8, 2 heads, queries' rank 6, KV rank 5, heads of 4 + 2 and 3. Down 8 * 6 and 8 * (5 + 2), norms 6 and
-// 5; the rest is cut by heads.
+// hidden 8, 2 heads, queries' rank 6, KV rank 5, heads of 4 + 2 and 3. Down 8 * 6 and 8 * (5 + 2), norms 6
+// and 5; the rest is cut by heads.
 TEST(AttentionKindTest, TpRanksHoldMlasDownProjectionsWholeAndNothingOfGqa) {
   const Attention mla{.kind = &kMlaAttention,
                       .heads = 2,

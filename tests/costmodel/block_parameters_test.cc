@@ -18,7 +18,8 @@ TEST(ParametersTest, BlocksSumToTheModel) {
     const auto of = [&](BlockKind kind) { return Sum(ParametersOf(kind, m, {}, false)); };
     double sum = of(BlockKind::kEmbedding) + of(BlockKind::kHead);
     if (m.tied_embeddings) sum -= static_cast<double>(EmbeddingParameters(m));
-    sum += m.layers(LayerKind::kDense) * of(BlockKind::kDense) + m.layers(LayerKind::kMoe) * of(BlockKind::kMoe);
+    sum +=
+        m.layers(LayerKind::kDense) * of(BlockKind::kDense) + m.layers(LayerKind::kMoe) * of(BlockKind::kMoe);
     if (m.mtp_layers > 0) sum += m.mtp_layers * of(BlockKind::kMtp);
     EXPECT_EQ(sum, static_cast<double>(TotalParameters(m) + MtpParameters(m))) << name;
   }

@@ -193,8 +193,8 @@ TEST(TopKMethodTest, RowsScoreGroupsByTheirBestOrTheirTwoBest) {
   EXPECT_EQ(names, (std::set<std::string_view>{"greedy", "group_limited_greedy", "noaux_tc"}));
 }
 
-// Logits far beyond what affinities take come within reach without changing which is greater, and the slope of
-// an affinity's logarithm is its difference quotient: softmax's sum left out, exp(z) itself.
+// Logits far beyond what affinities take come within reach without changing which is greater, and the slope
+// of an affinity's logarithm is its difference quotient: softmax's sum left out, exp(z) itself.
 TEST(ScoringTest, RowsTakeLogitsWithinReachAndKnowTheirSlope) {
   std::set<std::string_view> names;
   for (const Scoring* scoring : Scorings()) {

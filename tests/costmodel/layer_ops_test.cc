@@ -106,8 +106,7 @@ TEST(LayerOpsTest, ForwardFlopsAreTheModelsOverTp) {
       plan.parallel.tp = tp;
       double flops = 0, mtp = 0;
       for (const auto& [kind, count] : BlocksOf(m))
-        (kind == BlockKind::kMtp ? mtp : flops) +=
-            count * ModelFlops(StepOps(kind, m, plan)[Pass::kForward]);
+        (kind == BlockKind::kMtp ? mtp : flops) += count * ModelFlops(StepOps(kind, m, plan)[Pass::kForward]);
       const double expected = ForwardFlopsPerToken(m, 4096) * 4096 / tp;
       EXPECT_NEAR(flops, expected, 1e-12 * expected) << name << " tp " << tp;
       const double expected_mtp = MtpForwardFlopsPerToken(m, 4096) * 4096 / tp;
@@ -199,7 +198,8 @@ TEST(LayerOpsTest, APassAloneHasTheOpsItHasInTheStep) {
       work.pass = pass;
       const std::vector<Op> alone = OpsOf(kind, m, ShardOf(plan), SpreadOnOneNode(m, ShardOf(plan)), work);
       ASSERT_EQ(alone.size(), step[pass].size()) << NameOf(pass);
-      for (size_t i = 0; i < alone.size(); ++i) EXPECT_EQ(alone[i], step[pass][i]) << NameOf(pass) << " " << i;
+      for (size_t i = 0; i < alone.size(); ++i)
+        EXPECT_EQ(alone[i], step[pass][i]) << NameOf(pass) << " " << i;
     }
   });
 }
@@ -397,8 +397,8 @@ TEST(LayerOpsTest, PermutedTokensAreMadeAgainFromTheTokensReceived) {
   const Bytes all = StepOps(BlockKind::kMoe, m, plan).memory.kept();
   plan.recompute = {Recompute::kPermute};
   const double devices = SpreadOf(m.moe, 8, 8).devices;  // 2.77
-  EXPECT_NEAR((all - StepOps(BlockKind::kMoe, m, plan).memory.kept()).value,
-              4096 * 5120 * 2 * (6 - devices), 1);
+  EXPECT_NEAR((all - StepOps(BlockKind::kMoe, m, plan).memory.kept()).value, 4096 * 5120 * 2 * (6 - devices),
+              1);
 }
 
 TEST(LayerOpsTest, OnOneDevicePermutedTokensAreMadeAgainFromTheLayersInputWhichIsKeptAnyway) {
@@ -406,8 +406,7 @@ TEST(LayerOpsTest, OnOneDevicePermutedTokensAreMadeAgainFromTheLayersInputWhichI
   Plan plan;
   const Bytes all = StepOps(BlockKind::kMoe, m, plan).memory.kept();
   plan.recompute = {Recompute::kPermute};
-  EXPECT_NEAR((all - StepOps(BlockKind::kMoe, m, plan).memory.kept()).value, 4096.0 * 5120 * 2 * 6,
-              1);
+  EXPECT_NEAR((all - StepOps(BlockKind::kMoe, m, plan).memory.kept()).value, 4096.0 * 5120 * 2 * 6, 1);
 }
 
 // DeepSeek-V2 over 160 ranks: each of a token's 6 experts is on a device of its own. What a rank sends is

@@ -44,8 +44,8 @@ TEST(ServingOpsTest, ATokensProjectionsCostTwoFlopsAMatrixElement) {
   }
 }
 
-// 2 n H (2 r + e): 128 heads, latents of 512 and a RoPE key of 64. Over the sum of the contexts, whatever each
-// is.
+// 2 n H (2 r + e): 128 heads, latents of 512 and a RoPE key of 64. Over the sum of the contexts, whatever
+// each is.
 TEST(ServingOpsTest, DecodeOfMlaAttendsToTheLatentsOfTheContextSum) {
   const Model m = LoadModel("deepseek-v2");
   const std::vector<Op> ops = OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{1000, 3000}));
@@ -85,8 +85,8 @@ TEST(ServingOpsTest, AnFp8CacheHalvesWhatDecodeReads) {
   }
 }
 
-// 1024 new tokens behind 3072 cached ones, twice. With the diagonal counted half a query meets 3072 + 1024 / 2 =
-// 3584 keys on average. MLA makes keys and values of all 4096 tokens anew.
+// 1024 new tokens behind 3072 cached ones, twice. With the diagonal counted half a query meets 3072 + 1024 /
+// 2 = 3584 keys on average. MLA makes keys and values of all 4096 tokens anew.
 TEST(ServingOpsTest, AChunkMeetsItsCacheAndMlaProjectsItUpAgain) {
   const Work work = PrefillOf(Prompts{{1024, 4096}, {1024, 4096}});
   const Model m = LoadModel("deepseek-v2");
@@ -148,8 +148,7 @@ TEST(ServingOpsTest, ServingRunsTheForwardPassOfTheExperts) {
     work.erase(OpName::kRope);
     return work;
   };
-  const auto prefill =
-      without_attention(OpsIn(BlockKind::kMoe, m, PrefillOf(Prompts{{512, 512}}), shard));
+  const auto prefill = without_attention(OpsIn(BlockKind::kMoe, m, PrefillOf(Prompts{{512, 512}}), shard));
   const auto forward = without_attention(OpsIn(BlockKind::kMoe, m, MicroBatchOf(1, 512), {.ep = 8, .dp = 8}));
   EXPECT_EQ(prefill, forward);
 }
@@ -161,9 +160,11 @@ TEST(ServingOpsTest, EveryKernelOfServingHasACost) {
   for (const char* name : {"deepseek-v2", "deepseek-v3", "deepseek-67b"}) {
     const Model m = LoadModel(name);
     for (const Work& work : works) {
-      for (const BlockKind kind : {BlockKind::kEmbedding, BlockKind::kDense, BlockKind::kMoe, BlockKind::kHead}) {
+      for (const BlockKind kind :
+           {BlockKind::kEmbedding, BlockKind::kDense, BlockKind::kMoe, BlockKind::kHead}) {
         if (kind == BlockKind::kMoe && m.moe.experts == 0) continue;
-        ShardPlan shard{.tp = kind == BlockKind::kMoe ? 1 : 8, .ep = kind == BlockKind::kMoe ? 8 : 1, .dp = 8};
+        ShardPlan shard{
+            .tp = kind == BlockKind::kMoe ? 1 : 8, .ep = kind == BlockKind::kMoe ? 8 : 1, .dp = 8};
         for (const Op& op : OpsIn(kind, m, work, shard)) {
           if (op.op_class() == OpClass::kCollective) continue;
           EXPECT_GT(kernels.Of(op.query).time.value, 0) << name << " " << NameOf(op.name);

@@ -26,13 +26,19 @@ TEST(ShardPlanTest, PlansThatDifferInHowRanksWorkTogetherHaveOne) {
   const std::vector<std::function<void(Plan&)>> changes = {
       [](Plan& p) { p.parallel.pp = 8; },
       [](Plan& p) { p.parallel.vpp = 2; },
-      [](Plan& p) { p.parallel.rank_order = {Axis::kEp, Axis::kTp, Axis::kCp, Axis::kEdp, Axis::kPp}; },
+      [](Plan& p) {
+        p.parallel.rank_order = {Axis::kEp, Axis::kTp, Axis::kCp, Axis::kEdp, Axis::kPp};
+      },
       [](Plan& p) { p.micro_batch = 4; },
       [](Plan& p) { p.schedule = "zb-h1"; },
-      [](Plan& p) { p.stage_layers.layers = {1, 2}; },
+      [](Plan& p) {
+        p.stage_layers.layers = {1, 2};
+      },
       [](Plan& p) { p.phases.push_back({}); },
       [](Plan& p) { p.routing.device_cv = 0.3; },  // which the load of a Work holds
-      [](Plan& p) { p.recompute = {Recompute::kSwiGlu, Recompute::kRmsNorm}; },
+      [](Plan& p) {
+        p.recompute = {Recompute::kSwiGlu, Recompute::kRmsNorm};
+      },
   };
   std::unordered_map<ShardPlan, int, Hash> seen = {{ShardOf(SomePlan()), 1}};
   for (size_t i = 0; i < changes.size(); ++i) {

@@ -12,7 +12,10 @@ constexpr auto kExpert = BalanceLoss::kExpert, kDevice = BalanceLoss::kDevice,
                kCommunication = BalanceLoss::kCommunication;
 
 RoutingSetup SetupOf(const Moe& moe, const TokenMix& mix) {
-  return {.gate = GateOf(moe), .load = {.tokens = mix}, .length = 512, .spread = {.ranks = 8, .ranks_per_node = 8}};
+  return {.gate = GateOf(moe),
+          .load = {.tokens = mix},
+          .length = 512,
+          .spread = {.ranks = 8, .ranks_per_node = 8}};
 }
 constexpr TokenMix kSkewed{.distribution = TokenDistribution::kZipf, .zipf_exponent = 1};
 

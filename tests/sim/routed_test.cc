@@ -16,12 +16,12 @@ double Sum(const std::vector<double>& x) {
 }
 
 RoutingSetup SetupOf(const Moe& moe, int ranks, int ranks_per_node, const TokenMix& mix = {}) {
-  return {.gate = GateOf(moe),
-          .load = {.tokens = mix},
-          .length = 4096,
-          .spread = {.ranks = ranks,
-                     .ranks_per_node = ranks_per_node,
-                     .uniform = SpreadOf(moe, ranks, ranks_per_node)}};
+  return {
+      .gate = GateOf(moe),
+      .load = {.tokens = mix},
+      .length = 4096,
+      .spread = {
+          .ranks = ranks, .ranks_per_node = ranks_per_node, .uniform = SpreadOf(moe, ranks, ranks_per_node)}};
 }
 constexpr Moe kPlain{.experts = 64, .top_k = 6},
     kV2{.experts = 160, .top_k = 6, .groups = 8, .top_groups = 3};
@@ -76,7 +76,8 @@ TEST(RoutedTest, LimitedUniformTokensSpreadAsTheClosedFormSays) {
       // 65,536 tokens: 0.01 is five standard errors of V2's exact form. V3's groups by their two best are
       // close to it.
       const double close = moe.method->has_bias ? 0.011 * setup.spread.uniform.devices : 0.01;
-      EXPECT_NEAR(layer.devices_per_token, setup.spread.uniform.devices, close) << ranks << " of " << moe.experts;
+      EXPECT_NEAR(layer.devices_per_token, setup.spread.uniform.devices, close)
+          << ranks << " of " << moe.experts;
       EXPECT_NEAR(layer.nodes_per_token, setup.spread.uniform.nodes, close) << ranks << " of " << moe.experts;
     }
   }
