@@ -4,9 +4,8 @@
 #include <vector>
 
 #include "costmodel/kernel_costs.h"
-#include "costmodel/layer_ops.h"
-#include "scenarios/model_loader.h"
 #include "scenarios/scenario.h"
+#include "tests/costmodel/step_ops.h"
 
 namespace moecast {
 namespace {
@@ -14,9 +13,6 @@ namespace {
 using Contexts = std::vector<int64_t>;
 using Prompts = std::vector<Prompt>;
 
-TokenSpread SpreadOnOneNode(const Model& m, const ShardPlan& shard) {
-  return m.moe.experts > 0 ? SpreadOf(m.moe, shard.ep, shard.ep) : TokenSpread{};
-}
 std::vector<Op> OpsIn(BlockKind kind, const Model& m, const Work& work, const ShardPlan& shard = {}) {
   return OpsOf(kind, m, shard, SpreadOnOneNode(m, shard), work);
 }
