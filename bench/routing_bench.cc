@@ -19,9 +19,9 @@ constexpr Moe kV3{.experts = 256,
                   .top_k = 8,
                   .groups = 8,
                   .top_groups = 4,
-                  .scoring = Scoring::kSigmoid,
+                  .scoring = &kSigmoidScoring,
                   .normalize_top_k = true,
-                  .router_bias = true};
+                  .method = &kNoAuxTopK};
 constexpr int kTokens = 1 << 11, kTimes = 1 << 9;
 
 void MillionTokens(benchmark::State& state, const Moe& moe, bool affinities_too) {
@@ -29,7 +29,7 @@ void MillionTokens(benchmark::State& state, const Moe& moe, bool affinities_too)
   Random random(1);
   std::vector<float> logits(static_cast<size_t>(kTokens) * moe.experts), bias;
   for (float& z : logits) z = static_cast<float>(4 * random.Uniform() - 2);
-  if (moe.router_bias)
+  if (moe.method->has_bias)
     for (int i = 0; i < moe.experts; ++i) bias.push_back(static_cast<float>(0.1 * random.Uniform()));
   constexpr int kBlock = 256;  // tokens whose affinities stay in the cache until they are chosen from
   std::vector<float> block(static_cast<size_t>(kBlock) * moe.experts);
@@ -38,7 +38,7 @@ void MillionTokens(benchmark::State& state, const Moe& moe, bool affinities_too)
       Choices choices;
       for (int t = 0; t < kTokens; t += kBlock) {
         const auto given = std::span(logits).subspan(static_cast<size_t>(t) * moe.experts, block.size());
-        if (affinities_too) ToAffinities(gate.scoring, gate.experts, given, block);
+        if (affinities_too) ToAffinities(*gate.scoring, gate.experts, given, block);
         Choose(gate, affinities_too ? std::span<const float>(block) : given, bias, choices);
       }
       benchmark::DoNotOptimize(choices.expert.data());

@@ -97,7 +97,10 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
                        .pointer = "/model",
                        .value = "\"" + run.model.name + "\"",
                        .expected = "a model with routed experts"});
-    RoutingSetup setup = RoutingOf(run.model, run.cluster, run.plan, run.plan.phases[0].sequence_length);
+    const ExpertSpread spread =
+        ExpertSpreadOf(run.model, ShardOf(run.plan), PlacementOf(run.plan.parallel), run.cluster);
+    RoutingSetup setup =
+        RoutingOf(run.model, run.cluster, run.plan, spread, run.plan.phases[0].sequence_length);
     CheckRange<int64_t>("--layers", o->layers, 1, run.model.layers(LayerKind::kMoe));
     CheckRange<int64_t>("--micro-batches", o->micro_batches, 1, 10000);
     CheckRange<int64_t>("--steps", o->steps, 0, kMostSteps);
@@ -110,14 +113,14 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
     if (record && (!o->record.empty() || o->steps > 0))
       throw UserError({.file = o->record.empty() ? "--steps" : "--record",
                        .expected = "drawn tokens, not those recorded in " + file});
-    const auto tokens = setup.tokens_per_rank() * setup.ranks;
+    const auto tokens = setup.tokens_per_rank() * setup.spread.ranks;
     if (!record && tokens > kMostTokens)
       throw UserError({.file = o->scenario,
                        .pointer = "/training/micro_batch",
                        .value = std::to_string(tokens) + " tokens of all ranks",
                        .expected = "at most 16777216"});
     if (o->top_p > 0) setup.gate.top_p = o->top_p;
-    if (!o->sent_once.empty()) setup.sent_once = NamedIn<SentOnce>("--sent-once", o->sent_once);
+    if (!o->sent_once.empty()) setup.spread.sent_once = NamedIn<SentOnce>("--sent-once", o->sent_once);
 
     RoutingOptions options{.layers = static_cast<int>(o->layers),
                            .micro_batches = static_cast<int>(o->micro_batches),
@@ -128,7 +131,7 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
                        .losses = LossesNamed(o->losses),
                        .rule = NamedIn<StepRule>("--step-rule", o->step_rule)};
     const double usual_rate = options.balance.rule == StepRule::kSign ? kSignRate : kGradientRate,
-                 usual_bias = run.model.moe.router_bias ? kBiasRate.value : 0;
+                 usual_bias = run.model.moe.method->has_bias ? kBiasRate.value : 0;
     options.balance.rate = std::isnan(o->rate) ? usual_rate : o->rate;
     options.balance.bias_rate = std::isnan(o->bias_rate) ? usual_bias : o->bias_rate;
     CheckRange("--rate", options.balance.rate, 0.0, 1e9);

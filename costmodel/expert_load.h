@@ -1,9 +1,8 @@
-// How routed tokens spread over the devices of an expert-parallel group: what the cost model needs of the
-// routing.
+// How unequal the ranks of an expert-parallel group are loaded: what the cost model needs of the routing
+// beside where tokens go on average (costmodel/spread.h).
 #pragma once
 
-#include "costmodel/model.h"
-#include "costmodel/plan.h"
+#include "costmodel/routing_load.h"
 
 namespace moecast {
 
@@ -30,24 +29,5 @@ ExpertLoad EvenOf(const ExpertLoad& load);
 // that of the cut load, `most` the expected maximum; visits, tokens and bytes are taken as one. One device
 // has no variation.
 ExpertLoad LoadOf(const RoutingLoad& routing, int devices);
-
-// Where a token's experts are, under uniform routing.
-struct TokenSpread {
-  double devices = 1;  // distinct expert-parallel ranks that hold one of a token's experts
-  double nodes = 1;    // distinct nodes
-  double experts = 1;  // experts, the copies that low-latency kernels send
-  bool operator==(const TokenSpread&) const = default;
-};
-
-// Closed form for independent, equally likely experts: looked at best first they are a random order; a token
-// takes the first `top_groups` different groups that come (the groups of best expert, DeepSeek-V2) and of
-// these groups' experts the first `top_k`. Groups by the sum of their two best experts (DeepSeek-V3) have no
-// closed form; drawn, they are within 1.1 % of it. Experts lie on `ep` ranks in order, ranks on nodes of
-// `ranks_per_node` (where these do not divide ep, nodes count as devices do). REQUIRES: ep divides
-// moe.experts.
-TokenSpread SpreadOf(const Moe& moe, int ep, int ranks_per_node);
-
-// The model's experts as the plan routes to them.
-Moe RoutedBy(const RoutingLoad& routing, Moe moe);
 
 }  // namespace moecast

@@ -1,33 +1,10 @@
 #include "costmodel/kernel_costs.h"
 
-#include <bit>
-
 #include "base/check.h"
+#include "base/mixer.h"
 
 namespace moecast {
 namespace {
-
-// Mixes the members of a query; the constant and the shifts are boost::hash_combine's.
-class Mixer {
- public:
-  template <class... Members>
-  size_t operator()(const Members&... members) {
-    (Add(members), ...);
-    return static_cast<size_t>(state_);
-  }
-
- private:
-  template <class T>
-  void Add(const T& member) {
-    uint64_t bits = 0;
-    if constexpr (std::is_same_v<T, double>)
-      bits = std::bit_cast<uint64_t>(member);
-    else
-      bits = static_cast<uint64_t>(member);
-    state_ ^= bits + 0x9e3779b97f4a7c15ULL + (state_ << 12) + (state_ >> 4);
-  }
-  uint64_t state_ = 0;
-};
 
 struct HashOf {
   size_t operator()(const GemmQuery& q) const {
@@ -43,6 +20,9 @@ struct HashOf {
   size_t operator()(const ElementwiseQuery& q) const { return Mixer()(q.kind, q.bytes.value); }
   size_t operator()(const CollectiveQuery& q) const { return Mixer()(q.kind, q.group, q.bytes.value); }
   size_t operator()(const HostQuery& q) const { return Mixer()(q.work, q.bytes.value); }
+  size_t operator()(const MlaDecodeQuery& q) const {
+    return Mixer()(q.heads, q.batch, q.context, q.kv_bits, q.latent.qk, q.latent.v);
+  }
 };
 
 struct Estimate {
@@ -51,6 +31,7 @@ struct Estimate {
   Cost operator()(const GroupedGemmQuery& q) const { return calibration.GroupedGemm(q); }
   Cost operator()(const AttentionQuery& q) const { return calibration.Attention(q); }
   Cost operator()(const ElementwiseQuery& q) const { return calibration.Elementwise(q.kind, q.bytes); }
+  Cost operator()(const MlaDecodeQuery& q) const { return calibration.MlaDecode(q); }
   Cost operator()(const CollectiveQuery&) const { MOECAST_CHECK(false); }
   Cost operator()(const HostQuery&) const { MOECAST_CHECK(false); }
 };

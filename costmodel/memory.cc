@@ -7,10 +7,10 @@ namespace {
 struct Shards {
   double data, expert;
 };
-Shards ShardsFrom(const Plan& plan, int zero_stage, int copies) {
-  if (plan.parallel.zero < zero_stage) return {1, 1};
-  const double each = static_cast<double>(plan.parallel.cp) * copies;
-  return {plan.parallel.dp * each, plan.parallel.edp() * each};
+Shards ShardsFrom(const ShardPlan& shard, int zero_stage, int model_copies) {
+  if (shard.zero < zero_stage) return {1, 1};
+  const double each = static_cast<double>(shard.cp) * model_copies;
+  return {shard.dp * each, shard.edp() * each};
 }
 
 double Cut(const BlockParameters& p, const Shards& s) {
@@ -33,23 +33,24 @@ StateBytes& StateBytes::operator+=(const StateBytes& o) {
   return *this;
 }
 
-StateBytes StatesOf(const BlockParameters& parameters, const Plan& plan, int copies) {
-  const Precision& p = plan.precision;
-  const double updated = OptimizedParameters(parameters, plan, copies),
-               on_host = updated * plan.optimizer.offload, on_device = updated - on_host;
+StateBytes StatesOf(const BlockParameters& parameters, const ShardPlan& shard, int model_copies) {
+  const Precision& p = shard.precision;
+  const double updated = OptimizedParameters(parameters, shard, model_copies),
+               on_host = updated * shard.optimizer_offload, on_device = updated - on_host;
   const double weight = ElementBytes(p.weight_format()), master = ElementBytes(p.master),
                moments = 2 * ElementBytes(p.moments);
   // The host updates a master copy whatever the format, from gradients copied there.
   const double host = master + moments + ElementBytes(p.main_grad) + (HasMaster(p) ? weight : 0);
-  return {.weights = Bytes(Cut(parameters, ShardsFrom(plan, 3, copies)) * (weight + WeightCopyBytes(p))),
-          .gradients = Bytes(Cut(parameters, ShardsFrom(plan, 2, copies)) * ElementBytes(p.main_grad)),
-          .master = Bytes(HasMaster(p) ? on_device * master : 0),
-          .moments = Bytes(on_device * moments),
-          .host = Bytes(on_host * host)};
+  return {
+      .weights = Bytes(Cut(parameters, ShardsFrom(shard, 3, model_copies)) * (weight + WeightCopyBytes(p))),
+      .gradients = Bytes(Cut(parameters, ShardsFrom(shard, 2, model_copies)) * ElementBytes(p.main_grad)),
+      .master = Bytes(HasMaster(p) ? on_device * master : 0),
+      .moments = Bytes(on_device * moments),
+      .host = Bytes(on_host * host)};
 }
 
-double OptimizedParameters(const BlockParameters& parameters, const Plan& plan, int copies) {
-  return Cut(parameters, ShardsFrom(plan, 1, copies));
+double OptimizedParameters(const BlockParameters& parameters, const ShardPlan& shard, int model_copies) {
+  return Cut(parameters, ShardsFrom(shard, 1, model_copies));
 }
 
 double AdamBytes(const Precision& p) {

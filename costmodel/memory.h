@@ -5,7 +5,7 @@
 #include "base/known.h"
 #include "base/units.h"
 #include "costmodel/layer_ops.h"
-#include "costmodel/plan.h"
+#include "costmodel/shard.h"
 
 namespace moecast {
 
@@ -20,12 +20,12 @@ struct StateBytes {
 };
 
 // ZeRO: optimizer states are cut over the group that reduces a parameter's gradients from stage 1, gradients
-// from 2, weights from 3 (arXiv 1910.02054). With several copies of the model in the pipeline that group is
-// the data-parallel ranks of all copies.
-StateBytes StatesOf(const BlockParameters& parameters, const Plan& plan, int copies = 1);
+// from 2, weights from 3 (arXiv 1910.02054). Where the pipeline holds several copies of the model
+// (`model_copies`) that group is the data-parallel ranks of all copies.
+StateBytes StatesOf(const BlockParameters& parameters, const ShardPlan& shard, int model_copies = 1);
 
 // Parameters of a block that this rank's optimizer updates.
-double OptimizedParameters(const BlockParameters& parameters, const Plan& plan, int copies = 1);
+double OptimizedParameters(const BlockParameters& parameters, const ShardPlan& shard, int model_copies = 1);
 
 // Bytes AdamW reads and writes for one parameter: gradient, master weight and moments read, the latter
 // written, and the weight as the ranks hold it written where that is not the master itself.

@@ -1,7 +1,5 @@
 #include "costmodel/model.h"
 
-#include <algorithm>
-
 #include "base/check.h"
 
 namespace moecast {
@@ -9,31 +7,6 @@ namespace {
 
 int MlpMatrices(MlpKind kind) {
   return kind == MlpKind::kSwiglu ? 3 : 2;
-}
-
-// The matrices of attention, which are what its projections multiply by.
-int64_t AttentionWeights(const Model& m) {
-  const Attention& a = m.attention;
-  const int64_t hidden = m.hidden, heads = a.heads, query = heads * a.qk_dim();
-  const int64_t output = heads * a.v_dim() * hidden;
-  if (a.kind == AttentionKind::kGqa) return hidden * query + 2 * hidden * a.kv_heads * a.head_dim + output;
-  const int64_t rank = a.q_lora_rank;
-  const int64_t q = rank > 0 ? hidden * rank + rank * query : hidden * query;
-  const int64_t kv_down = hidden * (a.kv_lora_rank + a.qk_rope_head_dim);
-  const int64_t kv_up = int64_t{a.kv_lora_rank} * heads * (a.qk_nope_head_dim + a.v_head_dim);
-  return q + kv_down + kv_up + output;
-}
-
-int64_t AttentionBiasesAndNorms(const Model& m) {
-  const Attention& a = m.attention;
-  const int64_t output_bias = a.output_bias ? m.hidden : 0;
-  if (a.kind == AttentionKind::kGqa) {
-    const int64_t qkv = (int64_t{a.heads} + 2 * a.kv_heads) * a.head_dim;
-    return (a.qkv_bias ? qkv : 0) + output_bias;
-  }
-  const int64_t norms = a.q_lora_rank + a.kv_lora_rank;
-  const int64_t down_biases = a.q_lora_rank + a.kv_lora_rank + a.qk_rope_head_dim;
-  return norms + (a.qkv_bias ? down_biases : 0) + output_bias;
 }
 
 int64_t NormParameters(const Model& m) {
@@ -51,7 +24,7 @@ LayerParts LayerWithExperts(const Model& m, LayerKind kind, int routed) {
   if (kind == LayerKind::kDense) {
     parts.dense_mlp = MlpParameters(m, m.dense_inter);
   } else {
-    parts.router = int64_t{m.moe.experts} * m.hidden + (m.moe.router_bias ? m.moe.experts : 0);
+    parts.router = int64_t{m.moe.experts} * m.hidden + (m.moe.method->has_bias ? m.moe.experts : 0);
     parts.shared_experts = m.moe.shared_experts * MlpParameters(m, m.moe.inter);
     parts.routed_experts = routed * MlpParameters(m, m.moe.inter);
   }
@@ -91,7 +64,8 @@ int64_t MlpParameters(const Model& m, int inter) {
 }
 
 int64_t AttentionParameters(const Model& m) {
-  return AttentionWeights(m) + AttentionBiasesAndNorms(m);
+  const Attention& a = m.attention;
+  return a.kind->matrices(a, m.hidden) + a.kind->vectors(a, m.hidden);
 }
 
 LayerParts LayerParameters(const Model& m, LayerKind kind) {
@@ -130,34 +104,23 @@ int64_t MtpParameters(const Model& m) {
   return m.mtp_layers * module;
 }
 
-int64_t KvElementsPerLayer(const Attention& a) {
-  if (a.kind == AttentionKind::kMla) return int64_t{a.kv_lora_rank} + a.qk_rope_head_dim;
-  return int64_t{2} * a.kv_heads * a.head_dim;
+int64_t KvElements(const Model& m, int64_t context) {
+  return m.layers() * m.attention.kind->cached(m.attention, context);
 }
 
 int64_t KvElementsPerToken(const Model& m) {
-  return m.layers() * KvElementsPerLayer(m.attention);
+  return KvElements(m, 1);
 }
 
 Bytes KvBytesPerToken(const Model& m, double bits_per_element) {
   return Bytes(static_cast<double>(KvElementsPerToken(m)) * bits_per_element / 8);
 }
 
-int64_t CachedTokens(const Attention& a, int64_t context) {
-  return a.sliding_window > 0 ? std::min<int64_t>(context, a.sliding_window) : context;
-}
-
-// With a window w < s the first w queries meet w/2 on average, the rest w: (w * w/2 + (s - w) * w) / s.
-double MeanContext(const Attention& a, int64_t sequence) {
-  const double s = static_cast<double>(sequence), w = a.sliding_window;
-  return w > 0 && w < s ? w - w * w / (2 * s) : s / 2;
-}
-
 LayerFlops ForwardLayerFlops(const Model& m, LayerKind kind, int64_t sequence) {
   const Attention& a = m.attention;
   LayerFlops flops;
-  flops.attention_projections = 2 * static_cast<double>(AttentionWeights(m));
-  flops.attention_core = 2 * MeanContext(a, sequence) * a.heads * (a.qk_dim() + a.v_dim());
+  flops.attention_projections = 2 * static_cast<double>(a.kind->matrices(a, m.hidden));
+  flops.attention_core = a.kind->core_flops(a, sequence, PairsCounted::kCausal);
   if (kind == LayerKind::kDense) {
     flops.dense_mlp = 2 * static_cast<double>(MlpWeights(m, m.dense_inter));
   } else {
@@ -191,7 +154,8 @@ double TrainingFlopsPerToken(const Model& m, int64_t sequence) {
 
 double TrainingFlopsPerTokenNotHalved(const Model& m, int64_t sequence) {
   const Attention& a = m.attention;
-  const double other_half = 2 * (static_cast<double>(sequence) - MeanContext(a, sequence)) * a.heads * (a.qk_dim() + a.v_dim());
+  const double other_half = a.kind->core_flops(a, sequence, PairsCounted::kAll) -
+                            a.kind->core_flops(a, sequence, PairsCounted::kCausal);
   return TrainingFlopsPerToken(m, sequence) + 3 * m.layers() * other_half;
 }
 

@@ -10,26 +10,18 @@
 
 #include "base/enum_names.h"
 #include "base/units.h"
+#include "costmodel/attention/attention.h"
+#include "costmodel/gating/scoring.h"
+#include "costmodel/gating/top_k_method.h"
 
 namespace moecast {
 
-enum class AttentionKind : uint8_t {
-  kMla,  // multi-head latent attention: low-rank joint compression of keys and values (arXiv 2405.04434,
-         // section 2.1)
-  kGqa,  // grouped-query attention; multi-head where kv_heads == heads, multi-query where kv_heads == 1
-};
 enum class LayerKind : uint8_t { kDense, kMoe };
 enum class MlpKind : uint8_t {
   kSwiglu,  // three matrices: gate and up, hidden x inter each, down, inter x hidden (arXiv 2002.05202)
   kGelu,    // two matrices, GPT style
 };
-enum class Scoring : uint8_t { kSoftmax, kSigmoid };
 
-template <>
-struct EnumNames<AttentionKind> {
-  static constexpr EnumName<AttentionKind> kNames[] = {{AttentionKind::kMla, "mla"},
-                                                       {AttentionKind::kGqa, "gqa"}};
-};
 template <>
 struct EnumNames<LayerKind> {
   static constexpr EnumName<LayerKind> kNames[] = {{LayerKind::kDense, "dense"}, {LayerKind::kMoe, "moe"}};
@@ -38,48 +30,20 @@ template <>
 struct EnumNames<MlpKind> {
   static constexpr EnumName<MlpKind> kNames[] = {{MlpKind::kSwiglu, "swiglu"}, {MlpKind::kGelu, "gelu"}};
 };
-template <>
-struct EnumNames<Scoring> {
-  static constexpr EnumName<Scoring> kNames[] = {{Scoring::kSoftmax, "softmax"},
-                                                 {Scoring::kSigmoid, "sigmoid"}};
-};
-
-struct Attention {
-  AttentionKind kind = AttentionKind::kGqa;
-  int heads = 0;
-  int kv_heads = 0;  // == heads for MLA
-  // GQA only.
-  int head_dim = 0;
-  // MLA only.
-  int q_lora_rank = 0;  // 0: queries by one full matrix
-  int kv_lora_rank = 0;
-  int qk_nope_head_dim = 0;
-  int qk_rope_head_dim = 0;
-  int v_head_dim = 0;
-
-  bool qkv_bias = false;  // GQA: on q, k and v. MLA: on the two down-projections
-  bool output_bias = false;
-  int sliding_window = 0;  // keys a query sees at most, itself included; 0: all before it
-
-  int qk_dim() const { return kind == AttentionKind::kMla ? qk_nope_head_dim + qk_rope_head_dim : head_dim; }
-  int v_dim() const { return kind == AttentionKind::kMla ? v_head_dim : head_dim; }
-  bool operator==(const Attention&) const = default;
-};
 
 struct Moe {
   int experts = 0;         // routed
   int shared_experts = 0;  // each of size inter; run as one expert of shared_experts * inter
   int top_k = 0;
   int inter = 0;
-  // A token chooses its experts among the top_groups best of `groups` equal groups of experts. A group's
-  // score is its best expert's, or the sum of its two best with router_bias (DeepSeek-V2 and -V3 modelling
-  // code).
+  // A token chooses its experts among the top_groups best of `groups` equal groups of experts; what a group
+  // is worth `method` says.
   int groups = 1;
   int top_groups = 1;
-  Scoring scoring = Scoring::kSoftmax;
+  const Scoring* scoring = &kSoftmaxScoring;
   bool normalize_top_k = false;
   double scaling_factor = 1;
-  bool router_bias = false;  // a bias per expert that takes part in choosing only (arXiv 2408.15664)
+  const TopKMethod* method = &kGreedyTopK;
   bool operator==(const Moe&) const = default;
 };
 
@@ -100,8 +64,8 @@ struct Model {
   MlpKind mlp = MlpKind::kSwiglu;
   bool mlp_bias = false;
   bool norm_bias = false;  // LayerNorm with a bias in place of RMSNorm
-  int dense_inter = 0;  // 0 where no layer is dense
-  Moe moe;              // experts == 0 where no layer is MoE
+  int dense_inter = 0;     // 0 where no layer is dense
+  Moe moe;                 // experts == 0 where no layer is MoE
   int mtp_layers = 0;  // multi-token prediction modules behind the last layer (arXiv 2412.19437, section 2.2)
 
   int layers() const;  // MTP left out
@@ -145,12 +109,11 @@ int64_t MtpParameters(const Model& model);
 // ---- KV cache
 // -------------------------------------------------------------------------------------------------------
 
-// Cached by one layer for one token: kv_lora_rank + qk_rope for MLA, keys and values of all KV heads for GQA.
-int64_t KvElementsPerLayer(const Attention& attention);
-int64_t KvElementsPerToken(const Model& model);  // MTP left out
+// Elements that all layers cache of a sequence of `context` tokens, as their kind of attention does; MTP left
+// out.
+int64_t KvElements(const Model& model, int64_t context);
+int64_t KvElementsPerToken(const Model& model);  // of a sequence of one
 Bytes KvBytesPerToken(const Model& model, double bits_per_element);
-int64_t CachedTokens(const Attention& attention,
-                     int64_t context);  // fewer than `context` with a sliding window
 
 // ---- Flops
 // ----------------------------------------------------------------------------------------------------------
@@ -168,10 +131,6 @@ struct LayerFlops {
     return attention_projections + attention_core + router + shared_experts + routed_experts + dense_mlp;
   }
 };
-
-// Keys that a query meets on average in a causal sequence, the diagonal counted half: sequence / 2, fewer
-// with a window.
-double MeanContext(const Attention& attention, int64_t sequence);
 
 // MLA in its plain (not absorbed) form, as in training and prefill.
 LayerFlops ForwardLayerFlops(const Model& model, LayerKind kind, int64_t sequence);

@@ -4,6 +4,7 @@
 
 #include "costmodel/calibration/gemm_model.h"
 #include "costmodel/calibration/table_kinds.h"
+#include "costmodel/causal_pairs.h"
 
 namespace moecast {
 namespace {
@@ -24,11 +25,15 @@ double PassesOf(const AttentionQuery& q) {
 struct FlopsVisitor {
   double operator()(const GemmQuery& q) const { return 2 * D(q.m) * D(q.n) * D(q.k); }
   double operator()(const GroupedGemmQuery& q) const { return 2 * D(q.rows_total) * D(q.n) * D(q.k); }
-  // Half of the square of a sequence that attends to itself, its diagonal counted half.
+  // The convention of published flops: half of the square of a sequence that attends to itself, which counts
+  // the diagonal half where a kernel, and CausalPairs, have it whole.
   double operator()(const AttentionQuery& q) const {
-    const double pairs = D(q.query) * (D(q.context) - (q.causal ? D(q.query) / 2 : 0));
+    const double query = D(q.query);
+    const double context = D(q.context);
+    const double pairs = q.causal ? CausalPairs(query, context) - query / 2 : query * context;
     return PassesOf(q) * 2 * D(q.batch * q.heads) * pairs * D(q.qk_dim + q.v_dim);
   }
+  double operator()(const MlaDecodeQuery& q) const { return WorkOf(q).flops(); }
   double operator()(const ElementwiseQuery&) const { return 0; }
   double operator()(const CollectiveQuery&) const { return 0; }
   double operator()(const HostQuery&) const { return 0; }
@@ -54,6 +59,7 @@ struct BytesVisitor {
     return 0;
   }
   double operator()(const AttentionQuery& q) const { return PassesOf(q) * WorkOf(q).bytes(); }
+  double operator()(const MlaDecodeQuery& q) const { return WorkOf(q).bytes(); }
   double operator()(const ElementwiseQuery& q) const { return q.bytes.value; }
   double operator()(const CollectiveQuery& q) const { return q.bytes.value; }
   double operator()(const HostQuery& q) const { return q.bytes.value; }

@@ -62,6 +62,9 @@ enum class OpName : uint8_t {
   kGradToHost,
   kHostAdam,
   kWeightsToDevice,
+  kQAbsorb,
+  kVUp,
+  kSampling,
 };
 template <>
 struct EnumNames<OpName> {
@@ -114,6 +117,9 @@ struct EnumNames<OpName> {
       {OpName::kGradToHost, "gradients-to-host"},
       {OpName::kHostAdam, "host-adam"},
       {OpName::kWeightsToDevice, "weights-to-device"},
+      {OpName::kQAbsorb, "q-absorb"},
+      {OpName::kVUp, "v-up"},
+      {OpName::kSampling, "sampling"},
   };
 };
 
@@ -156,8 +162,8 @@ struct HostQuery {
   bool operator==(const HostQuery&) const = default;
 };
 
-using OpQuery =
-    std::variant<GemmQuery, GroupedGemmQuery, AttentionQuery, ElementwiseQuery, CollectiveQuery, HostQuery>;
+using OpQuery = std::variant<GemmQuery, GroupedGemmQuery, AttentionQuery, ElementwiseQuery, CollectiveQuery,
+                             HostQuery, MlaDecodeQuery>;
 
 // kHost is the optimizer's alone: blocks have none.
 enum class OpClass : uint8_t { kGemm, kGroupedGemm, kAttention, kElementwise, kCollective, kHost };
@@ -171,6 +177,14 @@ struct EnumNames<OpClass> {
                                                  {OpClass::kHost, "host"}};
 };
 
+constexpr OpClass OpClassOf(const OpQuery& query) {
+  constexpr OpClass kByQuery[] = {OpClass::kGemm,        OpClass::kGroupedGemm, OpClass::kAttention,
+                                  OpClass::kElementwise, OpClass::kCollective,  OpClass::kHost,
+                                  OpClass::kAttention};
+  static_assert(sizeof kByQuery / sizeof kByQuery[0] == std::variant_size_v<OpQuery>);
+  return kByQuery[query.index()];
+}
+
 struct Op {
   OpName name{};
   OpQuery query;
@@ -179,7 +193,8 @@ struct Op {
   int32_t after = -1;
   bool recomputed = false;  // a forward op run again by the backward pass
 
-  OpClass op_class() const { return static_cast<OpClass>(query.index()); }
+  bool operator==(const Op&) const = default;
+  OpClass op_class() const { return OpClassOf(query); }
   Stream stream() const {
     return op_class() == OpClass::kCollective ? Stream::kCommunication : Stream::kCompute;
   }

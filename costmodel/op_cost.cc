@@ -40,23 +40,18 @@ FlopsPerSecond PeakOf(const Device& device, const OpQuery& query) {
   return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block ? device.fp8_peak : device.bf16_peak;
 }
 
-Placement PlacementOf(const Parallel& p) {
-  std::array<Axis, kAxes> order{};
-  MOECAST_CHECK(p.rank_order.size() == kAxes);
-  std::copy(p.rank_order.begin(), p.rank_order.end(), order.begin());
-  return Placement({p.tp, p.cp, p.ep, p.edp(), p.pp}, order);
-}
-
-OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& model, const Plan& plan,
-                 const WholeStep& whole_step, int copies)
+OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const ShardPlan& shard,
+                 const Placement& placement, const ExpertSpread& spread, const WholeStep& whole_step,
+                 int model_copies)
     : kernels_(kernels),
       cluster_(cluster),
       whole_step_(whole_step),
-      placement_(PlacementOf(plan.parallel)),
-      copies_(copies),
+      placement_(placement),
+      copies_(model_copies),
       sms_left_(std::max((cluster.device.sms + kLeastSmsLeft - 1) / kLeastSmsLeft,
-                         cluster.device.sms - plan.overlap.communication_sms)),
-      tp_transport_(plan.overlap.tp ? Transport::kChunks : Transport::kBulk) {
+                         cluster.device.sms - shard.overlap.communication_sms)),
+      tp_transport_(shard.overlap.tp ? Transport::kChunks : Transport::kBulk),
+      spread_(spread) {
   std::vector<std::string> sources = kernels.calibration().sources();
   const auto add = [&](Resource resource, const char* name, const Known& known) {
     source_of_[static_cast<size_t>(resource)] = static_cast<uint16_t>(sources.size());
@@ -67,12 +62,6 @@ OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& mode
   add(Resource::kNvlink, "NVLink rate", kNvlinkSigma);
   add(Resource::kNetwork, "network rate", kNetworkSigma);
   sources_ = std::make_shared<const std::vector<std::string>>(std::move(sources));
-  if (model.moe.experts > 0) {
-    const auto group = placement_.Group({}, {Axis::kEp});
-    int on_node = 0;
-    for (const int gpu : group) on_node += cluster.NodeOf(gpu) == cluster.NodeOf(group[0]);
-    spread_ = SpreadOf(RoutedBy(plan.routing, model.moe), plan.parallel.ep, on_node);
-  }
 }
 
 std::vector<Axis> AxesOf(GroupKind group) {
@@ -124,7 +113,7 @@ Traffic OpCosts::UnitTraffic(const CollectiveQuery& query, const RankCoordinates
                                               : RingAllReduce(group, one, routes, transport);
     case CollectiveKind::kDispatch:
     case CollectiveKind::kCombine:
-      return ExpertAllToAll(group, one, spread_, routes);
+      return ExpertAllToAll(group, one, spread_.uniform, routes);
     case CollectiveKind::kSend:
       return Send(group, on_stage(to_stage), one, routes);
     default:  // no op of a step

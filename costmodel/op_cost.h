@@ -14,6 +14,8 @@
 #include "costmodel/kernel_costs.h"
 #include "costmodel/op.h"
 #include "costmodel/plan.h"
+#include "costmodel/shard.h"
+#include "costmodel/spread.h"
 #include "costmodel/whole_step.h"
 #include "topology/cluster.h"
 #include "topology/placement.h"
@@ -21,7 +23,6 @@
 
 namespace moecast {
 
-Placement PlacementOf(const Parallel& parallel);
 // The axes that a group varies; of kPipelineNext those of all senders.
 std::vector<Axis> AxesOf(GroupKind group);
 
@@ -29,10 +30,11 @@ std::vector<Axis> AxesOf(GroupKind group);
 // is linear in the bytes. Groups of the same kind are alike, so the first rank's stands for all.
 class OpCosts {
  public:
-  // The pipeline keeps `copies` of the model, one of which runs from the last stage to the first.
-  // REQUIRES: the plan fits the cluster; `kernels` and `cluster` outlive this.
-  OpCosts(KernelCosts& kernels, const Cluster& cluster, const Model& model, const Plan& plan,
-          const WholeStep& whole_step, int copies);
+  // The pipeline keeps `model_copies` of the model, one of which runs from the last stage to the first.
+  // REQUIRES: the shard, the placement and the spread are of one plan that fits the cluster; `kernels` and
+  // `cluster` outlive this.
+  OpCosts(KernelCosts& kernels, const Cluster& cluster, const ShardPlan& shard, const Placement& placement,
+          const ExpertSpread& spread, const WholeStep& whole_step, int model_copies);
 
   Cost Of(const Op& op);
   // How an op of this cost fares while an op of the other stream runs: the rate (full: 1) of a kernel on the
@@ -54,6 +56,7 @@ class OpCosts {
   // One text per Cost::source: the calibration's, then PCIe, host memory, NVLink and network.
   const std::shared_ptr<const std::vector<std::string>>& sources() const { return sources_; }
   const Placement& placement() const { return placement_; }
+  const ExpertSpread& spread() const { return spread_; }
   const Cluster& cluster() const { return cluster_; }
 
  private:
@@ -68,7 +71,7 @@ class OpCosts {
   int copies_;
   int sms_left_;  // beside a collective
   Transport tp_transport_;
-  TokenSpread spread_;
+  ExpertSpread spread_;
   std::shared_ptr<const std::vector<std::string>> sources_;
   std::array<uint16_t, static_cast<size_t>(Resource::kNetwork) + 1> source_of_{};
   std::array<std::optional<Lowered>, 64> lowered_;

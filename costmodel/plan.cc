@@ -1,7 +1,9 @@
 #include "costmodel/plan.h"
 
 #include <algorithm>
+#include <array>
 
+#include "base/check.h"
 #include "base/fields.h"
 #include "base/quantity_text.h"
 
@@ -22,30 +24,6 @@ struct Codec<MemoryLimit> {
   static Json Schema(const Limits& limits);
   static std::string Type(const Limits& limits);
 };
-
-const Fields<Precision>& FieldsOf(const Precision*) {
-  static const Fields<Precision> fields(
-      "precision",
-      {
-          Row("gemm", &Precision::gemm,
-              "operands of the linear layers and experts (attention and router stay in bf16)"),
-          Row("dispatch", &Precision::dispatch, "tokens on their way to the experts"),
-          Row("combine", &Precision::combine, "expert outputs on their way back"),
-          Row("saved_activations", &Precision::saved_activations,
-              "inputs of linear layers kept for the weight gradients"),
-          Row("saved_swiglu", &Precision::saved_swiglu,
-              "inputs of the MLPs' and experts' activation function kept for its backward pass"),
-          Row("weights", &Precision::weights,
-              "weights as a rank holds and gathers them; absent: the GEMM format. Where GEMMs take FP8 and "
-              "this "
-              "is wider, FP8 copies are made every step and held too"),
-          Row("main_grad", &Precision::main_grad, "buffer that gradients are summed into over micro-batches"),
-          Row("grad_reduce", &Precision::grad_reduce, "gradients on the wire between data-parallel ranks"),
-          Row("master", &Precision::master, "the optimizer's copy of the weights"),
-          Row("moments", &Precision::moments, "each of AdamW's two moments"),
-      });
-  return fields;
-}
 
 const Fields<Parallel>& FieldsOf(const Parallel*) {
   // The product of all four fits in 64 bits.
@@ -72,57 +50,6 @@ const Fields<Parallel>& FieldsOf(const Parallel*) {
               "an "
               "expert-parallel group",
               {.max_items = kAxes}),
-      });
-  return fields;
-}
-
-const Fields<Overlap>& FieldsOf(const Overlap*) {
-  static const Fields<Overlap> fields(
-      "overlap",
-      {
-          Row("shared_experts", &Overlap::shared_experts, "shared experts compute while the all-to-all runs"),
-          Row("tp", &Overlap::tp,
-              "tensor-parallel all-gather and reduce-scatter run chunk by chunk with their GEMM"),
-          Row("grad_reduce", &Overlap::grad_reduce,
-              "a layer's gradients are reduced while earlier layers still compute theirs"),
-          Row("param_gather", &Overlap::param_gather,
-              "updated weights are gathered while the next step's first forward runs"),
-          Row("offload", &Overlap::offload,
-              "with offloaded optimizer states: gradients on their way to the host, Adam there and on the "
-              "device, "
-              "and weights on their way back run at the same time, bucket by bucket"),
-          Row("communication_sms", &Overlap::communication_sms,
-              "SMs a collective takes from the kernels that run beside it", {.low = 0, .high = 4096}),
-      });
-  return fields;
-}
-
-const Fields<RoutingLoad>& FieldsOf(const RoutingLoad*) {
-  static const Fields<RoutingLoad> fields(
-      "routing",
-      {
-          Row("device_cv", &RoutingLoad::device_cv,
-              "coefficient of variation of the tokens that the devices of an expert-parallel "
-              "group receive, per layer and "
-              "micro-batch; 0 is balanced",
-              {.low = 0, .high = 2}),
-          Row("tokens", &RoutingLoad::tokens, "tokens that the model's gate routes, in place of device_cv"),
-          Row("recorded", &RoutingLoad::recorded,
-              "file of what was routed, counts or choices, in place of device_cv and tokens "
-              "(docs/model-routing.md)"),
-          Row("capacity_factor", &RoutingLoad::capacity_factor,
-              "a device drops tokens above this many times the mean; absent: nothing is dropped",
-              {.low = 0.1, .high = 100}),
-          Row("never_dropped", &RoutingLoad::never_dropped,
-              "fraction of the sequences whose tokens are never dropped", {.low = 0, .high = 1}),
-          Row("topk_group", &RoutingLoad::topk_group,
-              "groups of experts that a token goes to at most (DeepSeek-V2's devices, -V3's nodes), in place "
-              "of the model's",
-              {.low = 1, .high = 65535}),
-          Row("top_p", &RoutingLoad::top_p,
-              "experts of a token: as many, best first, as reach this part of its affinity, in place of the "
-              "model's top-k; needs tokens",
-              {.low = 0.001, .high = 1}),
       });
   return fields;
 }
@@ -175,6 +102,13 @@ Json Codec<MemoryLimit>::Schema(const Limits& limits) {
 }
 std::string Codec<MemoryLimit>::Type(const Limits& limits) {
   return Codec<Bytes>::Type(limits) + ", or " + Codec<double>::Type(limits);
+}
+
+Placement PlacementOf(const Parallel& p) {
+  std::array<Axis, kAxes> order{};
+  MOECAST_CHECK(p.rank_order.size() == kAxes);
+  std::copy(p.rank_order.begin(), p.rank_order.end(), order.begin());
+  return Placement({p.tp, p.cp, p.ep, p.edp(), p.pp}, order);
 }
 
 bool Plan::Recomputes(Recompute what) const {

@@ -1,5 +1,6 @@
-// How a training run is laid out: parallel sizes (Megatron's abbreviations), precision of every state,
-// schedule, recomputation and overlap. Plain data; the Fields tables document every member and its default.
+// How a training run is laid out: parallel sizes (Megatron's abbreviations), batch, schedule, and what each
+// rank does (precision, recomputation, overlap, routing). Plain data; the Fields tables document every member
+// and its default. What ops, costs and memory of one rank need of it is its ShardPlan (costmodel/shard.h).
 #pragma once
 
 #include <cstdint>
@@ -7,31 +8,17 @@
 #include <string>
 #include <vector>
 
-#include "base/dtype.h"
 #include "base/enum_names.h"
 #include "base/fields_fwd.h"
-#include "costmodel/gating/token_mix.h"
+#include "base/units.h"
+#include "costmodel/overlap.h"
 #include "costmodel/phase.h"
+#include "costmodel/precision.h"
+#include "costmodel/recompute.h"
+#include "costmodel/routing_load.h"
 #include "topology/placement.h"
 
 namespace moecast {
-
-struct Precision {
-  Dtype gemm = Dtype::kBf16;
-  Dtype dispatch = Dtype::kBf16;
-  Dtype combine = Dtype::kBf16;
-  Dtype saved_activations = Dtype::kBf16;
-  Dtype saved_swiglu = Dtype::kBf16;
-  std::optional<Dtype> weights;
-  Dtype main_grad = Dtype::kFp32;
-  Dtype grad_reduce = Dtype::kBf16;
-  Dtype master = Dtype::kFp32;
-  Dtype moments = Dtype::kFp32;
-
-  Dtype weight_format() const { return weights.value_or(gemm); }
-  bool operator==(const Precision&) const = default;
-};
-const Fields<Precision>& FieldsOf(const Precision*);
 
 struct Parallel {
   int tp = 1;
@@ -49,48 +36,8 @@ struct Parallel {
   int edp() const { return dp / ep; }
 };
 const Fields<Parallel>& FieldsOf(const Parallel*);
-
-// What the backward pass computes again instead of keeping it from the forward pass.
-enum class Recompute : uint8_t {
-  kRmsNorm,  // outputs of the norms, MLA's latent norms included
-  kMlaUp,    // queries, keys and values from MLA's latents, RoPE included
-  kSwiGlu,   // output of the activation
-  kPermute,  // the experts' copies of a token, gathered again from the tokens received
-  kLayer,    // everything but the layer's input, communication included
-};
-template <>
-struct EnumNames<Recompute> {
-  static constexpr EnumName<Recompute> kNames[] = {{Recompute::kRmsNorm, "rmsnorm"},
-                                                   {Recompute::kMlaUp, "mla_up"},
-                                                   {Recompute::kSwiGlu, "swiglu"},
-                                                   {Recompute::kPermute, "permute"},
-                                                   {Recompute::kLayer, "layer"}};
-};
-
-struct Overlap {
-  bool shared_experts = true;
-  bool tp = true;
-  bool grad_reduce = true;
-  bool param_gather = true;
-  bool offload = true;
-  int communication_sms = 20;
-  bool operator==(const Overlap&) const = default;
-};
-const Fields<Overlap>& FieldsOf(const Overlap*);
-
-// How unequal the devices of an expert-parallel group are loaded: by how much, what tokens make them so, or
-// what was recorded.
-struct RoutingLoad {
-  double device_cv = 0;
-  std::optional<TokenMix> tokens;       // in place of device_cv
-  std::optional<std::string> recorded;  // in place of both: a file (traces/routing_record.h)
-  std::optional<double> capacity_factor;
-  double never_dropped = 0;
-  std::optional<int> topk_group;
-  std::optional<double> top_p;
-  bool operator==(const RoutingLoad&) const = default;
-};
-const Fields<RoutingLoad>& FieldsOf(const RoutingLoad*);
+// REQUIRES: rank_order has each axis once.
+Placement PlacementOf(const Parallel& parallel);
 
 enum class GradClip : uint8_t { kBarrier, kPostValidation, kNone };
 template <>

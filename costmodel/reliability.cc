@@ -39,9 +39,7 @@ const Fields<Reliability>& FieldsOf(const Reliability*) {
 }
 
 Bytes CheckpointBytes(const Model& model, const Precision& precision) {
-  Plan whole;
-  whole.precision = precision;
-  whole.parallel.zero = 0;
+  const ShardPlan whole{.zero = 0, .precision = precision};
   const StateBytes states = StatesOf({.data = static_cast<double>(TotalParameters(model))}, whole);
   return states.weights + states.optimizer();
 }

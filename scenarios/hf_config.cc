@@ -3,25 +3,10 @@
 #include <algorithm>
 #include <optional>
 
-#include "base/enum_names.h"
 #include "base/error.h"
 #include "base/fields.h"
 
 namespace moecast {
-namespace {
-
-// How deepseek_v2 and deepseek_v3 choose experts; greedy looks at no groups.
-enum class TopKMethod : uint8_t { kGreedy, kGroupLimitedGreedy, kNoauxTc };
-
-}  // namespace
-
-template <>
-struct EnumNames<TopKMethod> {
-  static constexpr EnumName<TopKMethod> kNames[] = {{TopKMethod::kGreedy, "greedy"},
-                                                    {TopKMethod::kGroupLimitedGreedy, "group_limited_greedy"},
-                                                    {TopKMethod::kNoauxTc, "noaux_tc"}};
-};
-
 namespace {
 
 // Sizes beyond these are slips of the keyboard. They keep every product of two in an int (heads x head dim)
@@ -53,9 +38,19 @@ bool BoolOr(const JsonCursor& at, std::string_view key, bool absent) {
   return Given(at, key) ? at.Key(key).Bool() : absent;
 }
 
-template <class E>
-E EnumOr(const JsonCursor& at, std::string_view key, E absent) {
-  return Given(at, key) ? Codec<E>::Parse(at.Key(key), {}) : absent;
+// The row of that name.
+template <class Row>
+const Row* RowOr(const JsonCursor& at, std::string_view key, std::span<const Row* const> rows,
+                 const Row* absent) {
+  if (!Given(at, key)) return absent;
+  const JsonCursor value = at.Key(key);
+  std::vector<std::string_view> names;
+  for (const Row* row : rows) names.push_back(row->name);
+  const std::string expected = "one of " + Join(names);
+  if (!value.json().is_string()) value.Fail(expected);
+  for (const Row* row : rows)
+    if (row->name == value.Text()) return row;
+  value.Fail(expected, Nearest(value.Text(), names));
 }
 
 std::vector<LayerRun> Runs(const std::vector<LayerKind>& kinds) {
@@ -96,7 +91,7 @@ void AllDense(const JsonCursor& at, Model& m) {
 
 Attention GroupedQuery(const JsonCursor& at, const Model& m) {
   Attention a;
-  a.kind = AttentionKind::kGqa;
+  a.kind = &kGqaAttention;
   a.heads = Size(at, "num_attention_heads", kMaxHeads);
   a.kv_heads = IntOr(at, "num_key_value_heads", a.heads, 1, kMaxHeads);
   if (a.heads % a.kv_heads != 0)
@@ -121,7 +116,7 @@ Attention GroupedQueryWithBiasField(const JsonCursor& at, const Model& m) {
 
 Attention Latent(const JsonCursor& at) {
   Attention a;
-  a.kind = AttentionKind::kMla;
+  a.kind = &kMlaAttention;
   a.heads = a.kv_heads = Size(at, "num_attention_heads", kMaxHeads);
   at.Required("q_lora_rank");  // null says that queries have no low-rank form: it must be said
   a.q_lora_rank = IntOr(at, "q_lora_rank", 0, 1, kMaxHidden);
@@ -162,25 +157,26 @@ void DeepseekLayers(const JsonCursor& at, Model& m) {
   m.moe.normalize_top_k = BoolOr(at, "norm_topk_prob", false);
 }
 
-void DeepseekGating(const JsonCursor& at, TopKMethod default_method, Scoring default_scoring, Moe& moe) {
-  if (moe.experts == 0) return;
-  moe.scoring = EnumOr(at, "scoring_func", default_scoring);
-  if (Given(at, "routed_scaling_factor")) moe.scaling_factor = at.Key("routed_scaling_factor").Number(0, 1e6);
-  const TopKMethod method = EnumOr(at, "topk_method", default_method);
-  moe.router_bias = method == TopKMethod::kNoauxTc;
-  if (method != TopKMethod::kGreedy) {
-    moe.groups = Size(at, "n_group", kMaxExperts);
-    // noaux_tc ranks groups by their two best experts.
-    const int least = moe.router_bias && moe.groups > 1 ? 2 : 1;
-    if (moe.experts % moe.groups != 0 || moe.experts / moe.groups < least)
-      at.Key("n_group").Fail("a divisor of n_routed_experts, " + std::to_string(moe.experts) +
-                             (least == 2 ? ", with two experts a group or more" : ""));
-    moe.top_groups = Size(at, "topk_group", moe.groups);
-  }
+const Scoring* ScoringOr(const JsonCursor& at, const Scoring& absent) {
+  return RowOr(at, "scoring_func", Scorings(), &absent);
 }
 
-// GPT with two MLP matrices, and a bias on every matrix and norm (modeling_gpt_neox.py). Whether attention and
-// MLP run from one residual or one after the other (use_parallel_residual) changes no count.
+void DeepseekGating(const JsonCursor& at, const TopKMethod& method, const Scoring& scoring, Moe& moe) {
+  if (moe.experts == 0) return;
+  moe.scoring = ScoringOr(at, scoring);
+  if (Given(at, "routed_scaling_factor")) moe.scaling_factor = at.Key("routed_scaling_factor").Number(0, 1e6);
+  moe.method = RowOr(at, "topk_method", TopKMethods(), &method);
+  if (!moe.method->reads_groups) return;
+  moe.groups = Size(at, "n_group", kMaxExperts);
+  const int least = moe.groups > 1 ? moe.method->scored_experts : 1;
+  if (moe.experts % moe.groups != 0 || moe.experts / moe.groups < least)
+    at.Key("n_group").Fail("a divisor of n_routed_experts, " + std::to_string(moe.experts) +
+                           (least == 2 ? ", with two experts a group or more" : ""));
+  moe.top_groups = Size(at, "topk_group", moe.groups);
+}
+
+// GPT with two MLP matrices, and a bias on every matrix and norm (modeling_gpt_neox.py). Whether attention
+// and MLP run from one residual or one after the other (use_parallel_residual) changes no count.
 Model GptNeox(const JsonCursor& at, const std::string& name) {
   static constexpr std::string_view kActivations[] = {"gelu", "gelu_fast", "gelu_new", "gelu_pytorch_tanh"};
   if (at.Has("hidden_act")) {
@@ -241,13 +237,14 @@ Model DeepseekMoe(const JsonCursor& at, const std::string& name) {
   m.attention = GroupedQueryWithBiasField(at, m);
   DeepseekLayers(at, m);
   if (m.moe.experts > 0) {
-    m.moe.scoring = EnumOr(at, "scoring_func", Scoring::kSoftmax);
+    m.moe.scoring = ScoringOr(at, kSoftmaxScoring);
     CheckTopK(at, m.moe);
   }
   return m;
 }
 
-Model DeepseekMla(const JsonCursor& at, const std::string& name, TopKMethod method, Scoring scoring) {
+Model DeepseekMla(const JsonCursor& at, const std::string& name, const TopKMethod& method,
+                  const Scoring& scoring) {
   Model m = Common(at, name);
   m.attention = Latent(at);
   DeepseekLayers(at, m);
@@ -259,11 +256,11 @@ Model DeepseekMla(const JsonCursor& at, const std::string& name, TopKMethod meth
 }
 
 Model DeepseekV2(const JsonCursor& at, const std::string& name) {
-  return DeepseekMla(at, name, TopKMethod::kGreedy, Scoring::kSoftmax);
+  return DeepseekMla(at, name, kGreedyTopK, kSoftmaxScoring);
 }
 
 Model DeepseekV3(const JsonCursor& at, const std::string& name) {
-  Model m = DeepseekMla(at, name, TopKMethod::kNoauxTc, Scoring::kSigmoid);
+  Model m = DeepseekMla(at, name, kNoAuxTopK, kSigmoidScoring);
   m.mtp_layers = IntOr(at, "num_nextn_predict_layers", 0, 0, 64);
   return m;
 }
@@ -274,9 +271,14 @@ struct Family {
 };
 
 constexpr Family kFamilies[] = {
-    {"deepseek", DeepseekMoe}, {"deepseek_v2", DeepseekV2}, {"deepseek_v3", DeepseekV3},
-    {"gpt_neox", GptNeox},     {"llama", Llama},            {"mistral", Mistral},
-    {"mixtral", Mixtral},      {"qwen2", Qwen2},
+    {"deepseek", DeepseekMoe},
+    {"deepseek_v2", DeepseekV2},
+    {"deepseek_v3", DeepseekV3},
+    {"gpt_neox", GptNeox},
+    {"llama", Llama},
+    {"mistral", Mistral},
+    {"mixtral", Mixtral},
+    {"qwen2", Qwen2},
 };
 
 // What a config of each shape must hold, to say how far one of an unknown type is from a known type. The

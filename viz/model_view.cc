@@ -60,18 +60,9 @@ std::string Giga(double flops) {
 }
 
 std::string Architecture(const Model& m) {
-  const Attention& a = m.attention;
   std::string text = Printf("%d layers, hidden %d, vocabulary %d%s\n  ", m.layers(), m.hidden, m.vocab,
                             m.tied_embeddings ? ", tied embeddings" : "");
-  if (a.kind == AttentionKind::kMla) {
-    text += Printf("MLA with %d heads of %d/%d, KV rank %d + %d", a.heads, a.qk_dim(), a.v_dim(),
-                   a.kv_lora_rank, a.qk_rope_head_dim);
-    text += a.q_lora_rank > 0 ? Printf(", query rank %d", a.q_lora_rank) : ", full-rank queries";
-  } else {
-    text += Printf("%s with %d heads of %d", a.kv_heads == a.heads ? "MHA" : "GQA", a.heads, a.head_dim);
-    if (a.kv_heads != a.heads) text += Printf(", %d KV heads", a.kv_heads);
-  }
-  if (a.sliding_window > 0) text += Printf(", window %d", a.sliding_window);
+  text += m.attention.kind->describe(m.attention);
   text += "\n";
   if (m.moe.experts > 0) {
     text += Printf("  MoE of %d experts", m.moe.experts);
@@ -116,7 +107,7 @@ std::string BeyondPositions(const Model& m, int64_t tokens) {
 }
 
 Bytes LongContextKv(const Model& m, const ModelViewOptions& options) {
-  return KvBytesPerToken(m, options.kv_bits) * static_cast<double>(CachedTokens(m.attention, kLongContext));
+  return Bytes(static_cast<double>(KvElements(m, kLongContext)) * options.kv_bits / 8);
 }
 
 }  // namespace
@@ -124,7 +115,7 @@ Bytes LongContextKv(const Model& m, const ModelViewOptions& options) {
 Json ModelJson(const Model& m, const ModelViewOptions& options) {
   Json json = Json::object();
   json["name"] = m.name;
-  json["attention"] = NameOf(m.attention.kind);
+  json["attention"] = m.attention.kind->name;
   json["total_parameters"] = TotalParameters(m);
   json["activated_parameters"] = ActivatedParameters(m, InputEmbedding::kCounted);
   json["activated_parameters_without_input_embedding"] = ActivatedParameters(m, InputEmbedding::kLeftOut);

@@ -67,10 +67,10 @@ Json RoutingJson(const RoutingReport& r) {
                     {"nodes_per_token", IfTokens(r, row.nodes_per_token)},
                     {"dropped_fraction", row.dropped},
                     {"dropped_weight_fraction", IfTokens(r, row.dropped_weight)}});
-  for (int from = 0; from < s.ranks && r.single_tokens; ++from) {
+  for (int from = 0; from < s.spread.ranks && r.single_tokens; ++from) {
     Json to = Json::array();
-    for (int rank = 0; rank < s.ranks; ++rank)
-      to.push_back(r.dispatch_bytes[static_cast<size_t>(from) * s.ranks + rank]);
+    for (int rank = 0; rank < s.spread.ranks; ++rank)
+      to.push_back(r.dispatch_bytes[static_cast<size_t>(from) * s.spread.ranks + rank]);
     dispatch.push_back(std::move(to));
   }
   for (const auto& d : r.distinct) distinct.push_back({{"tokens", d.tokens}, {"experts", d.experts}});
@@ -88,9 +88,9 @@ Json RoutingJson(const RoutingReport& r) {
       {"tokens", r.tokens_from},
       {"experts", s.gate.experts},
       {"shared_experts", r.model.moe.shared_experts},
-      {"ranks", s.ranks},
+      {"ranks", s.spread.ranks},
       {"dropping_devices", s.dropping_devices()},
-      {"sent_once_per", NameOf(s.sent_once)},
+      {"sent_once_per", NameOf(s.spread.sent_once)},
       {"experts_per_token", IfTokens(r, r.experts_per_token)},
       {"expert_load", SummaryJson(r.mean.expert)},
       {"device_load", SummaryJson(r.mean.device)},
@@ -110,8 +110,8 @@ Json RoutingJson(const RoutingReport& r) {
 std::string RoutingText(const RoutingReport& r) {
   const RoutingSetup& s = r.setup;
   std::string text = r.scenario + ": " + r.model.name + ", " + std::to_string(s.gate.experts) +
-                     " routed experts on " + std::to_string(s.ranks) + " expert-parallel ranks, tokens " +
-                     r.tokens_from + "\n";
+                     " routed experts on " + std::to_string(s.spread.ranks) +
+                     " expert-parallel ranks, tokens " + r.tokens_from + "\n";
   if (r.single_tokens)
     text += Printf("  a token takes %.3f experts on %.3f ranks of %.3f nodes\n", r.experts_per_token,
                    r.mean.devices_per_token, r.mean.nodes_per_token);
@@ -124,14 +124,15 @@ std::string RoutingText(const RoutingReport& r) {
                SummaryRow("visits of a rank", r.mean.device)};
   if (r.single_tokens) rows.push_back(SummaryRow("tokens of a rank", r.mean.received));
   text += Aligned(rows, "lrrrr");
-  if (r.single_tokens && s.ranks > 1) {
+  if (r.single_tokens && s.spread.ranks > 1) {
     double sent = 0, most = 0;
     for (const double bytes : r.dispatch_bytes) {
       sent += bytes;
       most = std::max(most, bytes);
     }
-    text += "\ndispatch of a layer, once for each " + std::string(NameOf(s.sent_once)) + ": a rank sends " +
-            ShowBytes(Bytes(sent / s.ranks)) + ", at most " + ShowBytes(Bytes(most)) + " to one other\n";
+    text += "\ndispatch of a layer, once for each " + std::string(NameOf(s.spread.sent_once)) +
+            ": a rank sends " + ShowBytes(Bytes(sent / s.spread.ranks)) + ", at most " +
+            ShowBytes(Bytes(most)) + " to one other\n";
   }
   if (!r.distinct.empty()) {
     Rows few = {{"tokens"}, {"different experts"}};

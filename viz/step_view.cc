@@ -30,6 +30,10 @@ std::string ShapeText(const Op& op) {
                     static_cast<long long>(q.query), static_cast<long long>(q.context),
                     q.causal ? " causal" : "");
     }
+    std::string operator()(const MlaDecodeQuery& q) const {
+      return Printf("decode batch %lld heads %lld context %lld of %g bits", static_cast<long long>(q.batch),
+                    static_cast<long long>(q.heads), static_cast<long long>(q.context), q.kv_bits);
+    }
     std::string operator()(const ElementwiseQuery& q) const {
       return std::string(NameOf(q.kind)) + " " + ShowBytes(q.bytes);
     }

@@ -92,6 +92,7 @@ struct MlaDecodeQuery {
   int64_t heads = 0, batch = 1, context = 0;
   double kv_bits = 16;
   HeadSizes latent;  // qk: the compressed keys and values and the shared part; v: the compressed ones alone
+  bool operator==(const MlaDecodeQuery&) const = default;
 };
 
 // A fused inference MoE layer: permute, two grouped GEMMs, activation, on one rank of `ep`.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "costmodel/causal_pairs.h"
 
 namespace moecast {
 namespace {
@@ -207,7 +208,7 @@ RatioSurface BuildSurface(const TableKind& kind, const CurveTable& table, const 
 }
 
 double AttentionWork::flops() const {
-  const double pairs = causal ? query * (context - query) + query * (query + 1) / 2 : query * context;
+  const double pairs = causal ? CausalPairs(query, context) : query * context;
   return 2 * (qk_dim + v_dim) * pairs * heads * batch;
 }
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/units.h"
-#include "costmodel/expert_load.h"
+#include "costmodel/spread.h"
 #include "topology/routes.h"
 #include "topology/traffic.h"
 

@@ -61,6 +61,11 @@ MOECAST_INLINE Four Combined(const float* x, int n, float start, Function combin
   return combine(a, rest);
 }
 
+MOECAST_INLINE float Sum(const float* x, int n) {
+  const Four s = Combined(x, n, 0, [](Four a, Four b) { return a + b; });
+  return (s[0] + s[2]) + (s[1] + s[3]);
+}
+
 // Eight at a time, given by reference: how vectors of that size are passed depends on the machine's.
 using Eight = float __attribute__((vector_size(32)));
 

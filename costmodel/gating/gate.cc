@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "costmodel/gating/avx2.h"
 #include "costmodel/gating/four.h"
 
 namespace moecast {
@@ -16,78 +17,6 @@ constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
 // The candidates are looked at in rows of this many, of which the greatest of each place is kept.
 constexpr int kRow = 16;
-
-// Compiled twice, with and without AVX2, for the same numbers: elementwise arithmetic is the same, and sums
-// are of the same eight parts. (A sanitizer is not there yet when the loader chooses.)
-#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define MOECAST_ALSO_AVX2 __attribute__((target_clones("avx2", "default")))
-#else
-#define MOECAST_ALSO_AVX2
-#endif
-
-float SumOf(const Eight& parts) {
-  return ((parts[0] + parts[4]) + (parts[2] + parts[6])) + ((parts[1] + parts[5]) + (parts[3] + parts[7]));
-}
-
-// The greatest need not be taken off: up to 75 a sum of 65,535 powers is finite.
-MOECAST_INLINE void Exponentials(const float* z, int n, float* out, Eight& sum) {
-  Eight x;
-  LoadFrom(z, n, 0, x);
-  RaiseE(x);
-  StoreTo(x, n, out);
-  for (int l = n; l < 8; ++l) x[l] = 0;  // what is behind the end counts for nothing
-  sum += x;
-}
-MOECAST_ALSO_AVX2 void Softmax(const float* z, int n, float* out) {
-  const int whole = n / 8 * 8;
-  Eight sum{};
-  for (int i = 0; i < whole; i += 8) Exponentials(z + i, 8, out + i, sum);
-  if (whole < n) Exponentials(z + whole, n - whole, out + whole, sum);
-  const float scale = 1 / SumOf(sum);
-  for (int i = 0; i < n; ++i) out[i] *= scale;
-}
-
-MOECAST_INLINE void Sigmoids(const float* z, int n, float* out) {
-  Eight x;
-  LoadFrom(z, n, 0, x);
-  x = -x;
-  RaiseE(x);
-  x = 1 / (1 + x);
-  StoreTo(x, n, out);
-}
-MOECAST_ALSO_AVX2 void Sigmoid(const float* z, int n, float* out) {
-  const int whole = n / 8 * 8;
-  for (int i = 0; i < whole; i += 8) Sigmoids(z + i, 8, out + i);
-  if (whole < n) Sigmoids(z + whole, n - whole, out + whole);
-}
-
-MOECAST_INLINE float Sum(const float* x, int n) {
-  const Four s = Combined(x, n, 0, [](Four a, Four b) { return a + b; });
-  return (s[0] + s[2]) + (s[1] + s[3]);
-}
-
-MOECAST_INLINE float Greatest(const float* x, int n) {
-  const Four m = Combined(x, n, kLowest, [](Four a, Four b) { return Max(a, b); });
-  return std::max(std::max(m[0], m[2]), std::max(m[1], m[3]));
-}
-
-// A group of one expert has no second best; its best counts alone.
-MOECAST_INLINE float SumOfTwoGreatest(const float* x, int n) {
-  if (n == 1) return x[0];
-  Four second = Fill(kLowest);
-  const Four first = Combined(x, n, kLowest, [&second](Four a, Four b) {
-    second = Max(second, Min(a, b));
-    return Max(a, b);
-  });
-  float best = kLowest, next = kLowest;
-  for (const Four& four : {first, second}) {
-    for (int l = 0; l < 4; ++l) {
-      next = std::max(next, std::min(best, four[l]));
-      best = std::max(best, four[l]);
-    }
-  }
-  return best + next;
-}
 
 // What one token's choice needs, kept from token to token.
 struct Scratch {
@@ -192,11 +121,7 @@ MOECAST_INLINE void Copy(const float* from, int n, float* to) {
 MOECAST_INLINE int Gather(const Gate& gate, const float* scores, Scratch& s) {
   const int size = gate.group_size();
   if (gate.top_groups < gate.groups) {
-    for (int g = 0; g < gate.groups; ++g) {
-      const float* group = scores + g * size;
-      s.groups[g] =
-          gate.group_score == GroupScore::kBest ? Greatest(group, size) : SumOfTwoGreatest(group, size);
-    }
+    gate.method->group_scores(scores, gate.groups, size, s.groups.data());
     RankAll(s.groups.data(), static_cast<int>(s.groups.size()), s.rank.data());
     int taken = 0;
     for (int g = 0; g < gate.groups; ++g) {
@@ -228,30 +153,22 @@ Gate GateOf(const Moe& moe) {
           .top_k = moe.top_k,
           .groups = moe.groups,
           .top_groups = moe.top_groups,
-          .group_score = moe.router_bias ? GroupScore::kTwoBest : GroupScore::kBest,
+          .method = moe.method,
           .scoring = moe.scoring,
           .normalize = moe.normalize_top_k,
           .scaling = moe.scaling_factor};
 }
 
-void ToAffinities(Scoring scoring, int experts, std::span<const float> logits, std::span<float> affinities) {
+void ToAffinities(const Scoring& scoring, int experts, std::span<const float> logits,
+                  std::span<float> affinities) {
   MOECAST_CHECK(affinities.size() == logits.size());
   for (size_t first = 0; first < logits.size(); first += experts)
-    scoring == Scoring::kSigmoid ? Sigmoid(&logits[first], experts, &affinities[first])
-                                 : Softmax(&logits[first], experts, &affinities[first]);
+    scoring.affinities(&logits[first], experts, &affinities[first]);
 }
 
-void OddsToAffinities(Scoring scoring, int experts, std::span<float> odds) {
-  const auto rows = static_cast<int>(odds.size()) / experts;
-  for (int t = 0; t < rows; ++t) {
-    float* o = odds.data() + static_cast<size_t>(t) * experts;
-    if (scoring == Scoring::kSigmoid) {
-      ForEachFour(o, experts, [](Four x) { return x / (1 + x); });
-      continue;
-    }
-    const float scale = 1 / Sum(o, experts);
-    ForEachFour(o, experts, [scale](Four x) { return x * scale; });
-  }
+void OddsToAffinities(const Scoring& scoring, int experts, std::span<float> odds) {
+  for (size_t first = 0; first + experts <= odds.size(); first += experts)
+    scoring.from_odds(&odds[first], experts);
 }
 
 MOECAST_ALSO_AVX2 void Choose(const Gate& gate, std::span<const float> affinities,

@@ -1,9 +1,9 @@
 // The gate of a MoE layer: which experts a token goes to, from its affinity to each.
 //
-//   scoring     affinity of a token to expert i from its logit z_i: softmax(z)_i, or sigmoid(z_i)
-//   groups      the candidates are the experts of the top_groups best of `groups` equal groups. A group's
-//               score is its best expert's (DeepSeek-V2, arXiv 2405.04434, section 2.2.2: groups are devices)
-//               or the sum of its two best (DeepSeek-V3, arXiv 2412.19437, section 2.1.2: groups are nodes)
+//   scoring     affinity of a token to each expert from its logits: the rows of gating/scoring.h
+//   groups      the candidates are the experts of the top_groups best of `groups` equal groups. What a group
+//               is worth the method says: the rows of gating/top_k_method.h (groups are devices with
+//               DeepSeek-V2, nodes with V3)
 //   choice      the top_k best candidates; with top_p as many, best first, as it takes for their affinities
 //               to sum to that part of the token's affinity to all experts (arXiv 2403.07652), at least one
 //   bias        added to the affinity where groups and experts are chosen, and nowhere else (2408.15664)
@@ -22,14 +22,12 @@
 
 namespace moecast {
 
-enum class GroupScore : uint8_t { kBest, kTwoBest };
-
 struct Gate {
   int experts = 0;
   int top_k = 0;
   int groups = 1, top_groups = 1;
-  GroupScore group_score = GroupScore::kBest;
-  Scoring scoring = Scoring::kSoftmax;
+  const TopKMethod* method = &kGreedyTopK;
+  const Scoring* scoring = &kSoftmaxScoring;
   bool normalize = false;
   double scaling = 1;
   double top_p = 0;  // in place of top_k where above 0
@@ -57,9 +55,10 @@ struct Choices {
 
 // Affinities from the logits of whole tokens, `experts` each; the two may be the same numbers. REQUIRES:
 // finite logits of at most 75, for sigmoid also of at least -75.
-void ToAffinities(Scoring scoring, int experts, std::span<const float> logits, std::span<float> affinities);
+void ToAffinities(const Scoring& scoring, int experts, std::span<const float> logits,
+                  std::span<float> affinities);
 // The same from odds, exp(logit). REQUIRES: positive, a token's sum finite.
-void OddsToAffinities(Scoring scoring, int experts, std::span<float> odds);
+void OddsToAffinities(const Scoring& scoring, int experts, std::span<float> odds);
 
 // Appends the choice of each token. `bias` holds one number an expert, or nothing. REQUIRES: finite numbers.
 void Choose(const Gate& gate, std::span<const float> affinities, std::span<const float> bias, Choices& out);

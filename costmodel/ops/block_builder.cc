@@ -24,17 +24,20 @@ bool IsQuantised(Dtype dtype) {
   return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block;
 }
 
-BlockBuilder::BlockBuilder(const Model& m, const Plan& p, const Work& w)
+BlockBuilder::BlockBuilder(const Model& m, const ShardPlan& s, const TokenSpread& over, const Work& w,
+                           Collects collects)
     : model(m),
-      plan(p),
+      shard(s),
+      spread(over),
       work(w),
-      tp(p.parallel.tp),
-      cp(p.parallel.cp),
-      tokens(static_cast<double>(w.sequences * w.sequence_length) / cp),
-      local_tokens(p.parallel.sequence ? tokens / tp : tokens) {}
+      tp(s.tp),
+      cp(s.cp),
+      tokens(RankTokensOf(w, s).in_tp),
+      local_tokens(RankTokensOf(w, s).outside_tp),
+      collects_(collects) {}
 
 bool BlockBuilder::Recomputes(Recompute what) const {
-  return plan.Recomputes(what) && !plan.Recomputes(Recompute::kLayer);
+  return shard.recompute.Has(what) && !shard.recompute.Has(Recompute::kLayer);
 }
 LinearInput BlockBuilder::InputFrom(Recompute what) const {
   return Recomputes(what) ? LinearInput::kRecomputed : LinearInput::kKept;
@@ -102,14 +105,14 @@ Op BlockBuilder::Product(const Linear& l, GemmPass pass) const {
                                 .k = k,
                                 .dtype = l.dtype,
                                 .pass = pass,
-                                .main_grad = plan.precision.main_grad};
+                                .main_grad = shard.precision.main_grad};
   else
     op.query = GemmQuery{.m = std::llround(l.m),
                          .n = n,
                          .k = k,
                          .dtype = l.dtype,
                          .pass = pass,
-                         .main_grad = plan.precision.main_grad};
+                         .main_grad = shard.precision.main_grad};
   return op;
 }
 
@@ -175,9 +178,9 @@ void BlockBuilder::Multiply(const Linear& l) {
         ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out * cast, l.beside ? kBeside : kSerial));
   // Where GEMMs take bf16, an input saved in another format is cast when it is saved, and back for W. (FP8
   // GEMMs leave a copy that is saved as it is.)
-  const double saved = ElementBytes(plan.precision.saved_activations);
-  const bool casts_saved = !IsQuantised(plan.precision.gemm) &&
-                           plan.precision.saved_activations != Dtype::kBf16 &&
+  const double saved = ElementBytes(shard.precision.saved_activations);
+  const bool casts_saved = trains() && !IsQuantised(shard.precision.gemm) &&
+                           shard.precision.saved_activations != Dtype::kBf16 &&
                            l.input != LinearInput::kElsewhere;
   if (casts_saved) {
     Op save = ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, in * (kBf16 + saved),
@@ -203,10 +206,12 @@ void BlockBuilder::Multiply(const Linear& l) {
     Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast,
                          in * (saved + ElementBytes(l.dtype)) + out * (gradient + ElementBytes(l.dtype))));
   Op wgrad = Product(l, GemmPass::kWgrad);
+  std::vector<Op> weight;
   if (column && Sequence())
-    GatherThen(out_.pass[2], in * kBf16, std::move(wgrad));
+    GatherThen(weight, in * kBf16, std::move(wgrad));
   else
-    Weight(std::move(wgrad));
+    weight.push_back(std::move(wgrad));
+  for (Op& op : weight) Weight(std::move(op));
 
   // What is gathered is kept in its own part only.
   const double kept = in / (column && Sequence() ? tp : 1) * saved;
@@ -220,7 +225,7 @@ void BlockBuilder::Multiply(const Linear& l) {
 // ---------------------------------------------------------------------------------------------------
 
 void BlockBuilder::RecomputeAll() {
-  std::vector<Op> again = out_.pass[0];
+  std::vector<Op> again = Wants(Pass::kBackward) ? out_.pass[0] : std::vector<Op>();
   for (Op& op : again) op.recomputed = true;
   Backward(std::move(again));
   // What the forward pass kept is alive within the backward pass; from there on what the weight pass reads.

@@ -1,5 +1,6 @@
 // Collects the operators of a block. The parts of a model (ops/parts.h) add to the forward pass in the order
-// it runs and bring along what the backward and weight-gradient passes do for each of their operators.
+// it runs, which is also what prefill and decode run, and bring along what the backward and weight-gradient
+// passes do for each of their operators.
 #pragma once
 
 #include <vector>
@@ -44,23 +45,35 @@ class BlockBuilder {
  public:
   static constexpr double kBf16 = 2, kFp32 = 4;  // bytes
 
-  BlockBuilder(const Model& model, const Plan& plan, const Work& work);
+  // All passes of a training step with what they keep, or only the ops of the work's own pass.
+  enum class Collects : uint8_t { kStep, kPass };
+  // The arguments outlive this.
+  BlockBuilder(const Model& model, const ShardPlan& shard, const TokenSpread& spread, const Work& work,
+               Collects collects);
 
   const Model& model;
-  const Plan& plan;
+  const ShardPlan& shard;
+  const TokenSpread& spread;
   const Work& work;
   const int tp, cp;
   const double tokens;        // of the micro-batch on this context-parallel rank
   const double local_tokens;  // of them outside the tensor-parallel regions
+
+  // Whether the work is of training; else what only its later passes need is left out.
+  bool trains() const { return IsTraining(work.pass); }
 
   // Recomputation of the layer's parts; a layer recomputed whole has none.
   bool Recomputes(Recompute what) const;
   LinearInput InputFrom(Recompute what) const;
 
   void Forward(Op op) { out_.pass[0].push_back(std::move(op)); }
-  void Weight(Op op) { out_.pass[2].push_back(std::move(op)); }
+  void Weight(Op op) {
+    if (Wants(Pass::kWeight)) out_.pass[2].push_back(std::move(op));
+  }
   // A group of ops that run in this order; groups run in the reverse order of being added.
-  void Backward(std::vector<Op> group) { backward_.push_back(std::move(group)); }
+  void Backward(std::vector<Op> group) {
+    if (Wants(Pass::kBackward)) backward_.push_back(std::move(group));
+  }
   // Takes away the groups added since there were `count`.
   size_t backward_groups() const { return backward_.size(); }
   std::vector<std::vector<Op>> CutBackward(size_t count);
@@ -98,16 +111,18 @@ class BlockBuilder {
   BlockOps Finish();
 
  private:
+  bool Wants(Pass pass) const { return collects_ == Collects::kStep || work.pass == pass; }
   void Keep(const KeptTensor& t) {
-    if (t.bytes.value > 0) out_.tensors.push_back(t);
+    if (collects_ == Collects::kStep && t.bytes.value > 0) out_.tensors.push_back(t);
   }
-  bool Sequence() const { return plan.parallel.sequence; }
-  bool Split() const { return plan.overlap.tp && tp > 1; }
+  bool Sequence() const { return shard.sequence; }
+  bool Split() const { return shard.overlap.tp && tp > 1; }
   Op Product(const Linear& l, GemmPass pass) const;
   double LoadOf(const Linear& l) const { return l.groups > 0 ? work.load.visits.most : 1; }
   void GatherThen(std::vector<Op>& ops, double bytes, Op product) const;
   void ThenScatter(std::vector<Op>& ops, double bytes, Op product) const;
 
+  const Collects collects_;
   BlockOps out_;
   std::vector<std::vector<Op>> backward_;
   std::vector<KeptTensor> transient_;  // of the op that needs most so far

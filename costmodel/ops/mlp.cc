@@ -9,9 +9,10 @@ double UpFactor(MlpKind kind) {
 // Forward reads gate and up and writes their product; backward reads them and the gradient and writes two. In
 // another format than bf16 a copy of gate and up is kept, which forward writes too.
 void AddActivation(BlockBuilder& b, OpName name, double elements, bool beside) {
-  const Dtype saved = b.plan.precision.saved_swiglu;
+  const Dtype saved = b.shard.precision.saved_swiglu;
   const double up = UpFactor(b.model.mlp), bytes = elements * BlockBuilder::kBf16,
-               kept = up * elements * ElementBytes(saved), copy = saved == Dtype::kBf16 ? 0 : kept;
+               kept = up * elements * ElementBytes(saved),
+               copy = saved == Dtype::kBf16 || !b.trains() ? 0 : kept;
   const int16_t after = beside ? kBeside : kSerial;
   b.Elementwise(name, ElementwiseKind::kSwiGlu, (up + 1) * bytes + copy, kept + (up + 1) * bytes, after);
   b.KeepUntilBackward(name, TensorName::kInput, kept);
@@ -27,7 +28,7 @@ void AddMlp(BlockBuilder& b, const MlpNames& names, double inter, LinearInput in
               .n = UpFactor(b.model.mlp) * i,
               .k = h,
               .tp = TpSide::kColumn,
-              .dtype = b.plan.precision.gemm,
+              .dtype = b.shard.precision.gemm,
               .input = input,
               .beside = beside});
   AddActivation(b, names.act, b.tokens * i, beside);
@@ -36,7 +37,7 @@ void AddMlp(BlockBuilder& b, const MlpNames& names, double inter, LinearInput in
               .n = h,
               .k = i,
               .tp = TpSide::kRow,
-              .dtype = b.plan.precision.gemm,
+              .dtype = b.shard.precision.gemm,
               .input = b.InputFrom(Recompute::kSwiGlu),
               .beside = beside});
 }

@@ -8,9 +8,9 @@ namespace {
 constexpr double kBf16 = BlockBuilder::kBf16, kFp32 = BlockBuilder::kFp32;
 
 // The all-to-all of tokens one way and of their gradients the other. Gradients of dispatched tokens return
-// like expert outputs, gradients of expert outputs go out like tokens. `copies` of a token are received.
-void Exchange(BlockBuilder& b, OpName name, double copies) {
-  const Precision& p = b.plan.precision;
+// like expert outputs, gradients of expert outputs go out like tokens.
+void Exchange(BlockBuilder& b, OpName name) {
+  const Precision& p = b.shard.precision;
   const double elements = b.local_tokens * b.model.hidden * b.work.load.bytes.most;
   const auto exchange = [&](CollectiveKind kind) {
     const Dtype dtype = kind == CollectiveKind::kDispatch ? p.dispatch : p.combine;
@@ -22,7 +22,7 @@ void Exchange(BlockBuilder& b, OpName name, double copies) {
   // Two buffers: what is packed and what arrives are tensors of their own while the tokens travel
   // (Megatron-LM, megatron/core/tensor_parallel/mappings.py, _AllToAll: a new output beside the contiguous
   // input).
-  const double one_way = b.local_tokens * b.model.hidden * b.work.load.tokens.most * copies *
+  const double one_way = b.local_tokens * b.model.hidden * b.work.load.tokens.most * b.spread.devices *
                          std::max(ElementBytes(p.dispatch), ElementBytes(p.combine));
   b.Transient(name, TensorName::kSendAndReceive, 2 * one_way);
 }
@@ -31,14 +31,14 @@ void Exchange(BlockBuilder& b, OpName name, double copies) {
 
 void AddMoe(BlockBuilder& b) {
   const Moe& moe = b.model.moe;
-  const Precision& precision = b.plan.precision;
+  const Precision& precision = b.shard.precision;
   const double h = b.model.hidden, tokens = b.local_tokens, load = b.work.load.visits.most;
-  const int ep = b.plan.parallel.ep;
+  const int ep = b.shard.ep;
   const double rows = b.tokens * moe.top_k, inter = static_cast<double>(moe.inter) / b.tp;
-  const double copies = SpreadOf(RoutedBy(b.plan.routing, moe), ep, ep)
-                            .devices;  // of a token, one for each device that has an expert of it
-  const double received = tokens * copies * h * b.work.load.tokens.most,
-               permuted = tokens * moe.top_k * h * load;  // elements
+  const double sent =
+      tokens * b.spread.devices * h;  // elements: a token once to each rank that has its experts
+  const double received = sent * b.work.load.tokens.most;
+  const double permuted = tokens * moe.top_k * h * load;
 
   b.Multiply({.name = OpName::kRouter,
               .m = tokens,
@@ -61,7 +61,7 @@ void AddMoe(BlockBuilder& b) {
   const double wire = eight_bits ? ElementBytes(precision.dispatch) : kBf16;
   const double operand = as_operand ? wire : kBf16;
   const double out_of_cast = tokens * h * (kBf16 + wire);
-  const double packed = tokens * h + tokens * copies * h, unpack = packed * kBf16, pack = packed * wire;
+  const double packed = tokens * h + sent, unpack = packed * kBf16, pack = packed * wire;
   const double in = ep > 1 ? received : tokens * h, uncopy = (in + permuted) * kBf16,
                copy = in * wire + permuted * operand;
   const auto cast = [&] {
@@ -70,7 +70,7 @@ void AddMoe(BlockBuilder& b) {
   if (ep > 1) {
     if (eight_bits) b.Forward(cast());
     b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, pack, unpack);
-    Exchange(b, OpName::kDispatch, copies);
+    Exchange(b, OpName::kDispatch);
   }
   // Shared experts run beside the dispatch in the forward pass and beside the combine's exchange in the
   // backward pass.
@@ -79,7 +79,7 @@ void AddMoe(BlockBuilder& b) {
     const size_t before = b.backward_groups();
     AddMlp(b, {OpName::kSharedUp, OpName::kSharedAct, OpName::kSharedDown},
            static_cast<double>(moe.inter) * moe.shared_experts, LinearInput::kElsewhere,
-           b.plan.overlap.shared_experts && ep > 1 && b.tp == 1);
+           b.shard.overlap.shared_experts && ep > 1 && b.tp == 1);
     shared = b.CutBackward(before);
   }
   b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, copy, uncopy);
@@ -118,7 +118,7 @@ void AddMoe(BlockBuilder& b) {
   if (ep > 1) b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, uncopy, copy);
   for (auto& group : shared) b.Backward(std::move(group));
   if (ep > 1) {
-    Exchange(b, OpName::kCombine, copies);
+    Exchange(b, OpName::kCombine);
     b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, unpack, pack);
     if (eight_bits) b.Backward({cast()});
   } else {

@@ -5,7 +5,12 @@
 
 namespace moecast {
 
-// Norm, projections, core attention, output projection, residual (ops/attention.cc).
+// What stands before the layers and behind them (ops/ends.cc); the head has the loss,
+// or in serving draws the next token.
+void AddEmbedding(BlockBuilder& b);
+void AddHead(BlockBuilder& b);
+
+// Norm, attention of the model's kind (costmodel/attention), residual (ops/attention.cc).
 void AddAttention(BlockBuilder& b);
 
 // The MLP of a dense layer (ops/mlp.cc) and the experts of a MoE layer, routing included (ops/moe.cc).

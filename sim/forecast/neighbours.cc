@@ -121,7 +121,7 @@ std::vector<PlanChoice> MemoryChoices(const TrainingRun& run) {
   const bool layer = plan.Recomputes(Recompute::kLayer);
   if (layer) {
     whole = {Recompute::kRmsNorm, Recompute::kSwiGlu};
-    if (run.model.attention.kind == AttentionKind::kMla) whole.push_back(Recompute::kMlaUp);
+    if (run.model.attention.kind->has_latents) whole.push_back(Recompute::kMlaUp);
   }
   const unsigned sets = 1u << whole.size();
   for (unsigned set = 0; set + (layer ? 0 : 1) < sets; ++set) {

@@ -69,26 +69,16 @@ double LossOf(const std::vector<double>& w, const GatedBatch& b) {
   return loss / static_cast<double>(b.choices.tokens());
 }
 
-// Many steps may carry logits beyond what ToAffinities takes. Softmax knows their differences alone; a
-// sigmoid is 0 or 1 there.
-void KeepWithinReach(Scoring scoring, int experts, std::vector<float>& logits) {
-  constexpr float kReach = 75;
-  for (auto token = logits.begin(); token != logits.end(); token += experts) {
-    const float most = *std::max_element(token, token + experts);
-    std::transform(token, token + experts, token, [&](float z) {
-      return scoring == Scoring::kSigmoid ? std::clamp(z, -kReach, kReach) : z - most;
-    });
-  }
-}
-
 }  // namespace
 
 GatedBatch GateBatch(const RoutingSetup& setup, std::vector<uint16_t> clusters, std::vector<float> logits,
                      std::span<const float> bias) {
   GatedBatch b{.clusters = std::move(clusters), .affinities = std::move(logits)};
   const int n = setup.gate.experts;
-  KeepWithinReach(setup.gate.scoring, n, b.affinities);
-  ToAffinities(setup.gate.scoring, n, b.affinities, b.affinities);
+  // Many steps may carry logits beyond what the scoring takes.
+  for (size_t first = 0; first < b.affinities.size(); first += n)
+    setup.gate.scoring->within_reach(&b.affinities[first], n);
+  ToAffinities(*setup.gate.scoring, n, b.affinities, b.affinities);
   b.shares = b.affinities;
   for (size_t t = 0; t < b.clusters.size(); ++t) {
     float* share = b.shares.data() + t * n;
@@ -119,7 +109,6 @@ std::vector<double> CentroidGradient(const RoutingSetup& setup, const std::vecto
     const std::vector<double> more = WeightsFrom(loss, setup, b, c);
     for (int i = 0; i < n; ++i) w[i] += more[i];
   }
-  const bool sigmoid = setup.gate.scoring == Scoring::kSigmoid;
   const auto tokens = static_cast<double>(b.clusters.size());
   std::vector<double> gradient(static_cast<size_t>(clusters) * n);
   for (size_t t = 0; t < b.clusters.size(); ++t) {
@@ -128,7 +117,8 @@ std::vector<double> CentroidGradient(const RoutingSetup& setup, const std::vecto
     double* at = gradient.data() + static_cast<size_t>(b.clusters[t]) * n;
     double mean = 0;
     for (int i = 0; i < n; ++i) mean += w[i] * share[i];
-    for (int i = 0; i < n; ++i) at[i] += share[i] * (w[i] - mean) * (sigmoid ? 1 - affinity[i] : 1) / tokens;
+    for (int i = 0; i < n; ++i)
+      at[i] += share[i] * (w[i] - mean) * setup.gate.scoring->log_slope(affinity[i]) / tokens;
   }
   return gradient;
 }

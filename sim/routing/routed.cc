@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "costmodel/gating/dropping.h"
-#include "costmodel/op_cost.h"
+#include "topology/traffic.h"
 
 namespace moecast {
 namespace {
@@ -27,8 +27,8 @@ class Seen {
 };
 
 void CountVisits(const RoutingSetup& setup, RoutedLayer& layer) {
-  const int on_rank = setup.gate.experts / setup.ranks;
-  layer.rank_visits.assign(setup.ranks, 0.0);
+  const int on_rank = setup.gate.experts / setup.spread.ranks;
+  layer.rank_visits.assign(setup.spread.ranks, 0.0);
   for (int e = 0; e < setup.gate.experts; ++e) layer.rank_visits[e / on_rank] += layer.expert_visits[e];
 }
 
@@ -50,24 +50,15 @@ ExpertLoads WithMean(int layers, int micro_batches, std::vector<ExpertLoad> at) 
 }  // namespace
 
 RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& plan,
-                       int64_t sequence_length) {
-  const auto group = PlacementOf(plan.parallel).Group({}, {Axis::kEp});
-  const auto on_node = std::count_if(
-      group.begin(), group.end(), [&](int gpu) { return cluster.NodeOf(gpu) == cluster.NodeOf(group[0]); });
-  const auto ranks = static_cast<int>(group.size());
-  const Moe moe = RoutedBy(plan.routing, model.moe);
-  Gate gate = GateOf(moe);
+                       const ExpertSpread& spread, int64_t sequence_length) {
+  Gate gate = GateOf(RoutedBy(plan.routing.topk_group, model.moe));
   const LinkCosts tokens = LinkCostsOf({.transport = Transport::kTokens}, cluster);
   gate.top_p = plan.routing.top_p.value_or(0);
   return {.gate = gate,
           .load = plan.routing,
-          .ranks = ranks,
-          .ranks_per_node = static_cast<int>(on_node),
           .sequences = plan.micro_batch,
           .length = std::max<int64_t>(1, sequence_length / plan.parallel.cp),
-          .sent_once = on_node > 1 && on_node < ranks && ranks % on_node == 0 ? SentOnce::kPerNode
-                                                                              : SentOnce::kPerDevice,
-          .uniform = SpreadOf(moe, ranks, static_cast<int>(on_node)),
+          .spread = spread,
           .nvlink = cluster.device.nvlink_usable / tokens.nvlink,
           .network = cluster.nic_usable * cluster.nics() / (cluster.gpus_per_node * tokens.network)};
 }
@@ -94,7 +85,7 @@ Choices RouteTokens(const RoutingSetup& setup, const Centroids& centroids, std::
   for (size_t t = 0; t < clusters.size(); t += kBlock) {
     DrawOdds(popularities, setup.gate.experts,
              clusters.subspan(t, std::min<size_t>(kBlock, clusters.size() - t)), random, block);
-    OddsToAffinities(setup.gate.scoring, setup.gate.experts, block);
+    OddsToAffinities(*setup.gate.scoring, setup.gate.experts, block);
     Choose(setup.gate, block, bias, choices);
   }
   return choices;
@@ -103,13 +94,13 @@ Choices RouteTokens(const RoutingSetup& setup, const Centroids& centroids, std::
 RoutedLayer Measure(const RoutingSetup& setup, const Choices& chosen, int64_t draw) {
   const Gate& gate = setup.gate;
   const auto tokens = static_cast<int64_t>(chosen.tokens());
-  MOECAST_CHECK(tokens > 0 && gate.experts % setup.ranks == 0);
+  MOECAST_CHECK(tokens > 0 && gate.experts % setup.spread.ranks == 0);
   RoutedLayer layer{.tokens = static_cast<double>(tokens)};
   Choices left;
   const Choices* choices = &chosen;
   if (setup.load.capacity_factor) {
     std::vector<bool> stays(chosen.tokens());
-    const int64_t first_sequence = draw * setup.sequences * setup.ranks;
+    const int64_t first_sequence = draw * setup.sequences * setup.spread.ranks;
     for (int64_t t = 0; t < tokens; ++t)
       stays[t] = IsProtected(first_sequence + t / setup.length, setup.load.never_dropped);
     const std::vector<bool> dropped =
@@ -128,7 +119,7 @@ RoutedLayer Measure(const RoutingSetup& setup, const Choices& chosen, int64_t dr
     choices = &left;
   }
 
-  const int ranks = setup.ranks, on_rank = gate.experts / ranks, on_node = setup.ranks_per_node,
+  const int ranks = setup.spread.ranks, on_rank = gate.experts / ranks, on_node = setup.spread.ranks_per_node,
             nodes = (ranks + on_node - 1) / on_node;
   layer.expert_visits.assign(gate.experts, 0.0);
   layer.rank_tokens.assign(ranks, 0.0);
@@ -147,7 +138,7 @@ RoutedLayer Measure(const RoutingSetup& setup, const Choices& chosen, int64_t dr
       layer.rank_tokens[to] += new_rank;
       devices += new_rank;
       visited_nodes += new_node;
-      switch (setup.sent_once) {
+      switch (setup.spread.sent_once) {
         case SentOnce::kPerExpert:
           send(from, to);
           break;
@@ -208,14 +199,15 @@ RoutedDraws::RoutedDraws(const RoutingSetup& setup, int layers, uint64_t seed)
 
 Choices RoutedDraws::Next() {
   if (layer_ == 0)
-    clusters_ = DrawClusters(setup_.mix(), setup_.sequences * setup_.ranks, setup_.length, random_);
+    clusters_ = DrawClusters(setup_.mix(), setup_.sequences * setup_.spread.ranks, setup_.length, random_);
   const Centroids& centroids = layers_[layer_];
   layer_ = (layer_ + 1) % layers_.size();
   return RouteTokens(setup_, centroids, clusters_, {}, random_);
 }
 
 ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
-  const int ranks = setup.ranks, local = std::min(setup.ranks_per_node, ranks), nodes = ranks / local;
+  const int ranks = setup.spread.ranks, local = std::min(setup.spread.ranks_per_node, ranks),
+            nodes = ranks / local;
   const double each = layer.tokens / ranks;  // tokens
   const auto over = [](const std::vector<double>& of_ranks, double even) {
     const LoadSummary s = SummaryOf(of_ranks);
@@ -224,17 +216,17 @@ ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
   ExpertLoad load{.visits = over(layer.rank_visits, each * setup.gate.top_k)};
   load.tokens = load.bytes = load.visits;
   if (layer.sent.empty()) return load;
-  load.tokens = over(layer.rank_tokens, each * setup.uniform.devices);
+  load.tokens = over(layer.rank_tokens, each * setup.spread.uniform.devices);
 
   // Time of the slower of two ports, for tokens of a byte.
   const auto slower = [&](double nvlink, double network) {
     return std::max(nvlink / setup.nvlink.value, network / setup.network.value);
   };
   // As of ExpertAllToAll (costmodel/collectives).
-  const double to_device = setup.uniform.devices / ranks;
+  const double to_device = setup.spread.uniform.devices / ranks;
   const double even =
-      each * (setup.sent_once == SentOnce::kPerNode
-                  ? slower(nodes * (local - 1) * to_device, (nodes - 1) * setup.uniform.nodes / nodes)
+      each * (setup.spread.sent_once == SentOnce::kPerNode
+                  ? slower(nodes * (local - 1) * to_device, (nodes - 1) * setup.spread.uniform.nodes / nodes)
                   : slower((local - 1) * to_device, (ranks - local) * to_device));
   if (even == 0) {
     load.bytes = {};
@@ -244,7 +236,7 @@ ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
   for (int r = 0; r < ranks; ++r) {
     double out[2] = {}, in[2] = {};  // NVLink, network
     for (int other = 0; other < ranks; ++other) {
-      const bool network = r / setup.ranks_per_node != other / setup.ranks_per_node;
+      const bool network = r / setup.spread.ranks_per_node != other / setup.spread.ranks_per_node;
       out[network] += layer.sent[static_cast<size_t>(r) * ranks + other];
       in[network] += layer.sent[static_cast<size_t>(other) * ranks + r];
     }
@@ -278,10 +270,10 @@ std::span<const uint32_t> CountsOf(const RoutingRecord& r, int layer, int64_t mi
 }
 
 ExpertLoads LoadsOf(const RoutingSetup& setup, int layers) {
-  if (!setup.load.tokens) return {.mean = LoadOf(setup.load, setup.ranks)};
+  if (!setup.load.tokens) return {.mean = LoadOf(setup.load, setup.spread.ranks)};
   // As many draws as half a million tokens make, at least eight: of every layer in sixteen micro-batches, or
   // of a part of the layers in four. The seed is fixed: the loads are figures of the scenario.
-  const int64_t tokens = setup.tokens_per_rank() * setup.ranks;
+  const int64_t tokens = setup.tokens_per_rank() * setup.spread.ranks;
   const int draws = static_cast<int>(std::clamp<int64_t>((1 << 19) / tokens, 8, int64_t{16} * layers));
   const int micro_batches = std::clamp(draws / layers, 4, 16),
             routed = std::min(layers, draws / micro_batches);

@@ -13,40 +13,30 @@
 #include "costmodel/expert_load.h"
 #include "costmodel/gating/gate.h"
 #include "costmodel/plan.h"
+#include "costmodel/spread.h"
 #include "sim/routing/tokens.h"
 #include "topology/cluster.h"
 #include "traces/routing_record.h"
 
 namespace moecast {
 
-// How often a token travels: once for each of its experts on other ranks; once to each other rank that has
-// one; or once to each other node, to the rank of the sender's own place there, which passes it on to the
-// node's ranks (arXiv 2412.19437, section 3.2.2).
-enum class SentOnce : uint8_t { kPerExpert, kPerDevice, kPerNode };
-template <>
-struct EnumNames<SentOnce> {
-  static constexpr EnumName<SentOnce> kNames[] = {
-      {SentOnce::kPerExpert, "expert"}, {SentOnce::kPerDevice, "device"}, {SentOnce::kPerNode, "node"}};
-};
-
-// What routes and where to. Experts lie on the ranks in order; rank r is on node r / ranks_per_node.
+// What routes and where to.
 struct RoutingSetup {
   Gate gate;
-  RoutingLoad load;  // capacity and protected sequences; `tokens` absent is uniform
-  int ranks = 1, ranks_per_node = 1;
+  RoutingLoad load;                      // capacity and protected sequences; `tokens` absent is uniform
   int64_t sequences = 1, length = 4096;  // of a rank's micro-batch
-  SentOnce sent_once = SentOnce::kPerDevice;
-  TokenSpread uniform;                   // closed form (SpreadOf)
+  ExpertSpread spread;
   BytesPerSecond nvlink{1}, network{1};  // what tokens reach of a rank's ports
 
-  int dropping_devices() const { return gate.groups > 1 ? gate.groups : ranks; }
+  int dropping_devices() const { return gate.groups > 1 ? gate.groups : spread.ranks; }
   TokenMix mix() const { return load.tokens.value_or(TokenMix{}); }
   int64_t tokens_per_rank() const { return sequences * length; }
   bool operator==(const RoutingSetup&) const = default;
 };
-// An expert-parallel group of the plan, on the cluster: two hops where it spans whole nodes, else one.
-// REQUIRES: a model with experts and a plan that CheckPlan passed.
-RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& plan, int64_t sequence_length);
+// An expert-parallel group of the plan, on the cluster. REQUIRES: a model with experts, a plan that CheckPlan
+// passed, and its own spread.
+RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& plan,
+                       const ExpertSpread& spread, int64_t sequence_length);
 
 struct LoadSummary {
   double mean = 0, max = 0;

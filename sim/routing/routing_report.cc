@@ -69,8 +69,8 @@ class Placing {
 }  // namespace
 
 PlacementShape PlacementShapeOf(const RoutingSetup& setup, int redundant) {
-  return {.devices = setup.ranks,
-          .nodes = (setup.ranks + setup.ranks_per_node - 1) / setup.ranks_per_node,
+  return {.devices = setup.spread.ranks,
+          .nodes = (setup.spread.ranks + setup.spread.ranks_per_node - 1) / setup.spread.ranks_per_node,
           .groups = setup.gate.groups,
           .slots = setup.gate.experts + redundant};
 }
@@ -90,7 +90,7 @@ RoutingReport ReportRouting(const std::string& scenario, const Model& model, con
     placing.emplace(*options.placement, PlacementShapeOf(setup, options.redundant), layers);
 
   RoutedDraws draws(setup, layers, options.seed);
-  report.dispatch_bytes.assign(static_cast<size_t>(setup.ranks) * setup.ranks, 0.0);
+  report.dispatch_bytes.assign(static_cast<size_t>(setup.spread.ranks) * setup.spread.ranks, 0.0);
   const double routed_layers = static_cast<double>(micro_batches) * layers;
   const double token_bytes = model.hidden * ElementBytes(plan.precision.dispatch);
   int64_t draw = 0;
@@ -131,7 +131,7 @@ RoutingReport ReportRouting(const std::string& scenario, const Model& model, con
                  .nodes_per_token = MeanOf(report.rows, &RoutedRow::nodes_per_token),
                  .dropped = MeanOf(report.rows, &RoutedRow::dropped),
                  .dropped_weight = MeanOf(report.rows, &RoutedRow::dropped_weight)};
-  report.uniform = setup.uniform;
+  report.uniform = setup.spread.uniform;
   if (placing) report.placed = placing->Result();
   if (!record) report.history = Balance(setup, options.balance, options.seed);
   return report;
@@ -140,8 +140,9 @@ RoutingReport ReportRouting(const std::string& scenario, const Model& model, con
 RoutingRecord RecordRouting(const RoutingSetup& setup, const RoutingOptions& options) {
   RoutedDraws draws(setup, options.layers, options.seed);
   std::vector<Choices> layers;
-  RoutingRecord r{
-      .layers = options.layers, .experts = setup.gate.experts, .rows = setup.tokens_per_rank() * setup.ranks};
+  RoutingRecord r{.layers = options.layers,
+                  .experts = setup.gate.experts,
+                  .rows = setup.tokens_per_rank() * setup.spread.ranks};
   for (int l = 0; l < options.layers; ++l) {
     layers.push_back(draws.Next());
     for (size_t t = 0; t < layers.back().tokens(); ++t)

@@ -75,10 +75,10 @@ void Prefetch(std::vector<Op>& ops, const std::vector<Op>& moves) {
 // Adam on the device and, of the part whose states are in host memory, on the host (ZeRO-Offload, arXiv
 // 2101.06840): gradients come down as they are summed, weights go up as the ranks hold them. Then the FP8
 // copies of all weights, where those are held in another format.
-std::vector<Op> OptimizerOps(const BlockParameters& held, const Plan& plan, int copies) {
-  const Precision& p = plan.precision;
-  const double updated = OptimizedParameters(held, plan, copies);
-  const double on_host = updated * plan.optimizer.offload;
+std::vector<Op> OptimizerOps(const BlockParameters& held, const ShardPlan& shard, int copies) {
+  const Precision& p = shard.precision;
+  const double updated = OptimizedParameters(held, shard, copies);
+  const double on_host = updated * shard.optimizer_offload;
   const double down = on_host * ElementBytes(p.main_grad);
   const double up = on_host * ElementBytes(p.weight_format());
   std::vector<Op> ops;
@@ -114,9 +114,10 @@ std::vector<Op> GradNormOps(double updated, const Precision& precision) {
 
 LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& costs) {
   const Plan& plan = setup.run.plan;
+  const ShardPlan shard = ShardOf(plan);
   const int zero = plan.parallel.zero;
   LayerBlocks layer;
-  layer.parameters = ParametersOf(kind, setup.run.model, plan, setup.ends_apart);
+  layer.parameters = ParametersOf(kind, setup.run.model, shard, setup.ends_apart);
   const auto moves = [&](CollectiveKind collective, OpName data, OpName expert, Dtype format) {
     const double element = ElementBytes(format);
     std::vector<Op> ops;
@@ -132,7 +133,7 @@ LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& cost
   const std::vector<Op> gather = moves(CollectiveKind::kAllGather, OpName::kParamGather,
                                        OpName::kExpertParamGather, plan.precision.weight_format());
   const auto ops_of = [&](const Work& work) {
-    BlockOps ops = OpsOf(kind, setup.run.model, plan, work);
+    BlockOps ops = TrainingOpsOf(kind, setup.run.model, shard, costs.spread().uniform, work);
     if (zero >= 2) Prefetch(ops.pass[static_cast<size_t>(Pass::kWeight)], reduce);
     if (zero >= 3) {
       Prefetch(ops.pass[static_cast<size_t>(Pass::kForward)], gather);
@@ -165,10 +166,8 @@ LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& cost
 }
 
 StepBlock SendBlock(const TrainingRun& run, const Work& work, OpCosts& costs) {
-  const Parallel& parallel = run.plan.parallel;
-  const double tokens = static_cast<double>(work.sequences * work.sequence_length) / parallel.cp;
-  const double shards = parallel.sequence ? parallel.tp : 1;
-  const double bytes = parallel.pp > 1 ? tokens / shards * run.model.hidden * 2 : 0;
+  const double tokens = RankTokensOf(work, ShardOf(run.plan)).outside_tp;
+  const double bytes = run.plan.parallel.pp > 1 ? tokens * run.model.hidden * 2 : 0;
   return BlockOf(
       {CollectiveOp(OpName::kPipelineSend, CollectiveKind::kSend, GroupKind::kPipelineNext, bytes)},
       kSendPosition, false, costs);
@@ -176,6 +175,7 @@ StepBlock SendBlock(const TrainingRun& run, const Work& work, OpCosts& costs) {
 
 std::vector<StepBlocks::OfStage> UpdateBlocks(const Plan& plan, const Layout& layout,
                                               const StepBlocks& blocks, int copies, OpCosts& costs) {
+  const ShardPlan shard = ShardOf(plan);
   std::vector<StepBlocks::OfStage> of_stages;
   std::vector<BlockParameters> held_by;
   for (int stage = 0; stage < layout.map.stages(); ++stage) {
@@ -195,11 +195,11 @@ std::vector<StepBlocks::OfStage> UpdateBlocks(const Plan& plan, const Layout& la
       of_stages.push_back(of_stages[before]);
       continue;
     }
-    const double updated = OptimizedParameters(held, plan, copies);
+    const double updated = OptimizedParameters(held, shard, copies);
     auto norm = std::make_shared<StepBlock>(
         BlockOf(GradNormOps(updated, plan.precision), kGradNormPosition, false, costs));
     auto optimizer = std::make_shared<StepBlock>(
-        BlockOf(OptimizerOps(held, plan, copies), kOptimizerPosition, false, costs));
+        BlockOf(OptimizerOps(held, shard, copies), kOptimizerPosition, false, costs));
     if (plan.overlap.offload && plan.optimizer.offload > 0) {
       optimizer->order = OpOrder::kAtOnce;
       optimizer->alone = SolveAlone(*optimizer);

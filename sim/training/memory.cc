@@ -82,9 +82,9 @@ std::vector<StageMemory> MemoryWithoutActivations(const TrainingRun& run, const 
                                                   const Layout& layout, const StepBlocks& blocks,
                                                   int copies) {
   const Plan& plan = run.plan;
-  const double tokens = static_cast<double>(work.sequences * work.sequence_length) / plan.parallel.cp /
-                        (plan.parallel.sequence ? plan.parallel.tp : 1);
-  const bool data_parallel = plan.parallel.dp * plan.parallel.cp * copies > 1;
+  const ShardPlan shard = ShardOf(plan);
+  const double tokens = RankTokensOf(work, shard).outside_tp;
+  const bool data_parallel = ReducesGradients(shard, copies);
   // Gradients reduced in the format they are summed in need no copy; others go through two buckets.
   const bool in_buckets = data_parallel && plan.precision.grad_reduce != plan.precision.main_grad;
   std::vector<StageMemory> by_stage(static_cast<size_t>(layout.map.stages()));
@@ -102,7 +102,8 @@ std::vector<StageMemory> MemoryWithoutActivations(const TrainingRun& run, const 
     for (const int v : layout.map.Held(stage)) {
       for (const BlockRun& blocks_run : layout.runs[v]) {
         const BlockParameters& one = blocks.layer(blocks_run.kind).parameters;
-        memory.states += StatesOf({one.data * blocks_run.count, one.expert * blocks_run.count}, plan, copies);
+        memory.states +=
+            StatesOf({one.data * blocks_run.count, one.expert * blocks_run.count}, shard, copies);
         needs(blocks_run.kind, nullptr);
         // Some block of a forward and some of a backward at once.
         if (!blocks.pairs.empty())

@@ -55,8 +55,9 @@ class Lister {
         held.expert += run.count * step_.blocks.layer(run.kind).parameters.expert;
       }
     }
-    const StateBytes data = StatesOf({.data = held.data}, step_.plan(), step_.shape.copies);
-    const StateBytes expert = StatesOf({.expert = held.expert}, step_.plan(), step_.shape.copies);
+    const ShardPlan shard = ShardOf(step_.plan());
+    const StateBytes data = StatesOf({.data = held.data}, shard, step_.shape.copies);
+    const StateBytes expert = StatesOf({.expert = held.expert}, shard, step_.shape.copies);
     const Precision& p = step_.plan().precision;
     const auto both = [&](const char* part, const std::string& what, Bytes StateBytes::*bytes) {
       Add({.part = part, .what = "data-parallel parameters, " + what, .bytes = data.*bytes});

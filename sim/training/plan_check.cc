@@ -25,8 +25,7 @@ Fault CheckTensorParallel(const Parallel& p, const Model& m) {
     return PlanFault{"/parallel/tp", std::string("a divisor of the ") + what + ", " + Number(n), ""};
   };
   if (Fault f = divides(m.attention.heads, "attention heads")) return f;
-  if (m.attention.kind == AttentionKind::kGqa && m.attention.kv_heads % p.tp != 0 &&
-      p.tp % m.attention.kv_heads != 0)
+  if (m.attention.kv_heads % p.tp != 0 && p.tp % m.attention.kv_heads != 0)
     return PlanFault{"/parallel/tp",
                      "a divisor or a multiple of the KV heads, " + Number(m.attention.kv_heads), ""};
   if (m.dense_inter > 0)
@@ -239,7 +238,7 @@ std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const C
       return PlanFault{at, "each operator once", ""};
     if (plan.recompute[i] == Recompute::kLayer && plan.recompute.size() > 1)
       return PlanFault{at, "\"layer\" alone: it covers all others", ""};
-    if (plan.recompute[i] == Recompute::kMlaUp && model.attention.kind != AttentionKind::kMla)
+    if (plan.recompute[i] == Recompute::kMlaUp && !model.attention.kind->has_latents)
       return PlanFault{at, "operators the model has: it has no multi-head latent attention", ""};
     if (plan.recompute[i] == Recompute::kPermute && model.moe.experts == 0)
       return PlanFault{at, "operators the model has: it has no experts", ""};

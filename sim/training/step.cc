@@ -91,7 +91,7 @@ void AddTimes(Step& step) {
 
 std::shared_ptr<const OrderedStep> OrderOf(const Step& step, StepCache& cache) {
   const Plan& plan = step.plan();
-  const bool data_parallel = plan.parallel.dp * plan.parallel.cp * step.shape.copies > 1;
+  const bool data_parallel = ReducesGradients(ShardOf(plan), step.shape.copies);
   const int zero = plan.parallel.zero;
   const GradClip clip = plan.optimizer.grad_clip;
   return cache.OrderFor(step.shape, step.layout, step.blocks.pair_of,
@@ -144,17 +144,17 @@ Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& pha
   step.shape = SizesOf(plan, phase, *step.pipeline);
   const int copies = step.shape.copies;
 
+  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, plan, run.whole_step, copies);
+  step.sources = costs.sources();
   std::shared_ptr<const ExpertLoads> loads;  // none without experts
-  step.work = {.sequences = plan.micro_batch, .sequence_length = phase.sequence_length, .load = {}};
+  step.work = MicroBatchOf(plan.micro_batch, phase.sequence_length);
   if (run.model.moe.experts > 0) {
-    loads = cache.LoadsFor(RoutingOf(run.model, run.cluster, plan, phase.sequence_length),
+    loads = cache.LoadsFor(RoutingOf(run.model, run.cluster, plan, costs.spread(), phase.sequence_length),
                            run.model.layers(LayerKind::kMoe), run.record);
     step.work.load = run.even_loads ? EvenOf(loads->mean) : loads->mean;
   }
   if (run.even_loads) loads = nullptr;
 
-  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, plan, run.whole_step, copies);
-  step.sources = costs.sources();
   const PieceMap map(*step.pipeline, step.shape);
   for (const BlockKind kind : KindsOf(run.model))
     step.blocks.layers[static_cast<size_t>(kind)] = std::make_shared<LayerBlocks>(

@@ -6,7 +6,7 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
                              const Model& model, const Plan& plan, const WholeStep& whole_step, int copies) {
   for (Placed& p : placed_)
     if (p.calibration == calibration.get() && p.parallel == plan.parallel && p.copies == copies &&
-        p.overlap == plan.overlap && p.moe == RoutedBy(plan.routing, model.moe) &&
+        p.overlap == plan.overlap && p.moe == RoutedBy(plan.routing.topk_group, model.moe) &&
         p.whole_step == whole_step && *p.cluster == cluster)
       return *p.costs;
   KernelCosts* kernels = nullptr;
@@ -17,9 +17,13 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
     kernels = kernels_.back().costs.get();
   }
   auto owned = std::make_unique<Cluster>(cluster);
-  auto costs = std::make_unique<OpCosts>(*kernels, *owned, model, plan, whole_step, copies);
+  const ShardPlan shard = ShardOf(plan);
+  const Placement placement = PlacementOf(plan.parallel);
+  auto costs = std::make_unique<OpCosts>(*kernels, *owned, shard, placement,
+                                         ExpertSpreadOf(model, shard, placement, *owned), whole_step, copies);
   placed_.push_back({calibration.get(), plan.parallel, copies, plan.overlap,
-                     RoutedBy(plan.routing, model.moe), whole_step, std::move(owned), std::move(costs)});
+                     RoutedBy(plan.routing.topk_group, model.moe), whole_step, std::move(owned),
+                     std::move(costs)});
   return *placed_.back().costs;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
+#include <string_view>
 
 #include "base/random.h"
 #include "costmodel/gating/dropping.h"
@@ -52,8 +54,8 @@ std::vector<float> Logits() {
 
 TEST(GateTest, SoftmaxOfOddsIsTheirPartOfTheSumAndSigmoidTheOddsOverOneMore) {
   std::vector<float> softmax = Logits(), sigmoid = Logits();
-  ToAffinities(Scoring::kSoftmax, 4, softmax, softmax);
-  ToAffinities(Scoring::kSigmoid, 4, sigmoid, sigmoid);
+  ToAffinities(kSoftmaxScoring, 4, softmax, softmax);
+  ToAffinities(kSigmoidScoring, 4, sigmoid, sigmoid);
   for (int i = 0; i < 4; ++i) {
     EXPECT_NEAR(softmax[i], 0.1 * (i + 1), 1e-6);
     EXPECT_NEAR(sigmoid[i], (i + 1.0) / (i + 2.0), 1e-6);
@@ -68,16 +70,16 @@ TEST(GateTest, AffinitiesOfAnyNumberOfExpertsAreTheLibrarysFromLogitsAndFromOdds
       logits.push_back(static_cast<float>(40 * random.Uniform() - 20));
       odds.push_back(std::exp(logits.back()));
     }
-    for (const Scoring scoring : {Scoring::kSoftmax, Scoring::kSigmoid}) {
+    for (const Scoring* scoring : Scorings()) {
       std::vector<float> affinities(logits.size()), from_odds = odds;
-      ToAffinities(scoring, experts, logits, affinities);
-      OddsToAffinities(scoring, experts, from_odds);
+      ToAffinities(*scoring, experts, logits, affinities);
+      OddsToAffinities(*scoring, experts, from_odds);
       for (int t = 0; t < 3; ++t) {
         double sum = 0;
         for (int i = 0; i < experts; ++i) sum += std::exp(double{logits[t * experts + i]});
         for (int i = 0; i < experts; ++i) {
           const double e = std::exp(double{logits[t * experts + i]});
-          const double expected = scoring == Scoring::kSoftmax ? e / sum : e / (1 + e);
+          const double expected = scoring == &kSoftmaxScoring ? e / sum : e / (1 + e);
           EXPECT_NEAR(affinities[t * experts + i], expected, 5e-6 * expected) << experts;
           EXPECT_NEAR(from_odds[t * experts + i], expected, 5e-6 * expected) << experts;
         }
@@ -88,9 +90,9 @@ TEST(GateTest, AffinitiesOfAnyNumberOfExpertsAreTheLibrarysFromLogitsAndFromOdds
 
 TEST(GateTest, TheGreatestLogitsAllowedMakeFiniteAffinities) {
   std::vector<float> most(65535, 75.0f), low(160, -1000.0f);
-  ToAffinities(Scoring::kSoftmax, 65535, most, most);
+  ToAffinities(kSoftmaxScoring, 65535, most, most);
   EXPECT_NEAR(most.back(), 1.0 / 65535, 1e-8);
-  ToAffinities(Scoring::kSoftmax, 160, low, low);
+  ToAffinities(kSoftmaxScoring, 160, low, low);
   EXPECT_NEAR(low.back(), 1.0 / 160, 1e-7);
 }
 
@@ -111,7 +113,7 @@ TEST(GateTest, GroupsAreTakenByTheirBestExpertOrBySumOfTheirTwoBest) {
   const std::vector<float> affinities = {0.4f, 0.05f, 0.3f, 0.25f};
   Gate gate{.experts = 4, .top_k = 2, .groups = 2, .top_groups = 1};
   EXPECT_EQ(ExpertsOf(Chosen(gate, affinities), 0), (Experts{0, 1}));
-  gate.group_score = GroupScore::kTwoBest;
+  gate.method = &kNoAuxTopK;
   EXPECT_EQ(ExpertsOf(Chosen(gate, affinities), 0), (Experts{2, 3}));
 }
 
@@ -158,20 +160,58 @@ TEST(GateTest, TheModelsFieldsMakeItsGate) {
                           .top_k = 8,
                           .groups = 8,
                           .top_groups = 4,
-                          .scoring = Scoring::kSigmoid,
+                          .scoring = &kSigmoidScoring,
                           .normalize_top_k = true,
                           .scaling_factor = 2.5,
-                          .router_bias = true});
+                          .method = &kNoAuxTopK});
   EXPECT_EQ(v3, (Gate{.experts = 256,
                       .top_k = 8,
                       .groups = 8,
                       .top_groups = 4,
-                      .group_score = GroupScore::kTwoBest,
-                      .scoring = Scoring::kSigmoid,
+                      .method = &kNoAuxTopK,
+                      .scoring = &kSigmoidScoring,
                       .normalize = true,
                       .scaling = 2.5}));
-  EXPECT_EQ(GateOf({.experts = 160, .top_k = 6, .groups = 8, .top_groups = 3}).group_score,
-            GroupScore::kBest);
+  EXPECT_EQ(GateOf({.experts = 64, .top_k = 6}), (Gate{.experts = 64, .top_k = 6}));
+}
+
+// Groups {0, 1} and {2, 3}; a group of one has no second best.
+TEST(TopKMethodTest, RowsScoreGroupsByTheirBestOrTheirTwoBest) {
+  const float scores[] = {0.5f, 0.125f, 0.25f, 0.375f};
+  std::set<std::string_view> names;
+  for (const TopKMethod* method : TopKMethods()) {
+    EXPECT_TRUE(names.insert(method->name).second) << method->name;
+    EXPECT_FALSE(method->help.empty()) << method->name;
+    const bool two = method->scored_experts == 2;
+    float out[4];
+    method->group_scores(scores, 2, 2, out);
+    EXPECT_EQ(out[0], two ? 0.625f : 0.5f) << method->name;
+    EXPECT_EQ(out[1], two ? 0.625f : 0.375f) << method->name;
+    method->group_scores(scores, 4, 1, out);
+    for (int g = 0; g < 4; ++g) EXPECT_EQ(out[g], scores[g]) << method->name;
+  }
+  EXPECT_EQ(names, (std::set<std::string_view>{"greedy", "group_limited_greedy", "noaux_tc"}));
+}
+
+// Logits far beyond what affinities take come within reach without changing which is greater, and the slope
+// of an affinity's logarithm is its difference quotient: softmax's sum left out, exp(z) itself.
+TEST(ScoringTest, RowsTakeLogitsWithinReachAndKnowTheirSlope) {
+  std::set<std::string_view> names;
+  for (const Scoring* scoring : Scorings()) {
+    EXPECT_TRUE(names.insert(scoring->name).second) << scoring->name;
+    EXPECT_FALSE(scoring->help.empty()) << scoring->name;
+    float logits[] = {300, 100, -200};
+    scoring->within_reach(logits, 3);
+    float affinities[3];
+    scoring->affinities(logits, 3, affinities);
+    EXPECT_NEAR(affinities[0], 1, 1e-6) << scoring->name;
+    EXPECT_GE(affinities[0], affinities[1]) << scoring->name;
+    EXPECT_GE(affinities[1], affinities[2]) << scoring->name;
+    EXPECT_GE(affinities[2], 0) << scoring->name;
+  }
+  EXPECT_EQ(names, (std::set<std::string_view>{"softmax", "sigmoid"}));
+  EXPECT_EQ(kSoftmaxScoring.log_slope(0.25f), 1);
+  EXPECT_EQ(kSigmoidScoring.log_slope(0.25f), 0.75f);
 }
 
 // The rules of gate.h, word by word.
@@ -188,7 +228,7 @@ Experts SlowChoice(const Gate& g, const float* affinity, const std::vector<float
     std::vector<float> members(score.begin() + group * g.group_size(),
                                score.begin() + (group + 1) * g.group_size());
     std::sort(members.rbegin(), members.rend());
-    const bool two = g.group_score == GroupScore::kTwoBest && members.size() > 1;
+    const bool two = g.method == &kNoAuxTopK && members.size() > 1;
     group_score.push_back(two ? members[0] + members[1] : members[0]);
   }
   best_first(groups, group_score);
@@ -209,7 +249,7 @@ TEST(GatePropertyTest, ChoicesAreThoseOfSortingEverything) {
                     .top_k = 1 + static_cast<int>(random.Below(std::min(30, top_groups * size))),
                     .groups = groups,
                     .top_groups = top_groups,
-                    .group_score = random.Below(2) == 0 ? GroupScore::kBest : GroupScore::kTwoBest};
+                    .method = random.Below(2) == 0 ? &kGroupLimitedTopK : &kNoAuxTopK};
     // Eighths make ties, and sums of them are exact.
     const double steps = random.Below(2) == 0 ? 8 : 1 << 20;
     const auto number = [&] { return static_cast<float>(std::floor(random.Uniform() * steps) / steps); };

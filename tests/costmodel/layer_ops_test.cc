@@ -4,19 +4,11 @@
 
 #include <map>
 #include <numeric>
-#include <tuple>
 
-#include "base/random.h"
-#include "scenarios/model_loader.h"
+#include "tests/costmodel/step_ops.h"
 
 namespace moecast {
 namespace {
-
-constexpr const char* kModels[] = {"deepseek-v2",   "deepseek-v2-lite", "deepseek-v3", "deepseek-67b",
-                                   "deepseek-7b",   "deepseek-moe-16b", "llama-3-70b", "llama-3.1-70b",
-                                   "mixtral-8x22b", "qwen1.5-72b"};
-constexpr Pass kAllPasses[] = {Pass::kForward, Pass::kBackward, Pass::kWeight};
-const Work kSequence{.sequences = 1, .sequence_length = 4096};
 
 double FlopsIn(const std::vector<Op>& ops, OpClass op_class, bool recomputed = false) {
   double sum = 0;
@@ -31,58 +23,6 @@ double ModelFlops(const std::vector<Op>& ops) {
   return GemmFlops(ops) + FlopsIn(ops, OpClass::kAttention);
 }
 
-BlockKind BlockOf(LayerKind kind) {
-  return kind == LayerKind::kMoe ? BlockKind::kMoe : BlockKind::kDense;
-}
-
-// Blocks of a model and how many of each.
-std::map<BlockKind, int> BlocksOf(const Model& m) {
-  std::map<BlockKind, int> blocks{{BlockKind::kEmbedding, 1}, {BlockKind::kHead, 1}};
-  for (const LayerRun& run : m.runs) blocks[BlockOf(run.kind)] += run.count;
-  if (m.mtp_layers > 0) blocks[BlockKind::kMtp] = m.mtp_layers;
-  return blocks;
-}
-
-bool Cuts(const Model& m, int tp) {
-  return m.attention.heads % tp == 0 && m.attention.kv_heads % tp == 0 && m.vocab % tp == 0 &&
-         m.dense_inter % tp == 0 && m.moe.inter % tp == 0 && 4096 % tp == 0;
-}
-
-// A plan of every kind, from a few random numbers.
-Plan AnyPlan(Random& random, const Model& m) {
-  Plan plan;
-  plan.parallel.tp = 1 << random.Below(4);
-  if (!Cuts(m, plan.parallel.tp)) plan.parallel.tp = 1;
-  plan.parallel.ep = m.moe.experts > 0 ? 1 << random.Below(4) : 1;
-  plan.parallel.dp = plan.parallel.ep * 2;
-  plan.parallel.cp = 1 << random.Below(2);
-  plan.parallel.sequence = random.Below(2) == 0;
-  plan.overlap.shared_experts = random.Below(2) == 0;
-  plan.overlap.tp = random.Below(2) == 0;
-  constexpr Dtype kDtypes[] = {Dtype::kBf16, Dtype::kFp8, Dtype::kFp8Block};
-  plan.precision.gemm = kDtypes[random.Below(3)];
-  plan.precision.dispatch = kDtypes[random.Below(3)];
-  plan.precision.saved_activations = kDtypes[random.Below(3)];
-  return plan;
-}
-
-template <class Visit>  // model, block, plan
-void EachBlockOfAnyPlan(int rounds, Visit visit) {
-  Random random(5);
-  for (const char* name : kModels) {
-    const Model m = LoadModel(name);
-    for (int i = 0; i < rounds; ++i) {
-      const Plan plan = AnyPlan(random, m);
-      for (const auto& [kind, count] : BlocksOf(m)) {
-        SCOPED_TRACE(std::string(name) + " " + std::string(NameOf(kind)) + ", tp " +
-                     std::to_string(plan.parallel.tp) + " ep " + std::to_string(plan.parallel.ep) + " cp " +
-                     std::to_string(plan.parallel.cp));
-        visit(m, kind, plan, random);
-      }
-    }
-  }
-}
-
 // MLA's down-projections and the router are whole on every rank of tp and run on its part of the tokens.
 TEST(LayerOpsTest, ForwardFlopsAreTheModelsOverTp) {
   int cut = 0;
@@ -95,8 +35,7 @@ TEST(LayerOpsTest, ForwardFlopsAreTheModelsOverTp) {
       plan.parallel.tp = tp;
       double flops = 0, mtp = 0;
       for (const auto& [kind, count] : BlocksOf(m))
-        (kind == BlockKind::kMtp ? mtp : flops) +=
-            count * ModelFlops(OpsOf(kind, m, plan, kSequence)[Pass::kForward]);
+        (kind == BlockKind::kMtp ? mtp : flops) += count * ModelFlops(StepOps(kind, m, plan)[Pass::kForward]);
       const double expected = ForwardFlopsPerToken(m, 4096) * 4096 / tp;
       EXPECT_NEAR(flops, expected, 1e-12 * expected) << name << " tp " << tp;
       const double expected_mtp = MtpForwardFlopsPerToken(m, 4096) * 4096 / tp;
@@ -109,14 +48,14 @@ TEST(LayerOpsTest, ForwardFlopsAreTheModelsOverTp) {
 TEST(LayerOpsTest, ASlidingWindowMeetsTheMeanContext) {
   Model m = LoadModel("deepseek-7b");
   m.attention.sliding_window = 1024;
-  const auto ops = OpsOf(BlockKind::kDense, m, {}, kSequence);
+  const auto ops = StepOps(BlockKind::kDense, m, {});
   EXPECT_NEAR(FlopsIn(ops[Pass::kForward], OpClass::kAttention),
               4096 * ForwardLayerFlops(m, LayerKind::kDense, 4096).attention_core, 1);
 }
 
 TEST(LayerOpsTest, EachGradientTakesTheForwardFlopsAndAttentionTwoAndAHalfTimes) {
   EachBlockOfAnyPlan(4, [](const Model& m, BlockKind kind, const Plan& plan, Random&) {
-    const BlockOps ops = OpsOf(kind, m, plan, kSequence);
+    const BlockOps ops = StepOps(kind, m, plan);
     EXPECT_EQ(GemmFlops(ops[Pass::kBackward]), GemmFlops(ops[Pass::kForward]));
     EXPECT_EQ(GemmFlops(ops[Pass::kWeight]), GemmFlops(ops[Pass::kForward]));
     EXPECT_EQ(FlopsIn(ops[Pass::kBackward], OpClass::kAttention),
@@ -131,7 +70,7 @@ TEST(LayerOpsTest, KernelsThatStreamReadAndWriteEachOperandOnce) {
   const Model m = LoadModel("deepseek-7b");
   const auto bytes = [&](BlockKind kind, Pass pass, OpName name) {
     double sum = 0;
-    for (const Op& op : OpsOf(kind, m, {}, kSequence)[pass])
+    for (const Op& op : StepOps(kind, m, {})[pass])
       if (op.name == name && op.op_class() == OpClass::kElementwise) sum += BytesOf(op.query).value;
     return sum;
   };
@@ -170,7 +109,7 @@ TEST(LayerOpsTest, ContextParallelRanksShareTheFlops) {
   cut.parallel.cp = 4;
   const Model gqa = LoadModel("llama-3-70b"), mla = LoadModel("deepseek-v2");
   const auto flops = [](const Model& m, const Plan& p) {
-    return ModelFlops(OpsOf(BlockKind::kDense, m, p, kSequence)[Pass::kForward]);
+    return ModelFlops(StepOps(BlockKind::kDense, m, p)[Pass::kForward]);
   };
   EXPECT_NEAR(flops(gqa, cut), flops(gqa, alone) / 4, 1);
   const Attention& a = mla.attention;
@@ -178,11 +117,27 @@ TEST(LayerOpsTest, ContextParallelRanksShareTheFlops) {
   EXPECT_NEAR(flops(mla, cut), flops(mla, alone) / 4 + kv_up * 3 / 4, 1);
 }
 
+TEST(LayerOpsTest, APassAloneHasTheOpsItHasInTheStep) {
+  EachBlockOfAnyPlan(6, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
+    for (const auto& row : EnumNames<Recompute>::kNames)
+      if (random.Below(2) == 0) plan.recompute.push_back(row.value);
+    const BlockOps step = StepOps(kind, m, plan);
+    for (const Pass pass : kAllPasses) {
+      Work work = kSequence;
+      work.pass = pass;
+      const std::vector<Op> alone = OpsOf(kind, m, ShardOf(plan), SpreadOnOneNode(m, ShardOf(plan)), work);
+      ASSERT_EQ(alone.size(), step[pass].size()) << NameOf(pass);
+      for (size_t i = 0; i < alone.size(); ++i)
+        EXPECT_EQ(alone[i], step[pass][i]) << NameOf(pass) << " " << i;
+    }
+  });
+}
+
 TEST(LayerOpsTest, AnOpWaitsForAnEarlierOpOfTheOtherStream) {
   EachBlockOfAnyPlan(8, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
     if (random.Below(2) == 0) plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp, Recompute::kPermute};
     if (random.Below(4) == 0) plan.recompute = {Recompute::kLayer};
-    const BlockOps block = OpsOf(kind, m, plan, kSequence);
+    const BlockOps block = StepOps(kind, m, plan);
     for (const Pass pass : kAllPasses) {
       const auto& ops = block[pass];
       for (size_t i = 0; i < ops.size(); ++i) {
@@ -227,19 +182,19 @@ void ExpectSame(const Sizes& a, const Sizes& b) {
 TEST(LayerOpsTest, OverlapChangesNoFlopsAndNoBytes) {
   EachBlockOfAnyPlan(3, [](const Model& m, BlockKind kind, Plan plan, Random&) {
     plan.overlap.tp = plan.overlap.shared_experts = false;
-    const Sizes without = SizesOf(OpsOf(kind, m, plan, kSequence));
+    const Sizes without = SizesOf(StepOps(kind, m, plan));
     plan.overlap.tp = plan.overlap.shared_experts = true;
-    ExpectSame(without, SizesOf(OpsOf(kind, m, plan, kSequence)));
+    ExpectSame(without, SizesOf(StepOps(kind, m, plan)));
   });
 }
 
 TEST(LayerOpsTest, RecomputationOnlyAddsOpsAndNeverKeepsMore) {
   EachBlockOfAnyPlan(6, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
     plan.precision.saved_activations = plan.precision.gemm;  // what is not saved needs no cast
-    const BlockOps without = OpsOf(kind, m, plan, kSequence);
+    const BlockOps without = StepOps(kind, m, plan);
     for (const auto& row : EnumNames<Recompute>::kNames)
       if (random.Below(2) == 0) plan.recompute.push_back(row.value);
-    const BlockOps with = OpsOf(kind, m, plan, kSequence);
+    const BlockOps with = StepOps(kind, m, plan);
     ExpectSame(SizesOf(without), SizesOf(with));
     EXPECT_EQ(SizesOf(without).recomputed, 0);
     EXPECT_LE(with.memory.kept().value, without.memory.kept().value);
@@ -254,7 +209,7 @@ TEST(LayerOpsTest, ALayerRecomputedWholeKeepsItsInputAndRunsItsForwardOnceMore) 
   Plan plan;
   plan.parallel.ep = plan.parallel.dp = 8;
   plan.recompute = {Recompute::kLayer, Recompute::kRmsNorm, Recompute::kSwiGlu};
-  const BlockOps ops = OpsOf(BlockKind::kMoe, m, plan, kSequence);
+  const BlockOps ops = StepOps(BlockKind::kMoe, m, plan);
   EXPECT_EQ(ops.memory.kept(), Bytes(4096.0 * 5120 * 2));
   size_t again = 0;
   for (const Op& op : ops[Pass::kBackward]) again += op.recomputed;
@@ -264,7 +219,7 @@ TEST(LayerOpsTest, ALayerRecomputedWholeKeepsItsInputAndRunsItsForwardOnceMore) 
 TEST(LayerOpsTest, GroupsOfOneRankDoNotCommunicate) {
   EachBlockOfAnyPlan(4, [](const Model& m, BlockKind kind, Plan plan, Random&) {
     plan.parallel.ep = plan.parallel.tp = plan.parallel.cp = 1;
-    EXPECT_TRUE(SizesOf(OpsOf(kind, m, plan, kSequence)).moved.empty());
+    EXPECT_TRUE(SizesOf(StepOps(kind, m, plan)).moved.empty());
   });
 }
 
@@ -273,7 +228,7 @@ TEST(LayerOpsTest, EveryTokenIsDispatchedAndCombinedOnceEachWay) {
   const Model m = LoadModel("deepseek-v2");
   Plan plan;
   plan.parallel.ep = plan.parallel.dp = 8;
-  auto moved = SizesOf(OpsOf(BlockKind::kMoe, m, plan, kSequence)).moved;
+  auto moved = SizesOf(StepOps(BlockKind::kMoe, m, plan)).moved;
   EXPECT_EQ(moved.size(), 2u);
   EXPECT_EQ((moved[{CollectiveKind::kDispatch, GroupKind::kEp}]), 2 * 4096.0 * 5120 * 2);
   EXPECT_EQ((moved[{CollectiveKind::kCombine, GroupKind::kEp}]), 2 * 4096.0 * 5120 * 2);
@@ -287,117 +242,14 @@ TEST(LayerOpsTest, TensorParallelLayersGatherAndScatterTheTokens) {
   Plan plan;
   plan.parallel.tp = 8;
   const double tokens = 4096.0 * m.hidden * 2;
-  auto moved = SizesOf(OpsOf(BlockKind::kDense, m, plan, kSequence)).moved;
+  auto moved = SizesOf(StepOps(BlockKind::kDense, m, plan)).moved;
   EXPECT_NEAR((moved[{CollectiveKind::kAllGather, GroupKind::kTp}]), 6 * tokens, 1);
   EXPECT_NEAR((moved[{CollectiveKind::kReduceScatter, GroupKind::kTp}]), 4 * tokens, 1);
   plan.parallel.sequence =
       false;  // an all-reduce behind each row layer, and behind each column layer's gradient
-  moved = SizesOf(OpsOf(BlockKind::kDense, m, plan, kSequence)).moved;
+  moved = SizesOf(StepOps(BlockKind::kDense, m, plan)).moved;
   EXPECT_EQ(moved.size(), 1u);
   EXPECT_NEAR((moved[{CollectiveKind::kAllReduce, GroupKind::kTp}]), 4 * tokens, 1);
-}
-
-// DeepSeek-V2, one sequence of 4096 on EP 8, bf16. Per token, in elements of 2 bytes unless fp32.
-TEST(LayerOpsTest, KeptBytesOfADeepSeekV2MoeLayer) {
-  const Model m = LoadModel("deepseek-v2");
-  Plan plan;
-  plan.parallel.ep = plan.parallel.dp = 8;
-  const double until_backward =
-      2 * 5120                                   // inputs of the two norms
-      + 1536 + 512 + 64                          // latents before their norms, the shared RoPE key
-      + 128 * (192 + 192 + 256)                  // queries, keys, kv-up's output, of which values are a slice
-      + 2 * 3072                                 // shared experts' gate and up
-      + 6 * 2 * 1536;                            // experts' gate and up
-  const double until_backward_fp32 = 128 + 160;  // log-sum-exp, scores
-  const double until_weight = 5120 + 1536 + 512  // inputs of the down- and the two up-projections
-                              + 128 * 128        // of the output projection
-                              + 5120             // of router and shared experts
-                              + 3072             // of the shared experts' down
-                              + 6 * 5120 + 6 * 1536;  // of the experts
-  const BlockMemory memory = OpsOf(BlockKind::kMoe, m, plan, kSequence).memory;
-  EXPECT_NEAR(memory.until_backward.value, 4096 * (2 * until_backward + 4 * until_backward_fp32), 1);
-  EXPECT_NEAR(memory.until_weight.value, 4096 * 2 * until_weight, 1);
-  EXPECT_NEAR(4096 * 6 * 5120 * 2, 252e6,
-              1e6);  // the permuted tokens, the largest of all but queries, keys, values
-
-  plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp};
-  const BlockMemory recomputed = OpsOf(BlockKind::kMoe, m, plan, kSequence).memory;
-  const double norms = 5120 + 1536 + 512 + 5120;
-  EXPECT_NEAR((memory.until_weight - recomputed.until_weight).value, 4096 * 2 * norms, 1);
-  EXPECT_NEAR((recomputed.gradients - memory.gradients).value, 4096 * 2 * norms, 1);
-  EXPECT_NEAR((memory.until_backward - recomputed.until_backward).value, 4096 * 2 * 128 * 640, 1);
-}
-
-TEST(LayerOpsTest, NoTwoKeptTensorsOfALayerHaveOneName) {
-  EachBlockOfAnyPlan(4, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
-    if (kind == BlockKind::kMtp) return;  // a layer, an embedding and a head in one
-    if (random.Below(2) == 0) plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp, Recompute::kPermute};
-    std::map<std::tuple<OpName, TensorName, Lifetime>, int> names;
-    for (const KeptTensor& t : OpsOf(kind, m, plan, kSequence).tensors) {
-      EXPECT_GT(t.bytes.value, 0);
-      EXPECT_EQ((names[{t.op, t.tensor, t.lifetime}]++), 0) << NameOf(t.op) << " " << NameOf(t.tensor);
-    }
-    EXPECT_GE(names.size(), 1u);
-  });
-}
-
-// Gate and up of the experts in FP8: 1 + 1/32 bytes in place of 2, for 12 x 1536 elements a token and 2 x
-// 3072 of the shared experts. The copy is written by the forward pass and read by the backward pass.
-TEST(LayerOpsTest, InputsOfTheActivationAreSavedInTheirOwnFormat) {
-  const Model m = LoadModel("deepseek-v2");
-  Plan plan;
-  plan.parallel.ep = plan.parallel.dp = 8;
-  const BlockOps bf16 = OpsOf(BlockKind::kMoe, m, plan, kSequence);
-  plan.precision.saved_swiglu = Dtype::kFp8Block;
-  const BlockOps fp8 = OpsOf(BlockKind::kMoe, m, plan, kSequence);
-  const double elements = 4096 * (6.0 * 2 * 1536 + 2 * 3072), less = 2 - (1 + 4.0 / 128);
-  EXPECT_NEAR((bf16.memory.until_backward - fp8.memory.until_backward).value, elements * less, 1);
-  const auto moved = [](const BlockOps& ops, Pass pass) {
-    double bytes = 0;
-    for (const Op& op : ops[pass])
-      if (const auto* e = std::get_if<ElementwiseQuery>(&op.query)) bytes += e->bytes.value;
-    return bytes;
-  };
-  EXPECT_NEAR(moved(fp8, Pass::kForward) - moved(bf16, Pass::kForward), elements * (2 - less), 1);
-  EXPECT_NEAR(moved(bf16, Pass::kBackward) - moved(fp8, Pass::kBackward), elements * less, 1);
-}
-
-// The copies of a token for its experts are made again from the tokens received: each once for every device
-// hit.
-TEST(LayerOpsTest, PermutedTokensAreMadeAgainFromTheTokensReceived) {
-  const Model m = LoadModel("deepseek-v2");
-  Plan plan;
-  plan.parallel.ep = plan.parallel.dp = 8;
-  const Bytes all = OpsOf(BlockKind::kMoe, m, plan, kSequence).memory.kept();
-  plan.recompute = {Recompute::kPermute};
-  const double devices = SpreadOf(m.moe, 8, 8).devices;  // 2.77
-  EXPECT_NEAR((all - OpsOf(BlockKind::kMoe, m, plan, kSequence).memory.kept()).value,
-              4096 * 5120 * 2 * (6 - devices), 1);
-}
-
-TEST(LayerOpsTest, OnOneDevicePermutedTokensAreMadeAgainFromTheLayersInputWhichIsKeptAnyway) {
-  const Model m = LoadModel("deepseek-v2");
-  Plan plan;
-  const Bytes all = OpsOf(BlockKind::kMoe, m, plan, kSequence).memory.kept();
-  plan.recompute = {Recompute::kPermute};
-  EXPECT_NEAR((all - OpsOf(BlockKind::kMoe, m, plan, kSequence).memory.kept()).value, 4096.0 * 5120 * 2 * 6,
-              1);
-}
-
-// DeepSeek-V2 over 160 ranks: each of a token's 6 experts is on a device of its own. What a rank sends is
-// packed by destination and what it receives lies beside it, in the wider format of the two exchanges: bf16.
-// Nothing else of the layer needs as much: the experts' up-projection reads 4096 * 6 rows of 5120 and writes
-// 3072, 403 MB against 503.
-TEST(LayerOpsTest, AnExchangeHoldsWhatItSendsAndWhatItReceives) {
-  Plan plan;
-  plan.parallel.ep = plan.parallel.dp = 160;
-  plan.precision.dispatch = Dtype::kFp8Block;
-  const BlockOps ops = OpsOf(BlockKind::kMoe, LoadModel("deepseek-v2"), plan, kSequence);
-  const double sent = 4096.0 * 6 * 5120 * 2, received = sent;
-  EXPECT_NEAR(ops.memory.transient.value, sent + received, 1);
-  for (const KeptTensor& t : ops.tensors) {
-    EXPECT_TRUE(t.lifetime != Lifetime::kWithinPass || t.tensor == TensorName::kSendAndReceive);
-  }
 }
 
 size_t IndexOf(const std::vector<Op>& ops, OpName name, size_t from = 0) {
@@ -412,7 +264,7 @@ TEST(LayerOpsTest, ATensorParallelProductOverlapsAllButOnePartOfItsCollective) {
   Plan plan;
   plan.parallel.tp = 8;
   const Model m = LoadModel("deepseek-67b");
-  const auto ops = OpsOf(BlockKind::kDense, m, plan, kSequence)[Pass::kForward];
+  const auto ops = StepOps(BlockKind::kDense, m, plan)[Pass::kForward];
   const auto part = [&](size_t i) {
     return std::get<CollectiveQuery>(ops.at(i).query).bytes / Bytes(4096.0 * m.hidden * 2);
   };
@@ -445,9 +297,9 @@ TEST(LayerOpsTest, AnFp8DispatchBringsTheExpertsTheirOperand) {
   plan.parallel.ep = plan.parallel.dp = 64;
   plan.precision.gemm = Dtype::kFp8Block;
   plan.precision.dispatch = Dtype::kBf16;
-  const auto bf16 = OpsOf(BlockKind::kMoe, m, plan, kSequence);
+  const auto bf16 = StepOps(BlockKind::kMoe, m, plan);
   plan.precision.dispatch = Dtype::kFp8Block;
-  const auto fp8 = OpsOf(BlockKind::kMoe, m, plan, kSequence);
+  const auto fp8 = StepOps(BlockKind::kMoe, m, plan);
   const double e = 1 + 4.0 / 128, tokens = 4096.0 * 7168, devices = SpreadOf(m.moe, 64, 64).devices;
   const auto sum = [](const std::vector<double>& x) { return std::accumulate(x.begin(), x.end(), 0.0); };
   for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
@@ -471,7 +323,7 @@ TEST(LayerOpsTest, AnFp8DispatchBringsTheExpertsTheirOperand) {
 TEST(LayerOpsTest, SharedExpertsComputeBesideTheExchangeOfTheirPass) {
   Plan plan;
   plan.parallel.ep = plan.parallel.dp = 8;
-  const auto block = OpsOf(BlockKind::kMoe, LoadModel("deepseek-v2"), plan, kSequence);
+  const auto block = StepOps(BlockKind::kMoe, LoadModel("deepseek-v2"), plan);
   const auto& forward = block[Pass::kForward];
   const size_t dispatch = IndexOf(forward, OpName::kDispatch);
   for (const OpName name : {OpName::kSharedUp, OpName::kSharedAct, OpName::kSharedDown}) {
@@ -491,9 +343,9 @@ TEST(LayerOpsTest, TheSlowestDeviceSetsTheTimeAndTheTokensKeptTheWeightGradients
   Plan plan;
   plan.parallel.ep = plan.parallel.dp = 8;
   Work work = kSequence;
-  const auto even = OpsOf(BlockKind::kMoe, m, plan, work);
+  const auto even = StepOps(BlockKind::kMoe, m, plan, work);
   work.load = {.visits = {0.75, 1.5}, .tokens = {0.9, 1.25}, .bytes = {0.9, 1.125}};
-  const auto uneven = OpsOf(BlockKind::kMoe, m, plan, work);
+  const auto uneven = StepOps(BlockKind::kMoe, m, plan, work);
   const auto experts = [](const BlockOps& ops, Pass pass) {
     return FlopsIn(ops[pass], OpClass::kGroupedGemm);
   };
@@ -512,31 +364,6 @@ TEST(LayerOpsTest, TheSlowestDeviceSetsTheTimeAndTheTokensKeptTheWeightGradients
     EXPECT_GT(even_bytes, 0);
     EXPECT_EQ(bytes, 1.125 * even_bytes);
   }
-}
-
-TEST(ParametersTest, BlocksSumToTheModel) {
-  for (const char* name : kModels) {
-    const Model m = LoadModel(name);
-    double sum = m.tied_embeddings ? -static_cast<double>(EmbeddingParameters(m)) : 0;
-    for (const auto& [kind, count] : BlocksOf(m)) {
-      const BlockParameters p = ParametersOf(kind, m, {}, false);
-      sum += count * (p.data + p.expert);
-    }
-    EXPECT_EQ(sum, static_cast<double>(TotalParameters(m) + MtpParameters(m))) << name;
-  }
-}
-
-// 160 experts of 3 x 5120 x 1536 over tp 2 and ep 8; the rest over tp, but for norms, router and MLA's
-// down-projections.
-TEST(ParametersTest, ARankHoldsItsPartOfALayer) {
-  const Model m = LoadModel("deepseek-v2");
-  Plan plan;
-  plan.parallel = {.tp = 2, .ep = 8, .dp = 8};
-  const BlockParameters p = ParametersOf(BlockKind::kMoe, m, plan, true);
-  EXPECT_EQ(p.expert, 160 / 8 * 3.0 * 5120 * 1536 / 2);
-  const double whole = 2 * 5120 + 160 * 5120 + 5120 * (1536 + 512 + 64) + 1536 + 512;
-  const double cut = 1536.0 * 128 * 192 + 512.0 * 128 * 256 + 128.0 * 128 * 5120 + 2 * 3.0 * 5120 * 1536;
-  EXPECT_EQ(p.data, whole + cut / 2);
 }
 
 }  // namespace

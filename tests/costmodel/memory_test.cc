@@ -9,10 +9,8 @@ namespace {
 // rank's share when cut: 1000/8 + 800/2 = 525. bf16 weights, fp32 gradients, fp32 master and two moments: 2,
 // 4 and 12 bytes.
 constexpr BlockParameters kParameters{.data = 1000, .expert = 800};
-Plan Zero(int stage, int cp = 1) {
-  Plan plan;
-  plan.parallel = {.ep = 4, .cp = cp, .dp = 8, .zero = stage};
-  return plan;
+ShardPlan Zero(int stage, int cp = 1) {
+  return {.cp = cp, .ep = 4, .dp = 8, .zero = stage};
 }
 
 TEST(MemoryTest, ZeroCutsOptimizerStatesThenGradientsThenWeights) {
@@ -39,38 +37,38 @@ TEST(MemoryTest, ContextParallelRanksShareStatesToo) {
 }
 
 TEST(MemoryTest, Bf16WeightsAreTheirOwnBf16Master) {
-  Plan plan = Zero(0);
-  plan.precision.master = plan.precision.moments = plan.precision.main_grad = Dtype::kBf16;
-  EXPECT_EQ(StatesOf(kParameters, plan).optimizer().value, 1800 * 2 * 2);  // two moments
-  EXPECT_EQ(StatesOf(kParameters, plan).gradients.value, 1800 * 2);
-  plan.precision.gemm = Dtype::kFp8;
-  EXPECT_EQ(StatesOf(kParameters, plan).optimizer().value, 1800 * 3 * 2);
-  EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800);
+  ShardPlan shard = Zero(0);
+  shard.precision.master = shard.precision.moments = shard.precision.main_grad = Dtype::kBf16;
+  EXPECT_EQ(StatesOf(kParameters, shard).optimizer().value, 1800 * 2 * 2);  // two moments
+  EXPECT_EQ(StatesOf(kParameters, shard).gradients.value, 1800 * 2);
+  shard.precision.gemm = Dtype::kFp8;
+  EXPECT_EQ(StatesOf(kParameters, shard).optimizer().value, 1800 * 3 * 2);
+  EXPECT_EQ(StatesOf(kParameters, shard).weights.value, 1800);
 }
 
 // 525 parameters are updated; half of them on the host: 12 bytes of states each, 4 of gradient, 2 of weight.
 TEST(MemoryTest, OffloadedStatesAreOnTheHostWithTheirGradientsAndWeights) {
-  Plan plan = Zero(1);
-  plan.optimizer.offload = 0.5;
-  const StateBytes states = StatesOf(kParameters, plan);
+  ShardPlan shard = Zero(1);
+  shard.optimizer_offload = 0.5;
+  const StateBytes states = StatesOf(kParameters, shard);
   EXPECT_EQ(states.master.value, 262.5 * 4);
   EXPECT_EQ(states.moments.value, 262.5 * 8);
   EXPECT_EQ(states.host.value, 262.5 * 18);
   // bf16 weights that are their own master are held on the host, once.
-  plan.precision.master = Dtype::kBf16;
-  EXPECT_EQ(StatesOf(kParameters, plan).host.value, 262.5 * (2 + 8 + 4));
+  shard.precision.master = Dtype::kBf16;
+  EXPECT_EQ(StatesOf(kParameters, shard).host.value, 262.5 * (2 + 8 + 4));
 }
 
 // FP8 GEMMs on bf16 weights: 2 bytes and a copy of 1.
 TEST(MemoryTest, WeightsHeldWiderThanTheGemmsTakeThemHaveCopies) {
-  Plan plan = Zero(0);
-  plan.precision.gemm = Dtype::kFp8;
-  EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800);
-  plan.precision.weights = Dtype::kBf16;
-  EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800 * 3);
-  EXPECT_EQ(AdamBytes(plan.precision), 30);
-  plan.precision.gemm = Dtype::kBf16;
-  EXPECT_EQ(StatesOf(kParameters, plan).weights.value, 1800 * 2);
+  ShardPlan shard = Zero(0);
+  shard.precision.gemm = Dtype::kFp8;
+  EXPECT_EQ(StatesOf(kParameters, shard).weights.value, 1800);
+  shard.precision.weights = Dtype::kBf16;
+  EXPECT_EQ(StatesOf(kParameters, shard).weights.value, 1800 * 3);
+  EXPECT_EQ(AdamBytes(shard.precision), 30);
+  shard.precision.gemm = Dtype::kBf16;
+  EXPECT_EQ(StatesOf(kParameters, shard).weights.value, 1800 * 2);
 }
 
 // Gradient 4, master read and written 8, two moments 16, the bf16 weight written 2. With bf16 throughout:

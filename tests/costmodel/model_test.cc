@@ -12,7 +12,7 @@ Model SmallDense() {
   Model m;
   m.hidden = 8;
   m.vocab = 100;
-  m.attention = {.kind = AttentionKind::kGqa, .heads = 2, .kv_heads = 1, .head_dim = 4};
+  m.attention = {.kind = &kGqaAttention, .heads = 2, .kv_heads = 1, .head_dim = 4};
   m.runs = {{LayerKind::kDense, 3}};
   m.dense_inter = 16;
   return m;
@@ -20,7 +20,7 @@ Model SmallDense() {
 
 Model SmallMla() {
   Model m = SmallDense();
-  m.attention = {.kind = AttentionKind::kMla,
+  m.attention = {.kind = &kMlaAttention,
                  .heads = 2,
                  .kv_heads = 2,
                  .q_lora_rank = 6,
@@ -82,7 +82,7 @@ TEST(ModelTest, LayerPartsSumToTheLayer) {
 
 TEST(ModelTest, RouterBiasIsOneNumberAnExpert) {
   Model m = SmallMla();
-  m.moe.router_bias = true;
+  m.moe.method = &kNoAuxTopK;
   EXPECT_EQ(LayerParameters(m, LayerKind::kMoe).router, 32 + 4);
 }
 
@@ -133,13 +133,16 @@ TEST(ModelTest, KvCacheHoldsTheLatentOfMlaAndKeysAndValuesOfGqa) {
 }
 
 TEST(ModelTest, SlidingWindowBoundsTheCacheAndTheContext) {
-  Attention a = SmallDense().attention;
-  EXPECT_EQ(CachedTokens(a, 100), 100);
-  EXPECT_EQ(MeanContext(a, 100), 50);
-  a.sliding_window = 40;  // (40 * 20 + 60 * 40) / 100
-  EXPECT_EQ(CachedTokens(a, 100), 40);
-  EXPECT_EQ(MeanContext(a, 100), 32);
-  EXPECT_EQ(MeanContext(a, 40), 20);
+  Model m = SmallDense();  // 3 layers of 2 * 4 elements a token
+  EXPECT_EQ(KvElements(m, 100), 3 * 8 * 100);
+  EXPECT_EQ(MeanContext(m.attention, 100, 100), 50);
+  m.attention.sliding_window = 40;  // (40 * 20 + 60 * 40) / 100
+  EXPECT_EQ(KvElements(m, 100), 3 * 8 * 40);
+  EXPECT_EQ(KvElements(m, 30), 3 * 8 * 30);
+  EXPECT_EQ(MeanContext(m.attention, 100, 100), 32);
+  EXPECT_EQ(MeanContext(m.attention, 40, 40), 20);
+  EXPECT_EQ(MeanContext(m.attention, 20, 100), 40);  // a chunk behind the window
+  EXPECT_EQ(MeanContext(m.attention, 40, 60), 35);   // keys 20 ... 40 of 20 queries, 40 of the others
 }
 
 TEST(ModelTest, FlopsAreTwoAMultiplyAddWithCausalAttentionHalf) {
@@ -166,7 +169,8 @@ TEST(ModelTest, MoeFlopsAreRouterSharedAndTopKExperts) {
 TEST(ModelTest, BiasesAndNormsCostNoFlops) {
   Model m = SmallMla();
   const double before = ForwardFlopsPerToken(m, 64);
-  m.attention.qkv_bias = m.attention.output_bias = m.mlp_bias = m.moe.router_bias = true;
+  m.attention.qkv_bias = m.attention.output_bias = m.mlp_bias = true;
+  m.moe.method = &kNoAuxTopK;
   EXPECT_EQ(ForwardFlopsPerToken(m, 64), before);
 }
 
@@ -200,7 +204,7 @@ TEST(ModelTest, ActivatedIsAtMostTotalAndFlopsAreTwiceTheActivatedMatrices) {
     all.moe.top_k = all.moe.experts;
     ASSERT_EQ(ActivatedParameters(all, InputEmbedding::kCounted), TotalParameters(all));
 
-    const int64_t latent_norms = m.attention.kind == AttentionKind::kMla ? 6 + 5 : 0;
+    const int64_t latent_norms = m.attention.kind == &kMlaAttention ? 6 + 5 : 0;
     const int64_t norms = m.hidden + m.layers() * (2 * m.hidden + latent_norms);
     const int64_t matrices = ActivatedParameters(m, InputEmbedding::kLeftOut) - norms;
     ASSERT_EQ(ForwardFlopsPerToken(m, 0), 2.0 * static_cast<double>(matrices)) << trial;

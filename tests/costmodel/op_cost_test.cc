@@ -15,8 +15,18 @@ struct Costs {
   explicit Costs(std::vector<std::string> sets = {}, int copies = 1)
       : scenario(Scenario::Load("deepseek-v3-pretrain", std::move(sets))),
         kernels(*scenario.training().phases[0].calibration),
-        costs(kernels, scenario.training().phases[0].cluster, scenario.training().phases[0].model,
-              scenario.training().phases[0].plan, kKernelsAlone, copies) {}
+        costs(CostsOf(kernels, scenario.training().phases[0], copies)) {}
+  static OpCosts CostsOf(KernelCosts& kernels, const TrainingRun& run, int copies) {
+    const ShardPlan shard = ShardOf(run.plan);
+    const Placement placement = PlacementOf(run.plan.parallel);
+    return {kernels,
+            run.cluster,
+            shard,
+            placement,
+            ExpertSpreadOf(run.model, shard, placement, run.cluster),
+            kKernelsAlone,
+            copies};
+  }
   double Beside(const OpQuery& query) {
     const Op op{.query = query};
     return costs.Beside(op, costs.Of(op));

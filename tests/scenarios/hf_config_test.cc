@@ -132,13 +132,14 @@ TEST(BuiltinModelTest, V2ChoosesSixExpertsFromThreeOfEightGroups) {
                         .inter = 1536,
                         .groups = 8,
                         .top_groups = 3,
-                        .scaling_factor = 16}));
+                        .scaling_factor = 16,
+                        .method = &kGroupLimitedTopK}));
 }
 
 TEST(BuiltinModelTest, V3RoutesBySigmoidWithABias) {
   const Moe moe = LoadModel("deepseek-v3").moe;
-  EXPECT_EQ(moe.scoring, Scoring::kSigmoid);
-  EXPECT_TRUE(moe.router_bias);
+  EXPECT_EQ(moe.scoring, &kSigmoidScoring);
+  EXPECT_EQ(moe.method, &kNoAuxTopK);
   EXPECT_TRUE(moe.normalize_top_k);
   EXPECT_EQ(moe.scaling_factor, 2.5);
   EXPECT_EQ(moe.top_groups, 4);
@@ -232,8 +233,8 @@ TEST(HfConfigTest, GreedyChoiceLooksAtNoGroups) {
 TEST(HfConfigTest, V3DefaultsToSigmoidWithABiasAndReadsMtp) {
   std::string text = With(With(kDeepseekV2, "model_type", "\"deepseek_v3\""), "topk_method", "");
   const Model m = Parse(With(text, "num_nextn_predict_layers", "1"));
-  EXPECT_EQ(m.moe.scoring, Scoring::kSigmoid);
-  EXPECT_TRUE(m.moe.router_bias);
+  EXPECT_EQ(m.moe.scoring, &kSigmoidScoring);
+  EXPECT_EQ(m.moe.method, &kNoAuxTopK);
   EXPECT_EQ(m.mtp_layers, 1);
   EXPECT_EQ(Parse(With(kDeepseekV2, "num_nextn_predict_layers", "1")).mtp_layers, 0);
 }

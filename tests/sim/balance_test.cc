@@ -12,7 +12,10 @@ constexpr auto kExpert = BalanceLoss::kExpert, kDevice = BalanceLoss::kDevice,
                kCommunication = BalanceLoss::kCommunication;
 
 RoutingSetup SetupOf(const Moe& moe, const TokenMix& mix) {
-  return {.gate = GateOf(moe), .load = {.tokens = mix}, .ranks = 8, .ranks_per_node = 8, .length = 512};
+  return {.gate = GateOf(moe),
+          .load = {.tokens = mix},
+          .length = 512,
+          .spread = {.ranks = 8, .ranks_per_node = 8}};
 }
 constexpr TokenMix kSkewed{.distribution = TokenDistribution::kZipf, .zipf_exponent = 1};
 
@@ -40,7 +43,7 @@ TEST(SlowBalanceTest, LossesOfTwoTokensWorkedByHand) {
 }
 
 TEST(SlowBalanceTest, LogitsThatStepsHaveCarriedFarStillChoose) {
-  for (const Scoring scoring : {Scoring::kSoftmax, Scoring::kSigmoid}) {
+  for (const Scoring* scoring : Scorings()) {
     const RoutingSetup setup = SetupOf({.experts = 4, .top_k = 2, .scoring = scoring}, {});
     const GatedBatch batch = GateBatch(setup, {0}, {-5000, 9000, 30, 8999}, {});
     for (const float a : batch.affinities) EXPECT_TRUE(a >= 0 && a <= 1) << a;
@@ -68,7 +71,7 @@ double LossWith(const RoutingSetup& setup, const std::vector<double>& w,
     double sum = 0, weighted = 0;
     for (int i = 0; i < n; ++i) {
       const double e = std::exp(logits[t * n + i] + moved[clusters[t] * n + i]);
-      const double s = setup.gate.scoring == Scoring::kSoftmax ? e : e / (1 + e);
+      const double s = setup.gate.scoring == &kSoftmaxScoring ? e : e / (1 + e);
       sum += s;
       weighted += w[i] * s;
     }
@@ -78,7 +81,7 @@ double LossWith(const RoutingSetup& setup, const std::vector<double>& w,
 }
 
 TEST(SlowBalanceTest, TheGradientIsThatOfTheLossWithCountsHeld) {
-  for (const Scoring scoring : {Scoring::kSoftmax, Scoring::kSigmoid}) {
+  for (const Scoring* scoring : Scorings()) {
     const RoutingSetup setup =
         SetupOf({.experts = 8, .top_k = 2, .groups = 4, .top_groups = 2, .scoring = scoring}, {});
     Random random(3);
@@ -146,8 +149,8 @@ TEST(SlowBalanceTest, AGradientStepMovesByTheRateTimesTheGradient) {
 
 TEST(SlowBalanceTest, TheBiasEvensExpertsAndLeavesTheAffinities) {
   Moe moe = kV2;
-  moe.scoring = Scoring::kSigmoid;
-  moe.router_bias = true;
+  moe.scoring = &kSigmoidScoring;
+  moe.method = &kNoAuxTopK;
   const RoutingSetup setup = SetupOf(moe, {.distribution = TokenDistribution::kZipf, .zipf_exponent = 0.3});
   const auto run = [&](double rate) {
     return Balance(setup, {.steps = 150, .tokens = 2048, .bias_rate = rate}, 1);

@@ -16,12 +16,12 @@ double Sum(const std::vector<double>& x) {
 }
 
 RoutingSetup SetupOf(const Moe& moe, int ranks, int ranks_per_node, const TokenMix& mix = {}) {
-  return {.gate = GateOf(moe),
-          .load = {.tokens = mix},
-          .ranks = ranks,
-          .ranks_per_node = ranks_per_node,
-          .length = 4096,
-          .uniform = SpreadOf(moe, ranks, ranks_per_node)};
+  return {
+      .gate = GateOf(moe),
+      .load = {.tokens = mix},
+      .length = 4096,
+      .spread = {
+          .ranks = ranks, .ranks_per_node = ranks_per_node, .uniform = SpreadOf(moe, ranks, ranks_per_node)}};
 }
 constexpr Moe kPlain{.experts = 64, .top_k = 6},
     kV2{.experts = 160, .top_k = 6, .groups = 8, .top_groups = 3};
@@ -64,9 +64,9 @@ TEST(RoutedTest, LimitedUniformTokensSpreadAsTheClosedFormSays) {
                     .top_k = 8,
                     .groups = 8,
                     .top_groups = 4,
-                    .scoring = Scoring::kSigmoid,
+                    .scoring = &kSigmoidScoring,
                     .normalize_top_k = true,
-                    .router_bias = true};
+                    .method = &kNoAuxTopK};
   for (const int ranks : {8, 16, 32}) {
     for (const Moe& moe : {kV2, kV3}) {
       RoutingSetup setup = SetupOf(moe, ranks, 8);
@@ -75,9 +75,10 @@ TEST(RoutedTest, LimitedUniformTokensSpreadAsTheClosedFormSays) {
       const RoutedLayer layer = Measure(setup, draws.Next(), 0);
       // 65,536 tokens: 0.01 is five standard errors of V2's exact form. V3's groups by their two best are
       // close to it.
-      const double close = moe.router_bias ? 0.011 * setup.uniform.devices : 0.01;
-      EXPECT_NEAR(layer.devices_per_token, setup.uniform.devices, close) << ranks << " of " << moe.experts;
-      EXPECT_NEAR(layer.nodes_per_token, setup.uniform.nodes, close) << ranks << " of " << moe.experts;
+      const double close = moe.method->has_bias ? 0.011 * setup.spread.uniform.devices : 0.01;
+      EXPECT_NEAR(layer.devices_per_token, setup.spread.uniform.devices, close)
+          << ranks << " of " << moe.experts;
+      EXPECT_NEAR(layer.nodes_per_token, setup.spread.uniform.nodes, close) << ranks << " of " << moe.experts;
     }
   }
 }
@@ -108,7 +109,7 @@ TEST(RoutedTest, TokensTravelOncePerExpertDeviceOrNode) {
   RoutingSetup setup = SetupOf({.experts = 4, .top_k = 2}, 4, 2);
   setup.length = 1;
   const auto sent = [&](SentOnce once) {
-    setup.sent_once = once;
+    setup.spread.sent_once = once;
     return Measure(setup, FourTokens(), 0).sent;
   };
   // Rank 0: expert 0 its own, 1 to rank 1. Rank 1: 2 and 3. Rank 2: 3 and 0. Rank 3: 3 its own, 1.
@@ -123,7 +124,7 @@ TEST(RoutedTest, TokensTravelOncePerExpertDeviceOrNode) {
   EXPECT_EQ(layer.nodes_per_token, 6.0 / 4);
   EXPECT_EQ(layer.rank_tokens, (std::vector<double>{2, 2, 1, 3}));
   // Two experts a rank: what goes to both travels once per device.
-  setup.ranks = setup.ranks_per_node = 2;
+  setup.spread.ranks = setup.spread.ranks_per_node = 2;
   EXPECT_EQ(sent(SentOnce::kPerExpert), (std::vector<double>{0, 2, 2, 0}));
   EXPECT_EQ(sent(SentOnce::kPerDevice), (std::vector<double>{0, 1, 2, 0}));
 }
@@ -245,8 +246,8 @@ TEST(LoadsTest, SharesOfFourTokensWorkedByHand) {
   setup.nvlink = BytesPerSecond(4);
   setup.network = BytesPerSecond(1);
   // Two visits a rank: {2, 2, 1, 3}. A token goes to 2 ranks and to 1 + 2/3 nodes, closed form.
-  EXPECT_DOUBLE_EQ(setup.uniform.devices, 2);
-  EXPECT_DOUBLE_EQ(setup.uniform.nodes, 5.0 / 3);
+  EXPECT_DOUBLE_EQ(setup.spread.uniform.devices, 2);
+  EXPECT_DOUBLE_EQ(setup.spread.uniform.nodes, 5.0 / 3);
   ExpertLoad load = LoadOf(setup, Measure(setup, FourTokens(), 0));
   EXPECT_EQ(load.visits, (Share{1, 1.5}));
   EXPECT_EQ(load.tokens, (Share{1, 1.5}));
@@ -255,7 +256,7 @@ TEST(LoadsTest, SharesOfFourTokensWorkedByHand) {
   EXPECT_DOUBLE_EQ(load.bytes.most, 2);
   EXPECT_DOUBLE_EQ(load.bytes.mean, 1);
   // In two hops an even NIC sends half of 5/3; 1 to 3, 2 to 0 and 3 to 1 cross, one token each.
-  setup.sent_once = SentOnce::kPerNode;
+  setup.spread.sent_once = SentOnce::kPerNode;
   load = LoadOf(setup, Measure(setup, FourTokens(), 0));
   EXPECT_DOUBLE_EQ(load.bytes.most, 1 / (5.0 / 6));
   EXPECT_DOUBLE_EQ(load.bytes.mean, 0.75 / (5.0 / 6));

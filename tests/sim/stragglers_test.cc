@@ -135,7 +135,7 @@ TEST(DeviceLimitTest, BytesGrowAsTheDevicesOfATokenAndTimeWithThem) {
     const TrainingRun run = RunOf({"training/routing/topk_group=" + std::to_string(limit)});
     StepCache cache;
     const PreparedRun prepared(run, cache);
-    devices.push_back(SpreadOf(RoutedBy(run.plan.routing, run.model.moe), 8, 8).devices);
+    devices.push_back(SpreadOf(RoutedBy(run.plan.routing.topk_group, run.model.moe), 8, 8).devices);
     bytes.push_back(TrafficByStage(prepared.step(0))[1].nvlink.value);
     times.push_back(StepTime(prepared.step(0)).value);
   }

@@ -63,7 +63,7 @@ std::vector<Scenario> ManyScenarios() {
 Bytes HeldBy(const Step& step, const Model& model, Bytes StateBytes::*state) {
   Bytes sum;
   const auto add = [&](BlockKind kind) {
-    sum += StatesOf(step.blocks.layer(kind).parameters, step.plan()).*state;
+    sum += StatesOf(step.blocks.layer(kind).parameters, ShardOf(step.plan())).*state;
   };
   add(BlockKind::kEmbedding);
   for (const BlockKind kind : LayerKinds(model)) add(kind);

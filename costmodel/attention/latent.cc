@@ -1,0 +1,208 @@
+// Multi-head latent attention (arXiv 2405.04434, section 2.1): low-rank queries (or one full matrix), joint
+// low-rank keys and values, and a RoPE key of their own that all heads share.
+#include "costmodel/attention/core.h"
+
+namespace moecast {
+namespace {
+
+constexpr double kBf16 = BlockBuilder::kBf16;
+
+CoreHeads HeadsOf(const Attention& a) {
+  return {.heads = a.heads,
+          .kv_heads = a.kv_heads,
+          .qk_dim = a.qk_nope_head_dim + a.qk_rope_head_dim,
+          .v_dim = a.v_head_dim,
+          .form = AttentionForm::kMla};
+}
+
+// Elements of a token that keys and values of all heads are made from.
+int64_t KvWidth(const Attention& a) {
+  return int64_t{a.kv_lora_rank} + a.qk_rope_head_dim;
+}
+
+std::string Describe(const Attention& a) {
+  const auto text = [](int n) { return std::to_string(n); };
+  const CoreHeads h = HeadsOf(a);
+  return "MLA with " + text(a.heads) + " heads of " + text(h.qk_dim) + "/" + text(h.v_dim) + ", KV rank " +
+         text(a.kv_lora_rank) + " + " + text(a.qk_rope_head_dim) +
+         (a.q_lora_rank > 0 ? ", query rank " + text(a.q_lora_rank) : ", full-rank queries");
+}
+
+int64_t DownMatrices(const Attention& a, int64_t hidden) {
+  return hidden * (a.q_lora_rank + KvWidth(a));
+}
+
+int64_t Matrices(const Attention& a, int64_t hidden) {
+  const int64_t heads = a.heads, query = heads * HeadsOf(a).qk_dim;
+  const int64_t q_up = (a.q_lora_rank > 0 ? a.q_lora_rank : hidden) * query;
+  const int64_t kv_up = a.kv_lora_rank * heads * (a.qk_nope_head_dim + a.v_head_dim);
+  return DownMatrices(a, hidden) + q_up + kv_up + heads * a.v_head_dim * hidden;
+}
+
+int64_t LatentNorms(const Attention& a) {
+  return int64_t{a.q_lora_rank} + a.kv_lora_rank;
+}
+
+int64_t Vectors(const Attention& a, int64_t hidden) {
+  const int64_t down_biases = a.qkv_bias ? a.q_lora_rank + KvWidth(a) : 0;
+  return LatentNorms(a) + down_biases + (a.output_bias ? hidden : 0);
+}
+
+// Down-projections and the norms of their latents. Biases, a few vectors, are counted as if cut.
+int64_t WholeOnTp(const Attention& a, int64_t hidden) {
+  return DownMatrices(a, hidden) + LatentNorms(a);
+}
+
+int64_t Cached(const Attention& a, int64_t context) {
+  return context * KvWidth(a);
+}
+
+// In plain form, as in training and prefill: keys and values of all heads projected up.
+double CoreFlopsOf(const Attention& a, int64_t sequence, PairsCounted counted) {
+  return CoreFlops(HeadsOf(a), a, sequence, counted);
+}
+
+// To the latents of queries and of keys and values, on every tp rank whole, on its part of the tokens.
+void AddDownProjections(BlockBuilder& b) {
+  const Attention& a = b.model.attention;
+  const double h = b.model.hidden;
+  const Dtype dtype = b.shard.precision.gemm;
+  const LinearInput normed = b.InputFrom(Recompute::kRmsNorm);
+  const bool low_rank_q = a.q_lora_rank > 0;
+  // The layer's normed input is kept once: by q-down, or by kv-down where queries have no latent.
+  if (low_rank_q)
+    b.Multiply({.name = OpName::kQDown,
+                .m = b.local_tokens,
+                .n = static_cast<double>(a.q_lora_rank),
+                .k = h,
+                .dtype = dtype,
+                .input = normed});
+  b.Multiply({.name = OpName::kKvDown,
+              .m = b.local_tokens,
+              .n = static_cast<double>(KvWidth(a)),
+              .k = h,
+              .dtype = dtype,
+              .input = low_rank_q ? LinearInput::kElsewhere : normed});
+  b.Norm(OpName::kLatentNorm, b.local_tokens * (a.q_lora_rank + a.kv_lora_rank));
+}
+
+// The up-projections are cut by heads; latents are gathered before them.
+Linear QUp(const BlockBuilder& b) {
+  const Attention& a = b.model.attention;
+  const bool low_rank_q = a.q_lora_rank > 0;
+  return {.name = OpName::kQUp,
+          .m = b.tokens,
+          .n = static_cast<double>(a.heads) / b.tp * HeadsOf(a).qk_dim,
+          .k = static_cast<double>(low_rank_q ? a.q_lora_rank : b.model.hidden),
+          .tp = TpSide::kColumn,
+          .dtype = b.shard.precision.gemm,
+          .input = low_rank_q ? b.InputFrom(Recompute::kRmsNorm) : LinearInput::kElsewhere};
+}
+
+// Keys and values of `keys` tokens.
+Linear KvUp(const BlockBuilder& b, double keys) {
+  const Attention& a = b.model.attention;
+  return {.name = OpName::kKvUp,
+          .m = keys,
+          .n = static_cast<double>(a.heads) / b.tp * (a.qk_nope_head_dim + a.v_head_dim),
+          .k = static_cast<double>(a.kv_lora_rank),
+          .tp = TpSide::kColumn,
+          .dtype = b.shard.precision.gemm,
+          .input = b.InputFrom(Recompute::kRmsNorm)};
+}
+
+// In plain form.
+void Train(BlockBuilder& b) {
+  const Attention& a = b.model.attention;
+  const CoreHeads core = HeadsOf(a);
+  const double heads = static_cast<double>(a.heads) / b.tp, keys = b.tokens * b.cp;
+  AddDownProjections(b);
+  b.KeepUntilBackward(OpName::kRope, TensorName::kRopeKey,
+                      b.local_tokens * b.cp * a.qk_rope_head_dim * kBf16);
+  const Linear q_up = QUp(b), kv_up = KvUp(b, keys);
+  b.Multiply(q_up);
+  AddContextGather(b, b.local_tokens * b.cp * static_cast<double>(KvWidth(a)));
+  b.Multiply(kv_up);
+  // RoPE on the queries' part; keys put together from their up-projection and the one shared RoPE key.
+  const double rope =
+      heads * kBf16 *
+      (b.tokens * 2 * a.qk_rope_head_dim + keys * (2 * a.qk_nope_head_dim + a.qk_rope_head_dim));
+  b.Elementwise(OpName::kRope, ElementwiseKind::kRope, rope, rope);
+
+  // Values are a slice of the up-projection's output, which stays whole for them.
+  const double kept_queries = heads * kBf16 * b.tokens * core.qk_dim;
+  const double kept_keys = keys * heads * core.qk_dim * kBf16;
+  const double kept_output = keys * kv_up.n * kBf16;
+  std::vector<Op> again;  // queries, keys and values, before the backward pass of the core
+  if (b.Recomputes(Recompute::kMlaUp)) {
+    for (const Linear& up : {q_up, kv_up})
+      for (Op& op : b.ForwardOf(up)) again.push_back(BlockBuilder::Recomputed(std::move(op)));
+    again.push_back(
+        BlockBuilder::Recomputed(BlockBuilder::ElementwiseOp(OpName::kRope, ElementwiseKind::kRope, rope)));
+    b.Transient(OpName::kAttention, TensorName::kQueriesKeysValues, kept_queries + kept_keys + kept_output,
+                true);
+  } else {
+    b.KeepUntilBackward(OpName::kAttention, TensorName::kQueries, kept_queries);
+    b.KeepUntilBackward(OpName::kAttention, TensorName::kKeys, kept_keys);
+    b.KeepUntilBackward(OpName::kKvUp, TensorName::kOutput, kept_output);
+  }
+  AddTrainingCore(b, core, std::move(again));
+  AddOutputProjection(b, core);
+}
+
+// In plain form: cached latents are projected up again with those of the new tokens. RoPE and the write to
+// the cache are in the times of serving's attention kernels.
+void Prefill(BlockBuilder& b) {
+  const CoreHeads core = HeadsOf(b.model.attention);
+  AddDownProjections(b);
+  b.Multiply(QUp(b));
+  b.Multiply(KvUp(b, static_cast<double>(b.work.context_sum)));
+  AddServingCore(b, core);
+  AddOutputProjection(b, core);
+}
+
+// Absorbed (arXiv 2405.04434, section 2.1.2): each head's up-projection of keys is applied to its query, that
+// of values to what it has attended to, so that all heads read the cached latents as they are. Bf16, as the
+// core.
+void Decode(BlockBuilder& b) {
+  const Attention& a = b.model.attention;
+  const int64_t heads = a.heads / b.tp;
+  const auto each_head = [&](OpName name, int64_t n, int64_t k) {
+    b.Forward({.name = name,
+               .query =
+                   GroupedGemmQuery{
+                       .groups = heads, .rows_total = b.work.tokens * heads, .n = n, .k = k, .batched = true},
+               .after = kSerial});
+  };
+  AddDownProjections(b);
+  b.Multiply(QUp(b));
+  each_head(OpName::kQAbsorb, a.kv_lora_rank, a.qk_nope_head_dim);
+  b.Forward({.name = OpName::kAttention,
+             .query = MlaDecodeQuery{.heads = heads,
+                                     .batch = b.work.sequences,
+                                     .context = MeanKeys(b.work),
+                                     .kv_bits = 8 * ElementBytes(b.shard.kv_cache),
+                                     .latent = {.qk = KvWidth(a), .v = a.kv_lora_rank}},
+             .after = kSerial});
+  each_head(OpName::kVUp, a.v_head_dim, a.kv_lora_rank);
+  AddOutputProjection(b, HeadsOf(a));
+}
+
+}  // namespace
+
+const AttentionKind kMlaAttention{
+    .name = "mla",
+    .help = "multi-head latent attention: keys and values of all heads from one low-rank latent",
+    .describe = Describe,
+    .matrices = Matrices,
+    .vectors = Vectors,
+    .whole_on_tp = WholeOnTp,
+    .cached = Cached,
+    .core_flops = CoreFlopsOf,
+    .has_latents = true,
+    .train = Train,
+    .prefill = Prefill,
+    .decode = Decode,
+};
+
+}  // namespace moecast

@@ -1,0 +1,52 @@
+// What the ops, the costs and the memory of one rank need of how a model is laid out over ranks, for training
+// and serving alike. What only says how ranks work together (pipeline, schedule, batch, where ranks lie) is
+// left out, so plans that differ in that have equal ShardPlans and share what was found for one: it is a key.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+
+#include "costmodel/overlap.h"
+#include "costmodel/precision.h"
+#include "costmodel/recompute.h"
+#include "costmodel/work.h"
+
+namespace moecast {
+
+struct Plan;
+
+struct ShardPlan {
+  int tp = 1;  // tensor-parallel ranks; experts are cut along with the rest
+  int cp = 1;  // context-parallel ranks, which share the tokens of a sequence
+  int ep = 1;  // expert-parallel ranks; a part of dp
+  int dp = 1;  // data-parallel ranks, the expert-parallel ones included
+  int zero = 1;
+  bool sequence = true;
+  Precision precision;
+  Overlap overlap;
+  std::optional<int>
+      topk_group;  // as RoutingLoad's: groups of experts a token goes to, in place of the model's
+  RecomputeSet recompute;
+  bool fused_cross_entropy = false;
+  double optimizer_offload = 0;   // fraction of the optimizer's states in host memory
+  Dtype kv_cache = Dtype::kBf16;  // serving: what attention caches of a token
+
+  int edp() const { return dp / ep; }  // replicas of a set of experts
+  bool operator==(const ShardPlan&) const = default;
+};
+size_t HashOf(const ShardPlan& shard);
+
+ShardPlan ShardOf(const Plan& plan);
+
+// Tokens of a Work on each rank.
+struct RankTokens {
+  double in_tp = 0;       // in tensor-parallel regions, where each tp rank has all of its cp rank's
+  double outside_tp = 0;  // outside these: norms, residuals, router, and what travels to other stages
+};
+RankTokens RankTokensOf(const Work& work, const ShardPlan& shard);
+
+// Whether a parameter is on several ranks, so that its gradients are reduced. The pipeline holds
+// `model_copies` of the whole model (2 with DualPipe).
+bool ReducesGradients(const ShardPlan& shard, int model_copies);
+
+}  // namespace moecast

@@ -1,0 +1,47 @@
+#include "costmodel/work.h"
+
+#include "base/check.h"
+#include "base/mixer.h"
+#include "costmodel/causal_pairs.h"
+
+namespace moecast {
+namespace {
+
+void Add(const Prompt& p, Work& work) {
+  MOECAST_CHECK(1 <= p.tokens && p.tokens <= p.context);
+  ++work.sequences;
+  work.tokens += p.tokens;
+  work.query_key_pairs += CausalPairs(p.tokens, p.context);
+  work.context_sum += p.context;
+}
+
+}  // namespace
+
+size_t HashOf(const Work& w) {
+  const ExpertLoad& l = w.load;
+  return Mixer()(w.pass, w.sequences, w.tokens, w.query_key_pairs, w.context_sum, l.visits.mean,
+                 l.visits.most, l.tokens.mean, l.tokens.most, l.bytes.mean, l.bytes.most);
+}
+
+Work MicroBatchOf(int64_t sequences, int64_t length, const ExpertLoad& load) {
+  return {.pass = Pass::kForward,
+          .sequences = sequences,
+          .tokens = sequences * length,
+          .query_key_pairs = sequences * CausalPairs(length, length),
+          .context_sum = sequences * length,
+          .load = load};
+}
+
+Work PrefillOf(std::span<const Prompt> prompts, const ExpertLoad& load) {
+  Work work{.pass = Pass::kPrefill, .load = load};
+  for (const Prompt& p : prompts) Add(p, work);
+  return work;
+}
+
+Work DecodeOf(std::span<const int64_t> contexts, const ExpertLoad& load) {
+  Work work{.pass = Pass::kDecode, .load = load};
+  for (const int64_t context : contexts) Add({.tokens = 1, .context = context}, work);
+  return work;
+}
+
+}  // namespace moecast

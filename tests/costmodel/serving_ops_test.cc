@@ -1,0 +1,175 @@
+#include <gtest/gtest.h>
+
+#include <map>
+#include <vector>
+
+#include "costmodel/kernel_costs.h"
+#include "scenarios/scenario.h"
+#include "tests/costmodel/step_ops.h"
+
+namespace moecast {
+namespace {
+
+using Contexts = std::vector<int64_t>;
+using Prompts = std::vector<Prompt>;
+
+std::vector<Op> OpsIn(BlockKind kind, const Model& m, const Work& work, const ShardPlan& shard = {}) {
+  return OpsOf(kind, m, shard, SpreadOnOneNode(m, shard), work);
+}
+
+double FlopsIn(const std::vector<Op>& ops, OpClass op_class) {
+  double sum = 0;
+  for (const Op& op : ops)
+    if (op.op_class() == op_class) sum += FlopsOf(op.query).value;
+  return sum;
+}
+double GemmFlops(const std::vector<Op>& ops) {
+  return FlopsIn(ops, OpClass::kGemm) + FlopsIn(ops, OpClass::kGroupedGemm);
+}
+
+// Every projection of a token costs 2 flops a matrix element, absorbed or not: applying W_UK to queries takes
+// what making keys from latents would.
+TEST(ServingOpsTest, ATokensProjectionsCostTwoFlopsAMatrixElement) {
+  for (const char* name : {"deepseek-v2", "deepseek-v2-lite", "deepseek-67b"}) {
+    const Model m = LoadModel(name);
+    const double layer = ForwardLayerFlops(m, LayerKind::kDense, 1).total() -
+                         ForwardLayerFlops(m, LayerKind::kDense, 1).attention_core;
+    EXPECT_EQ(GemmFlops(OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{1000, 3000}))), 2 * layer) << name;
+    // A prompt from an empty cache: as many keys and values are projected up as there are tokens.
+    EXPECT_EQ(GemmFlops(OpsIn(BlockKind::kDense, m, PrefillOf(Prompts{{512, 512}}))), 512 * layer) << name;
+  }
+}
+
+// 2 n H (2 r + e): 128 heads, latents of 512 and a RoPE key of 64. Over the sum of the contexts, whatever
+// each is.
+TEST(ServingOpsTest, DecodeOfMlaAttendsToTheLatentsOfTheContextSum) {
+  const Model m = LoadModel("deepseek-v2");
+  const std::vector<Op> ops = OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{1000, 3000}));
+  EXPECT_EQ(FlopsIn(ops, OpClass::kAttention), 2.0 * 4000 * 128 * (2 * 512 + 64));
+  double read = 0;
+  for (const Op& op : ops)
+    if (op.name == OpName::kAttention) read = BytesOf(op.query).value;
+  // Latents once for all heads; queries of 576 and outputs of 512 a head, of two tokens.
+  EXPECT_EQ(read, 2.0 * 4000 * 576 + 2.0 * 2 * 128 * (576 + 512));
+}
+
+// 64 heads of 128 share 8 of keys and values. 2 n H (d + d) flops; the cache is read once for a group.
+TEST(ServingOpsTest, DecodeOfGqaReadsKeysAndValuesOfTheContextSum) {
+  const Model m = LoadModel("deepseek-67b");
+  const std::vector<Op> ops = OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{100, 200, 600}));
+  EXPECT_EQ(FlopsIn(ops, OpClass::kAttention), 2.0 * 900 * 64 * (128 + 128));
+  for (const Op& op : ops)
+    if (op.name == OpName::kAttention)
+      EXPECT_EQ(BytesOf(op.query).value, 900.0 * 2 * 8 * 128 * 2 + 3 * 2.0 * 64 * 128 * 2);
+}
+
+TEST(ServingOpsTest, AnFp8CacheHalvesWhatDecodeReads) {
+  ShardPlan fp8;
+  fp8.kv_cache = Dtype::kFp8;
+  const auto read = [](const std::vector<Op>& ops) {
+    for (const Op& op : ops)
+      if (op.name == OpName::kAttention) return BytesOf(op.query).value;
+    return 0.0;
+  };
+  for (const char* name : {"deepseek-v2", "deepseek-67b"}) {
+    const Model m = LoadModel(name);
+    const double elements = static_cast<double>(KvElementsPerToken(m)) / m.layers();
+    const Work work = DecodeOf(Contexts{5000});
+    EXPECT_EQ(read(OpsIn(BlockKind::kDense, m, work)) - read(OpsIn(BlockKind::kDense, m, work, fp8)),
+              5000 * elements)
+        << name;
+  }
+}
+
+// 1024 new tokens behind 3072 cached ones, twice. With the diagonal counted half a query meets 3072 + 1024 /
+// 2 = 3584 keys on average. MLA makes keys and values of all 4096 tokens anew.
+TEST(ServingOpsTest, AChunkMeetsItsCacheAndMlaProjectsItUpAgain) {
+  const Work work = PrefillOf(Prompts{{1024, 4096}, {1024, 4096}});
+  const Model m = LoadModel("deepseek-v2");
+  const std::vector<Op> ops = OpsIn(BlockKind::kDense, m, work);
+  EXPECT_EQ(FlopsIn(ops, OpClass::kAttention), 2 * 1024.0 * 3584 * 2 * 128 * (192 + 128));
+  for (const Op& op : ops)
+    if (op.name == OpName::kKvUp) EXPECT_EQ(FlopsOf(op.query).value, 2.0 * 8192 * 512 * 128 * (128 + 128));
+}
+
+TEST(ServingOpsTest, AWindowBoundsWhatServingAttendsTo) {
+  Model m = LoadModel("deepseek-7b");  // 32 heads of 128
+  m.attention.sliding_window = 1000;
+  EXPECT_EQ(FlopsIn(OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{500})), OpClass::kAttention),
+            2.0 * 500 * 32 * 256);
+  EXPECT_EQ(FlopsIn(OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{5000})), OpClass::kAttention),
+            2.0 * 1000 * 32 * 256);
+  EXPECT_EQ(FlopsIn(OpsIn(BlockKind::kDense, m, PrefillOf(Prompts{{100, 5000}})), OpClass::kAttention),
+            100 * 2.0 * 1000 * 32 * 256);
+}
+
+// Sequences that differ count as many alike with the same sums: 100 tokens of 100 and 300 of 1100 have 5,050
+// and 285,150 pairs, 725.5 a token; 200 tokens each meet that at a context of 825.
+TEST(ServingOpsTest, PromptsThatDifferAreTakenAsAlikeWithAsManyPairs) {
+  const Model m = LoadModel("deepseek-67b");
+  const std::vector<Op> ops = OpsIn(BlockKind::kDense, m, PrefillOf(Prompts{{100, 100}, {300, 1100}}));
+  for (const Op& op : ops) {
+    if (op.name != OpName::kAttention) continue;
+    const auto& q = std::get<AttentionQuery>(op.query);
+    EXPECT_EQ(q.batch, 2);
+    EXPECT_EQ(q.query, 200);
+    EXPECT_EQ(q.context, 825);
+    EXPECT_EQ(q.phase, AttentionPhase::kPrefill);
+  }
+}
+
+// DeepSeek-V3's head on tp 8: one token a sequence, 129,280 logits.
+TEST(ServingOpsTest, TheHeadTakesATokenASequenceAndEveryRankGathersItsLogits) {
+  const Model m = LoadModel("deepseek-v3");
+  ShardPlan shard{.tp = 8, .sequence = false};
+  const std::vector<Op> ops = OpsIn(BlockKind::kHead, m, PrefillOf(Prompts{{100, 100}, {300, 300}}), shard);
+  EXPECT_EQ(GemmFlops(ops), 2.0 * 2 * 7168 * 129280 / 8);
+  std::map<OpName, double> bytes;
+  for (const Op& op : ops) bytes[op.name] += BytesOf(op.query).value;
+  EXPECT_EQ(bytes[OpName::kTpGather], 2.0 * 129280 * 2);
+  EXPECT_EQ(bytes[OpName::kSampling], 2.0 * 129280 * (2 + 2 * 4));
+  EXPECT_EQ(bytes.count(OpName::kLoss), 0u);
+}
+
+// As the forward pass of training, but for the attention and what is only saved for later passes.
+TEST(ServingOpsTest, ServingRunsTheForwardPassOfTheExperts) {
+  const Model m = LoadModel("deepseek-v2");
+  ShardPlan shard{.ep = 8, .dp = 8};
+  shard.precision.saved_activations = Dtype::kFp8;
+  shard.precision.saved_swiglu = Dtype::kFp8;
+  const auto without_attention = [](const std::vector<Op>& ops) {
+    std::map<OpName, double> work;
+    for (const Op& op : ops) work[op.name] += FlopsOf(op.query).value + BytesOf(op.query).value;
+    work.erase(OpName::kAttention);
+    work.erase(OpName::kRope);
+    return work;
+  };
+  const auto prefill = without_attention(OpsIn(BlockKind::kMoe, m, PrefillOf(Prompts{{512, 512}}), shard));
+  const auto forward = without_attention(OpsIn(BlockKind::kMoe, m, MicroBatchOf(1, 512), {.ep = 8, .dp = 8}));
+  EXPECT_EQ(prefill, forward);
+}
+
+TEST(ServingOpsTest, EveryKernelOfServingHasACost) {
+  const Scenario scenario = Scenario::Load("deepseek-v3-pretrain", {});
+  KernelCosts kernels(*scenario.training().phases[0].calibration);
+  const Work works[] = {DecodeOf(Contexts(64, 4096)), PrefillOf(Prompts{{2048, 4096}})};
+  for (const char* name : {"deepseek-v2", "deepseek-v3", "deepseek-67b"}) {
+    const Model m = LoadModel(name);
+    for (const Work& work : works) {
+      for (const BlockKind kind :
+           {BlockKind::kEmbedding, BlockKind::kDense, BlockKind::kMoe, BlockKind::kHead}) {
+        if (kind == BlockKind::kMoe && m.moe.experts == 0) continue;
+        ShardPlan shard{
+            .tp = kind == BlockKind::kMoe ? 1 : 8, .ep = kind == BlockKind::kMoe ? 8 : 1, .dp = 8};
+        for (const Op& op : OpsIn(kind, m, work, shard)) {
+          if (op.op_class() == OpClass::kCollective) continue;
+          EXPECT_GT(kernels.Of(op.query).time.value, 0) << name << " " << NameOf(op.name);
+          EXPECT_LT(kernels.Of(op.query).time.value, 0.1) << name << " " << NameOf(op.name);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace moecast

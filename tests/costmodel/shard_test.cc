@@ -1,0 +1,112 @@
+#include "costmodel/shard.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <unordered_map>
+#include <vector>
+
+#include "costmodel/plan.h"
+
+namespace moecast {
+namespace {
+
+Plan SomePlan() {
+  Plan plan;
+  plan.parallel = {.tp = 2, .pp = 4, .ep = 4, .cp = 2, .dp = 8};
+  plan.recompute = {Recompute::kRmsNorm, Recompute::kSwiGlu};
+  return plan;
+}
+
+struct Hash {
+  size_t operator()(const ShardPlan& shard) const { return HashOf(shard); }
+};
+
+TEST(ShardPlanTest, PlansThatDifferInHowRanksWorkTogetherHaveOne) {
+  const std::vector<std::function<void(Plan&)>> changes = {
+      [](Plan& p) { p.parallel.pp = 8; },
+      [](Plan& p) { p.parallel.vpp = 2; },
+      [](Plan& p) {
+        p.parallel.rank_order = {Axis::kEp, Axis::kTp, Axis::kCp, Axis::kEdp, Axis::kPp};
+      },
+      [](Plan& p) { p.micro_batch = 4; },
+      [](Plan& p) { p.schedule = "zb-h1"; },
+      [](Plan& p) {
+        p.stage_layers.layers = {1, 2};
+      },
+      [](Plan& p) { p.phases.push_back({}); },
+      [](Plan& p) { p.routing.device_cv = 0.3; },  // which the load of a Work holds
+      [](Plan& p) {
+        p.recompute = {Recompute::kSwiGlu, Recompute::kRmsNorm};
+      },
+  };
+  std::unordered_map<ShardPlan, int, Hash> seen = {{ShardOf(SomePlan()), 1}};
+  for (size_t i = 0; i < changes.size(); ++i) {
+    Plan plan = SomePlan();
+    changes[i](plan);
+    EXPECT_EQ(seen.count(ShardOf(plan)), 1u) << i;
+  }
+}
+
+TEST(ShardPlanTest, WhateverChangesARanksOpsCostsOrMemoryTellsThemApart) {
+  const std::vector<std::function<void(Plan&)>> changes = {
+      [](Plan& p) { p.parallel.tp = 4; },
+      [](Plan& p) { p.parallel.cp = 1; },
+      [](Plan& p) { p.parallel.ep = 8; },
+      [](Plan& p) { p.parallel.dp = 16; },
+      [](Plan& p) { p.parallel.zero = 2; },
+      [](Plan& p) { p.parallel.sequence = false; },
+      [](Plan& p) { p.precision.gemm = Dtype::kFp8; },
+      [](Plan& p) { p.precision.dispatch = Dtype::kFp8; },
+      [](Plan& p) { p.precision.combine = Dtype::kFp8; },
+      [](Plan& p) { p.precision.saved_activations = Dtype::kFp8; },
+      [](Plan& p) { p.precision.saved_swiglu = Dtype::kFp8; },
+      [](Plan& p) { p.precision.weights = Dtype::kFp8; },
+      [](Plan& p) { p.precision.main_grad = Dtype::kBf16; },
+      [](Plan& p) { p.precision.grad_reduce = Dtype::kFp32; },
+      [](Plan& p) { p.precision.master = Dtype::kBf16; },
+      [](Plan& p) { p.precision.moments = Dtype::kBf16; },
+      [](Plan& p) { p.overlap.shared_experts = false; },
+      [](Plan& p) { p.overlap.tp = false; },
+      [](Plan& p) { p.overlap.grad_reduce = false; },
+      [](Plan& p) { p.overlap.param_gather = false; },
+      [](Plan& p) { p.overlap.offload = false; },
+      [](Plan& p) { p.overlap.communication_sms = 8; },
+      [](Plan& p) { p.routing.topk_group = 3; },
+      [](Plan& p) { p.recompute.pop_back(); },
+      [](Plan& p) { p.fused_cross_entropy = true; },
+      [](Plan& p) { p.optimizer.offload = 0.5; },
+  };
+  const ShardPlan shard = ShardOf(SomePlan());
+  for (size_t i = 0; i < changes.size(); ++i) {
+    Plan plan = SomePlan();
+    changes[i](plan);
+    EXPECT_NE(ShardOf(plan), shard) << i;
+    EXPECT_NE(HashOf(ShardOf(plan)), HashOf(shard)) << i;
+  }
+  ShardPlan cached = shard;
+  cached.kv_cache = Dtype::kFp8;
+  EXPECT_NE(cached, shard);
+  EXPECT_NE(HashOf(cached), HashOf(shard));
+}
+
+// 8 sequences of 1024 over cp 2: 4096 tokens a rank, of which sequence parallelism leaves tp 2 half each.
+TEST(ShardPlanTest, ContextParallelRanksShareTheTokensAndSequenceParallelOnesThoseOutsideTp) {
+  const Work work = MicroBatchOf(8, 1024);
+  ShardPlan shard{.tp = 2, .cp = 2};
+  EXPECT_EQ(RankTokensOf(work, shard).in_tp, 4096);
+  EXPECT_EQ(RankTokensOf(work, shard).outside_tp, 2048);
+  shard.sequence = false;
+  EXPECT_EQ(RankTokensOf(work, shard).in_tp, 4096);
+  EXPECT_EQ(RankTokensOf(work, shard).outside_tp, 4096);
+}
+
+TEST(ShardPlanTest, GradientsAreReducedWhereAParameterIsOnSeveralRanks) {
+  EXPECT_FALSE(ReducesGradients({.tp = 8}, 1));
+  EXPECT_TRUE(ReducesGradients({.tp = 8}, 2));
+  EXPECT_TRUE(ReducesGradients({.cp = 2}, 1));
+  EXPECT_TRUE(ReducesGradients({.dp = 2}, 1));
+}
+
+}  // namespace
+}  // namespace moecast
