@@ -19,6 +19,9 @@ double KeptBy(const BlockMemory& m, Pass pass) {
       return (m.gradients - m.until_backward).value;
     case Pass::kWeight:
       return -(m.until_weight + m.gradients).value;
+    case Pass::kPrefill:
+    case Pass::kDecode:
+      break;  // no pass of a step
   }
   MOECAST_CHECK(false);
 }

@@ -70,7 +70,8 @@ TEST(LayerOpsTest, KernelsThatStreamReadAndWriteEachOperandOnce) {
   const Model m = LoadModel("deepseek-7b");
   const auto bytes = [&](BlockKind kind, Pass pass, OpName name) {
     double sum = 0;
-    for (const Op& op : StepOps(kind, m, {})[pass])
+    const auto ops = StepOps(kind, m, {});
+    for (const Op& op : ops[pass])
       if (op.name == name && op.op_class() == OpClass::kElementwise) sum += BytesOf(op.query).value;
     return sum;
   };

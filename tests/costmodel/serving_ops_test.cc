@@ -59,8 +59,9 @@ TEST(ServingOpsTest, DecodeOfGqaReadsKeysAndValuesOfTheContextSum) {
   const std::vector<Op> ops = OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{100, 200, 600}));
   EXPECT_EQ(FlopsIn(ops, OpClass::kAttention), 2.0 * 900 * 64 * (128 + 128));
   for (const Op& op : ops)
-    if (op.name == OpName::kAttention)
+    if (op.name == OpName::kAttention) {
       EXPECT_EQ(BytesOf(op.query).value, 900.0 * 2 * 8 * 128 * 2 + 3 * 2.0 * 64 * 128 * 2);
+    }
 }
 
 TEST(ServingOpsTest, AnFp8CacheHalvesWhatDecodeReads) {
@@ -89,7 +90,9 @@ TEST(ServingOpsTest, AChunkMeetsItsCacheAndMlaProjectsItUpAgain) {
   const std::vector<Op> ops = OpsIn(BlockKind::kDense, m, work);
   EXPECT_EQ(FlopsIn(ops, OpClass::kAttention), 2 * 1024.0 * 3584 * 2 * 128 * (192 + 128));
   for (const Op& op : ops)
-    if (op.name == OpName::kKvUp) EXPECT_EQ(FlopsOf(op.query).value, 2.0 * 8192 * 512 * 128 * (128 + 128));
+    if (op.name == OpName::kKvUp) {
+      EXPECT_EQ(FlopsOf(op.query).value, 2.0 * 8192 * 512 * 128 * (128 + 128));
+    }
 }
 
 TEST(ServingOpsTest, AWindowBoundsWhatServingAttendsTo) {

@@ -24,7 +24,7 @@ std::shared_ptr<const Calibration> Scaled(const Device& device, const std::strin
   return std::make_shared<const Calibration>(device, stack, [errors](std::string_view path) {
     std::string text = CalibrationText(path).value();
     if (!path.ends_with("calibration.json")) return text;
-    Json json = Json::parse(text);
+    Json json = ParseJson(text, std::string(path))->root;
     for (const char* list : {"tables", "reasoned"})
       for (Json& record : json[list])
         for (const auto& [key, scale] : {std::pair("sigma_table", errors.table),
@@ -33,7 +33,7 @@ std::shared_ptr<const Calibration> Scaled(const Device& device, const std::strin
                                          {"sigma_own", errors.own},
                                          {"sigma_own_short", errors.own}})
           if (record.contains(key)) record[key] = record[key].get<double>() * scale;
-    return json.dump();
+    return DumpJson(json);
   });
 }
 

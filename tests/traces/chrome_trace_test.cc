@@ -184,7 +184,7 @@ TEST(ChromeTraceTest, NoPartOfATimelineIsLost) {
       begins += event["ph"] == "s";
       ends += event["ph"] == "f";
       samples += event["ph"] == "C";
-      threads += event["name"] == "thread_name";
+      threads += event.contains("name") && event["name"] == "thread_name";
     }
     ASSERT_EQ(begins, t.flows.size()) << "seed " << seed;
     ASSERT_EQ(ends, t.flows.size()) << "seed " << seed;

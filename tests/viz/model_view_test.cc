@@ -24,9 +24,9 @@ TEST(ModelViewTest, LayersAndWhatIsOutsideThemMakeTheTotals) {
     const Json json = ModelJson(m, {});
     int64_t parameters =
         json["embedding_parameters"].get<int64_t>() + json["head_parameters"].get<int64_t>() + m.hidden;
-    double flops = json["head_flops_per_token"];
+    double flops = json["head_flops_per_token"].get<double>();
     for (const Json& run : json["layers"]) {
-      const int64_t count = run["count"];
+      const int64_t count = run["count"].get<int64_t>();
       int64_t layer = 0;
       for (const auto& [part, n] : run["parameters_per_layer"].items())
         layer += part == "total" ? 0 : n.get<int64_t>();

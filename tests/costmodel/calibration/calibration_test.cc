@@ -212,7 +212,7 @@ TEST_F(BuiltinCalibration, TheBackwardOfMlaIsFiveProductsForTwoAtTheRatesOfFlash
   // FlashAttention-3): 638 TFLOP/s forward and 542 backward at 4096, 646 and 559 at 8192.
   const Calibration& c = On("h800", "2025");
   for (const auto& [length, forward, backward] : {std::tuple(4096, 638.0, 542.0), {8192, 646.0, 559.0}}) {
-    AttentionQuery q{AttentionPhase::kTrainForward, 128, 128, 192, 128, 1, length, length};
+    AttentionQuery q = Mla(AttentionPhase::kTrainForward, 128, 1, length);
     const Seconds alone = c.Attention(q).time;
     q.phase = AttentionPhase::kTrainBackward;
     EXPECT_NEAR(c.Attention(q).time / alone, 5.0 / 2 * forward / backward, 1e-12);
