@@ -77,7 +77,7 @@ Action DefineTrain(OptionList list, const CommonOptions& common) {
   list.Add("--level", o->level, "network level: analytic, fluid or simgrid", {.show_default = true});
   list.Add("--samples", o->samples, "draws behind the interval", {.show_default = true});
   list.Add("--timeline", o->timeline, "write the step as a trace file for ui.perfetto.dev");
-  list.Add("--print", o->print, "also show: ops, costs, blocks, schedule",
+  list.Add("--print", o->print, "also show: layout, ops, costs, blocks, schedule",
            {.repeated = true, .delimiter = ','});
   list.AddFlag("--sensitivity", o->sensitivity, "also show what a tenth more of each quantity changes");
   list.AddFlag("--why-memory", o->why_memory, "also list what is alive at the peak of the fullest rank");

@@ -1,6 +1,4 @@
 // What --print shows of a prepared step: ops, their costs, solved blocks, the schedule.
-#include <cmath>
-
 #include "base/quantity_text.h"
 #include "viz/table.h"
 #include "viz/train_view.h"
@@ -48,15 +46,6 @@ std::string ShapeText(const Op& op) {
   return std::visit(Visitor{}, op.query);
 }
 
-template <class Visit>
-void EachPass(const Step& step, Visit visit) {
-  for (int k = 0; k < kBlockKinds; ++k) {
-    const BlockKind kind = static_cast<BlockKind>(k);
-    if (!step.blocks.Has(kind)) continue;
-    for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight}) visit(kind, pass);
-  }
-}
-
 Json OpJson(const Op& op) {
   return {{"name", NameOf(op.name)},
           {"class", NameOf(op.op_class())},
@@ -72,6 +61,7 @@ Json CostJson(const Step& step, const Op& op, const Cost& cost) {
   Json j = OpJson(op);
   j["time_us"] = cost.time.value * 1e6;
   j["sigma_table"] = cost.sigma_table;
+  j["sigma_curve"] = cost.sigma_curve;
   j["sigma_own"] = cost.sigma_own;
   j["bound"] = NameOf(cost.bound);
   j["extrapolated"] = cost.extrapolated;
@@ -90,12 +80,6 @@ void AddTime(const BlockTime& b, Json& j) {
             {"exposed_seconds", exposed}});
 }
 
-Json BlockJson(const Step& step, BlockKind kind, Pass pass) {
-  Json j = {{"block", NameOf(kind)}, {"pass", NameOf(pass)}};
-  AddTime(step.blocks.Of(kind, pass).alone, j);
-  return j;
-}
-
 // "embedding, 3 dense-layer": the blocks whose pass a pair has.
 std::string BlocksText(const StepBlock& pair, Pass pass) {
   std::string text;
@@ -111,12 +95,74 @@ std::string BlocksText(const StepBlock& pair, Pass pass) {
   return text;
 }
 
-Json PairJson(const Step& step, size_t pair) {
-  Json j = {{"block", BlocksText(step.blocks.pairs[pair], Pass::kForward)},
-            {"pass", NameOf(Phase::kForwardBackward)},
-            {"backward_block", BlocksText(step.blocks.pairs[pair], Pass::kBackward)}};
-  AddTime(step.blocks.pairs[pair].alone, j);
+// What a block is called: whose, and what of it.
+struct BlockName {
+  std::string block;
+  std::string pass;
+};
+
+BlockName NameOfBlock(const StepBlocks& blocks, int32_t id) {
+  const StepBlock& block = blocks[id];
+  if (!block.parts.empty())
+    return {BlocksText(block, Pass::kForward), std::string(NameOf(Phase::kForwardBackward))};
+  if (id < BlockIds::GradReduce(BlockKind::kEmbedding))
+    return {std::string(NameOf(KindOf(id))), std::string(NameOf(PassOf(id)))};
+  if (id < BlockIds::kSend) {
+    const int32_t at = id - BlockIds::GradReduce(BlockKind::kEmbedding);
+    const auto kind = static_cast<BlockKind>(at % kBlockKinds);
+    const Phase phase = at < kBlockKinds ? Phase::kGradReduce : Phase::kParamGather;
+    return {std::string(NameOf(kind)), std::string(NameOf(phase))};
+  }
+  if (id == BlockIds::kSend) return {"pipeline", "send"};
+  const int32_t at = id - BlockIds::kFirstOfStages;
+  const Phase phase = at % 2 == 0 ? Phase::kGradNorm : Phase::kOptimizer;
+  return {Printf("stage %d", at / 2), std::string(NameOf(phase))};
+}
+
+// visit(block, its name) for all blocks that run something; of stages with one block only the first.
+template <class Visit>
+void EachBlock(const StepBlocks& blocks, Visit visit) {
+  for (int32_t id = 0; id < blocks.size(); ++id) {
+    const StepBlock* block = blocks.Find(id);
+    const bool of_stage = id >= BlockIds::kFirstOfStages + 2;
+    if (!block || block->alone.total.value <= 0) continue;
+    if (of_stage && block->parts.empty() && blocks.Find(id - 2) == block) continue;
+    visit(*block, NameOfBlock(blocks, id));
+  }
+}
+
+Json BlockJson(const StepBlock& block, const BlockName& name) {
+  Json j = {{"block", name.block}, {"pass", name.pass}};
+  if (!block.parts.empty()) j["backward_block"] = BlocksText(block, Pass::kBackward);
+  AddTime(block.alone, j);
   return j;
+}
+
+std::string StageText(const StageBlocks& runs) {
+  std::string text;
+  for (const BlockRun& run : runs)
+    text += (text.empty() ? "" : ", ") + (run.count > 1 ? Printf("%d ", run.count) : "") +
+            std::string(NameOf(run.kind));
+  return text;
+}
+
+Json LayoutJson(const Step& step) {
+  Json list = Json::array();
+  const PieceMap& map = step.layout.map;
+  for (int stage = 0; stage < map.stages(); ++stage) {
+    for (int chunk = 0; chunk < map.held(); ++chunk) {
+      const int v = map.VirtualStage(stage, chunk);
+      Json blocks = Json::array();
+      for (const BlockRun& run : step.layout.runs[v])
+        blocks.push_back({{"kind", NameOf(run.kind)}, {"count", run.count}});
+      list.push_back({{"stage", stage},
+                      {"rank", step.RankOfStage(stage)},
+                      {"chunk", chunk},
+                      {"virtual_stage", v},
+                      {"blocks", blocks}});
+    }
+  }
+  return list;
 }
 
 Json TaskJson(const Step& step, int32_t i) {
@@ -146,21 +192,20 @@ Json StepPartJson(const Step& step, StepPart part) {
       list.push_back(TaskJson(step, static_cast<int32_t>(i)));
     return list;
   }
-  EachPass(step, [&](BlockKind kind, Pass pass) {
+  if (part == StepPart::kLayout) return LayoutJson(step);
+  EachBlock(step.blocks, [&](const StepBlock& block, const BlockName& name) {
     if (part == StepPart::kBlocks) {
-      list.push_back(BlockJson(step, kind, pass));
+      list.push_back(BlockJson(block, name));
       return;
     }
-    const CostedOps& costed = step.blocks.Of(kind, pass).costed;
-    for (size_t i = 0; i < costed.ops.size(); ++i) {
-      Json op = {{"block", NameOf(kind)}, {"pass", NameOf(pass)}};
+    const CostedOps& costed = block.costed;
+    for (size_t i = 0; i < costed.ops.size() && block.parts.empty(); ++i) {
+      Json op = {{"block", name.block}, {"pass", name.pass}};
       op.update(part == StepPart::kOps ? OpJson(costed.ops[i])
                                        : CostJson(step, costed.ops[i], costed.costs[i]));
       list.push_back(std::move(op));
     }
   });
-  if (part == StepPart::kBlocks)
-    for (size_t i = 0; i < step.blocks.pairs.size(); ++i) list.push_back(PairJson(step, i));
   return list;
 }
 
@@ -177,6 +222,29 @@ std::string TimeText(const BlockTime& b) {
       rows.push_back(
           {"exposed " + std::string(NameOf(static_cast<GroupKind>(g))), ShowSeconds(b.exposed[g])});
   return Aligned(rows, "lr");
+}
+
+// The ops of a block, or what they cost.
+std::string OpsText(const Step& step, const CostedOps& costed, StepPart part) {
+  Rows rows = {{"op", "what", "GFLOP", "bytes"}};
+  if (part == StepPart::kCosts) rows = {{"op", "what", "time", "TFLOP/s", "+-", "bound", "source"}};
+  for (size_t i = 0; i < costed.ops.size(); ++i) {
+    const Op& op = costed.ops[i];
+    const Cost& cost = costed.costs[i];
+    const std::string name = std::string(NameOf(op.name)) + (op.recomputed ? " (again)" : "");
+    const double flops = FlopsOf(op.query).value;
+    if (part == StepPart::kOps) {
+      rows.push_back(
+          {name, ShapeText(op), flops > 0 ? Printf("%.1f", flops / 1e9) : "-", ShowBytes(BytesOf(op.query))});
+      continue;
+    }
+    const bool rate = flops > 0 && cost.time.value > 0;
+    rows.push_back({name, ShapeText(op), ShowSeconds(cost.time),
+                    rate ? Printf("%.0f", flops / cost.time.value / 1e12) : "-",
+                    Printf("%.0f%%", 100 * SigmaOf(cost)), std::string(NameOf(cost.bound)),
+                    step.sources->at(cost.source)});
+  }
+  return Aligned(rows, part == StepPart::kOps ? "llrr" : "llrrrll");
 }
 
 }  // namespace
@@ -197,45 +265,25 @@ std::string StepPartText(const Step& step, StepPart part) {
     }
     return "\nschedule\n" + Aligned(rows, "rll");
   }
-  EachPass(step, [&](BlockKind kind, Pass pass) {
-    const CostedOps& costed = step.blocks.Of(kind, pass).costed;
-    const BlockTime& solved = step.blocks.Of(kind, pass).alone;
-    if (costed.ops.empty()) return;
-    out += Printf("\n%s %s: %s\n", std::string(NameOf(kind)).c_str(), std::string(NameOf(pass)).c_str(),
-                  ShowSeconds(solved.total).c_str());
-    if (part == StepPart::kBlocks) {
-      out += TimeText(solved);
-      return;
-    }
-    Rows rows = {{"op", "what", "GFLOP", "bytes"}};
-    if (part == StepPart::kCosts) rows = {{"op", "what", "time", "TFLOP/s", "+-", "bound", "source"}};
-    for (size_t i = 0; i < costed.ops.size(); ++i) {
-      const Op& op = costed.ops[i];
-      const Cost& cost = costed.costs[i];
-      const std::string name = std::string(NameOf(op.name)) + (op.recomputed ? " (again)" : "");
-      const double flops = FlopsOf(op.query).value;
-      if (part == StepPart::kOps) {
-        rows.push_back({name, ShapeText(op), flops > 0 ? Printf("%.1f", flops / 1e9) : "-",
-                        ShowBytes(BytesOf(op.query))});
-        continue;
-      }
-      const double spread = std::sqrt(cost.sigma_table * cost.sigma_table + cost.sigma_own * cost.sigma_own);
-      rows.push_back({name, ShapeText(op), ShowSeconds(cost.time),
-                      flops > 0 && cost.time.value > 0 ? Printf("%.0f", flops / cost.time.value / 1e12) : "-",
-                      Printf("%.0f%%", 100 * spread), std::string(NameOf(cost.bound)),
-                      step.sources->at(cost.source)});
-    }
-    out += Aligned(rows, part == StepPart::kOps ? "llrr" : "llrrrll");
-  });
-  if (part == StepPart::kBlocks) {
-    for (size_t i = 0; i < step.blocks.pairs.size(); ++i) {
-      const StepBlock& p = step.blocks.pairs[i];
-      out += Printf("\n%s forward + %s full backward: %s\n", BlocksText(p, Pass::kForward).c_str(),
-                    BlocksText(p, Pass::kBackward).c_str(),
-                    ShowSeconds(step.blocks.pairs[i].alone.total).c_str()) +
-             TimeText(step.blocks.pairs[i].alone);
-    }
+  if (part == StepPart::kLayout) {
+    Rows rows = {{"stage", "rank", "chunk", "virtual stage", "blocks"}};
+    const PieceMap& map = step.layout.map;
+    for (int stage = 0; stage < map.stages(); ++stage)
+      for (int chunk = 0; chunk < map.held(); ++chunk)
+        rows.push_back({Printf("%d", stage), Printf("%d", step.RankOfStage(stage)), Printf("%d", chunk),
+                        Printf("%d", map.VirtualStage(stage, chunk)),
+                        StageText(step.layout.runs[map.VirtualStage(stage, chunk)])});
+    return "\nlayout\n" + Aligned(rows, "rrrrl");
   }
+  EachBlock(step.blocks, [&](const StepBlock& block, const BlockName& name) {
+    const bool pair = !block.parts.empty();
+    if (pair && part != StepPart::kBlocks) return;  // its ops are those of its halves
+    const std::string total = ShowSeconds(block.alone.total);
+    out += pair ? Printf("\n%s forward + %s full backward: %s\n", name.block.c_str(),
+                         BlocksText(block, Pass::kBackward).c_str(), total.c_str())
+                : Printf("\n%s %s: %s\n", name.block.c_str(), name.pass.c_str(), total.c_str());
+    out += part == StepPart::kBlocks ? TimeText(block.alone) : OpsText(step, block.costed, part);
+  });
   return out;
 }
 

@@ -114,15 +114,18 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
   j["model"] = r.model;
   j["cluster"] = r.cluster;
   j["source"] = r.source;
-  j["level"] = "analytic";
+  j["level"] = NameOf(r.level);
   j["schedule"] = r.schedule;
   j["stage_layers"] = r.stage_layers;
   j["micro_batches"] = r.micro_batches;
   j["detailed_phase"] = r.phases[r.phase].name;
-  for (const HeadlineName& h : ShownHeadlines(r)) j[h.name] = r.headlines.*h.figure;
+  // Of one figure the interval stands in its place.
+  for (const HeadlineName& h : ShownHeadlines(r)) {
+    const bool with_interval = h.figure == &Headlines::gpu_hours_per_trillion_tokens;
+    j[h.name] = with_interval ? IntervalJson(r.interval(h.figure)) : Json(r.headlines.*h.figure);
+  }
   j["tokens_per_step"] = r.tokens_per_step;
   j["gpus"] = r.gpus;
-  j["gpu_hours_per_trillion_tokens"] = IntervalJson(r.interval(&Headlines::gpu_hours_per_trillion_tokens));
   if (published) {
     j["published"] = {{"gpu_hours_per_trillion_tokens", published->gpu_hours_per_trillion_tokens},
                       {"error_percent", ErrorPercent(r, *published)},
@@ -155,7 +158,6 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
   for (const BusyLink& l : r.busiest_links)
     j["busiest_links"].push_back(
         {{"name", l.name}, {"bytes", l.bytes.value}, {"utilisation", l.utilisation}});
-  j["level"] = NameOf(r.level);
   j["contention_s"] = r.contention.value;
   j["imbalance_s"] = r.imbalance.value;
   j["critical_path"] = Json::array();

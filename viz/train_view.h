@@ -20,10 +20,11 @@ Json TrainJson(const TrainReport& report, const std::optional<PublishedCost>& pu
 std::string TrainText(const TrainReport& report, const std::optional<PublishedCost>& published);
 
 // The parts of a step that --print can show.
-enum class StepPart : uint8_t { kOps, kCosts, kBlocks, kSchedule };
+enum class StepPart : uint8_t { kLayout, kOps, kCosts, kBlocks, kSchedule };
 template <>
 struct EnumNames<StepPart> {
-  static constexpr EnumName<StepPart> kNames[] = {{StepPart::kOps, "ops"},
+  static constexpr EnumName<StepPart> kNames[] = {{StepPart::kLayout, "layout"},
+                                                  {StepPart::kOps, "ops"},
                                                   {StepPart::kCosts, "costs"},
                                                   {StepPart::kBlocks, "blocks"},
                                                   {StepPart::kSchedule, "schedule"}};

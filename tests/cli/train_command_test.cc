@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <set>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -169,8 +170,20 @@ TEST(TrainCommandTest, TheTimelineIsAFileOfSlices) {
 
 TEST(TrainCommandTest, PrintShowsEveryStageOfThePipe) {
   const Json json =
-      RunForJson("train deepseek-v2-lite-pretrain --samples 4 --print ops,costs,blocks,schedule");
+      RunForJson("train deepseek-v2-lite-pretrain --samples 4 --print layout,ops,costs,blocks,schedule");
   for (const char* key : {"ops", "costs", "blocks", "schedule"}) EXPECT_GT(json[key].size(), 10u) << key;
+  // Blocks are all that runs, reductions and updates too, and their ops are all ops.
+  std::set<std::string> passes;
+  for (const Json& block : json["blocks"]) passes.insert(block["pass"].get<std::string>());
+  for (const char* pass :
+       {"forward", "backward", "weight", "grad-reduce", "param-gather", "grad-norm", "optimizer"})
+    EXPECT_TRUE(passes.contains(pass)) << pass;
+  // Layers of all stages are the model's 27.
+  int layers = 0;
+  for (const Json& stage : json["layout"])
+    for (const Json& run : stage["blocks"])
+      if (run["kind"] == "dense-layer" || run["kind"] == "moe-layer") layers += run["count"].get<int>();
+  EXPECT_EQ(layers, 27);
   // An op shows what it runs, a cost where it comes from.
   EXPECT_TRUE(json["ops"][0].contains("shape"));
   EXPECT_TRUE(json["costs"][0].contains("source"));
