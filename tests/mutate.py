@@ -1,0 +1,287 @@
+#!/usr/bin/env python3
+"""Breaks the model one line at a time and looks whether a test dies.
+
+  tests/mutate.py            every mutation, one after another
+  tests/mutate.py WORD...    those whose names, files or tests have one of the words
+  tests/mutate.py --check    only that each text is somewhere exactly once
+
+Works in a copy below build/mutate with a build of its own; the checkout is only read. A mutation is killed when the
+tests named with it fail, abort or hang; exit code 1 where one survives, does not compile, or its text is not found exactly
+once. Each names the few tests that must see it, so that one object and one test program are built; that other tests may
+see it too is not looked at.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+COPY = ROOT / "build" / "mutate"
+BUILD = COPY / "build" / "dev"
+SOURCES = ("base", "topology", "traces", "costmodel", "sim", "scenarios")
+LIMIT_S = 300  # of one run of tests; the named ones take seconds
+
+
+class Mutation(NamedTuple):
+    breaks: str  # what is wrong then
+    text: str  # somewhere in the sources exactly once
+    becomes: str
+    tests: str  # FOLDER GTEST_FILTER
+
+
+MUTATIONS = [
+    # Links and collectives.
+    Mutation("a NIC behind slow PCIe has its own rate",
+             "std::min(c.nic_usable, c.device.pcie_usable)", "c.nic_usable", "topology ClusterTest.*"),
+    Mutation("a step inside a node takes as long as one between",
+             "cost.nvlink_step * traffic.nvlink_steps", "cost.network_step * traffic.nvlink_steps",
+             "topology TrafficTest.*"),
+    Mutation("pieces of a send cost nothing",
+             "cost.network = 1 + c.send_piece / piece", "cost.network = 1", "topology TransportTest.*"),
+    Mutation("a ring sends all of the buffer",
+             "bytes * (n - 1) / n", "bytes * n / n", "costmodel RingTest.*"),
+    Mutation("an all-reduce goes around once",
+             "Ring(group, bytes, 2, routes", "Ring(group, bytes, 1, routes", "costmodel RingTest.*"),
+    Mutation("rounds of a ring wait for nothing",
+             "(steps + kRoundWait.value) / steps", "1", "costmodel RingTest.*"),
+    Mutation("a tree goes up and not down",
+             "traffic.network_steps = 2 *", "traffic.network_steps = 1 *", "costmodel TreeTest.*"),
+    Mutation("a token crosses the network once for each device",
+             "bytes * (spread.nodes /", "bytes * (spread.devices /", "costmodel ExpertAllToAllTest.*"),
+    Mutation("NVLS adds and does not write",
+             "each_way = 1 + 1.0 /", "each_way = 1.0 /", "costmodel NvlsTest.*"),
+    Mutation("between nodes goes the whole buffer",
+             "bytes / static_cast<double>(on.local)", "bytes", "costmodel HierarchicalTest.*"),
+    # Operators.
+    Mutation("a product counts additions alone",
+             "return 2 * D(q.m) * D(q.n) * D(q.k)", "return D(q.m) * D(q.n) * D(q.k)", "costmodel LayerOpsTest.*"),
+    Mutation("causal attention meets all keys",
+             "CausalPairs(query, context) - query / 2", "query * context", "costmodel LayerOpsTest.*"),
+    Mutation("experts' main gradients are written and not read",
+             "weights * 2 * ElementBytes(q.main_grad)", "weights * ElementBytes(q.main_grad)", "costmodel OpTest.*"),
+    Mutation("context parallelism does not halve the context",
+             "(q.context + q.query) / 2", "q.context", "costmodel LayerOpsTest.*"),
+    Mutation("the backward of a norm does not read its gradient",
+             "3 * elements * kBf16", "2 * elements * kBf16", "costmodel LayerOpsTest.*"),
+    Mutation("an activation's output is not written",
+             "(up + 1) * bytes + copy", "up * bytes + copy", "costmodel LayerOpsTest.*"),
+    Mutation("the embedding's gradient is written and not read",
+             "2 * ElementBytes(b.shard.precision.main_grad)", "ElementBytes(b.shard.precision.main_grad)",
+             "costmodel LayerOpsTest.*"),
+    Mutation("weight gradients wait for the slowest device",
+             "work.load.visits.mean", "work.load.visits.most", "costmodel LayerOpsTest.*"),
+    Mutation("an exchange has one buffer",
+             "2 * one_way", "1 * one_way", "costmodel KeptTensorTest.*"),
+    Mutation("tp does not cut experts",
+             "(parts.routed_experts) / shard.tp / shard.ep", "(parts.routed_experts) / shard.ep", "costmodel ParametersTest.*"),
+    Mutation("the backward of MLA has as many flops as two forwards",
+             "kBackwardFlops = 2.5", "kBackwardFlops = 2.0", "costmodel BuiltinCalibration.*"),
+    Mutation("a weight gradient reads no main gradient",
+             "2 * ElementBytes(main_grad) - counted", "ElementBytes(main_grad) - counted",
+             "costmodel BuiltinCalibration.*"),
+    Mutation("power caps nothing",
+             "std::max(1.0, c.utilisation / w.sustained)", "1.0", "scenarios WholeStepTest.*"),
+    # Memory.
+    Mutation("experts' states are cut over all of dp",
+             "shard.edp() * each", "shard.dp * each", "sim TrainingMemoryTest.*"),
+    Mutation("Adam reads its moments and does not write them",
+             "4 * ElementBytes(p.moments)", "2 * ElementBytes(p.moments)", "costmodel MemoryTest.*"),
+    Mutation("the pipeline has buffers for one direction",
+             "kMessages = 2 * 2", "kMessages = 2", "sim StepMemoryTest.*"),
+    Mutation("gradients that travel otherwise have one bucket",
+             "in_buckets ? 2 * bucket", "in_buckets ? 1 * bucket", "sim StepMemoryTest.*"),
+    # Schedules.
+    Mutation("1F1B warms up by one more",
+             "(p - s - 1) * depth", "(p - s) * depth", "sim Pipeline*"),
+    Mutation("ZB-H1 puts no weight gradient off",
+             "SplitWeights(shape, 1, order)", "SplitWeights(shape, 0, order)", "sim PipelineClosedFormTest.*"),
+    Mutation("interleaved chunks warm up as 1F1B does",
+             "2 * (shape.stages - stage - 1)", "1 * (shape.stages - stage - 1)", "sim StepBubbleTest.*"),
+    Mutation("an automatic order puts off more weight gradients than it may",
+             "shape_.weight_delay >= 0 && stages_[s].backwards", "false && stages_[s].backwards",
+             "sim PipelinePropertyTest.*"),
+    Mutation("the end's extra work is not split over stages",
+             "(stage == stages - 1 ? last_extra.value : 0)", "(stage == stages ? last_extra.value : 0)",
+             "sim BalancedSplitTest.*"),
+    # Engine and step.
+    Mutation("transfers take no time",
+             "end[dependency.task] + wait", "end[dependency.task]", "sim RetimerTest.*:PipelineGoldenTest.*"),
+    Mutation("communication takes no memory bandwidth from kernels",
+             "return 1 - block_->beside[communication_.op]", "return 1", "sim SolveBlockTest.*"),
+    Mutation("hidden communication counts as exposed",
+             "if (!computes) result_.exposed", "result_.exposed", "sim SolveBlockTest.*"),
+    Mutation("the optimizer waits for its own stage's norm alone",
+             "if (step_.norm && step_.norm_is_barrier)", "if (false)", "sim StepScheduleTest.*"),
+    Mutation("the slowest rank also delays weight gradients",
+             "|| ran.pass == Pass::kWeight", "", "sim StragglersTest.*"),
+    Mutation("the span of a step leaves out its gather",
+             "timing.start[schedule.lane_begin[s]] - gather", "timing.start[schedule.lane_begin[s]]",
+             "sim StepExposureTest.*"),
+    Mutation("waiting for gradients counts as waiting for weights",
+             ".grad_reduce = waited(Phase::kGradReduce)", ".grad_reduce = waited(Phase::kParamGather)",
+             "sim StepExposureTest.*"),
+    Mutation("what a step waits for a barrier is lost",
+             "+ after.seconds()}", "}", "sim StepBubbleTest.*"),
+    # Networks.
+    Mutation("what other flows keep of a link is given out again",
+             "link.capacity - link.used", "link.capacity", "sim FluidNetworkTest.*"),
+    Mutation("a flow whose rate changes begins anew",
+             "kind.served += kind.rate *", "kind.served = kind.rate *", "sim FluidNetworkTest.*"),
+    Mutation("two that use a link do not share it",
+             "on_link.size() > 1", "on_link.size() > 2", "sim StepFlowsTest.*"),
+    # Routing.
+    Mutation("a group counts by its best expert alone",
+             "return best + next;", "return best;", "costmodel GateTest.*:TopKMethodTest.*"),
+    Mutation("the router's bias is in the weights",
+             "out.affinity[at] = affinity[expert]", "out.affinity[at] = scores[expert]", "costmodel GateTest.*"),
+    Mutation("of equal affinities the earlier visit is dropped",
+             "choices.affinity[b] : a > b", "choices.affinity[b] : a < b", "costmodel Dropping*"),
+    Mutation("a token visits as many nodes as devices",
+             "PartsHit(moe, ep / ranks_per_node)", "PartsHit(moe, ep)", "costmodel SpreadTest.*"),
+    Mutation("protected tokens are dropped too",
+             "std::max(*routing.capacity_factor, load * routing.never_dropped)", "*routing.capacity_factor",
+             "costmodel LoadTest.*"),
+    # Forecast, causes, phases, failures, price.
+    Mutation("errors common to a table are not drawn",
+             "noise.by_source.at(cost.source) * cost.sigma_table", "noise.by_source.at(cost.source) * 0",
+             "sim ForecastSpreadTest.*"),
+    Mutation("errors common to a curve are not drawn",
+             ".curves = &lattice", ".curves = nullptr", "sim ForecastSpreadTest.*"),
+    Mutation("each estimate's own error is not drawn",
+             ".own = &lattice", ".own = nullptr", "sim ForecastSpreadTest.*"),
+    Mutation("the whole step's error is not drawn",
+             "NormalQuantile(lattice.Point(i, kWholeStep))", "0", "sim ForecastSpreadTest.*"),
+    Mutation("what is slower over shared links counts as sending",
+             "std::min(p->transfer, step.shape.transfer.seconds())", "p->transfer", "sim CriticalPathTest.*:StepOnNetwork*"),
+    Mutation("imbalance is no cause",
+             'ledger.Add("imbalance", (loaded.total - level.total) * share);', "", "sim ImbalanceTest.*"),
+    Mutation("a batch grows when the line is past it",
+             "static_cast<double>(batches[i] + batches[i + 1]) / 2", "static_cast<double>(batches[i])",
+             "costmodel PhaseTest.*"),
+    Mutation("GPU-hours are of one GPU",
+             "all_steps.value * phases_[i]->gpus() / kHour", "all_steps.value / kHour",
+             "scenarios ProgrammeTest.*"),
+    Mutation("days are priced",
+             "e.cost_usd = e.gpu_hours *", "e.cost_usd = e.days *", "scenarios ProgrammeTest.*"),
+    Mutation("a restart costs nothing",
+             "std::exp(o.restart / o.mtbf) *", "", "costmodel ReliabilityTest.*"),
+    Mutation("a run fails as often as one GPU",
+             ".mtbf = r.mtbf_per_gpu / gpus", ".mtbf = r.mtbf_per_gpu", "costmodel ReliabilityTest.*"),
+]
+
+
+def sh(*args, timeout=None):
+    return subprocess.run(args, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def copy_checkout():
+    """Brings the copy up to date; a file that did not change keeps its time, so little is built."""
+    files = sh("git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard").stdout.split("\n")
+    wanted = {f for f in files if f and (ROOT / f).is_file()}
+    for f in wanted:
+        source, target = ROOT / f, COPY / f
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    listed = COPY / "build" / "files.txt"
+    if listed.exists():
+        for f in set(listed.read_text().split("\n")) - wanted - {""}:
+            (COPY / f).unlink(missing_ok=True)
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    listed.write_text("\n".join(sorted(wanted)))
+
+
+def build(folders):
+    """Returns what the compiler says where it fails, else ""."""
+    if not (BUILD / "build.ninja").exists():
+        made = sh("cmake", "-S", str(COPY), "--preset", "dev", "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1",
+                  "-DMOECAST_BENCH=OFF")
+        if made.returncode != 0:
+            return made.stdout + made.stderr
+    made = sh("cmake", "--build", str(BUILD), "--target", *[f"{f}_tests" for f in sorted(folders)])
+    return made.stdout + made.stderr if made.returncode != 0 else ""
+
+
+def dead(tests):
+    """Names of the tests that fail, None where none runs."""
+    folder, names = tests.split(" ", 1)
+    try:
+        run = sh(str(BUILD / "tests" / f"{folder}_tests"), f"--gtest_filter={names}", "--gtest_brief=0",
+                 timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        return ["one that does not end"]
+    if "[==========] Running 0 tests" in run.stdout:
+        return None
+    failed = re.findall(r"^\[  FAILED  \] ([\w/]+\.[\w/]+)", run.stdout, re.MULTILINE)
+    if run.returncode != 0 and not failed:  # aborted
+        failed = re.findall(r"^\[ RUN      \] (\S+)", run.stdout, re.MULTILINE)[-1:] or ["the program"]
+    return list(dict.fromkeys(failed))
+
+
+def places(root):
+    """The file of each mutation, and what is wrong with those whose text is not in one place."""
+    sources = {p: p.read_text() for folder in SOURCES for p in sorted((root / folder).rglob("*.cc"))}
+    files, faults = {}, []
+    for m in MUTATIONS:
+        found = [p for p, text in sources.items() for _ in range(text.count(m.text))]
+        files[m] = found[0].relative_to(root) if found else None
+        if len(found) != 1:
+            where = ", ".join(str(p.relative_to(root)) for p in found)
+            faults.append(f"{m.breaks}: {len(found)} times, not once: {m.text}" + (f" ({where})" if where else ""))
+    return files, faults
+
+
+def killers(m, path):
+    """What kills it, or why nothing can be said."""
+    whole = path.read_text()
+    path.write_text(whole.replace(m.text, m.becomes))
+    try:
+        fault = build({m.tests.split(" ")[0]})
+        if fault:
+            return None, "does not compile:\n" + fault[-2000:]
+        died = dead(m.tests)
+        return (died, "") if died else (None, "survives " + m.tests)
+    finally:
+        path.write_text(whole)
+
+
+def main():
+    words = [w for w in sys.argv[1:] if not w.startswith("--")]
+    files, faults = places(ROOT)
+    chosen = [m for m in MUTATIONS if not words or any(w in f"{m.breaks} {files[m]} {m.tests}" for w in words)]
+    if faults:
+        sys.exit("\n".join(faults))
+    if "--check" in sys.argv:
+        print(f"{len(MUTATIONS)} mutations, each text found once")
+        return
+    copy_checkout()
+    fault = build({m.tests.split(" ")[0] for m in chosen})
+    if fault:
+        sys.exit("the checkout does not build:\n" + fault[-4000:])
+    for tests in sorted({m.tests for m in chosen}):
+        died = dead(tests)
+        if died is None or died:
+            sys.exit(f"without a mutation {tests}: " + ("no such test" if died is None else "fails: " + " ".join(died)))
+    alive = 0
+    for m in chosen:
+        start = time.monotonic()
+        died, why = killers(m, COPY / files[m])
+        took = f"{time.monotonic() - start:4.0f} s"
+        if died:
+            more = f" and {len(died) - 1} more" if len(died) > 1 else ""
+            print(f"killed  {took}  {files[m]}: {m.breaks}: {died[0]}{more}", flush=True)
+        else:
+            alive += 1
+            print(f"ALIVE   {took}  {files[m]}: {m.breaks}: {why}", flush=True)
+    print(f"{len(chosen) - alive} of {len(chosen)} killed")
+    sys.exit(1 if alive else 0)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("GTEST_COLOR", "no")
+    main()
