@@ -155,7 +155,9 @@ TEST(GroupFlowsTest, WhateverRunsAtOnceIsTheSameFlowByFlow) {
   Random random(5);
   std::vector<std::pair<std::string, Cluster>> clusters = Clusters();
   clusters.emplace_back("ecmp", NodesOf8(4, SmallTree()));
-  for (const auto& [what, c] : clusters) {
+  for (const auto& named : clusters) {
+    const auto& what = named.first;
+    const auto& c = named.second;
     const Routes routes(c);
     for (int round = 0; round < 4; ++round) {
       std::vector<FlowChain> grouped, flow_by_flow;
