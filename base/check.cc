@@ -6,7 +6,8 @@
 namespace moecast {
 
 void CheckFailed(const char* file, int line, const char* condition) {
-  std::fprintf(stderr, "moecast: %s:%d: check failed: %s\nThis is a defect of moecast; please report it.\n",
+  std::fprintf(stderr,
+               "moecast: %s:%d: check failed: %s\nThis is a defect of moecast; please report it.\n",
                file, line, condition);
   std::abort();
 }

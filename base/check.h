@@ -1,5 +1,5 @@
-// Checks of our own reasoning. A failed MOECAST_CHECK is a defect of moecast, never of its input: it prints
-// the place and aborts. The user's faults are UserError (base/error.h).
+// Checks of our own reasoning. A failed MOECAST_CHECK is a defect of moecast, never of its input:
+// it prints the place and aborts. The user's faults are UserError (base/error.h).
 #pragma once
 
 namespace moecast {

@@ -17,7 +17,8 @@ namespace moecast {
 namespace {
 
 [[noreturn]] void CannotRun(const std::string& program, int error) {
-  throw UserError({.file = program, .value = std::string("cannot be run: ") + std::strerror(error)});
+  throw UserError(
+      {.file = program, .value = std::string("cannot be run: ") + std::strerror(error)});
 }
 
 // The last lines of what the program wrote to standard error.
@@ -89,7 +90,8 @@ std::string ChildProcess::ReadLine() {
     ended = HowItEnded(status);
   }
   const std::string words = LastWords(words_);
-  throw UserError({.file = program_, .value = "ended early: " + ended + (words.empty() ? "" : ": " + words)});
+  throw UserError(
+      {.file = program_, .value = "ended early: " + ended + (words.empty() ? "" : ": " + words)});
 }
 
 }  // namespace moecast

@@ -1,5 +1,5 @@
-// A program run beside this one, line by line over its standard input and output. Started from cli/,
-// executor/ and tests only; what lies below is given one.
+// A program run beside this one, line by line over its standard input and output. Started from
+// cli/, executor/ and tests only; what lies below is given one.
 #pragma once
 
 #include <string>
@@ -19,7 +19,8 @@ class ChildProcess {
   ChildProcess& operator=(const ChildProcess&) = delete;
 
   void Write(std::string_view text) { channel_.Write(text); }
-  // Throws UserError where the program has ended, with its last words on standard error or its exit status.
+  // Throws UserError where the program has ended, with its last words on standard error or its exit
+  // status.
   std::string ReadLine();
 
  private:

@@ -9,7 +9,8 @@
 
 namespace moecast {
 
-// Prints as "file: pointer: found VALUE, expected EXPECTED (did you mean HINT?)"; empty parts are left out.
+// Prints as "file: pointer: found VALUE, expected EXPECTED (did you mean HINT?)"; empty parts are
+// left out.
 class UserError : public std::runtime_error {
  public:
   struct Parts {
@@ -26,7 +27,8 @@ class UserError : public std::runtime_error {
   Parts parts_;
 };
 
-// The name in `valid` nearest to `name` by edit distance, or "" when none is near enough to be a misspelling.
+// The name in `valid` nearest to `name` by edit distance, or "" when none is near enough to be a
+// misspelling.
 std::string Nearest(std::string_view name, std::span<const std::string_view> valid);
 
 // "a, b, c".

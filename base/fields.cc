@@ -20,7 +20,8 @@ void FieldTable::Patch(const JsonCursor& at, void* out) const {
   for (const FieldRow& row : rows_) names.push_back(row.name);
   at.AllowOnly(names);
   for (const FieldRow& row : rows_)
-    if (at.Has(row.name)) row.type->Parse(at.Key(row.name), row.limits, static_cast<char*>(out) + row.offset);
+    if (at.Has(row.name))
+      row.type->Parse(at.Key(row.name), row.limits, static_cast<char*>(out) + row.offset);
 }
 
 Json FieldTable::Print(const void* value) const {
@@ -56,8 +57,8 @@ void FieldTable::Document(const std::string& pointer, std::vector<FieldDoc>& out
     row.type->Document(here, out);
     if (out.size() != before) continue;
     const Json d = row.required ? Json() : row.type->Print(MemberOf(row, defaults_));
-    out.push_back(
-        {here, row.type->Name(row.limits), d.is_null() ? "" : DumpJson(d, -1), std::string(row.help)});
+    out.push_back({here, row.type->Name(row.limits), d.is_null() ? "" : DumpJson(d, -1),
+                   std::string(row.help)});
   }
 }
 

@@ -1,17 +1,19 @@
-// The Fields table: one row per member of a plain struct says its name, what it means and what values it
-// takes. Parsing, printing, JSON Schema, help and docs/scenarios.md all come from it. A field's default is
-// the value the member has in a default-constructed struct, so it is written once.
+// The Fields table: one row per member of a plain struct says its name, what it means and what
+// values it takes. Parsing, printing, JSON Schema, help and docs/scenarios.md all come from it. A
+// field's default is the value the member has in a default-constructed struct, so it is written
+// once.
 //
 //   const Fields<Price>& FieldsOf(const Price*) {
 //     static const Fields<Price> fields("price", {
-//         Row("usd_per_gpu_hour", &Price::usd_per_gpu_hour, "rent of one GPU", {.low = 0, .high = 1000}),
+//         Row("usd_per_gpu_hour", &Price::usd_per_gpu_hour, "rent of one GPU", {.low = 0, .high =
+//         1000}),
 //     });
 //     return fields;
 //   }
 //
-// Members may be bool, int, int64_t, double, std::string, the quantities of base/units.h (as text with
-// units), enumerations with EnumNames, structs that have a FieldsOf, types with a Codec (base/value_type.h),
-// and vectors and optionals of them.
+// Members may be bool, int, int64_t, double, std::string, the quantities of base/units.h (as text
+// with units), enumerations with EnumNames, structs that have a FieldsOf, types with a Codec
+// (base/value_type.h), and vectors and optionals of them.
 #pragma once
 
 #include <cstddef>
@@ -71,11 +73,13 @@ const S& DefaultOf() {
 template <class S>
 class Fields : public FieldTable {
  public:
-  Fields(std::string_view title, std::initializer_list<Field<S>> rows) : FieldTable(title, &DefaultOf<S>()) {
+  Fields(std::string_view title, std::initializer_list<Field<S>> rows)
+      : FieldTable(title, &DefaultOf<S>()) {
     for (const FieldRow& row : rows) Add(row);
   }
 
-  // Members absent from the object keep the value they have in `out`. Throws for unknown or missing fields.
+  // Members absent from the object keep the value they have in `out`. Throws for unknown or missing
+  // fields.
   void ParseInto(const JsonCursor& at, S& out) const { FieldTable::Parse(at, &out); }
   // The same for an object that changes a value that is whole: no field is missing.
   void PatchInto(const JsonCursor& at, S& out) const { FieldTable::Patch(at, &out); }
@@ -121,19 +125,23 @@ struct Codec {
   static Json Print(const T& v) { return TypeOf<T>().Print(&v); }
   static Json Schema(const Limits& limits) { return TypeOf<T>().Schema(limits); }
   static std::string Type(const Limits& limits) { return TypeOf<T>().Name(limits); }
-  static const Fields<T>& Table() requires HasFields<T> { return FieldsOf(static_cast<const T*>(nullptr)); }
+  static const Fields<T>& Table() requires HasFields<T> {
+    return FieldsOf(static_cast<const T*>(nullptr));
+  }
   static std::vector<std::string_view> Names() requires std::is_enum_v<T> { return NamesOf<T>(); }
 };
 
 template <class S, class T>
 Field<S> Row(std::string_view name, T S::*member, std::string_view help, Limits limits = {}) {
   const S& s = DefaultOf<S>();
-  const auto offset = reinterpret_cast<const char*>(&(s.*member)) - reinterpret_cast<const char*>(&s);
+  const auto offset =
+      reinterpret_cast<const char*>(&(s.*member)) - reinterpret_cast<const char*>(&s);
   return {{name, help, false, limits, &TypeOf<T>(), static_cast<size_t>(offset)}};
 }
 
 template <class S, class T>
-Field<S> RequiredRow(std::string_view name, T S::*member, std::string_view help, Limits limits = {}) {
+Field<S> RequiredRow(std::string_view name, T S::*member, std::string_view help,
+                     Limits limits = {}) {
   Field<S> row = Row(name, member, help, limits);
   row.required = true;
   return row;

@@ -37,7 +37,8 @@ std::string ReadFile(const std::string& path, size_t limit) {
   } closer{fd};
   struct stat info {};
   if (::fstat(fd, &info) != 0) Throw(path, "cannot read");
-  if (S_ISDIR(info.st_mode)) throw UserError({.file = path, .value = "a directory", .expected = "a file"});
+  if (S_ISDIR(info.st_mode))
+    throw UserError({.file = path, .value = "a directory", .expected = "a file"});
   std::string text;
   char buffer[1 << 16];
   while (true) {
@@ -58,7 +59,8 @@ void WriteFile(const std::string& path, std::string_view text) {
     WriteAll(STDOUT_FILENO, text, "standard output");
     return;
   }
-  // A device or pipe (/dev/stdout, /dev/null) is written in place: renaming over it would replace it.
+  // A device or pipe (/dev/stdout, /dev/null) is written in place: renaming over it would replace
+  // it.
   struct stat info {};
   if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
     if (S_ISDIR(info.st_mode))

@@ -9,8 +9,8 @@ struct Interval {
   double p10 = 0, p50 = 0, p90 = 0;
 };
 
-// Percentiles of a sample by linear interpolation between order statistics (Hyndman and Fan's type 7).
-// REQUIRES: samples is not empty.
+// Percentiles of a sample by linear interpolation between order statistics (Hyndman and Fan's type
+// 7). REQUIRES: samples is not empty.
 Interval IntervalOf(std::vector<double> samples);
 
 }  // namespace moecast

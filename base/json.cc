@@ -52,7 +52,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     key_ = v;
     return true;
   }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& e) override {
+  bool parse_error(std::size_t position, const std::string&,
+                   const nlohmann::json::exception& e) override {
     error_at = position;
     error = e.what();
     return false;
@@ -127,11 +128,13 @@ std::string Rounded(const Json& j) {
   const double x = j.get<double>();
   if (!std::isfinite(x)) return "null";
   char buffer[40];
-  std::snprintf(buffer, sizeof buffer, x == std::floor(x) && std::fabs(x) < 1e15 ? "%.0f" : "%.9g", x);
+  std::snprintf(buffer, sizeof buffer, x == std::floor(x) && std::fabs(x) < 1e15 ? "%.0f" : "%.9g",
+                x);
   return buffer;
 }
 
-void Dump(const Json& j, int indent, int depth, std::string (*scalar)(const Json&), std::string& out) {
+void Dump(const Json& j, int indent, int depth, std::string (*scalar)(const Json&),
+          std::string& out) {
   if (!j.is_structured()) {
     out += scalar(j);
     return;
@@ -142,8 +145,9 @@ void Dump(const Json& j, int indent, int depth, std::string (*scalar)(const Json
     out.append(static_cast<size_t>(indent * d), ' ');
   };
   // Lists of scalars stay on one line: a stage split reads better across than down.
-  const bool flat =
-      j.is_array() && std::none_of(j.begin(), j.end(), [](const Json& item) { return item.is_structured(); });
+  const bool flat = j.is_array() && std::none_of(j.begin(), j.end(), [](const Json& item) {
+                      return item.is_structured();
+                    });
   out += j.is_object() ? '{' : '[';
   for (size_t i = 0; i < j.size(); ++i) {
     if (i > 0) out += flat && indent >= 0 ? ", " : ",";
@@ -166,12 +170,14 @@ std::shared_ptr<JsonDocument> ParseJson(std::string_view text, const std::string
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) {
     std::string why = builder.error;
     const size_t cut = why.rfind("; ");
-    if (why.find("out of range") != std::string::npos || why.find("out_of_range") != std::string::npos)
+    if (why.find("out of range") != std::string::npos ||
+        why.find("out_of_range") != std::string::npos)
       why = "a number beyond the range of double precision";
     else if (cut != std::string::npos)
       why = Shortened(why.substr(cut + 2), 120);
-    throw UserError(
-        {.file = file, .pointer = LineAndColumn(text, builder.error_at), .value = "no valid JSON: " + why});
+    throw UserError({.file = file,
+                     .pointer = LineAndColumn(text, builder.error_at),
+                     .value = "no valid JSON: " + why});
   }
   auto document = std::make_shared<JsonDocument>();
   document->root = std::move(builder.root());
@@ -179,7 +185,8 @@ std::shared_ptr<JsonDocument> ParseJson(std::string_view text, const std::string
   return document;
 }
 
-void PatchJson(JsonDocument& document, std::string_view pointer, Json value, JsonDocument::Patch patch) {
+void PatchJson(JsonDocument& document, std::string_view pointer, Json value,
+               JsonDocument::Patch patch) {
   if (!pointer.empty() && pointer.front() == '/') pointer.remove_prefix(1);
   Json* node = &document.root;
   std::string walked;
@@ -193,7 +200,8 @@ void PatchJson(JsonDocument& document, std::string_view pointer, Json value, Jso
     walked += '/' + Escaped(key);
     if (node->is_array()) {
       const auto index = ParseNumber(key);
-      if (!index || *index != std::floor(*index) || *index < 0 || *index >= static_cast<double>(node->size()))
+      if (!index || *index != std::floor(*index) || *index < 0 ||
+          *index >= static_cast<double>(node->size()))
         throw UserError({.file = patch.origin,
                          .pointer = walked,
                          .value = "\"" + Shortened(key) + "\"",
@@ -261,11 +269,12 @@ void JsonCursor::AllowOnly(std::span<const std::string_view> valid) const {
     const std::string nearest = Nearest(key, valid);
     const JsonCursor at = Key(key);
     const auto patch = document_->patches.find(at.pointer_);
-    throw UserError({.file = patch == document_->patches.end() ? document_->file : patch->second.origin,
-                     .pointer = at.pointer_,
-                     .value = "an unknown field",
-                     .expected = valid.empty() ? "none here" : "one of " + Join(valid),
-                     .hint = nearest});
+    throw UserError(
+        {.file = patch == document_->patches.end() ? document_->file : patch->second.origin,
+         .pointer = at.pointer_,
+         .value = "an unknown field",
+         .expected = valid.empty() ? "none here" : "one of " + Join(valid),
+         .hint = nearest});
   }
 }
 
@@ -284,7 +293,8 @@ bool JsonCursor::Bool() const {
 }
 
 int64_t JsonCursor::Int(int64_t low, int64_t high) const {
-  const std::string expected = "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
+  const std::string expected =
+      "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
   if (!node_->is_number()) Fail(expected);
   if (node_->is_number_float()) {
     const double x = node_->get<double>();

@@ -1,4 +1,5 @@
-// JSON at the edges: parsing text with its place kept, a cursor that knows its JSON pointer, and printing.
+// JSON at the edges: parsing text with its place kept, a cursor that knows its JSON pointer, and
+// printing.
 #pragma once
 
 #include <cstdint>
@@ -26,14 +27,15 @@ struct JsonDocument {
   std::map<std::string, Patch> patches;
 };
 
-// Throws UserError with line and column: not JSON, a key twice in one object, nested deeper than 64, larger
-// than 16 MiB, a number beyond double.
+// Throws UserError with line and column: not JSON, a key twice in one object, nested deeper than
+// 64, larger than 16 MiB, a number beyond double.
 std::shared_ptr<JsonDocument> ParseJson(std::string_view text, const std::string& file);
 
-// Replaces or adds the value at `pointer` (with or without a leading '/'), creating objects on the way;
-// messages about it name the patch's origin. Throws UserError where the path runs through a value that is no
-// object or array.
-void PatchJson(JsonDocument& document, std::string_view pointer, Json value, JsonDocument::Patch patch);
+// Replaces or adds the value at `pointer` (with or without a leading '/'), creating objects on the
+// way; messages about it name the patch's origin. Throws UserError where the path runs through a
+// value that is no object or array.
+void PatchJson(JsonDocument& document, std::string_view pointer, Json value,
+               JsonDocument::Patch patch);
 
 // The JSON pointer of the member `key` of what is at `pointer`.
 std::string MemberPointer(const std::string& pointer, std::string_view key);
@@ -64,13 +66,14 @@ class JsonCursor {
   bool Bool() const;
   int64_t Int(int64_t low, int64_t high) const;
   double Number(double low, double high) const;
-  // A patched value may be written without quotes even where it looks like a number ("--set stack=2025").
+  // A patched value may be written without quotes even where it looks like a number ("--set
+  // stack=2025").
   const std::string& Text() const;
 
   // Throws a UserError that names this place, its value, what was expected and a hint.
   [[noreturn]] void Fail(const std::string& expected, const std::string& hint = "") const;
-  // The same for the value at `pointer` below this place, "/a/0"; where that is a default that the file does
-  // not hold, names the deepest place there is.
+  // The same for the value at `pointer` below this place, "/a/0"; where that is a default that the
+  // file does not hold, names the deepest place there is.
   [[noreturn]] void FailBelow(const std::string& pointer, const std::string& expected,
                               const std::string& hint = "") const;
 

@@ -3,7 +3,8 @@
 namespace moecast {
 namespace {
 
-void Compare(const Json& a, const Json& b, const std::string& at, std::vector<JsonDifference>& out) {
+void Compare(const Json& a, const Json& b, const std::string& at,
+             std::vector<JsonDifference>& out) {
   if (a == b) return;
   if (a.is_object() && b.is_object()) {
     for (const auto& [key, value] : a.items())

@@ -29,7 +29,8 @@ Json::Json(std::initializer_list<Item> items) {
     return;
   }
   kind_ = Kind::kObject;
-  for (const Item& item : items) (*this)[item.value.items_[0].text_] = std::move(item.value.items_[1]);
+  for (const Item& item : items)
+    (*this)[item.value.items_[0].text_] = std::move(item.value.items_[1]);
 }
 
 Json Json::array() {

@@ -1,8 +1,9 @@
-// A JSON value: null, true or false, a number, a text, a list, or an object that keeps the order of its keys.
-// It knows nothing of text: base/json.h parses and prints. Values are written as they stand in a file,
+// A JSON value: null, true or false, a number, a text, a list, or an object that keeps the order of
+// its keys. It knows nothing of text: base/json.h parses and prints. Values are written as they
+// stand in a file,
 //   Json j = {{"name", "ring"}, {"ranks", {0, 1, 2}}, {"time", Json()}};
-// where braces around pairs that begin with a text make an object, and other braces a list.
-// A class of our own, because every command and every view builds values, and a header of a JSON library
+// where braces around pairs that begin with a text make an object, and other braces a list. A class
+// of our own, because every command and every view builds values, and a header of a JSON library
 // takes longer to compile than all else they include.
 #pragma once
 
@@ -22,8 +23,8 @@ class Json {
  public:
   class Item;  // what stands in braces
   template <class R>
-  static constexpr bool kIsList =
-      !std::is_convertible_v<R, std::string_view> && !std::is_same_v<R, Json> && requires(const R& r) {
+  static constexpr bool kIsList = !std::is_convertible_v<R, std::string_view> &&
+                                  !std::is_same_v<R, Json> && requires(const R& r) {
     r.begin(), r.end();
   };
 
@@ -57,7 +58,9 @@ class Json {
 
   bool is_null() const { return kind_ == Kind::kNull; }
   bool is_boolean() const { return kind_ == Kind::kBool; }
-  bool is_number() const { return is_number_float() || kind_ == Kind::kWhole || is_number_unsigned(); }
+  bool is_number() const {
+    return is_number_float() || kind_ == Kind::kWhole || is_number_unsigned();
+  }
   bool is_number_float() const { return kind_ == Kind::kReal; }
   // Made from an unsigned type, or parsed as a whole number that is not negative.
   bool is_number_unsigned() const { return kind_ == Kind::kUnsigned; }
@@ -96,7 +99,7 @@ class Json {
   const Json* find(std::string_view key) const;  // end() where there is none
   Json* find(std::string_view key);
   const Json& operator[](std::string_view key) const;
-  Json& operator[](std::string_view key);          // added where it is missing; null becomes an object
+  Json& operator[](std::string_view key);  // added where it is missing; null becomes an object
   Json& Append(std::string_view key, Json value);  // REQUIRES: no such key
   void erase(std::string_view key);
   void update(const Json& other);  // takes over the members of another object
@@ -133,7 +136,8 @@ class Json {
 class Json::Item {
  public:
   template <class T>
-  requires(std::is_constructible_v<Json, T> && !std::is_same_v<std::remove_cvref_t<T>, Item>) Item(T&& item)
+  requires(std::is_constructible_v<Json, T> && !std::is_same_v<std::remove_cvref_t<T>, Item>)
+      Item(T&& item)
       : value(std::forward<T>(item)) {}
   Item(std::initializer_list<Item> items) : value(items) {}
 

@@ -1,4 +1,5 @@
-// A constant with its provenance: `Known{0.85, "FlashMLA notes: 865 of 989 TFLOP/s under throttling"}`.
+// A constant with its provenance: `Known{0.85, "FlashMLA notes: 865 of 989 TFLOP/s under
+// throttling"}`.
 #pragma once
 
 namespace moecast {

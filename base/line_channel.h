@@ -1,5 +1,5 @@
-// Lines of text over two file descriptors: how programs of this project talk to each other. Lines end in
-// '\n'; what is written waits until Flush or ReadLine.
+// Lines of text over two file descriptors: how programs of this project talk to each other. Lines
+// end in '\n'; what is written waits until Flush or ReadLine.
 #pragma once
 
 #include <string>
@@ -15,8 +15,8 @@ class LineChannel {
   void Write(std::string_view text) { waiting_ += text; }
   // False where nobody reads any more; raises no signal on sockets.
   bool Flush();
-  // Flushes and waits for the next line, without its end. False at the end of the input or where Flush fails;
-  // what follows the last '\n' is no line.
+  // Flushes and waits for the next line, without its end. False at the end of the input or where
+  // Flush fails; what follows the last '\n' is no line.
   bool ReadLine(std::string& line);
 
  private:

@@ -1,5 +1,5 @@
-// Mixes the members of a value into its hash, for keys of unordered containers: the same for equal values of
-// one build, no promise beyond it.
+// Mixes the members of a value into its hash, for keys of unordered containers: the same for equal
+// values of one build, no promise beyond it.
 #pragma once
 
 #include <bit>
@@ -9,7 +9,8 @@
 
 namespace moecast {
 
-// The constant and the shifts are boost::hash_combine's. Members are whole numbers, enums, bool or double.
+// The constant and the shifts are boost::hash_combine's. Members are whole numbers, enums, bool or
+// double.
 class Mixer {
  public:
   template <class... Members>

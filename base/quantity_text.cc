@@ -22,7 +22,8 @@ constexpr Unit kRates[] = {{"B/s", 1},           {"KB/s", 1e3},          {"MB/s"
                            {"GB/s", 1e9},        {"TB/s", 1e12},         {"Kb/s", 1e3 / 8},
                            {"Mb/s", 1e6 / 8},    {"Gb/s", 1e9 / 8},      {"Tb/s", 1e12 / 8},
                            {"MiB/s", 1048576.0}, {"GiB/s", 1073741824.0}};
-constexpr Unit kFlopRates[] = {{"FLOP/s", 1}, {"GFLOP/s", 1e9}, {"TFLOP/s", 1e12}, {"PFLOP/s", 1e15}};
+constexpr Unit kFlopRates[] = {
+    {"FLOP/s", 1}, {"GFLOP/s", 1e9}, {"TFLOP/s", 1e12}, {"PFLOP/s", 1e15}};
 constexpr Unit kCounts[] = {{"", 1}, {"K", 1e3}, {"M", 1e6}, {"B", 1e9}, {"T", 1e12}};
 
 std::string_view Trimmed(std::string_view t) {
@@ -129,8 +130,11 @@ std::string PrintCount(Count n) {
 }
 
 std::string ShowBytes(Bytes b, int digits) {
-  static constexpr Unit kShown[] = {
-      {"B", 1}, {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}};
+  static constexpr Unit kShown[] = {{"B", 1},
+                                    {"KiB", 1024.0},
+                                    {"MiB", 1048576.0},
+                                    {"GiB", 1073741824.0},
+                                    {"TiB", 1099511627776.0}};
   return Show(b.value, kShown, digits);
 }
 std::string ShowSeconds(Seconds s, int digits) {

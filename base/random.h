@@ -1,6 +1,6 @@
 // Random numbers that are the same on every machine: SplitMix64 for pseudo-random streams, lattices
-// for samples that fill their space evenly, and the normal quantile both use. The standard library's distributions are not
-// used: their results differ between implementations.
+// for samples that fill their space evenly, and the normal quantile both use. The standard
+// library's distributions are not used: their results differ between implementations.
 #pragma once
 
 #include <cstdint>
@@ -32,14 +32,14 @@ class Random {
   uint64_t state_;
 };
 
-// Quantile of the standard normal distribution, relative error below 1.2e-9 (P. J. Acklam's rational
-// approximation). REQUIRES: 0 < p < 1.
+// Quantile of the standard normal distribution, relative error below 1.2e-9 (P. J. Acklam's
+// rational approximation). REQUIRES: 0 < p < 1.
 double NormalQuantile(double p);
 
-// Points that fill a unit cube evenly: a rank-1 lattice in radical inverse order with the generating vector of
-// Cools, Kuo and Nuyens (SIAM J. Sci. Comput. 28, 2006), made so that every two dimensions fill their square,
-// for its first kDimensions, each shifted by a number drawn from the seed. Where n is a power of two the first
-// n points of a dimension lie in n equal intervals.
+// Points that fill a unit cube evenly: a rank-1 lattice in radical inverse order with the
+// generating vector of Cools, Kuo and Nuyens (SIAM J. Sci. Comput. 28, 2006), made so that every
+// two dimensions fill their square, for its first kDimensions, each shifted by a number drawn from
+// the seed. Where n is a power of two the first n points of a dimension lie in n equal intervals.
 class Lattice {
  public:
   static constexpr int kDimensions = 64;
@@ -47,8 +47,8 @@ class Lattice {
   explicit Lattice(uint64_t seed) : seed_(seed) {}
   // Point i in (0, 1) of a dimension. REQUIRES: i >= 0, 0 <= dimension < kDimensions.
   double Point(int i, int dimension) const;
-  // The same of one of any number of further dimensions, whose generator is drawn from its key: a pair of
-  // them may lie badly, many pairs do not.
+  // The same of one of any number of further dimensions, whose generator is drawn from its key: a
+  // pair of them may lie badly, many pairs do not.
   double KeyedPoint(int i, uint64_t key) const;
 
  private:
@@ -56,8 +56,8 @@ class Lattice {
   uint64_t seed_;
 };
 
-// A key from a name, so that the same quantity gets the same draws wherever it occurs (FNV-1a, mixed with the
-// seed).
+// A key from a name, so that the same quantity gets the same draws wherever it occurs (FNV-1a,
+// mixed with the seed).
 uint64_t KeyOf(std::string_view name, uint64_t seed);
 
 }  // namespace moecast

@@ -1,6 +1,6 @@
-// Time of the event engine: an integer count of picoseconds, so that sums do not depend on their order and
-// the same inputs give the same output on every machine. Reaches 106 days. Seconds become Time in one place,
-// Time::From.
+// Time of the event engine: an integer count of picoseconds, so that sums do not depend on their
+// order and the same inputs give the same output on every machine. Reaches 106 days. Seconds become
+// Time in one place, Time::From.
 #pragma once
 
 #include <cmath>

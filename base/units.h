@@ -1,7 +1,7 @@
-// Strong types for the quantities of the model, each a double in its base unit (bytes, seconds, flops, bytes
-// per second, flops per second, US dollars). `Seconds t = MiB(64) / Gbps(400);` compiles, `Bytes + Seconds`
-// does not. Hot loops strip the type with .value. Text with units ("16MiB", "400Gb/s") is
-// base/quantity_text.h.
+// Strong types for the quantities of the model, each a double in its base unit (bytes, seconds,
+// flops, bytes per second, flops per second, US dollars). `Seconds t = MiB(64) / Gbps(400);`
+// compiles, `Bytes + Seconds` does not. Hot loops strip the type with .value. Text with units
+// ("16MiB", "400Gb/s") is base/quantity_text.h.
 #pragma once
 
 #include <compare>
@@ -16,8 +16,12 @@ struct Quantity {
   constexpr explicit Quantity(double v) : value(v) {}
   constexpr Quantity& operator+=(Quantity o) { return value += o.value, *this; }
   constexpr Quantity& operator-=(Quantity o) { return value -= o.value, *this; }
-  friend constexpr Quantity operator+(Quantity a, Quantity b) { return Quantity(a.value + b.value); }
-  friend constexpr Quantity operator-(Quantity a, Quantity b) { return Quantity(a.value - b.value); }
+  friend constexpr Quantity operator+(Quantity a, Quantity b) {
+    return Quantity(a.value + b.value);
+  }
+  friend constexpr Quantity operator-(Quantity a, Quantity b) {
+    return Quantity(a.value - b.value);
+  }
   friend constexpr Quantity operator*(Quantity a, double k) { return Quantity(a.value * k); }
   friend constexpr Quantity operator*(double k, Quantity a) { return Quantity(a.value * k); }
   friend constexpr Quantity operator/(Quantity a, double k) { return Quantity(a.value / k); }

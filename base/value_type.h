@@ -1,6 +1,6 @@
-// What a Fields table (base/fields.h) knows of the type of a member, apart from the struct it is in: how a
-// value is read, printed and described. One object a type, its bodies in value_type.cc, so that a row of a
-// table makes the compiler write no code.
+// What a Fields table (base/fields.h) knows of the type of a member, apart from the struct it is
+// in: how a value is read, printed and described. One object a type, its bodies in value_type.cc,
+// so that a row of a table makes the compiler write no code.
 #pragma once
 
 #include <cstddef>
@@ -36,7 +36,8 @@ struct FieldDoc {
 // Of some type T; `value` and `to` point to a T.
 class ValueType {
  public:
-  // Replaces *to. Throws UserError where the JSON is no T or outside the limits; *to is then anything.
+  // Replaces *to. Throws UserError where the JSON is no T or outside the limits; *to is then
+  // anything.
   virtual void Parse(const JsonCursor& at, const Limits& limits, void* to) const = 0;
   virtual Json Print(const void* value) const = 0;
   virtual Json Schema(const Limits& limits) const = 0;
@@ -72,7 +73,9 @@ class TypeFor final : public ValueType {
   void Parse(const JsonCursor& at, const Limits& limits, void* to) const override {
     *static_cast<T*>(to) = Codec<T>::Parse(at, limits);
   }
-  Json Print(const void* value) const override { return Codec<T>::Print(*static_cast<const T*>(value)); }
+  Json Print(const void* value) const override {
+    return Codec<T>::Print(*static_cast<const T*>(value));
+  }
   Json Schema(const Limits& limits) const override { return Codec<T>::Schema(limits); }
   std::string Name(const Limits& limits) const override { return Codec<T>::Type(limits); }
 };
@@ -123,7 +126,8 @@ class EnumType : public ValueType {
   ~EnumType() = default;
   virtual std::vector<std::string_view> Names() const = 0;
   virtual std::string_view NameOfValue(const void* value) const = 0;
-  virtual bool SetByName(std::string_view name, void* to) const = 0;  // whether there is such a name
+  virtual bool SetByName(std::string_view name,
+                         void* to) const = 0;  // whether there is such a name
 };
 template <class E>
 requires std::is_enum_v<E>

@@ -1,18 +1,19 @@
 // The fluid network on a whole cluster of 2,048 GPUs.
 //
-// NetworkTrainingStep: every flow of one training step of DeepSeek-V2, each started on its own, nothing
-// reused between groups or micro-batches. 16 stages of 128 GPUs with 4 layers each (the fullest of 60 layers
-// over 16 stages), EP 8, 64 micro-batches in 1F1B order:
-//   all-to-alls  256 groups x 56 pairs x 4 layers x 4 (dispatch and combine, forward and backward) x 64
-//                                                                                            14,680,064
-//   sends        15 boundaries x 128 GPUs x 64 micro-batches x 2 (activations and gradients)    245,760
-//   reductions   reduce-scatter and all-gather, each of 16 stages: 256 flows of the rings over 128 GPUs and
-//                128 of the rings over the 16 GPUs that hold the same experts                    12,288
+// NetworkTrainingStep: every flow of one training step of DeepSeek-V2, each started on its own,
+// nothing reused between groups or micro-batches. 16 stages of 128 GPUs with 4 layers each (the
+// fullest of 60 layers over 16 stages), EP 8, 64 micro-batches in 1F1B order:
+//   14,680,064  all-to-alls: 256 groups x 56 pairs x 4 layers x 4 (dispatch and combine, forward
+//               and backward) x 64
+//      245,760  sends: 15 boundaries x 128 GPUs x 64 micro-batches x 2 (activations, gradients)
+//       12,288  reductions: reduce-scatter and all-gather, each of 16 stages: 256 flows of the
+//               rings over 128 GPUs and 128 of the rings over the 16 GPUs that hold the same
+//               experts
 // in all 14,938,112. Flows start when what they wait for has ended: computing (times about as
-// `moecast train deepseek-v2-pretrain` has them, a hundredth of jitter so that no two groups act at one
-// moment by design), the micro-batch's arrival from the neighbouring stage, the group's all-to-all before.
-// With argument 1 the pairs of an all-to-all differ in bytes by up to a tenth either way, so that each ends
-// on its own and the rates are solved anew each time.
+// `moecast train deepseek-v2-pretrain` has them, a hundredth of jitter so that no two groups act at
+// one moment by design), the micro-batch's arrival from the neighbouring stage, the group's
+// all-to-all before. With argument 1 the pairs of an all-to-all differ in bytes by up to a tenth
+// either way, so that each ends on its own and the rates are solved anew each time.
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
@@ -58,7 +59,8 @@ void AllToAll(benchmark::State& state, const Cluster& cluster) {
   if (state.range(1) == 1)
     collectives.push_back(Collective(CollectiveKind::kAllReduce, gpus, GiB(1), cluster, routes));
   for (auto _ : state)
-    benchmark::DoNotOptimize(ReportCollectives(cluster, collectives, {}, Level::kFluid).jobs.size());
+    benchmark::DoNotOptimize(
+        ReportCollectives(cluster, collectives, {}, Level::kFluid).jobs.size());
   CountPeakMemory(state);
 }
 void NetworkAllToAll(benchmark::State& state) {
@@ -77,7 +79,11 @@ void NetworkAllToAllEcmp(benchmark::State& state) {
   cluster.fabric.load_balancing = LoadBalancing::kEcmp;
   AllToAll(state, *Resized(cluster, cluster.gpus));
 }
-BENCHMARK(NetworkAllToAllEcmp)->Args({128, 0})->Args({256, 0})->Args({256, 1})->Unit(benchmark::kMillisecond);
+BENCHMARK(NetworkAllToAllEcmp)
+    ->Args({128, 0})
+    ->Args({256, 0})
+    ->Args({256, 1})
+    ->Unit(benchmark::kMillisecond);
 
 // Every pair a flow of its own: what an all-to-all costs that is not even.
 void NetworkAllToAllByPairs(benchmark::State& state) {
@@ -99,7 +105,10 @@ BENCHMARK(NetworkAllToAllByPairs)->Arg(64)->Arg(512)->Unit(benchmark::kMilliseco
 class TrainingStep {
  public:
   TrainingStep(const Cluster& cluster, bool uneven)
-      : routes_(cluster), network_(LinkCapacities(cluster)), uneven_(uneven), lanes_(kStages * kGroups) {
+      : routes_(cluster),
+        network_(LinkCapacities(cluster)),
+        uneven_(uneven),
+        lanes_(kStages * kGroups) {
     const PipelineSchedule& schedule = *FindPipelineSchedule("1f1b");
     PipelineShape shape{.stages = kStages, .micro_batches = kMicroBatches};
     shape.forward.assign(kStages, Time::From(Milliseconds(11)));
@@ -205,7 +214,8 @@ class TrainingStep {
       }
       SendOn(lane, stage, task);
       l.at = 0;
-      if (++l.task == static_cast<int>(order.size()) && ++finished_[stage] == kGroups) Reduce(stage, false);
+      if (++l.task == static_cast<int>(order.size()) && ++finished_[stage] == kGroups)
+        Reduce(stage, false);
     }
   }
   void Compute(int lane, Seconds time) {
@@ -257,7 +267,8 @@ class TrainingStep {
   // Parts of a micro-batch that have not arrived, by lane, micro-batch and phase.
   std::vector<uint8_t> to_come_;
   int64_t flows_ = 0;
-  std::priority_queue<std::pair<Time, int>, std::vector<std::pair<Time, int>>, std::greater<>> computing_;
+  std::priority_queue<std::pair<Time, int>, std::vector<std::pair<Time, int>>, std::greater<>>
+      computing_;
 };
 
 void NetworkTrainingStep(benchmark::State& state) {

@@ -1,5 +1,5 @@
-// A pipeline of 16 stages and 72 micro-batches; of ZB-H1: 3,456 tasks. Ordering is done once for a plan,
-// re-timing once for each set of block times.
+// A pipeline of 16 stages and 72 micro-batches; of ZB-H1: 3,456 tasks. Ordering is done once for a
+// plan, re-timing once for each set of block times.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -11,8 +11,10 @@ namespace moecast {
 namespace {
 
 PipelineShape Shape(int chunks = 1) {
-  PipelineShape shape{
-      .stages = 16, .micro_batches = 72, .chunks = chunks, .transfer = Time::From(Microseconds(377))};
+  PipelineShape shape{.stages = 16,
+                      .micro_batches = 72,
+                      .chunks = chunks,
+                      .transfer = Time::From(Microseconds(377))};
   const auto pieces = static_cast<size_t>(shape.virtual_stages());
   shape.forward.assign(pieces, Time::From(Microseconds(11347) / chunks));
   shape.backward.assign(pieces, Time::From(Microseconds(11248) / chunks));

@@ -1,6 +1,6 @@
-// Building the fabric of 8,192 and 16,384 GPUs with all next hops, paths through it, and its bisection, one
-// core. Counted as built: the cluster with its switches, and Routes. `process_peak_MiB` is what the whole
-// program has had by then, so that the first rows tell.
+// Building the fabric of 8,192 and 16,384 GPUs with all next hops, paths through it, and its
+// bisection, one core. Counted as built: the cluster with its switches, and Routes.
+// `process_peak_MiB` is what the whole program has had by then, so that the first rows tell.
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
@@ -37,7 +37,8 @@ void Build(benchmark::State& state, int gpus, LoadBalancing balancing) {
   state.counters["process_peak_MiB"] = static_cast<double>(use.ru_maxrss) / 1024;
 }
 BENCHMARK_CAPTURE(Build, Ecmp8192, 8192, LoadBalancing::kEcmp)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(Build, Adaptive8192, 8192, LoadBalancing::kAdaptive)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(Build, Adaptive8192, 8192, LoadBalancing::kAdaptive)
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(Build, Ecmp16384, 16384, LoadBalancing::kEcmp)->Unit(benchmark::kMillisecond);
 
 void HalfAndHalf(benchmark::State& state, int gpus, LoadBalancing balancing) {
@@ -45,7 +46,8 @@ void HalfAndHalf(benchmark::State& state, int gpus, LoadBalancing balancing) {
   for (auto _ : state) benchmark::DoNotOptimize(Bisection(cluster));
 }
 BENCHMARK_CAPTURE(HalfAndHalf, Ecmp8192, 8192, LoadBalancing::kEcmp)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(HalfAndHalf, Adaptive8192, 8192, LoadBalancing::kAdaptive)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(HalfAndHalf, Adaptive8192, 8192, LoadBalancing::kAdaptive)
+    ->Unit(benchmark::kMillisecond);
 
 void Between(benchmark::State& state, const Cluster& cluster) {
   const Routes routes(cluster);
@@ -57,7 +59,8 @@ void Between(benchmark::State& state, const Cluster& cluster) {
   }
 }
 BENCHMARK_CAPTURE(Between, NonBlocking, Cluster{.gpus = 8192});
-BENCHMARK_CAPTURE(Between, Ecmp8192, BuildCluster(Spec(8192, 3, LoadBalancing::kEcmp), BenchDevice()));
+BENCHMARK_CAPTURE(Between, Ecmp8192,
+                  BuildCluster(Spec(8192, 3, LoadBalancing::kEcmp), BenchDevice()));
 BENCHMARK_CAPTURE(Between, Adaptive8192,
                   BuildCluster(Spec(8192, 3, LoadBalancing::kAdaptive), BenchDevice()));
 

@@ -1,5 +1,6 @@
-// A training prediction: the whole process, one more plan in process, one more timing of a known plan. V2 has
-// 16 stages and 72 micro-batches here. Argument 0 gives every collective idle links, 1 the fluid network.
+// A training prediction: the whole process, one more plan in process, one more timing of a known
+// plan. V2 has 16 stages and 72 micro-batches here. Argument 0 gives every collective idle links, 1
+// the fluid network.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -38,7 +39,8 @@ void WholeProcess(benchmark::State& state) {
     const char* arguments[] = {MOECAST_BINARY, "train",     "deepseek-v2-pretrain", "--level",
                                level.c_str(),  "--samples", samples.c_str(),        nullptr};
     pid_t child = 0;
-    if (posix_spawn(&child, MOECAST_BINARY, &actions, nullptr, const_cast<char**>(arguments), environ) != 0)
+    if (posix_spawn(&child, MOECAST_BINARY, &actions, nullptr, const_cast<char**>(arguments),
+                    environ) != 0)
       state.SkipWithError("cannot start moecast");
     int status = 0;
     waitpid(child, &status, 0);
@@ -51,7 +53,8 @@ BENCHMARK(WholeProcess)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 
-// Ops, costs, blocks, stage split, order of 3,456 tasks and timing, nothing reused but parsed tables.
+// Ops, costs, blocks, stage split, order of 3,456 tasks and timing, nothing reused but parsed
+// tables.
 void FirstPlan(benchmark::State& state) {
   const auto run = std::make_shared<const TrainingRun>(BaseRun(LevelOf(state)));
   for (auto _ : state) {
@@ -62,7 +65,8 @@ void FirstPlan(benchmark::State& state) {
 }
 BENCHMARK(FirstPlan)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
 
-// Plans of V2 on its 2,048 GPUs as a planner draws them: sizes of every axis, schedules, recomputation.
+// Plans of V2 on its 2,048 GPUs as a planner draws them: sizes of every axis, schedules,
+// recomputation.
 std::vector<std::shared_ptr<const TrainingRun>> MixedPlans(Level level, int count, uint64_t seed) {
   Random random(seed);
   const auto pick = [&random](const auto& values) {

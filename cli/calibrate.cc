@@ -30,11 +30,13 @@ Sources ReadSources(const std::string& folder) {
   if (fs::is_regular_file(folder, error)) {
     paths.push_back(folder);
   } else {
-    for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
+         at.increment(error))
       if (at->is_regular_file()) paths.push_back(at->path());
   }
   if (error)
-    throw UserError({.file = folder, .value = error.message(), .expected = "a directory of measured tables"});
+    throw UserError(
+        {.file = folder, .value = error.message(), .expected = "a directory of measured tables"});
   std::sort(paths.begin(), paths.end());
   Sources sources;
   for (const fs::path& path : paths) {
@@ -43,7 +45,8 @@ Sources ReadSources(const std::string& folder) {
       sources.tables.push_back({path.filename().string(), ReadFile(path.string())});
     } else if (kind == ".txt" || kind == ".log" || kind == ".out" || paths.size() == 1) {
       TextFile file{path.filename().string(), ReadFile(path.string())};
-      if (LooksLikeNcclTest(file.text) || paths.size() == 1) sources.nccl_tests.push_back(std::move(file));
+      if (LooksLikeNcclTest(file.text) || paths.size() == 1)
+        sources.nccl_tests.push_back(std::move(file));
     }
   }
   return sources;
@@ -86,8 +89,8 @@ Json TableJson(const std::string& name, const std::string& stack, size_t points,
           {"bands", bands}};
 }
 
-const Rows kHeader = {{"table", "of", "points", "mean", "p90", "by inverse distance", "points inside",
-                       "curves", "other table"}};
+const Rows kHeader = {{"table", "of", "points", "mean", "p90", "by inverse distance",
+                       "points inside", "curves", "other table"}};
 
 std::vector<std::string> TableRow(const std::string& name, size_t points, const LeftOut& l,
                                   const Disagreement& compared) {
@@ -103,7 +106,8 @@ std::vector<std::string> TableRow(const std::string& name, size_t points, const 
 }
 
 constexpr char kTitle[] =
-    "error where a curve is left out, points of 10 us and more; how many left-out points, means of left-out\n"
+    "error where a curve is left out, points of 10 us and more; how many left-out points, means of "
+    "left-out\n"
     "curves and points of another engine's table lie inside their 80% intervals\n";
 
 Json NetworkJson(const ImportedNetwork& network) {
@@ -131,11 +135,13 @@ Json NetworkJson(const ImportedNetwork& network) {
 std::string NetworkText(const ImportedNetwork& network, const std::string& out) {
   Rows rows = {{"collective", "ranks", "nodes", "points", "mean error", "worst", "file"}};
   for (const ImportedTest& t : network.tests)
-    rows.push_back({t.collective, Printf("%d", t.ranks), Printf("%d", t.nodes), Printf("%zu", t.points),
-                    Printf("%.1f%%", t.mean_error_percent), Printf("%.1f%%", t.worst_error_percent), t.file});
+    rows.push_back({t.collective, Printf("%d", t.ranks), Printf("%d", t.nodes),
+                    Printf("%zu", t.points), Printf("%.1f%%", t.mean_error_percent),
+                    Printf("%.1f%%", t.worst_error_percent), t.file});
   const Cluster& c = network.cluster;
   const auto state = [&](const char* name, const std::string& value) {
-    const bool fitted = std::find(network.fitted.begin(), network.fitted.end(), name) != network.fitted.end();
+    const bool fitted =
+        std::find(network.fitted.begin(), network.fitted.end(), name) != network.fitted.end();
     return std::vector<std::string>{name, value, fitted ? "fitted" : "default: not measured"};
   };
   const auto us = [](Seconds s) { return Printf("%.4gus", s / Microseconds(1)); };
@@ -146,8 +152,9 @@ std::string NetworkText(const ImportedNetwork& network, const std::string& out) 
                        state("bulk_launch", us(c.bulk_launch)),
                        state("nvlink_step", us(c.nvlink_step)),
                        state("network_step", us(c.network_step))};
-  return "error of the fitted cluster against nccl-tests, out of place\n" + Aligned(rows, "lrrrrrl") +
-         "\nfields of " + out + "/network/cluster.json\n" + Aligned(fields, "lrl");
+  return "error of the fitted cluster against nccl-tests, out of place\n" +
+         Aligned(rows, "lrrrrrl") + "\nfields of " + out + "/network/cluster.json\n" +
+         Aligned(fields, "lrl");
 }
 
 void Import(const std::string& source, const std::string& out, const Device& device,
@@ -209,10 +216,13 @@ void Fit(const std::string& directory, const CommonOptions& common) {
   }
   const WholeStep& w = fit.whole_step;
   Emit(common,
-       {{"sustained", w.sustained}, {"gap_us", w.gap / Microseconds(1)}, {"sigma", w.sigma}, {"runs", runs}},
-       Printf(
-           "sustained %.3f of peak, gap %.1f us, sigma %.3f\n\nmodel TFLOP/s per GPU, attention not halved\n",
-           w.sustained, w.gap / Microseconds(1), w.sigma) +
+       {{"sustained", w.sustained},
+        {"gap_us", w.gap / Microseconds(1)},
+        {"sigma", w.sigma},
+        {"runs", runs}},
+       Printf("sustained %.3f of peak, gap %.1f us, sigma %.3f\n\nmodel TFLOP/s per GPU, attention "
+              "not halved\n",
+              w.sustained, w.gap / Microseconds(1), w.sigma) +
            Aligned(rows, "l"));
 }
 
@@ -231,14 +241,17 @@ Action DefineCalibrate(OptionList list, const CommonOptions& common) {
              "printed (.txt, .log, "
              ".out); or one file of nccl-tests",
              {.required = true});
-  import.Add("--out", options->out, "directory to write to, one folder a stack", {.required = true});
+  import.Add("--out", options->out, "directory to write to, one folder a stack",
+             {.required = true});
   import.Add("--measured-on", options->device, "device of the tables", {.show_default = true});
   OptionList check = list.AddKind("check", "how good the estimates are where nothing was measured");
-  check.Add("--calibration", options->source, "folder of `calibrate import`; the built-in one where absent");
+  check.Add("--calibration", options->source,
+            "folder of `calibrate import`; the built-in one where absent");
   check.Add("--measured-on", options->device, "device of the tables", {.show_default = true});
-  OptionList fit =
-      list.AddKind("fit", "fit what a whole step takes beyond its kernels, on published dense runs");
-  fit.Add("--calibration", options->source, "folder of `calibrate import`; the built-in one where absent");
+  OptionList fit = list.AddKind(
+      "fit", "fit what a whole step takes beyond its kernels, on published dense runs");
+  fit.Add("--calibration", options->source,
+          "folder of `calibrate import`; the built-in one where absent");
   return [options, import, fit, &common] {
     if (fit.named()) return Fit(options->source, common);
     const Device device = LoadDevice(options->device);

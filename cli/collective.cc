@@ -20,10 +20,12 @@ namespace {
 constexpr Bytes kMostBytes{1e15};
 constexpr Seconds kLatest{9e6};  // what Time reaches
 
-[[noreturn]] void Fail(const std::string& option, const std::string& value, const std::string& expected,
-                       const std::string& hint = "") {
-  throw UserError(
-      {.file = option, .value = "\"" + Shortened(value) + "\"", .expected = expected, .hint = hint});
+[[noreturn]] void Fail(const std::string& option, const std::string& value,
+                       const std::string& expected, const std::string& hint = "") {
+  throw UserError({.file = option,
+                   .value = "\"" + Shortened(value) + "\"",
+                   .expected = expected,
+                   .hint = hint});
 }
 
 CollectiveKind KindNamed(const std::string& option, const std::string& name) {
@@ -34,15 +36,17 @@ CollectiveKind KindNamed(const std::string& option, const std::string& name) {
 }
 
 // What to run, without its algorithm. `option` names what all words came from, where it is one.
-CollectiveCall ParseCall(const std::string& kind, const std::string& ranks, const std::string& bytes,
-                         const Cluster& cluster, const std::string& option = "") {
+CollectiveCall ParseCall(const std::string& kind, const std::string& ranks,
+                         const std::string& bytes, const Cluster& cluster,
+                         const std::string& option = "") {
   const auto named = [&](const char* own) { return option.empty() ? std::string(own) : option; };
   CollectiveCall call{.kind = KindNamed(named("moecast collective"), kind),
                       .group = ParseRanks(ranks, cluster.gpus, named("--ranks"))};
   const size_t n = call.group.size();
   if (n < 2) Fail(named("--ranks"), ranks, "at least two ranks");
   if (call.kind == CollectiveKind::kSend && n % 2 != 0)
-    Fail(named("--ranks"), ranks, "as many receivers as senders, not " + std::to_string(n) + " ranks");
+    Fail(named("--ranks"), ranks,
+         "as many receivers as senders, not " + std::to_string(n) + " ranks");
   const auto size = ParseBytes(bytes);
   if (!size || !(*size > Bytes(0)) || *size > kMostBytes)
     Fail(named("--bytes"), bytes, "bytes with a unit such as 64MiB, above 0, at most 1000TB");
@@ -54,23 +58,28 @@ CollectiveCall ParseCall(const std::string& kind, const std::string& ranks, cons
 CollectiveCall ParseWith(const std::string& text, const Cluster& cluster) {
   const size_t first = text.find(':'),
                second = first == std::string::npos ? first : text.find(':', first + 1);
-  if (second == std::string::npos) Fail("--with", text, "KIND:RANKS:BYTES such as all-reduce:0-63:64MiB");
-  return ParseCall(text.substr(0, first), text.substr(first + 1, second - first - 1), text.substr(second + 1),
-                   cluster, "--with");
+  if (second == std::string::npos)
+    Fail("--with", text, "KIND:RANKS:BYTES such as all-reduce:0-63:64MiB");
+  return ParseCall(text.substr(0, first), text.substr(first + 1, second - first - 1),
+                   text.substr(second + 1), cluster, "--with");
 }
 
 int ParseSms(int64_t sms, const Cluster& cluster) {
   if (sms < 1 || sms > cluster.device.sms)
-    Fail("--sms", std::to_string(sms), "from 1 to the device's " + std::to_string(cluster.device.sms));
+    Fail("--sms", std::to_string(sms),
+         "from 1 to the device's " + std::to_string(cluster.device.sms));
   return static_cast<int>(sms);
 }
 
 // "DEVICES,NODES,EXPERTS".
-TokenSpread ParseSpread(const std::vector<double>& given, const CollectiveCall& call, const Routes& routes) {
+TokenSpread ParseSpread(const std::vector<double>& given, const CollectiveCall& call,
+                        const Routes& routes) {
   if (call.kind != CollectiveKind::kDispatch && call.kind != CollectiveKind::kCombine)
-    Fail("--spread", std::string(NameOf(call.kind)), "dispatch or combine: no other collective has tokens");
+    Fail("--spread", std::string(NameOf(call.kind)),
+         "dispatch or combine: no other collective has tokens");
   if (given.size() != 3)
-    Fail("--spread", std::to_string(given.size()) + " numbers", "DEVICES,NODES,EXPERTS such as 2.77,1,6");
+    Fail("--spread", std::to_string(given.size()) + " numbers",
+         "DEVICES,NODES,EXPERTS such as 2.77,1,6");
   const TokenSpread spread{.devices = given[0], .nodes = given[1], .experts = given[2]};
   const auto check = [](const char* what, double x, double low, double high) {
     if (!(x >= low && x <= high))
@@ -95,8 +104,10 @@ bool HasTime(const std::string& failure) {
   return failure.find('@') != std::string::npos;
 }
 
-// "NAME@TIME" each: a link, or a switch with all its links. One takes from what those before it have left.
-std::vector<CapacityChange> ParseFailures(const std::vector<std::string>& failures, Cluster cluster) {
+// "NAME@TIME" each: a link, or a switch with all its links. One takes from what those before it
+// have left.
+std::vector<CapacityChange> ParseFailures(const std::vector<std::string>& failures,
+                                          Cluster cluster) {
   std::vector<std::pair<Time, std::string>> in_time;
   for (const std::string& text : failures) {
     const size_t at = text.rfind('@');
@@ -158,18 +169,21 @@ Action DefineCollective(OptionList list, const CommonOptions& common) {
            "auto: the fastest on idle links of those that NCCL, for tokens DeepEP, would run",
            {.show_default = true});
   list.Add("--sms", o->sms, "SMs that its kernels run on; as many as the links want where absent");
-  list.Add("--spread", o->spread,
-           "of dispatch and combine, DEVICES,NODES,EXPERTS that a token goes to, means; 1,1,1 where "
-           "absent (`moecast routing` finds them)",
-           {.delimiter = ','});
+  list.Add(
+      "--spread", o->spread,
+      "of dispatch and combine, DEVICES,NODES,EXPERTS that a token goes to, means; 1,1,1 where "
+      "absent (`moecast routing` finds them)",
+      {.delimiter = ','});
   list.Add("--with", o->with, "another at the same time, KIND:RANKS:BYTES; may be repeated",
            {.repeated = true});
-  list.Add("--fail", o->fail,
-           "a link or switch fails at a time, NAME@TIME; without a time it is missing from the start "
-           "and routes "
-           "go around it; may be repeated",
-           {.repeated = true});
-  list.Add("--degrade", o->degrade, "a link has a new rate from a time on, LINK@TIME=RATE; may be repeated",
+  list.Add(
+      "--fail", o->fail,
+      "a link or switch fails at a time, NAME@TIME; without a time it is missing from the start "
+      "and routes "
+      "go around it; may be repeated",
+      {.repeated = true});
+  list.Add("--degrade", o->degrade,
+           "a link has a new rate from a time on, LINK@TIME=RATE; may be repeated",
            {.repeated = true});
   return [o, &common] {
     const Level level = LevelNamed(o->level);
@@ -182,8 +196,9 @@ Action DefineCollective(OptionList list, const CommonOptions& common) {
     if (o->sms) call.sms = ParseSms(*o->sms, cluster);
     if (!o->spread.empty()) call.spread = ParseSpread(o->spread, call, routes);
     std::vector<NamedCollective> collectives;
-    collectives.push_back({call, o->algorithm == "auto" ? &FastestAlgorithm(call, cluster, routes)
-                                                        : &FindAlgorithm(call, o->algorithm, routes)});
+    collectives.push_back({call, o->algorithm == "auto"
+                                     ? &FastestAlgorithm(call, cluster, routes)
+                                     : &FindAlgorithm(call, o->algorithm, routes)});
     for (const std::string& text : o->with) {
       const CollectiveCall other = ParseWith(text, cluster);
       collectives.push_back({other, &FastestAlgorithm(other, cluster, routes)});

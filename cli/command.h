@@ -1,5 +1,5 @@
-// A command of the program: a row of the table in main.cc and one function, in a file of its own, that
-// declares its options and returns what to do once they are parsed.
+// A command of the program: a row of the table in main.cc and one function, in a file of its own,
+// that declares its options and returns what to do once they are parsed.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,8 @@ struct Command {
   Action (*define)(OptionList list, const CommonOptions& common);
 };
 
-// Writes the JSON where --json asks for it and the text to standard output, unless the JSON went there.
+// Writes the JSON where --json asks for it and the text to standard output, unless the JSON went
+// there.
 void Emit(const CommonOptions& common, const Json& json, const std::string& text);
 
 Action DefineCalibrate(OptionList list, const CommonOptions& common);

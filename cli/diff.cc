@@ -35,11 +35,15 @@ Action DefineDiff(OptionList list, const CommonOptions& common) {
     const Scenario a = Scenario::Load(o->a, o->sets, {"--set-a", o->sets_a}),
                    b = Scenario::Load(o->b, o->sets, {"--set-b", o->sets_b});
     const Prediction of_a = PredictTraining(a, options), of_b = PredictTraining(b, options);
-    const DiffSide side_a{label(o->a, o->sets_a), of_a.report}, side_b{label(o->b, o->sets_b), of_b.report};
+    const DiffSide side_a{label(o->a, o->sets_a), of_a.report},
+        side_b{label(o->b, o->sets_b), of_b.report};
     const auto& table = FieldsOf(static_cast<const ScenarioSpec*>(nullptr));
-    const std::vector<JsonDifference> fields = DifferencesOf(table.Print(a.spec()), table.Print(b.spec()));
-    const PlanDifference difference = Difference(of_a.report, of_a.forecast, of_b.report, of_b.forecast);
-    Emit(common, DiffJson(side_a, side_b, fields, difference), DiffText(side_a, side_b, fields, difference));
+    const std::vector<JsonDifference> fields =
+        DifferencesOf(table.Print(a.spec()), table.Print(b.spec()));
+    const PlanDifference difference =
+        Difference(of_a.report, of_a.forecast, of_b.report, of_b.forecast);
+    Emit(common, DiffJson(side_a, side_b, fields, difference),
+         DiffText(side_a, side_b, fields, difference));
   };
 }
 

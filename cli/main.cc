@@ -1,5 +1,5 @@
-// moecast COMMAND ...: declare the options of every command, parse, run one. Exit 0 done, 2 the user's fault,
-// 1 ours.
+// moecast COMMAND ...: declare the options of every command, parse, run one. Exit 0 done, 2 the
+// user's fault, 1 ours.
 #include <cstdio>
 #include <exception>
 #include <optional>
@@ -21,19 +21,23 @@ constexpr Command kCommands[] = {
     {"op", "time of one operator on a device",
      "moecast op gemm --device h800 --m 4096 --n 24576 --k 1536 --dtype bf16", DefineOp},
     {"pipeline", "a pipeline schedule alone: bubble and memory",
-     "moecast pipeline --schedule zb-h1 --stages 8 --micro-batches 24 --forward 30ms --backward 30ms "
+     "moecast pipeline --schedule zb-h1 --stages 8 --micro-batches 24 --forward 30ms --backward "
+     "30ms "
      "--weight 20ms",
      DefinePipeline},
     {"train", "a training run: step time, GPU-hours, memory, where the time goes",
      "moecast train deepseek-v2-pretrain", DefineTrain},
     {"diff", "why one plan is faster than another",
-     "moecast diff deepseek-v2-pretrain deepseek-v2-pretrain --set-b training/schedule=1f1b", DefineDiff},
-    {"scenario", "a scenario as it is read: every field with its value; or the schema of scenario files",
+     "moecast diff deepseek-v2-pretrain deepseek-v2-pretrain --set-b training/schedule=1f1b",
+     DefineDiff},
+    {"scenario",
+     "a scenario as it is read: every field with its value; or the schema of scenario files",
      "moecast scenario deepseek-v2-pretrain", DefineScenario},
     {"topo", "a cluster: links and bisection", "moecast topo h800-64", DefineTopo},
     {"collective", "one collective over a cluster, or several at once",
      "moecast collective all-reduce --cluster h800-64 --ranks 0-63 --bytes 1GiB", DefineCollective},
-    {"routing", "gating of a model over tokens: loads, devices and nodes of a token, bytes between ranks",
+    {"routing",
+     "gating of a model over tokens: loads, devices and nodes of a token, bytes between ranks",
      "moecast routing deepseek-v2-pretrain --steps 200", DefineRouting},
     {"calibrate", "bring measured tables into calibrations",
      "moecast calibrate import MEASUREMENTS --out DIR", DefineCalibrate},
@@ -52,9 +56,10 @@ std::string UnknownWord(const std::string& word) {
 }
 
 int Main(int argc, char** argv) {
-  CommandLine program("moecast",
-                  "Predicts what it takes to train and serve MLA + MoE language models on GPU clusters.",
-                  "moecast 0.1.0");
+  CommandLine program(
+      "moecast",
+      "Predicts what it takes to train and serve MLA + MoE language models on GPU clusters.",
+      "moecast 0.1.0");
   CommonOptions common;
   std::vector<std::pair<OptionList, Action>> commands;
   for (const Command& command : kCommands) {

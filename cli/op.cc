@@ -108,8 +108,9 @@ Operation Attention(const Calibration& c, const Options& o) {
   q.batch = Size("--batch", o.batch);
   const bool decode = q.phase == AttentionPhase::kDecode;
   if (o.query == 0 && o.context == 0)
-    throw UserError(
-        {.file = decode ? "--context" : "--query", .value = "no value", .expected = "a number of tokens"});
+    throw UserError({.file = decode ? "--context" : "--query",
+                     .value = "no value",
+                     .expected = "a number of tokens"});
   q.query = o.query == 0 ? (decode ? 1 : o.context) : Size("--query", o.query);
   q.context = o.context == 0 ? q.query : Size("--context", o.context);
   if (q.context < q.query)
@@ -124,9 +125,11 @@ Operation Attention(const Calibration& c, const Options& o) {
 
 Operation MlaDecode(const Calibration& c, const Options& o) {
   if (!(o.kv_bits >= 1 && o.kv_bits <= 32))
-    throw UserError({.file = "--kv-bits", .value = ShowNumber(o.kv_bits), .expected = "from 1 to 32"});
+    throw UserError(
+        {.file = "--kv-bits", .value = ShowNumber(o.kv_bits), .expected = "from 1 to 32"});
   MlaDecodeQuery q{Size("--heads", o.heads, 1, 1 << 20), Size("--batch", o.batch),
-                   Size("--context", o.context), o.kv_bits, c.MeasuredHeads(TableId::kMlaDecodeBf16)};
+                   Size("--context", o.context), o.kv_bits,
+                   c.MeasuredHeads(TableId::kMlaDecodeBf16)};
   if (o.latent_qk != 0) q.latent.qk = Size("--qk-dim", o.latent_qk, 1, 1 << 16);
   if (o.latent_v != 0) q.latent.v = Size("--v-dim", o.latent_v, 1, q.latent.qk);
   const MlaDecodeWork work = WorkOf(q);
@@ -181,8 +184,10 @@ void ProductOptions(OptionList list, Options& o) {
   Dtypes(list, o);
   list.Add("--pass", o.pass, "forward, dgrad or wgrad; m, n and k stay the forward's",
            {.show_default = true});
-  list.Add("--main-grad", o.main_grad, "format a weight gradient is summed into", {.show_default = true});
-  list.Add("--sms", o.sms, "streaming multiprocessors it may use, 0 for all", {.show_default = true});
+  list.Add("--main-grad", o.main_grad, "format a weight gradient is summed into",
+           {.show_default = true});
+  list.Add("--sms", o.sms, "streaming multiprocessors it may use, 0 for all",
+           {.show_default = true});
 }
 
 constexpr Kind kKinds[] = {
@@ -196,9 +201,9 @@ constexpr Kind kKinds[] = {
      [](OptionList list, Options& o) {
        list.Add("--groups", o.groups, "groups (experts)", {.required = true});
        list.Add("--rows", o.rows, "rows of all groups together", {.required = true});
-       list.AddFlag(
-           "--batched", o.batched,
-           "one batched product of equal groups, as MLA's absorbed up-projections are, a group a head");
+       list.AddFlag("--batched", o.batched,
+                    "one batched product of equal groups, as MLA's absorbed up-projections are, a "
+                    "group a head");
        ProductOptions(list, o);
      },
      GroupedGemm},
@@ -210,8 +215,9 @@ constexpr Kind kKinds[] = {
        list.Add("--kv-heads", o.kv_heads, "key and value heads; all heads where not given");
        list.Add("--qk-dim", o.qk_dim, "dimension of a query and key head", {.show_default = true});
        list.Add("--v-dim", o.v_dim, "dimension of a value head; as --qk-dim where not given");
-       list.Add("--form", o.form,
-                "heads (multi-head, grouped-query) or mla; mla where not given and --v-dim differs");
+       list.Add(
+           "--form", o.form,
+           "heads (multi-head, grouped-query) or mla; mla where not given and --v-dim differs");
        list.Add("--batch", o.batch, "sequences", {.show_default = true});
        list.Add("--query", o.query, "new tokens of each sequence");
        list.Add("--context", o.context,
@@ -219,7 +225,8 @@ constexpr Kind kKinds[] = {
        list.AddFlag("--causal,!--no-causal", o.causal,
                     "each token sees itself and what precedes it (default)");
        Dtypes(list, o);
-       list.Add("--kv-dtype", o.kv_dtype, "format of the cached keys and values", {.show_default = true});
+       list.Add("--kv-dtype", o.kv_dtype, "format of the cached keys and values",
+                {.show_default = true});
      },
      Attention},
     {"mla-decode", "MLA decode in absorbed form, one query token a sequence",
@@ -228,7 +235,8 @@ constexpr Kind kKinds[] = {
        list.Add("--batch", o.batch, "sequences", {.show_default = true});
        list.Add("--context", o.context, "cached tokens of each", {.required = true});
        list.Add("--kv-bits", o.kv_bits, "bits of a cached element", {.show_default = true});
-       list.Add("--qk-dim", o.latent_qk, "elements of a cached key; those measured where not given");
+       list.Add("--qk-dim", o.latent_qk,
+                "elements of a cached key; those measured where not given");
        list.Add("--v-dim", o.latent_v,
                 "elements of a cached key that are its value; those measured where not given");
      },
@@ -274,11 +282,12 @@ void Report(const CommonOptions& common, const Calibration& c, const Operation& 
                      {"flops", op.flops},
                      {"bytes", op.bytes}};
   char text[256];
-  std::snprintf(text, sizeof text,
-                "time       %s   (80%% interval %s - %s)\nreaches    %s TFLOP/s, %s GB/s\nbound by   %s\n",
-                ShowSeconds(op.cost.time, 4).c_str(), ShowSeconds(Seconds(p10 * 1e-6)).c_str(),
-                ShowSeconds(Seconds(p90 * 1e-6)).c_str(), ShowNumber(tflops, 4).c_str(),
-                ShowNumber(gbps, 4).c_str(), std::string(NameOf(op.cost.bound)).c_str());
+  std::snprintf(
+      text, sizeof text,
+      "time       %s   (80%% interval %s - %s)\nreaches    %s TFLOP/s, %s GB/s\nbound by   %s\n",
+      ShowSeconds(op.cost.time, 4).c_str(), ShowSeconds(Seconds(p10 * 1e-6)).c_str(),
+      ShowSeconds(Seconds(p90 * 1e-6)).c_str(), ShowNumber(tflops, 4).c_str(),
+      ShowNumber(gbps, 4).c_str(), std::string(NameOf(op.cost.bound)).c_str());
   char errors[128];
   std::snprintf(errors, sizeof errors,
                 "errors     %.1f%% common to the table, %.1f%% to the curve, %.1f%% own\n",
@@ -298,7 +307,8 @@ Action DefineOp(OptionList list, const CommonOptions& common) {
     kind.define(of_kind, *options);
     kinds.push_back(of_kind);
   }
-  list.Add("--device", options->device, "built-in device or the path of a file", {.show_default = true});
+  list.Add("--device", options->device, "built-in device or the path of a file",
+           {.show_default = true});
   list.Add("--stack", options->stack, "whose kernels: 2025 or 2024h1", {.show_default = true});
   list.Add("--calibration", options->calibration,
            "directory of `calibrate import`; the built-in one where not given");
@@ -312,16 +322,18 @@ Action DefineOp(OptionList list, const CommonOptions& common) {
       for (const Kind& kind : kKinds) names.push_back(kind.name);
       const std::vector<std::string> words = list.OtherWords();
       const std::string word = words.empty() ? "" : words.front();
-      throw UserError({.file = "op",
-                       .value = words.empty() ? "no kind of operator" : "\"" + Shortened(word) + "\"",
-                       .expected = "one of " + Join(names),
-                       .hint = Nearest(word, names)});
+      throw UserError(
+          {.file = "op",
+           .value = words.empty() ? "no kind of operator" : "\"" + Shortened(word) + "\"",
+           .expected = "one of " + Join(names),
+           .hint = Nearest(word, names)});
     }
     const Kind& kind = kKinds[named - kinds.begin()];
     if (const std::vector<std::string> words = list.OtherWords(); !words.empty())
-      throw UserError({.file = std::string("op ") + kind.name,
-                       .value = "\"" + Shortened(words.front()) + "\"",
-                       .expected = "an option of `moecast op " + std::string(kind.name) + " --help`"});
+      throw UserError(
+          {.file = std::string("op ") + kind.name,
+           .value = "\"" + Shortened(words.front()) + "\"",
+           .expected = "an option of `moecast op " + std::string(kind.name) + " --help`"});
     const Device device = LoadDevice(options->device);
     Size("--sms", options->sms, 0, device.sms);
     const Calibration calibration = LoadCalibration(device, options->stack, options->calibration);

@@ -9,7 +9,8 @@ namespace moecast {
 namespace {
 
 template <class T>
-void AddTo(CLI::App& app, const char* name, T& value, const std::string& help, const OptionRules& rules) {
+void AddTo(CLI::App& app, const char* name, T& value, const std::string& help,
+           const OptionRules& rules) {
   CLI::Option* option = app.add_option(name, value, help);
   if (rules.required) option->required();
   if (rules.show_default) option->capture_default_str();
@@ -37,13 +38,16 @@ void OptionList::Add(const char* name, std::string& value, const std::string& he
                      const OptionRules& rules) {
   AddTo(*app_, name, value, help, rules);
 }
-void OptionList::Add(const char* name, int64_t& value, const std::string& help, const OptionRules& rules) {
+void OptionList::Add(const char* name, int64_t& value, const std::string& help,
+                     const OptionRules& rules) {
   AddTo(*app_, name, value, help, rules);
 }
-void OptionList::Add(const char* name, uint64_t& value, const std::string& help, const OptionRules& rules) {
+void OptionList::Add(const char* name, uint64_t& value, const std::string& help,
+                     const OptionRules& rules) {
   AddTo(*app_, name, value, help, rules);
 }
-void OptionList::Add(const char* name, double& value, const std::string& help, const OptionRules& rules) {
+void OptionList::Add(const char* name, double& value, const std::string& help,
+                     const OptionRules& rules) {
   AddTo(*app_, name, value, help, rules);
 }
 void OptionList::Add(const char* name, std::optional<int64_t>& value, const std::string& help,
@@ -81,14 +85,16 @@ std::vector<std::string> OptionList::OtherWords() const {
   return app_->remaining(true);
 }
 
-CommandLine::CommandLine(const std::string& name, const std::string& about, const std::string& version)
+CommandLine::CommandLine(const std::string& name, const std::string& about,
+                         const std::string& version)
     : app_(std::make_unique<CLI::App>(about, name)) {
   app_->require_subcommand(1);
   app_->set_version_flag("--version", version);
 }
 CommandLine::~CommandLine() = default;
 
-OptionList CommandLine::AddCommand(const char* name, const std::string& help, const std::string& example) {
+OptionList CommandLine::AddCommand(const char* name, const std::string& help,
+                                   const std::string& example) {
   CLI::App* command = app_->add_subcommand(name, help);
   command->footer("Example:\n  " + example);
   return OptionList(*command);

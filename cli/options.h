@@ -1,5 +1,6 @@
-// What a command takes, declared: each option with its help and the variable its value goes to. The parser
-// behind it is CLI11, which options.cc alone includes: its header takes longer to compile than a command.
+// What a command takes, declared: each option with its help and the variable its value goes to. The
+// parser behind it is CLI11, which options.cc alone includes: its header takes longer to compile
+// than a command.
 #pragma once
 
 #include <cstdint>
@@ -17,22 +18,26 @@ namespace moecast {
 // How an option is given. Without any of these it may be left out and its help shows no default.
 struct OptionRules {
   bool required = false;
-  bool show_default = false;        // the help shows the value that the variable has when it is declared
-  bool repeated = false;            // of a list: the name stands before each value, "--set A --set B"
-  char delimiter = '\0';            // of a list: between values in one word
+  bool show_default = false;  // the help shows the value that the variable has when it is declared
+  bool repeated = false;      // of a list: the name stands before each value, "--set A --set B"
+  char delimiter = '\0';      // of a list: between values in one word
   std::vector<std::string> one_of;  // the words it may be; any where empty
 };
 
-// The options of a command, or of one of its kinds ("moecast op gemm"). Copies stand for the same ones.
+// The options of a command, or of one of its kinds ("moecast op gemm"). Copies stand for the same
+// ones.
 class OptionList {
  public:
   explicit OptionList(CLI::App& app) : app_(&app) {}
 
-  // `name` is "--level", or "scenario" for a word that is known by its place. Variables must live until
-  // CommandLine::Parse; they keep their value where the option is absent.
-  void Add(const char* name, std::string& value, const std::string& help, const OptionRules& rules = {});
-  void Add(const char* name, int64_t& value, const std::string& help, const OptionRules& rules = {});
-  void Add(const char* name, uint64_t& value, const std::string& help, const OptionRules& rules = {});
+  // `name` is "--level", or "scenario" for a word that is known by its place. Variables must live
+  // until CommandLine::Parse; they keep their value where the option is absent.
+  void Add(const char* name, std::string& value, const std::string& help,
+           const OptionRules& rules = {});
+  void Add(const char* name, int64_t& value, const std::string& help,
+           const OptionRules& rules = {});
+  void Add(const char* name, uint64_t& value, const std::string& help,
+           const OptionRules& rules = {});
   void Add(const char* name, double& value, const std::string& help, const OptionRules& rules = {});
   void Add(const char* name, std::optional<int64_t>& value, const std::string& help,
            const OptionRules& rules = {});
@@ -64,8 +69,8 @@ class CommandLine {
   ~CommandLine();
 
   OptionList AddCommand(const char* name, const std::string& help, const std::string& example);
-  // Sets the variables. An exit code where there is nothing to run: 0 where --help or --version has printed,
-  // 2 where the words are wrong, which it says on standard error.
+  // Sets the variables. An exit code where there is nothing to run: 0 where --help or --version has
+  // printed, 2 where the words are wrong, which it says on standard error.
   std::optional<int> Parse(int argc, char** argv);
 
  private:

@@ -37,16 +37,18 @@ const PipelineSchedule& ScheduleNamed(const std::string& name) {
 
 int Count(const char* option, int64_t value, int64_t high) {
   if (value < 1 || value > high)
-    throw UserError({.file = option,
-                     .value = std::to_string(value),
-                     .expected = (high == 1 ? "1" : "a whole number from 1 to " + std::to_string(high))});
+    throw UserError(
+        {.file = option,
+         .value = std::to_string(value),
+         .expected = (high == 1 ? "1" : "a whole number from 1 to " + std::to_string(high))});
   return static_cast<int>(value);
 }
 
 // "1ms" for every stage, or "1ms,2ms,..." with one for each.
 std::vector<Seconds> StageTimes(const char* option, const std::string& text, int stages) {
   const auto fail = [&](const std::string& value, const std::string& expected) {
-    throw UserError({.file = option, .value = "\"" + Shortened(value) + "\"", .expected = expected});
+    throw UserError(
+        {.file = option, .value = "\"" + Shortened(value) + "\"", .expected = expected});
   };
   std::vector<Seconds> times;
   for (size_t begin = 0; begin <= text.size();) {
@@ -61,21 +63,23 @@ std::vector<Seconds> StageTimes(const char* option, const std::string& text, int
   }
   if (times.size() == 1) times.resize(stages, times.front());
   if (times.size() != static_cast<size_t>(stages))
-    fail(text, "one time" +
-                   (stages == 1 ? "" : ", or one for each of the " + std::to_string(stages) + " stages") +
-                   "; these are " + std::to_string(times.size()));
+    fail(text,
+         "one time" +
+             (stages == 1 ? "" : ", or one for each of the " + std::to_string(stages) + " stages") +
+             "; these are " + std::to_string(times.size()));
   return times;
 }
 
-// The times are of whole stages: a chunk takes its part of them. A second copy of the model is cut like the
-// first.
+// The times are of whole stages: a chunk takes its part of them. A second copy of the model is cut
+// like the first.
 std::vector<Time> ChunkTimes(const PipelineSchedule& schedule, const PipelineShape& shape,
                              const std::vector<Seconds>& by_stage) {
   std::vector<Time> times(shape.virtual_stages());
   for (int s = 0; s < shape.stages; ++s)
     for (int c = 0; c < shape.chunks; ++c)  // of the first copy
       times[schedule.virtual_stage(shape, s, c)] = Time::From(by_stage[s] / shape.chunks);
-  for (int v = shape.pieces(); v < shape.virtual_stages(); ++v) times[v] = times[v - shape.pieces()];
+  for (int v = shape.pieces(); v < shape.virtual_stages(); ++v)
+    times[v] = times[v - shape.pieces()];
   return times;
 }
 
@@ -89,7 +93,8 @@ int ChunksOf(const Options& o, const PipelineSchedule& schedule, const PipelineS
                      .expected = std::to_string(least) + ": schedule " + o.schedule + " has " +
                                  (least == 1 ? "one chunk" : std::to_string(least) + " chunks") +
                                  " a stage"});
-  return Count("--vpp", *o.vpp, std::max<int64_t>(1, kMaxPipelineTasks / shape.stages / shape.micro_batches));
+  return Count("--vpp", *o.vpp,
+               std::max<int64_t>(1, kMaxPipelineTasks / shape.stages / shape.micro_batches));
 }
 
 PipelineShape ShapeOf(const Options& o, const PipelineSchedule& schedule) {
@@ -114,9 +119,10 @@ PipelineShape ShapeOf(const Options& o, const PipelineSchedule& schedule) {
   shape.kept_for_weight = o.kept_for_weight;
   if (o.weight_delay) {
     if (*o.weight_delay < 0 || *o.weight_delay > kMaxPipelineTasks)
-      throw UserError({.file = "--weight-delay",
-                       .value = std::to_string(*o.weight_delay),
-                       .expected = "a whole number from 0 to " + std::to_string(kMaxPipelineTasks)});
+      throw UserError(
+          {.file = "--weight-delay",
+           .value = std::to_string(*o.weight_delay),
+           .expected = "a whole number from 0 to " + std::to_string(kMaxPipelineTasks)});
     shape.weight_delay = static_cast<int>(*o.weight_delay);
   }
   if (const std::string expected = RejectPipeline(schedule, shape); !expected.empty())
@@ -131,14 +137,16 @@ std::string Format(const char* format, Arguments... arguments) {
   return line;
 }
 
-// A column is at most the shortest task; a letter is the phase, capital for even micro-batches, of a pair for
-// an even one of the forward. Empty where it would not fit a screen.
+// A column is at most the shortest task; a letter is the phase, capital for even micro-batches, of
+// a pair for an even one of the forward. Empty where it would not fit a screen.
 std::string Picture(const PipelineShape& shape, const Schedule& schedule, const Timing& timing) {
   constexpr int kStages = 16, kColumns = 110;
   Time shortest = kNever;
   for (size_t i = 0; i < schedule.tasks.size(); ++i)
-    if (const Time t = timing.end[i] - timing.start[i]; t > Time{}) shortest = std::min(shortest, t);
-  if (shape.stages > kStages || shortest == kNever || timing.total.ps / shortest.ps >= kColumns) return "";
+    if (const Time t = timing.end[i] - timing.start[i]; t > Time{})
+      shortest = std::min(shortest, t);
+  if (shape.stages > kStages || shortest == kNever || timing.total.ps / shortest.ps >= kColumns)
+    return "";
   const int64_t columns_a_task = kColumns * shortest.ps / timing.total.ps;
   const double column =
       static_cast<double>(shortest.ps) / static_cast<double>(std::max<int64_t>(1, columns_a_task));
@@ -149,7 +157,8 @@ std::string Picture(const PipelineShape& shape, const Schedule& schedule, const 
     std::string row(kColumns + 1, ' ');
     for (int32_t i = schedule.lane_begin[s]; i < schedule.lane_begin[s + 1]; ++i) {
       const Task& task = schedule.tasks[i];
-      const char letter = (task.micro_batch % 2 == 0 ? "FBWBP" : "fbwbp")[static_cast<int>(task.phase)];
+      const char letter =
+          (task.micro_batch % 2 == 0 ? "FBWBP" : "fbwbp")[static_cast<int>(task.phase)];
       pairs = pairs || task.phase == Phase::kForwardBackward;
       const auto at = [&](Time t) {
         return static_cast<size_t>(std::lround(static_cast<double>(t.ps) / column));
@@ -166,8 +175,8 @@ std::string Picture(const PipelineShape& shape, const Schedule& schedule, const 
 
 std::string TextOf(const Options& o, const PipelineShape& shape, const PipelineResult& result,
                    const Schedule& schedule, const Timing& timing) {
-  std::string text =
-      Format("%s: %d stages, %d micro-batches", o.schedule.c_str(), shape.stages, shape.micro_batches);
+  std::string text = Format("%s: %d stages, %d micro-batches", o.schedule.c_str(), shape.stages,
+                            shape.micro_batches);
   if (shape.chunks > 1) text += Format(", %d chunks a stage", shape.chunks);
   if (shape.copies > 1) text += Format(", %d copies of the model", shape.copies);
   text += "\n  total       " + ShowSeconds(result.total.seconds(), 4);
@@ -179,10 +188,11 @@ std::string TextOf(const Options& o, const PipelineShape& shape, const PipelineR
     const int32_t begin = schedule.lane_begin[s], end = schedule.lane_begin[s + 1];
     Time busy{};
     for (int32_t i = begin; i < end; ++i) busy += timing.end[i] - timing.start[i];
-    text += Format(
-        "%5d  %12s  %12s  %12s  %14.4g %14.4g\n", s, ShowSeconds(timing.start[begin].seconds(), 4).c_str(),
-        ShowSeconds(timing.end[end - 1].seconds(), 4).c_str(), ShowSeconds(busy.seconds(), 4).c_str(),
-        result.peak_until_backward[s], result.peak_until_weight[s]);
+    text += Format("%5d  %12s  %12s  %12s  %14.4g %14.4g\n", s,
+                   ShowSeconds(timing.start[begin].seconds(), 4).c_str(),
+                   ShowSeconds(timing.end[end - 1].seconds(), 4).c_str(),
+                   ShowSeconds(busy.seconds(), 4).c_str(), result.peak_until_backward[s],
+                   result.peak_until_weight[s]);
   }
   return text + Picture(shape, schedule, timing);
 }
@@ -213,9 +223,10 @@ std::string TimelineText(const Schedule& schedule, const Timing& timing) {
   for (size_t l = 0; l < schedule.lanes.size(); ++l) {
     for (int32_t i = schedule.lane_begin[l]; i < schedule.lane_begin[l + 1]; ++i) {
       const Task& task = schedule.tasks[i];
-      text += Format("%5d  %-12s  %5d  %12s  %12s\n", schedule.lanes[l].rank, TaskName(task).c_str(),
-                     task.chunk, ShowSeconds(timing.start[i].seconds(), 6).c_str(),
-                     ShowSeconds(timing.end[i].seconds(), 6).c_str());
+      text +=
+          Format("%5d  %-12s  %5d  %12s  %12s\n", schedule.lanes[l].rank, TaskName(task).c_str(),
+                 task.chunk, ShowSeconds(timing.start[i].seconds(), 6).c_str(),
+                 ShowSeconds(timing.end[i].seconds(), 6).c_str());
     }
   }
   return text;
@@ -248,7 +259,8 @@ void RunPipeline(const Options& o, const CommonOptions& common) {
                      .value = std::to_string(schedule.tasks.size()) + " tasks",
                      .expected = "at most " + std::to_string(kShown)});
   if (o.timeline == "-" && common.json == "-")
-    throw UserError({.file = "--timeline", .value = "-, as --json", .expected = "a file for one of them"});
+    throw UserError(
+        {.file = "--timeline", .value = "-, as --json", .expected = "a file for one of them"});
   Timing timing;
   Retimer(schedule).Run(PipelineDurations(row, shape), std::span(&shape.transfer, 1), timing);
   const PipelineResult result = Summarize(shape, schedule, timing);
@@ -279,16 +291,18 @@ Action DefinePipeline(OptionList list, const CommonOptions& common) {
   list.Add("--backward", o->backward, "... of its gradients of activations", {.required = true});
   list.Add("--weight", o->weight, "... of its gradients of weights", {.required = true});
   list.Add("--overlapped-pair", o->pair,
-           "... of its forward pass together with the full backward pass of another micro-batch, with the "
+           "... of its forward pass together with the full backward pass of another micro-batch, "
+           "with the "
            "schedules that overlap them; as long as both one after the other where absent");
   list.Add("--comm", o->comm, "time to pass activations or gradients to a neighbouring stage",
            {.show_default = true});
-  list.Add(
-      "--vpp", o->vpp,
-      "model chunks a stage: any number with interleaved, 2 with the V schedules; the times are still of a "
-      "whole stage");
+  list.Add("--vpp", o->vpp,
+           "model chunks a stage: any number with interleaved, 2 with the V schedules; the times "
+           "are still of a "
+           "whole stage");
   list.Add("--weight-delay", o->weight_delay,
-           "most micro-batches whose weight gradients a stage puts off; the schedule's own where absent");
+           "most micro-batches whose weight gradients a stage puts off; the schedule's own where "
+           "absent");
   list.Add("--memory-limit", o->memory_limit,
            "most micro-batches a stage may hold alive; 0: as many as the schedule does",
            {.show_default = true});
@@ -298,7 +312,8 @@ Action DefinePipeline(OptionList list, const CommonOptions& common) {
            "zb-1p and zb-2p order by",
            {.show_default = true});
   list.Add("--print", o->print, "timeline: start and end of every task", {.one_of = {"timeline"}});
-  list.Add("--timeline", o->timeline, "write the schedule to this file, which ui.perfetto.dev opens");
+  list.Add("--timeline", o->timeline,
+           "write the schedule to this file, which ui.perfetto.dev opens");
   return [o, &common] { RunPipeline(*o, common); };
 }
 

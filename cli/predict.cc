@@ -24,8 +24,9 @@ Prediction PredictTraining(const Scenario& scenario, const ForecastOptions& opti
   for (const Unknown& u : scenario.spec().unknown.list)
     unknowns.push_back({u.pointer, static_cast<int>(u.values.size())});
   p.forecast = ForecastRun(
-      *p.run, unknowns, [&](std::span<const int> choice) { return at_level(scenario.Variant(choice)); },
-      options, p.cache);
+      *p.run, unknowns,
+      [&](std::span<const int> choice) { return at_level(scenario.Variant(choice)); }, options,
+      p.cache);
   p.report = Summarize(*p.run, p.forecast, p.cache);
   p.report.source = scenario.spec().source;
   return p;

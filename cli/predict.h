@@ -10,8 +10,9 @@
 namespace moecast {
 
 struct Prediction {
-  StepCache cache;                   // what the run has solved, for plans near it
-  std::unique_ptr<PreparedRun> run;  // the scenario's own values, for what --print and --timeline show
+  StepCache cache;  // what the run has solved, for plans near it
+  std::unique_ptr<PreparedRun>
+      run;  // the scenario's own values, for what --print and --timeline show
   Forecast forecast;
   TrainReport report;
 };

@@ -10,12 +10,14 @@ namespace moecast {
 
 std::vector<int> ParseRanks(const std::string& text, int ranks, const std::string& option) {
   const auto fail = [&](std::string_view value, const std::string& expected) {
-    throw UserError({.file = option, .value = "\"" + Shortened(value) + "\"", .expected = expected});
+    throw UserError(
+        {.file = option, .value = "\"" + Shortened(value) + "\"", .expected = expected});
   };
   const auto rank_of = [&](std::string_view number) {
     int rank = -1;
     const auto [rest, error] = std::from_chars(number.data(), number.data() + number.size(), rank);
-    if (error == std::errc::invalid_argument || rest != number.data() + number.size() || number[0] == '-')
+    if (error == std::errc::invalid_argument || rest != number.data() + number.size() ||
+        number[0] == '-')
       fail(text, "ranks such as 0-7,16,24-31");
     if (error != std::errc{} || rank >= ranks)
       fail(number, "ranks from 0 to " + std::to_string(ranks - 1) + ", the GPUs of the cluster");

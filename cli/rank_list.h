@@ -6,7 +6,8 @@
 
 namespace moecast {
 
-// Ascending. Throws UserError naming `option`: not such a list, a rank twice, one not below `ranks`.
+// Ascending. Throws UserError naming `option`: not such a list, a rank twice, one not below
+// `ranks`.
 std::vector<int> ParseRanks(const std::string& text, int ranks, const std::string& option);
 
 }  // namespace moecast

@@ -16,8 +16,8 @@ namespace moecast {
 namespace {
 
 constexpr int64_t kMostSteps = 100000, kMostTokens = int64_t{1} << 24;
-// Rates of the centroids: logits a step; for `gradient` logits per unit of gradient, which at these alphas
-// are about 1e-5. They set how many steps it takes and nothing else.
+// Rates of the centroids: logits a step; for `gradient` logits per unit of gradient, which at these
+// alphas are about 1e-5. They set how many steps it takes and nothing else.
 constexpr double kSignRate = 0.02, kGradientRate = 1000;
 
 template <class E>
@@ -62,20 +62,26 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
   struct Options {
     std::string scenario, recorded, record, sent_once, placement, step_rule = "sign";
     std::vector<std::string> sets, losses{"expert", "device", "communication"};
-    int64_t steps = 0, step_tokens = BalanceOptions{}.tokens, layers = 4, micro_batches = 1, redundant = 0;
+    int64_t steps = 0, step_tokens = BalanceOptions{}.tokens, layers = 4, micro_batches = 1,
+            redundant = 0;
     double bias_rate = NAN, rate = NAN, top_p = 0;
   };
   const auto o = std::make_shared<Options>();
-  list.Add("scenario", o->scenario, "a built-in training scenario or the path of a file", {.required = true});
+  list.Add("scenario", o->scenario, "a built-in training scenario or the path of a file",
+           {.required = true});
   list.Add("--set", o->sets, "overrides a field: training/routing/tokens/distribution=zipf",
            {.repeated = true});
   list.Add("--layers", o->layers, "MoE layers to route", {.show_default = true});
-  list.Add("--micro-batches", o->micro_batches, "micro-batches of each rank", {.show_default = true});
+  list.Add("--micro-batches", o->micro_batches, "micro-batches of each rank",
+           {.show_default = true});
   list.Add("--recorded", o->recorded, "route what this file has recorded, counts or choices");
-  list.Add("--record", o->record, "write the drawn choices of the first micro-batch into this file");
-  list.Add("--top-p", o->top_p, "experts of a token until their affinities sum to this, in place of top-k");
+  list.Add("--record", o->record,
+           "write the drawn choices of the first micro-batch into this file");
+  list.Add("--top-p", o->top_p,
+           "experts of a token until their affinities sum to this, in place of top-k");
   list.Add("--sent-once", o->sent_once,
-           "a token is sent once for each: expert, device, node (default: node across nodes, else device)");
+           "a token is sent once for each: expert, device, node (default: node across nodes, else "
+           "device)");
   list.Add("--placement", o->placement, "place experts by their loads: hierarchical, global");
   list.Add("--redundant", o->redundant, "expert slots beyond one an expert, with --placement",
            {.show_default = true});
@@ -84,11 +90,14 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
            {.show_default = true, .repeated = true, .delimiter = ','});
   list.Add("--bias-rate", o->bias_rate,
            "step of the bias; 0: no bias (default: 0.001 for a model with a bias, else 0)");
-  list.Add("--step-rule", o->step_rule, "how losses move the gate: sign, gradient", {.show_default = true});
-  list.Add("--rate", o->rate, "step of the gate, in logits (default: 0.02 for sign, 1000 for gradient)");
+  list.Add("--step-rule", o->step_rule, "how losses move the gate: sign, gradient",
+           {.show_default = true});
+  list.Add("--rate", o->rate,
+           "step of the gate, in logits (default: 0.02 for sign, 1000 for gradient)");
   list.Add("--step-tokens", o->step_tokens, "tokens of a step", {.show_default = true});
   return [o, &common] {
-    // Tokens are routed one by one here; the closed form that stands for them in training has no part in it.
+    // Tokens are routed one by one here; the closed form that stands for them in training has no
+    // part in it.
     o->sets.insert(o->sets.begin(), "training/routing/device_cv=0");
     const Scenario scenario = Scenario::Load(o->scenario, o->sets);
     const TrainingRun& run = scenario.training().phases.front();
@@ -106,10 +115,12 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
     CheckRange<int64_t>("--steps", o->steps, 0, kMostSteps);
     CheckRange<int64_t>("--step-tokens", o->step_tokens, 1, 1 << 20);
     CheckRange("--top-p", o->top_p, 0.0, 1.0);
-    const std::string file = o->recorded.empty() ? run.plan.routing.recorded.value_or("") : o->recorded;
-    const auto record = o->recorded.empty() ? run.record
-                                            : std::make_shared<const RoutingRecord>(ParseRoutingRecord(
-                                                  ReadFile(file), file, setup.gate.experts));
+    const std::string file =
+        o->recorded.empty() ? run.plan.routing.recorded.value_or("") : o->recorded;
+    const auto record = o->recorded.empty()
+                            ? run.record
+                            : std::make_shared<const RoutingRecord>(
+                                  ParseRoutingRecord(ReadFile(file), file, setup.gate.experts));
     if (record && (!o->record.empty() || o->steps > 0))
       throw UserError({.file = o->record.empty() ? "--steps" : "--record",
                        .expected = "drawn tokens, not those recorded in " + file});
@@ -120,7 +131,8 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
                        .value = std::to_string(tokens) + " tokens of all ranks",
                        .expected = "at most 16777216"});
     if (o->top_p > 0) setup.gate.top_p = o->top_p;
-    if (!o->sent_once.empty()) setup.spread.sent_once = NamedIn<SentOnce>("--sent-once", o->sent_once);
+    if (!o->sent_once.empty())
+      setup.spread.sent_once = NamedIn<SentOnce>("--sent-once", o->sent_once);
 
     RoutingOptions options{.layers = static_cast<int>(o->layers),
                            .micro_batches = static_cast<int>(o->micro_batches),
@@ -152,7 +164,8 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
                        .value = std::to_string(o->redundant),
                        .expected = "0 without --placement"});
     }
-    RoutingReport report = ReportRouting(o->scenario, run.model, run.plan, setup, options, record.get());
+    RoutingReport report =
+        ReportRouting(o->scenario, run.model, run.plan, setup, options, record.get());
     if (record) report.tokens_from = "recorded in " + file;
     if (!o->record.empty()) WriteFile(o->record, WriteRoutingRecord(RecordRouting(setup, options)));
     Emit(common, RoutingJson(report), RoutingText(report));

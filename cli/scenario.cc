@@ -1,5 +1,5 @@
-// moecast scenario NAME: a scenario as it is read, every field with its value; --schema and --fields describe
-// the format.
+// moecast scenario NAME: a scenario as it is read, every field with its value; --schema and
+// --fields describe the format.
 #include "scenarios/scenario.h"
 
 #include <memory>
@@ -14,9 +14,11 @@ namespace moecast {
 namespace {
 
 constexpr char kFieldsText[] =
-    "Made by `moecast scenario --fields`. A scenario is a JSON object; a field is named by its JSON pointer, "
+    "Made by `moecast scenario --fields`. A scenario is a JSON object; a field is named by its "
+    "JSON pointer, "
     "`/0` is any\n"
-    "element of a list. Every field can be set on the command line: `--set training/parallel/dp=64`. A field "
+    "element of a list. Every field can be set on the command line: `--set "
+    "training/parallel/dp=64`. A field "
     "without a\n"
     "default is required.\n";
 
@@ -37,8 +39,8 @@ Action DefineScenario(OptionList list, const CommonOptions& common) {
   list.AddFlag("--list", o->list, "the built-in scenarios");
   return [o, &common] {
     if (o->schema + o->fields + o->list + !o->scenario.empty() != 1)
-      throw UserError(
-          {.file = "moecast scenario", .expected = "one of: a scenario, --schema, --fields, --list"});
+      throw UserError({.file = "moecast scenario",
+                       .expected = "one of: a scenario, --schema, --fields, --list"});
     const auto& table = FieldsOf(static_cast<const ScenarioSpec*>(nullptr));
     if (o->schema) {
       Json schema = table.Schema();
@@ -47,7 +49,8 @@ Action DefineScenario(OptionList list, const CommonOptions& common) {
     } else if (o->fields) {
       std::vector<FieldDoc> docs;
       table.Document("", docs);
-      Emit(common, FieldsJson(docs), FieldsMarkdown("Fields of a training scenario", kFieldsText, docs));
+      Emit(common, FieldsJson(docs),
+           FieldsMarkdown("Fields of a training scenario", kFieldsText, docs));
     } else if (o->list) {
       Json names = Json::array();
       std::string text;

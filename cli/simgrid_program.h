@@ -12,8 +12,8 @@ namespace moecast {
 // The value of --level; throws UserError for another.
 Level LevelNamed(const std::string& name);
 
-// Starts the program that the level needs; null for levels that need none. Throws UserError where it is not
-// beside moecast.
+// Starts the program that the level needs; null for levels that need none. Throws UserError where
+// it is not beside moecast.
 std::unique_ptr<ChildProcess> StartHelper(Level level);
 
 }  // namespace moecast

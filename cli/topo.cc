@@ -11,10 +11,12 @@ namespace moecast {
 namespace {
 
 constexpr char kFieldsText[] =
-    "Made by `moecast topo --fields`. A cluster is a JSON object, built in (scenarios/data/clusters) or a "
+    "Made by `moecast topo --fields`. A cluster is a JSON object, built in "
+    "(scenarios/data/clusters) or a "
     "file "
     "that a scenario or\n"
-    "`moecast topo` names by its path; what the fabrics are is in [model-topology.md](model-topology.md). A "
+    "`moecast topo` names by its path; what the fabrics are is in "
+    "[model-topology.md](model-topology.md). A "
     "field "
     "is named by its\n"
     "JSON pointer, `/0` is any element of a list. A field without a default is required.\n";
@@ -37,7 +39,8 @@ Action DefineTopo(OptionList list, const CommonOptions& common) {
   list.Add("cluster", options->cluster, "a built-in name or the path of a cluster file");
   list.Add("--dot", options->dot, "draw it for Graphviz into this file, - for standard output");
   list.Add("--fail", options->failed,
-           "a link or switch that has failed: node0.gpu3.nic-out, unit0.leaf3.up, spine7; may be repeated",
+           "a link or switch that has failed: node0.gpu3.nic-out, unit0.leaf3.up, spine7; may be "
+           "repeated",
            {.repeated = true, .delimiter = ','});
   list.AddFlag("--fields", options->fields,
                "every field of a cluster file with its meaning and default, as Markdown");
@@ -46,8 +49,9 @@ Action DefineTopo(OptionList list, const CommonOptions& common) {
       throw UserError({.file = "moecast topo", .expected = "one of: a cluster, --fields"});
     if (options->fields) return PrintFields(common);
     if (common.json == "-" && options->dot == "-")
-      throw UserError(
-          {.file = "--dot", .value = "-", .expected = "a file where --json goes to standard output"});
+      throw UserError({.file = "--dot",
+                       .value = "-",
+                       .expected = "a file where --json goes to standard output"});
     const Survey survey = SurveyOf(LoadCluster(options->cluster), options->failed);
     if (!options->dot.empty()) WriteFile(options->dot, TopoDot(survey));
     const Json json = common.json.empty() ? Json() : TopoJson(survey);

@@ -23,7 +23,8 @@ namespace {
 
 std::optional<PublishedCost> PublishedFor(const std::string& scenario) {
   for (const Claim& c : LoadClaims("training"))
-    if (c.scenario == scenario && c.baseline.empty() && c.quantity == "gpu_hours_per_trillion_tokens")
+    if (c.scenario == scenario && c.baseline.empty() &&
+        c.quantity == "gpu_hours_per_trillion_tokens")
       return PublishedCost{c.published, c.source};
   return std::nullopt;
 }
@@ -47,15 +48,17 @@ std::vector<StepPart> PartsNamed(const std::vector<std::string>& names) {
 ReplicaTimes OnReplica(const PreparedPhase& phase, StepCache& cache) {
   const TrainingRun& run = phase.run();
   if (NumberOfLinks(run.cluster) != run.cluster.ports())
-    throw UserError({.file = "--level",
-                     .value = "simgrid",
-                     .expected = "analytic or fluid on the cluster " + run.cluster.name +
-                                 ": a replica alone says nothing of the switches it shares with others"});
+    throw UserError(
+        {.file = "--level",
+         .value = "simgrid",
+         .expected = "analytic or fluid on the cluster " + run.cluster.name +
+                     ": a replica alone says nothing of the switches it shares with others"});
   OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, run.plan, run.whole_step,
                                   phase.step().shape.copies);
   const auto network = [](Level of) {
-    return
-        [of](std::span<const BytesPerSecond> capacity) { return MakeNetwork(of, capacity, StartHelper(of)); };
+    return [of](std::span<const BytesPerSecond> capacity) {
+      return MakeNetwork(of, capacity, StartHelper(of));
+    };
   };
   return CompareOnReplica(phase.step(), costs, network(Level::kFluid), network(Level::kSimgrid));
 }
@@ -71,23 +74,27 @@ Action DefineTrain(OptionList list, const CommonOptions& common) {
     bool sensitivity = false;
   };
   const auto o = std::make_shared<Options>();
-  list.Add("scenario", o->scenario, "a built-in training scenario or the path of a file", {.required = true});
+  list.Add("scenario", o->scenario, "a built-in training scenario or the path of a file",
+           {.required = true});
   list.Add("--set", o->sets, "overrides a field: training/parallel/dp=64; may be repeated",
            {.repeated = true});
-  list.Add("--level", o->level, "network level: analytic, fluid or simgrid", {.show_default = true});
+  list.Add("--level", o->level, "network level: analytic, fluid or simgrid",
+           {.show_default = true});
   list.Add("--samples", o->samples, "draws behind the interval", {.show_default = true});
   list.Add("--timeline", o->timeline, "write the step as a trace file for ui.perfetto.dev");
   list.Add("--print", o->print, "also show: layout, ops, costs, blocks, schedule",
            {.repeated = true, .delimiter = ','});
-  list.AddFlag("--sensitivity", o->sensitivity, "also show what a tenth more of each quantity changes");
-  list.AddFlag("--why-memory", o->why_memory, "also list what is alive at the peak of the fullest rank");
+  list.AddFlag("--sensitivity", o->sensitivity,
+               "also show what a tenth more of each quantity changes");
+  list.AddFlag("--why-memory", o->why_memory,
+               "also list what is alive at the peak of the fullest rank");
   return [o, &common] {
     const Level level = LevelNamed(o->level);
     const int samples = CheckedSamples(o->samples);
     const std::vector<StepPart> parts = PartsNamed(o->print);
-    Prediction p =
-        PredictTraining(Scenario::Load(o->scenario, o->sets), {.samples = samples, .seed = common.seed},
-                        level == Level::kSimgrid ? Level::kFluid : level);
+    Prediction p = PredictTraining(Scenario::Load(o->scenario, o->sets),
+                                   {.samples = samples, .seed = common.seed},
+                                   level == Level::kSimgrid ? Level::kFluid : level);
     for (Marginal& m : PlanMarginals(p.run->phase(p.run->detailed()), p.cache))
       p.report.marginal.push_back(std::move(m));
     // A scenario changed on the command line is no longer what was published.

@@ -1,5 +1,5 @@
-// moecast validate [training, dense, schedules, memory, operators, network]: every claim the project knows
-// of, published beside predicted.
+// moecast validate [training, dense, schedules, memory, operators, network]: every claim the
+// project knows of, published beside predicted.
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -72,7 +72,8 @@ std::vector<ClaimResult> ValidateTraining(const CommonOptions& common) {
   for (const Claim& c : claims) {
     for (const auto& [basis, name] : kBases) {
       // The factor is of the software of one stack.
-      if (basis == Basis::kEra && Scenario::Load(c.scenario, {}).spec().stack != era_stack) continue;
+      if (basis == Basis::kEra && Scenario::Load(c.scenario, {}).spec().stack != era_stack)
+        continue;
       ClaimResult r{.name = c.name,
                     .quantity = c.quantity,
                     .relation = c.relation,
@@ -83,7 +84,8 @@ std::vector<ClaimResult> ValidateTraining(const CommonOptions& common) {
       std::vector<double> predicted = samples.Of(c.scenario, basis);
       if (!c.baseline.empty()) {
         const std::vector<double> baseline = samples.Of(c.baseline, basis);
-        for (size_t i = 0; i < predicted.size(); ++i) predicted[i] = 100 * (1 - predicted[i] / baseline[i]);
+        for (size_t i = 0; i < predicted.size(); ++i)
+          predicted[i] = 100 * (1 - predicted[i] / baseline[i]);
       }
       r.predicted = IntervalOf(std::move(predicted));
       results.push_back(std::move(r));
@@ -153,8 +155,10 @@ std::vector<ClaimResult> ValidateOperators(const CommonOptions&) {
   for (const OperatorClaim& c : LoadOperatorClaims()) {
     auto at = calibrations.find({c.device, c.stack});
     if (at == calibrations.end())
-      at = calibrations.emplace(std::pair(c.device, c.stack), LoadCalibration(LoadDevice(c.device), c.stack))
-               .first;
+      at =
+          calibrations
+              .emplace(std::pair(c.device, c.stack), LoadCalibration(LoadDevice(c.device), c.stack))
+              .first;
     results.push_back({.name = c.name,
                        .quantity = std::string(NameOf(c.quantity)),
                        .relation = "=",
@@ -174,14 +178,15 @@ std::vector<ClaimResult> ValidateNetwork(const CommonOptions&) {
     if (at == clusters.end()) at = clusters.emplace(c.cluster, LoadCluster(c.cluster)).first;
     const NetworkPrediction p = Predict(c, at->second);
     const Seconds us = Microseconds(1);
-    results.push_back({.name = c.name,
-                       .quantity = "time_us",
-                       .relation = "=",
-                       .source = c.source,
-                       .basis = c.family + (c.used_for_fitting ? ", fitted" : ""),
-                       .published = c.published / us,
-                       .predicted = {p.time.p10 / us.value, p.time.p50 / us.value, p.time.p90 / us.value},
-                       .used_for_fitting = c.used_for_fitting});
+    results.push_back(
+        {.name = c.name,
+         .quantity = "time_us",
+         .relation = "=",
+         .source = c.source,
+         .basis = c.family + (c.used_for_fitting ? ", fitted" : ""),
+         .published = c.published / us,
+         .predicted = {p.time.p10 / us.value, p.time.p50 / us.value, p.time.p90 / us.value},
+         .used_for_fitting = c.used_for_fitting});
   }
   return results;
 }
@@ -211,7 +216,8 @@ Action DefineValidate(OptionList list, const CommonOptions& common) {
                          .hint = Nearest(name, valid)});
     std::vector<ClaimResult> results;
     for (const Suite& s : kSuites) {
-      if (!names->empty() && std::find(names->begin(), names->end(), s.name) == names->end()) continue;
+      if (!names->empty() && std::find(names->begin(), names->end(), s.name) == names->end())
+        continue;
       for (ClaimResult& r : s.run(common)) results.push_back(std::move(r));
     }
     Emit(common, ClaimsJson(results), ClaimsText(results));

@@ -15,8 +15,9 @@ double NormalCdf(double x) {
   return 0.5 * std::erfc(-x / std::sqrt(2.0));
 }
 
-// Expectation of f(z) for z the largest of n independent standard normal variables: the integral of f over
-// d(Phi(z)^n), by the trapezoid rule, which converges fast on smooth integrands that vanish at the ends.
+// Expectation of f(z) for z the largest of n independent standard normal variables: the integral of
+// f over d(Phi(z)^n), by the trapezoid rule, which converges fast on smooth integrands that vanish
+// at the ends.
 template <class Function>
 double ExpectationOfLargest(int n, Function f) {
   constexpr int kSteps = 500;
@@ -39,10 +40,11 @@ ExpertLoad LoadOf(const RoutingLoad& routing, int devices) {
   };
   const auto all = [](Share share) { return ExpertLoad{share, share, share}; };
   if (devices == 1 || routing.device_cv == 0) return all({cut(1), cut(1)});
-  const double variance = std::log1p(routing.device_cv * routing.device_cv), sigma = std::sqrt(variance);
+  const double variance = std::log1p(routing.device_cv * routing.device_cv),
+               sigma = std::sqrt(variance);
   const auto load = [&](double z) { return cut(std::exp(sigma * z - variance / 2)); };
-  return all(
-      {routing.capacity_factor ? ExpectationOfLargest(1, load) : 1, ExpectationOfLargest(devices, load)});
+  return all({routing.capacity_factor ? ExpectationOfLargest(1, load) : 1,
+              ExpectationOfLargest(devices, load)});
 }
 
 ExpertLoad EvenOf(const ExpertLoad& load) {

@@ -1,13 +1,13 @@
-// How unequal the ranks of an expert-parallel group are loaded: what the cost model needs of the routing
-// beside where tokens go on average (costmodel/spread.h).
+// How unequal the ranks of an expert-parallel group are loaded: what the cost model needs of the
+// routing beside where tokens go on average (costmodel/spread.h).
 #pragma once
 
 #include "costmodel/routing_load.h"
 
 namespace moecast {
 
-// Of the ranks, as a part of what each takes where a token's experts are spread as SpreadOf says and nothing
-// is dropped.
+// Of the ranks, as a part of what each takes where a token's experts are spread as SpreadOf says
+// and nothing is dropped.
 struct Share {
   double mean = 1, most = 1;
   bool operator==(const Share&) const = default;
@@ -23,11 +23,11 @@ struct ExpertLoad {
 // Every rank takes the mean.
 ExpertLoad EvenOf(const ExpertLoad& load);
 
-// Loads of `devices` devices as independent log-normal variables (never negative) of mean 1 and the given
-// coefficient of variation, each cut at the capacity: the load above it is dropped, but for the part that
-// belongs to sequences which are never dropped (DeepSeek-V2, arXiv 2405.04434, section 2.2.4). The mean is
-// that of the cut load, `most` the expected maximum; visits, tokens and bytes are taken as one. One device
-// has no variation.
+// Loads of `devices` devices as independent log-normal variables (never negative) of mean 1 and the
+// given coefficient of variation, each cut at the capacity: the load above it is dropped, but for
+// the part that belongs to sequences which are never dropped (DeepSeek-V2, arXiv 2405.04434,
+// section 2.2.4). The mean is that of the cut load, `most` the expected maximum; visits, tokens and
+// bytes are taken as one. One device has no variation.
 ExpertLoad LoadOf(const RoutingLoad& routing, int devices);
 
 }  // namespace moecast

@@ -29,20 +29,21 @@ enum class TensorName : uint8_t {
 };
 template <>
 struct EnumNames<TensorName> {
-  static constexpr EnumName<TensorName> kNames[] = {{TensorName::kInput, "input"},
-                                                    {TensorName::kOutput, "output"},
-                                                    {TensorName::kOutputGradient, "gradient of the output"},
-                                                    {TensorName::kQueries, "queries"},
-                                                    {TensorName::kKeys, "keys"},
-                                                    {TensorName::kKeysAndValues, "keys and values"},
-                                                    {TensorName::kRopeKey, "RoPE key"},
-                                                    {TensorName::kQueriesKeysValues, "queries, keys, values"},
-                                                    {TensorName::kLogSumExp, "log-sum-exp"},
-                                                    {TensorName::kScores, "scores"},
-                                                    {TensorName::kExponentials, "exponentials of the logits"},
-                                                    {TensorName::kInputAndOutput, "input and output"},
-                                                    {TensorName::kSendAndReceive, "send and receive buffers"},
-                                                    {TensorName::kLogits, "logits"}};
+  static constexpr EnumName<TensorName> kNames[] = {
+      {TensorName::kInput, "input"},
+      {TensorName::kOutput, "output"},
+      {TensorName::kOutputGradient, "gradient of the output"},
+      {TensorName::kQueries, "queries"},
+      {TensorName::kKeys, "keys"},
+      {TensorName::kKeysAndValues, "keys and values"},
+      {TensorName::kRopeKey, "RoPE key"},
+      {TensorName::kQueriesKeysValues, "queries, keys, values"},
+      {TensorName::kLogSumExp, "log-sum-exp"},
+      {TensorName::kScores, "scores"},
+      {TensorName::kExponentials, "exponentials of the logits"},
+      {TensorName::kInputAndOutput, "input and output"},
+      {TensorName::kSendAndReceive, "send and receive buffers"},
+      {TensorName::kLogits, "logits"}};
 };
 
 // From when until when a tensor of a micro-batch is alive.

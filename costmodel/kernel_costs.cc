@@ -11,14 +11,17 @@ struct HashOf {
     return Mixer()(q.m, q.n, q.k, q.dtype, q.pass, q.main_grad, q.sms);
   }
   size_t operator()(const GroupedGemmQuery& q) const {
-    return Mixer()(q.groups, q.rows_total, q.n, q.k, q.dtype, q.pass, q.main_grad, q.sms, q.batched);
+    return Mixer()(q.groups, q.rows_total, q.n, q.k, q.dtype, q.pass, q.main_grad, q.sms,
+                   q.batched);
   }
   size_t operator()(const AttentionQuery& q) const {
-    return Mixer()(q.phase, q.heads, q.kv_heads, q.qk_dim, q.v_dim, q.batch, q.query, q.context, q.causal,
-                   q.dtype, q.kv_dtype, q.form);
+    return Mixer()(q.phase, q.heads, q.kv_heads, q.qk_dim, q.v_dim, q.batch, q.query, q.context,
+                   q.causal, q.dtype, q.kv_dtype, q.form);
   }
   size_t operator()(const ElementwiseQuery& q) const { return Mixer()(q.kind, q.bytes.value); }
-  size_t operator()(const CollectiveQuery& q) const { return Mixer()(q.kind, q.group, q.bytes.value); }
+  size_t operator()(const CollectiveQuery& q) const {
+    return Mixer()(q.kind, q.group, q.bytes.value);
+  }
   size_t operator()(const HostQuery& q) const { return Mixer()(q.work, q.bytes.value); }
   size_t operator()(const MlaDecodeQuery& q) const {
     return Mixer()(q.heads, q.batch, q.context, q.kv_bits, q.latent.qk, q.latent.v);
@@ -30,7 +33,9 @@ struct Estimate {
   Cost operator()(const GemmQuery& q) const { return calibration.Gemm(q); }
   Cost operator()(const GroupedGemmQuery& q) const { return calibration.GroupedGemm(q); }
   Cost operator()(const AttentionQuery& q) const { return calibration.Attention(q); }
-  Cost operator()(const ElementwiseQuery& q) const { return calibration.Elementwise(q.kind, q.bytes); }
+  Cost operator()(const ElementwiseQuery& q) const {
+    return calibration.Elementwise(q.kind, q.bytes);
+  }
   Cost operator()(const MlaDecodeQuery& q) const { return calibration.MlaDecode(q); }
   Cost operator()(const CollectiveQuery&) const { MOECAST_CHECK(false); }
   Cost operator()(const HostQuery&) const { MOECAST_CHECK(false); }

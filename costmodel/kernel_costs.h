@@ -1,4 +1,5 @@
-// Costs of kernels, each distinct one estimated once: plans of one model share most of their shapes.
+// Costs of kernels, each distinct one estimated once: plans of one model share most of their
+// shapes.
 #pragma once
 
 #include <unordered_map>

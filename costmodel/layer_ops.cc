@@ -18,9 +18,9 @@ void AddLayer(BlockBuilder& b) {
   if (b.shard.recompute.Has(Recompute::kLayer)) b.RecomputeAll();
 }
 
-// DeepSeek-V3's multi-token prediction (arXiv 2412.19437, section 2.2): norms of hidden state and embedding,
-// projection of both, a layer, the shared head. The embedding is looked up once more, in a copy where other
-// stages lie between it and the head.
+// DeepSeek-V3's multi-token prediction (arXiv 2412.19437, section 2.2): norms of hidden state and
+// embedding, projection of both, a layer, the shared head. The embedding is looked up once more, in
+// a copy where other stages lie between it and the head.
 void AddMtp(BlockBuilder& b) {
   const double h = b.model.hidden;
   AddEmbedding(b);
@@ -46,9 +46,11 @@ BlockParameters OfLayer(const Model& model, const ShardPlan& shard, LayerKind ki
   const LayerParts parts = LayerParameters(model, kind);
   // Whole on every rank of tp: norms, router and what attention says.
   const Attention& a = model.attention;
-  const auto whole = static_cast<double>(parts.norms + parts.router + a.kind->whole_on_tp(a, model.hidden));
+  const auto whole =
+      static_cast<double>(parts.norms + parts.router + a.kind->whole_on_tp(a, model.hidden));
   const double data = static_cast<double>(parts.total() - parts.routed_experts);
-  return {whole + (data - whole) / shard.tp, static_cast<double>(parts.routed_experts) / shard.tp / shard.ep};
+  return {whole + (data - whole) / shard.tp,
+          static_cast<double>(parts.routed_experts) / shard.tp / shard.ep};
 }
 
 template <LayerKind kKind>
@@ -92,16 +94,16 @@ const BlockRow& RowOf(BlockKind kind) {
 
 }  // namespace
 
-BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const TokenSpread& spread,
-                       const Work& work) {
+BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard,
+                       const TokenSpread& spread, const Work& work) {
   MOECAST_CHECK(IsTraining(work.pass));
   BlockBuilder b(model, shard, spread, work, BlockBuilder::Collects::kStep);
   RowOf(kind).add(b);
   return b.Finish();
 }
 
-std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const TokenSpread& spread,
-                      const Work& work) {
+std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard,
+                      const TokenSpread& spread, const Work& work) {
   MOECAST_CHECK(IsTraining(work.pass) || shard.cp == 1);
   MOECAST_CHECK(work.pass != Pass::kDecode || work.tokens == work.sequences);
   BlockBuilder b(model, shard, spread, work, BlockBuilder::Collects::kPass);
@@ -110,7 +112,8 @@ std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard
   return std::move(b.Finish().pass[static_cast<size_t>(listed)]);
 }
 
-BlockParameters ParametersOf(BlockKind kind, const Model& model, const ShardPlan& shard, bool ends_apart) {
+BlockParameters ParametersOf(BlockKind kind, const Model& model, const ShardPlan& shard,
+                             bool ends_apart) {
   return RowOf(kind).parameters(model, shard, ends_apart);
 }
 

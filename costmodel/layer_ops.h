@@ -1,9 +1,11 @@
-// The operators of one layer, of the embedding and of the head, by pass. Of a training step forward, backward
-// (input gradients, recomputation included) and weight gradients apart, for schedules that split them, with
-// what each pass keeps in memory and frees; of serving prefill and decode. Formulas: docs/model.md.
+// The operators of one layer, of the embedding and of the head, by pass. Of a training step
+// forward, backward (input gradients, recomputation included) and weight gradients apart, for
+// schedules that split them, with what each pass keeps in memory and frees; of serving prefill and
+// decode. Formulas: docs/model.md.
 //
-// Left out: dropout (0 in all models here), the gradients of norm weights and router bias (vectors), the
-// all-reduce over tp of gradients of weights that tp replicates (a part in 10^3 of the gradients).
+// Left out: dropout (0 in all models here), the gradients of norm weights and router bias
+// (vectors), the all-reduce over tp of gradients of weights that tp replicates (a part in 10^3 of
+// the gradients).
 #pragma once
 
 #include <cstdint>
@@ -40,22 +42,24 @@ struct BlockOps {
   const std::vector<Op>& operator[](Pass p) const { return pass[static_cast<size_t>(p)]; }
 };
 
-// All three passes of a training step over the block, and what they keep. `spread` is where the shard's
-// tokens go (ExpertSpreadOf). REQUIRES: work of training; its own pass does not matter.
-BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const TokenSpread& spread,
-                       const Work& work);
+// All three passes of a training step over the block, and what they keep. `spread` is where the
+// shard's tokens go (ExpertSpreadOf). REQUIRES: work of training; its own pass does not matter.
+BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard,
+                       const TokenSpread& spread, const Work& work);
 // Ops of the one pass that is the work's, in the order they are started; of training the same that
 // TrainingOpsOf has. REQUIRES: in serving no context parallelism; in decode a new token a sequence.
-std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard, const TokenSpread& spread,
-                      const Work& work);
+std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard,
+                      const TokenSpread& spread, const Work& work);
 
-// Parameters a rank holds of a block under the shard's tp and ep, split by the group that reduces their
-// gradients.
+// Parameters a rank holds of a block under the shard's tp and ep, split by the group that reduces
+// their gradients.
 struct BlockParameters {
   double data = 0;    // reduced over dp (and cp)
   double expert = 0;  // reduced over dp / ep (and cp)
 };
-// `ends_apart`: the model's start and end are on different ranks, so that MTP needs a copy of the embedding.
-BlockParameters ParametersOf(BlockKind kind, const Model& model, const ShardPlan& shard, bool ends_apart);
+// `ends_apart`: the model's start and end are on different ranks, so that MTP needs a copy of the
+// embedding.
+BlockParameters ParametersOf(BlockKind kind, const Model& model, const ShardPlan& shard,
+                             bool ends_apart);
 
 }  // namespace moecast

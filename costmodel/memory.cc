@@ -41,15 +41,17 @@ StateBytes StatesOf(const BlockParameters& parameters, const ShardPlan& shard, i
                moments = 2 * ElementBytes(p.moments);
   // The host updates a master copy whatever the format, from gradients copied there.
   const double host = master + moments + ElementBytes(p.main_grad) + (HasMaster(p) ? weight : 0);
-  return {
-      .weights = Bytes(Cut(parameters, ShardsFrom(shard, 3, model_copies)) * (weight + WeightCopyBytes(p))),
-      .gradients = Bytes(Cut(parameters, ShardsFrom(shard, 2, model_copies)) * ElementBytes(p.main_grad)),
-      .master = Bytes(HasMaster(p) ? on_device * master : 0),
-      .moments = Bytes(on_device * moments),
-      .host = Bytes(on_host * host)};
+  return {.weights = Bytes(Cut(parameters, ShardsFrom(shard, 3, model_copies)) *
+                           (weight + WeightCopyBytes(p))),
+          .gradients = Bytes(Cut(parameters, ShardsFrom(shard, 2, model_copies)) *
+                             ElementBytes(p.main_grad)),
+          .master = Bytes(HasMaster(p) ? on_device * master : 0),
+          .moments = Bytes(on_device * moments),
+          .host = Bytes(on_host * host)};
 }
 
-double OptimizedParameters(const BlockParameters& parameters, const ShardPlan& shard, int model_copies) {
+double OptimizedParameters(const BlockParameters& parameters, const ShardPlan& shard,
+                           int model_copies) {
   return Cut(parameters, ShardsFrom(shard, 1, model_copies));
 }
 

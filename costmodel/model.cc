@@ -92,7 +92,8 @@ int64_t TotalParameters(const Model& m) {
 
 int64_t ActivatedParameters(const Model& m, InputEmbedding input_embedding) {
   int64_t total = OutsideLayers(m);
-  for (const LayerRun& run : m.runs) total += run.count * ActivatedLayerParameters(m, run.kind).total();
+  for (const LayerRun& run : m.runs)
+    total += run.count * ActivatedLayerParameters(m, run.kind).total();
   const bool leave_out = input_embedding == InputEmbedding::kLeftOut && !m.tied_embeddings;
   return total - (leave_out ? EmbeddingParameters(m) : 0);
 }
@@ -138,7 +139,8 @@ double HeadFlops(const Model& m) {
 
 double ForwardFlopsPerToken(const Model& m, int64_t sequence) {
   double flops = HeadFlops(m);
-  for (const LayerRun& run : m.runs) flops += run.count * ForwardLayerFlops(m, run.kind, sequence).total();
+  for (const LayerRun& run : m.runs)
+    flops += run.count * ForwardLayerFlops(m, run.kind, sequence).total();
   return flops;
 }
 

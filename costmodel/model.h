@@ -1,6 +1,6 @@
-// A transformer's architecture as plain data, and what follows from it alone: parameters, KV elements and
-// flops a token. Leaves out number formats, parallelism and time. Counting rules and sources:
-// docs/model-models.md.
+// A transformer's architecture as plain data, and what follows from it alone: parameters, KV
+// elements and flops a token. Leaves out number formats, parallelism and time. Counting rules and
+// sources: docs/model-models.md.
 #pragma once
 
 #include <cstdint>
@@ -18,17 +18,20 @@ namespace moecast {
 
 enum class LayerKind : uint8_t { kDense, kMoe };
 enum class MlpKind : uint8_t {
-  kSwiglu,  // three matrices: gate and up, hidden x inter each, down, inter x hidden (arXiv 2002.05202)
+  kSwiglu,  // three matrices: gate and up, hidden x inter each, down, inter x hidden (arXiv
+            // 2002.05202)
   kGelu,    // two matrices, GPT style
 };
 
 template <>
 struct EnumNames<LayerKind> {
-  static constexpr EnumName<LayerKind> kNames[] = {{LayerKind::kDense, "dense"}, {LayerKind::kMoe, "moe"}};
+  static constexpr EnumName<LayerKind> kNames[] = {{LayerKind::kDense, "dense"},
+                                                   {LayerKind::kMoe, "moe"}};
 };
 template <>
 struct EnumNames<MlpKind> {
-  static constexpr EnumName<MlpKind> kNames[] = {{MlpKind::kSwiglu, "swiglu"}, {MlpKind::kGelu, "gelu"}};
+  static constexpr EnumName<MlpKind> kNames[] = {{MlpKind::kSwiglu, "swiglu"},
+                                                 {MlpKind::kGelu, "gelu"}};
 };
 
 struct Moe {
@@ -36,8 +39,8 @@ struct Moe {
   int shared_experts = 0;  // each of size inter; run as one expert of shared_experts * inter
   int top_k = 0;
   int inter = 0;
-  // A token chooses its experts among the top_groups best of `groups` equal groups of experts; what a group
-  // is worth `method` says.
+  // A token chooses its experts among the top_groups best of `groups` equal groups of experts; what
+  // a group is worth `method` says.
   int groups = 1;
   int top_groups = 1;
   const Scoring* scoring = &kSoftmaxScoring;
@@ -66,7 +69,8 @@ struct Model {
   bool norm_bias = false;  // LayerNorm with a bias in place of RMSNorm
   int dense_inter = 0;     // 0 where no layer is dense
   Moe moe;                 // experts == 0 where no layer is MoE
-  int mtp_layers = 0;  // multi-token prediction modules behind the last layer (arXiv 2412.19437, section 2.2)
+  int mtp_layers =
+      0;  // multi-token prediction modules behind the last layer (arXiv 2412.19437, section 2.2)
 
   int layers() const;  // MTP left out
   int layers(LayerKind kind) const;
@@ -75,7 +79,7 @@ struct Model {
 };
 
 // ---- Parameters
-// -----------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 // Of one layer.
 struct LayerParts {
@@ -85,41 +89,44 @@ struct LayerParts {
   int64_t shared_experts = 0;
   int64_t routed_experts = 0;  // all of them
   int64_t dense_mlp = 0;
-  int64_t total() const { return attention + norms + router + shared_experts + routed_experts + dense_mlp; }
+  int64_t total() const {
+    return attention + norms + router + shared_experts + routed_experts + dense_mlp;
+  }
   bool operator==(const LayerParts&) const = default;
 };
 
 int64_t MlpParameters(const Model& model, int inter);  // one MLP or one expert
 int64_t AttentionParameters(const Model& model);       // of one layer
 LayerParts LayerParameters(const Model& model, LayerKind kind);
-LayerParts ActivatedLayerParameters(const Model& model, LayerKind kind);  // top_k of the routed experts
-int64_t EmbeddingParameters(const Model& model);                          // the input embedding
+LayerParts ActivatedLayerParameters(const Model& model,
+                                    LayerKind kind);  // top_k of the routed experts
+int64_t EmbeddingParameters(const Model& model);      // the input embedding
 int64_t HeadParameters(const Model& model);   // the output matrix; 0 where it is the embedding's
 int64_t TotalParameters(const Model& model);  // MTP left out
 
 enum class InputEmbedding : uint8_t { kCounted, kLeftOut };
-// What one token uses. Papers leave the input embedding out, for it is looked up and not multiplied; a tied
-// one is also the output matrix and stays.
+// What one token uses. Papers leave the input embedding out, for it is looked up and not
+// multiplied; a tied one is also the output matrix and stays.
 int64_t ActivatedParameters(const Model& model, InputEmbedding input_embedding);
 
-// What the MTP modules add: two norms and the 2 hidden x hidden projection in front, a layer of the last
-// kind, a norm; embedding and head are the main model's.
+// What the MTP modules add: two norms and the 2 hidden x hidden projection in front, a layer of the
+// last kind, a norm; embedding and head are the main model's.
 int64_t MtpParameters(const Model& model);
 
 // ---- KV cache
-// -------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
-// Elements that all layers cache of a sequence of `context` tokens, as their kind of attention does; MTP left
-// out.
+// Elements that all layers cache of a sequence of `context` tokens, as their kind of attention
+// does; MTP left out.
 int64_t KvElements(const Model& model, int64_t context);
 int64_t KvElementsPerToken(const Model& model);  // of a sequence of one
 Bytes KvBytesPerToken(const Model& model, double bits_per_element);
 
 // ---- Flops
-// ----------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
-// Of one token in one layer. 2 flops a multiply-add; recompute is not counted; norms, softmax and other
-// element-wise work are left out.
+// Of one token in one layer. 2 flops a multiply-add; recompute is not counted; norms, softmax and
+// other element-wise work are left out.
 struct LayerFlops {
   double attention_projections = 0;
   double attention_core = 0;  // scores and their product with the values
@@ -128,7 +135,8 @@ struct LayerFlops {
   double routed_experts = 0;
   double dense_mlp = 0;
   double total() const {
-    return attention_projections + attention_core + router + shared_experts + routed_experts + dense_mlp;
+    return attention_projections + attention_core + router + shared_experts + routed_experts +
+           dense_mlp;
   }
 };
 
@@ -144,6 +152,7 @@ double TrainingFlopsPerToken(const Model& model,
 double TrainingFlopsPerTokenNotHalved(const Model& model, int64_t sequence);
 
 inline constexpr std::string_view kFlopsConvention =
-    "2mnk a GEMM, causal attention counted half, recompute not counted, training 3 x forward, MTP left out";
+    "2mnk a GEMM, causal attention counted half, recompute not counted, training 3 x forward, MTP "
+    "left out";
 
 }  // namespace moecast

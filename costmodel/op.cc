@@ -17,16 +17,19 @@ AttentionWork WorkOf(const AttentionQuery& q) {
   return {D(q.heads), D(q.kv_heads), D(q.qk_dim), D(q.v_dim), D(q.batch),
           D(q.query), D(q.context),  q.causal,    false,      ElementBytes(q.kv_dtype)};
 }
-// The backward pass computes the scores again and four more products of their size (arXiv 2205.14135).
+// The backward pass computes the scores again and four more products of their size (arXiv
+// 2205.14135).
 double PassesOf(const AttentionQuery& q) {
   return q.phase == AttentionPhase::kTrainBackward ? 2.5 : 1;
 }
 
 struct FlopsVisitor {
   double operator()(const GemmQuery& q) const { return 2 * D(q.m) * D(q.n) * D(q.k); }
-  double operator()(const GroupedGemmQuery& q) const { return 2 * D(q.rows_total) * D(q.n) * D(q.k); }
-  // The convention of published flops: half of the square of a sequence that attends to itself, which counts
-  // the diagonal half where a kernel, and CausalPairs, have it whole.
+  double operator()(const GroupedGemmQuery& q) const {
+    return 2 * D(q.rows_total) * D(q.n) * D(q.k);
+  }
+  // The convention of published flops: half of the square of a sequence that attends to itself,
+  // which counts the diagonal half where a kernel, and CausalPairs, have it whole.
   double operator()(const AttentionQuery& q) const {
     const double query = D(q.query);
     const double context = D(q.context);
@@ -43,7 +46,8 @@ struct BytesVisitor {
   double operator()(const GemmQuery& q) const {
     GemmShape shape{q.m, q.n, q.k, 1, q.dtype};
     if (q.pass == GemmPass::kDgrad) std::swap(shape.n, shape.k);
-    if (q.pass == GemmPass::kWgrad) shape = {q.n, q.k, q.m, 1, q.dtype, 2 * ElementBytes(q.main_grad)};
+    if (q.pass == GemmPass::kWgrad)
+      shape = {q.n, q.k, q.m, 1, q.dtype, 2 * ElementBytes(q.main_grad)};
     return shape.bytes();
   }
   double operator()(const GroupedGemmQuery& q) const {
@@ -54,7 +58,8 @@ struct BytesVisitor {
       case GemmPass::kDgrad:
         return weights * element + D(q.rows_total) * (D(q.n) * element + 2 * D(q.k));
       case GemmPass::kWgrad:
-        return weights * 2 * ElementBytes(q.main_grad) + D(q.rows_total) * (D(q.n) + D(q.k)) * element;
+        return weights * 2 * ElementBytes(q.main_grad) +
+               D(q.rows_total) * (D(q.n) + D(q.k)) * element;
     }
     return 0;
   }

@@ -1,4 +1,5 @@
-// An operator of a block: what runs, on which stream, after what, and what it keeps in memory. Plain data.
+// An operator of a block: what runs, on which stream, after what, and what it keeps in memory.
+// Plain data.
 #pragma once
 
 #include <cstdint>
@@ -128,16 +129,17 @@ enum class GroupKind : uint8_t { kTp, kCp, kEp, kData, kExpertData, kPipelineNex
 template <>
 struct EnumNames<GroupKind> {
   static constexpr EnumName<GroupKind> kNames[] = {
-      {GroupKind::kTp, "tp"},      {GroupKind::kCp, "cp"},          {GroupKind::kEp, "ep"},
-      {GroupKind::kData, "dp"},    {GroupKind::kExpertData, "edp"}, {GroupKind::kPipelineNext, "pp"},
+      {GroupKind::kTp, "tp"},          {GroupKind::kCp, "cp"},
+      {GroupKind::kEp, "ep"},          {GroupKind::kData, "dp"},
+      {GroupKind::kExpertData, "edp"}, {GroupKind::kPipelineNext, "pp"},
       {GroupKind::kWorld, "world"}};
 };
 
 struct CollectiveQuery {
   CollectiveKind kind = CollectiveKind::kAllGather;
   GroupKind group = GroupKind::kTp;
-  // The whole buffer of a rank: gathered result, input to be scattered, reduced or sent; for dispatch and
-  // combine the tokens a rank holds, each counted once.
+  // The whole buffer of a rank: gathered result, input to be scattered, reduced or sent; for
+  // dispatch and combine the tokens a rank holds, each counted once.
   Bytes bytes;
   bool operator==(const CollectiveQuery&) const = default;
 };
@@ -148,8 +150,8 @@ struct ElementwiseQuery {
   bool operator==(const ElementwiseQuery&) const = default;
 };
 
-// What every rank of a node does at the same time with its host: copy over PCIe, or stream through host
-// memory.
+// What every rank of a node does at the same time with its host: copy over PCIe, or stream through
+// host memory.
 enum class HostWork : uint8_t { kCopy, kStream };
 template <>
 struct EnumNames<HostWork> {
@@ -162,8 +164,8 @@ struct HostQuery {
   bool operator==(const HostQuery&) const = default;
 };
 
-using OpQuery = std::variant<GemmQuery, GroupedGemmQuery, AttentionQuery, ElementwiseQuery, CollectiveQuery,
-                             HostQuery, MlaDecodeQuery>;
+using OpQuery = std::variant<GemmQuery, GroupedGemmQuery, AttentionQuery, ElementwiseQuery,
+                             CollectiveQuery, HostQuery, MlaDecodeQuery>;
 
 // kHost is the optimizer's alone: blocks have none.
 enum class OpClass : uint8_t { kGemm, kGroupedGemm, kAttention, kElementwise, kCollective, kHost };
@@ -188,8 +190,8 @@ constexpr OpClass OpClassOf(const OpQuery& query) {
 struct Op {
   OpName name{};
   OpQuery query;
-  // The op starts when the one before it on its stream has ended and `after`, an op of the block, too. -1:
-  // none.
+  // The op starts when the one before it on its stream has ended and `after`, an op of the block,
+  // too. -1: none.
   int32_t after = -1;
   bool recomputed = false;  // a forward op run again by the backward pass
 
@@ -200,12 +202,12 @@ struct Op {
   }
 };
 
-// Floating-point operations: 2mnk a GEMM, causal attention counted half, backward attention 2.5 times
-// forward.
+// Floating-point operations: 2mnk a GEMM, causal attention counted half, backward attention 2.5
+// times forward.
 Flops FlopsOf(const OpQuery& query);
 
-// Bytes of device memory its algorithm reads and writes, each operand once; a weight gradient reads and
-// writes the main gradient. Of a collective: its buffer.
+// Bytes of device memory its algorithm reads and writes, each operand once; a weight gradient reads
+// and writes the main gradient. Of a collective: its buffer.
 Bytes BytesOf(const OpQuery& query);
 
 }  // namespace moecast

@@ -9,23 +9,24 @@
 namespace moecast {
 namespace {
 
-constexpr Known kPcieSigma{
-    0.05,
-    "63 GB/s on the wire of a Gen5 x16 link, 57 left by the headers of 256-byte payloads, about 55 copied"};
+constexpr Known kPcieSigma{0.05,
+                           "63 GB/s on the wire of a Gen5 x16 link, 57 left by the headers of "
+                           "256-byte payloads, about 55 copied"};
 // Share of a host's nominal memory bandwidth that Adam on its cores streams at.
-constexpr Known kHostAdamEfficiency{0.43,
-                                    "ZeRO-Offload (arXiv 2101.06840), table of CPU-Adam's latency: 10^10 "
-                                    "parameters of 28 bytes in 2.57 s on two "
-                                    "Xeon 8168, whose twelve channels of DDR4-2666 have 256 GB/s"};
-constexpr Known kHostAdamSigma{
-    0.3,
-    "between that share and the 0.8 of nominal that STREAM reaches on Xeons with DDR5, as half a deviation"};
+constexpr Known kHostAdamEfficiency{
+    0.43,
+    "ZeRO-Offload (arXiv 2101.06840), table of CPU-Adam's latency: 10^10 "
+    "parameters of 28 bytes in 2.57 s on two "
+    "Xeon 8168, whose twelve channels of DDR4-2666 have 256 GB/s"};
+constexpr Known kHostAdamSigma{0.3,
+                               "between that share and the 0.8 of nominal that STREAM reaches on "
+                               "Xeons with DDR5, as half a deviation"};
 // A collective leaves at least one SM in so many, whatever the plan says.
 constexpr int kLeastSmsLeft = 20;
 
-// Bytes through HBM for each byte that a rank sends: it is read where it is sent from and written where it
-// arrives, and a rank receives what it sends; a reduction also reads what it adds to. (Buffers of NCCL and of
-// DeepEP's normal kernels lie in HBM; what stays in L2 is not counted off.)
+// Bytes through HBM for each byte that a rank sends: it is read where it is sent from and written
+// where it arrives, and a rank receives what it sends; a reduction also reads what it adds to.
+// (Buffers of NCCL and of DeepEP's normal kernels lie in HBM; what stays in L2 is not counted off.)
 double HbmBytesPerByteSent(CollectiveKind kind) {
   const bool reduces = kind == CollectiveKind::kReduceScatter || kind == CollectiveKind::kAllReduce;
   return reduces ? 3 : 2;
@@ -41,8 +42,8 @@ FlopsPerSecond PeakOf(const Device& device, const OpQuery& query) {
 }
 
 OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const ShardPlan& shard,
-                 const Placement& placement, const ExpertSpread& spread, const WholeStep& whole_step,
-                 int model_copies)
+                 const Placement& placement, const ExpertSpread& spread,
+                 const WholeStep& whole_step, int model_copies)
     : kernels_(kernels),
       cluster_(cluster),
       whole_step_(whole_step),
@@ -92,8 +93,8 @@ Traffic OpCosts::UnitTraffic(const CollectiveQuery& query, const RankCoordinates
     there[Axis::kPp] = stage;
     return placement_.Group(there, AxesOf(query.group));
   };
-  // Gradients and weights of a piece of the model are reduced and gathered over all copies of it: those of
-  // the first stage are the last's too.
+  // Gradients and weights of a piece of the model are reduced and gathered over all copies of it:
+  // those of the first stage are the last's too.
   if (copies_ > 1 && (query.group == GroupKind::kData || query.group == GroupKind::kExpertData)) {
     const std::vector<int> others = on_stage(placement_.Size(Axis::kPp) - 1 - member[Axis::kPp]);
     group.insert(group.end(), others.begin(), others.end());
@@ -147,8 +148,8 @@ PortBytes OpCosts::UnitBytes(const CollectiveQuery& query) {
 Cost OpCosts::HostCost(const HostQuery& query) const {
   const bool copy = query.work == HostWork::kCopy;
   const int sharers = std::min(cluster_.gpus_per_node, placement_.world());
-  const BytesPerSecond rate =
-      copy ? cluster_.device.pcie_usable : cluster_.host_bandwidth * kHostAdamEfficiency.value / sharers;
+  const BytesPerSecond rate = copy ? cluster_.device.pcie_usable
+                                   : cluster_.host_bandwidth * kHostAdamEfficiency.value / sharers;
   const Resource resource = copy ? Resource::kPcie : Resource::kHost;
   return {.time = query.bytes / rate,
           .sigma_table = copy ? kPcieSigma.value : kHostAdamSigma.value,
@@ -162,8 +163,8 @@ double OpCosts::Beside(const Op& op, const Cost& cost) {
   if (const auto* collective = std::get_if<CollectiveQuery>(&op.query)) {
     if (cost.time.value <= 0) return 0;
     const PortBytes unit = UnitBytes(*collective);
-    const Bytes moved =
-        collective->bytes * (HbmBytesPerByteSent(collective->kind) * (unit.nvlink + unit.network).value);
+    const Bytes moved = collective->bytes * (HbmBytesPerByteSent(collective->kind) *
+                                             (unit.nvlink + unit.network).value);
     // An era stretches the kernels beside it alike.
     return std::min(kMostTaken, moved / (cost.time / whole_step_.era) / cluster_.device.hbm);
   }

@@ -1,5 +1,5 @@
-// What the ops of a plan cost on a cluster: kernels by the calibration, collectives by their Traffic alone on
-// idle links; both as they are in a long run.
+// What the ops of a plan cost on a cluster: kernels by the calibration, collectives by their
+// Traffic alone on idle links; both as they are in a long run.
 #pragma once
 
 #include <array>
@@ -26,20 +26,22 @@ namespace moecast {
 // The axes that a group varies; of kPipelineNext those of all senders.
 std::vector<Axis> AxesOf(GroupKind group);
 
-// Costs ops of one plan. A collective is lowered to Traffic once per kind and group, for one byte; its time
-// is linear in the bytes. Groups of the same kind are alike, so the first rank's stands for all.
+// Costs ops of one plan. A collective is lowered to Traffic once per kind and group, for one byte;
+// its time is linear in the bytes. Groups of the same kind are alike, so the first rank's stands
+// for all.
 class OpCosts {
  public:
-  // The pipeline keeps `model_copies` of the model, one of which runs from the last stage to the first.
-  // REQUIRES: the shard, the placement and the spread are of one plan that fits the cluster; `kernels` and
-  // `cluster` outlive this.
-  OpCosts(KernelCosts& kernels, const Cluster& cluster, const ShardPlan& shard, const Placement& placement,
-          const ExpertSpread& spread, const WholeStep& whole_step, int model_copies);
+  // The pipeline keeps `model_copies` of the model, one of which runs from the last stage to the
+  // first. REQUIRES: the shard, the placement and the spread are of one plan that fits the cluster;
+  // `kernels` and `cluster` outlive this.
+  OpCosts(KernelCosts& kernels, const Cluster& cluster, const ShardPlan& shard,
+          const Placement& placement, const ExpertSpread& spread, const WholeStep& whole_step,
+          int model_copies);
 
   Cost Of(const Op& op);
-  // How an op of this cost fares while an op of the other stream runs: the rate (full: 1) of a kernel on the
-  // SMs that a collective leaves it, for those that compute bounds; of a collective, the share it takes of
-  // the HBM bandwidth, which kernels that memory bounds lose.
+  // How an op of this cost fares while an op of the other stream runs: the rate (full: 1) of a
+  // kernel on the SMs that a collective leaves it, for those that compute bounds; of a collective,
+  // the share it takes of the HBM bandwidth, which kernels that memory bounds lose.
   double Beside(const Op& op, const Cost& cost);
   // What the busiest GPU sends of one byte of the collective.
   PortBytes UnitBytes(const CollectiveQuery& query);
@@ -52,7 +54,8 @@ class OpCosts {
   };
   const Lowered& Lower(const CollectiveQuery& query);
   // The same in the group of `member`, of a send to `to_stage`.
-  Traffic UnitTraffic(const CollectiveQuery& query, const RankCoordinates& member, int to_stage = 0) const;
+  Traffic UnitTraffic(const CollectiveQuery& query, const RankCoordinates& member,
+                      int to_stage = 0) const;
   // One text per Cost::source: the calibration's, then PCIe, host memory, NVLink and network.
   const std::shared_ptr<const std::vector<std::string>>& sources() const { return sources_; }
   const Placement& placement() const { return placement_; }

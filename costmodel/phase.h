@@ -1,6 +1,6 @@
-// A phase of a training programme: how much is trained in it, in steps of what size. How it is laid out is
-// the plan's (costmodel/plan.h); fields of the plan that a phase has its own values for are kept as they were
-// written.
+// A phase of a training programme: how much is trained in it, in steps of what size. How it is laid
+// out is the plan's (costmodel/plan.h); fields of the plan that a phase has its own values for are
+// kept as they were written.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ struct PlanPatch {
 
 struct TrainingPhase {
   std::string name = "pretrain";
-  // How much: one of these three. Sequences of `mean_length` tokens (absent: sequence_length) are packed into
-  // rows of sequence_length.
+  // How much: one of these three. Sequences of `mean_length` tokens (absent: sequence_length) are
+  // packed into rows of sequence_length.
   std::optional<Count> tokens;
   std::optional<int64_t> steps;
   std::optional<Count> sequences;
@@ -47,9 +47,9 @@ struct BatchSteps {
 };
 
 // The steps of a phase, in order. The batch of a ramp follows a line over the phase's tokens, from
-// global_batch_from to global_batch; a step takes the one of `batches` that is nearest to the line at the
-// step's first token. REQUIRES: `batches` ascend, to global_batch; they begin with global_batch_from where
-// there is a ramp, else there is one.
+// global_batch_from to global_batch; a step takes the one of `batches` that is nearest to the line
+// at the step's first token. REQUIRES: `batches` ascend, to global_batch; they begin with
+// global_batch_from where there is a ramp, else there is one.
 std::vector<BatchSteps> StepsByBatch(const TrainingPhase& phase, std::span<const int64_t> batches);
 
 }  // namespace moecast

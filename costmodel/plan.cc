@@ -31,13 +31,14 @@ const Fields<Parallel>& FieldsOf(const Parallel*) {
   static const Fields<Parallel> fields(
       "parallel",
       {
-          Row("tp", &Parallel::tp, "tensor-parallel ranks; experts are cut along with the rest", kSize),
+          Row("tp", &Parallel::tp, "tensor-parallel ranks; experts are cut along with the rest",
+              kSize),
           Row("pp", &Parallel::pp, "pipeline stages", kSize),
           Row("vpp", &Parallel::vpp, "model chunks of each stage (interleaved schedules)",
               {.low = 1, .high = 4096}),
           Row("ep", &Parallel::ep, "expert-parallel ranks; a part of dp", kSize),
-          Row("cp", &Parallel::cp, "context-parallel ranks: the tokens of a sequence are cut over them",
-              kSize),
+          Row("cp", &Parallel::cp,
+              "context-parallel ranks: the tokens of a sequence are cut over them", kSize),
           Row("dp", &Parallel::dp, "data-parallel ranks, the expert-parallel ones included", kData),
           Row("zero", &Parallel::zero,
               "ZeRO stage: 0 nothing, 1 optimizer states, 2 gradients, 3 weights sharded over the "
@@ -46,7 +47,8 @@ const Fields<Parallel>& FieldsOf(const Parallel*) {
           Row("sequence", &Parallel::sequence,
               "sequence parallelism with tp: norms and residuals on 1/tp of the tokens"),
           Row("rank_order", &Parallel::rank_order,
-              "axes from the one whose ranks are neighbours to the outermost; dp stands for the replicas of "
+              "axes from the one whose ranks are neighbours to the outermost; dp stands for the "
+              "replicas of "
               "an "
               "expert-parallel group",
               {.max_items = kAxes}),
@@ -56,15 +58,16 @@ const Fields<Parallel>& FieldsOf(const Parallel*) {
 
 const Fields<Optimizer>& FieldsOf(const Optimizer*) {
   static const Fields<Optimizer> fields(
-      "optimizer", {
-                       Row("grad_clip", &Optimizer::grad_clip,
-                           "gradient norm: a global barrier before the step, checked after it "
-                           "(arXiv 2401.10241, section 4), or not computed"),
-                       Row("offload", &Optimizer::offload,
-                           "fraction of the optimizer's states that is kept in host memory and updated there "
-                           "(Megatron's optimizer-offload-fraction)",
-                           {.low = 0, .high = 1}),
-                   });
+      "optimizer",
+      {
+          Row("grad_clip", &Optimizer::grad_clip,
+              "gradient norm: a global barrier before the step, checked after it "
+              "(arXiv 2401.10241, section 4), or not computed"),
+          Row("offload", &Optimizer::offload,
+              "fraction of the optimizer's states that is kept in host memory and updated there "
+              "(Megatron's optimizer-offload-fraction)",
+              {.low = 0, .high = 1}),
+      });
   return fields;
 }
 
@@ -81,7 +84,8 @@ Json Codec<StageLayers>::Print(const StageLayers& v) {
   return v.balanced() ? Json("balanced") : Codec<std::vector<int>>::Print(v.layers);
 }
 Json Codec<StageLayers>::Schema(const Limits& limits) {
-  return {{"anyOf", Json::array({Json{{"const", "balanced"}}, Codec<std::vector<int>>::Schema(limits)})}};
+  return {{"anyOf",
+           Json::array({Json{{"const", "balanced"}}, Codec<std::vector<int>>::Schema(limits)})}};
 }
 std::string Codec<StageLayers>::Type(const Limits&) {
   return "\"balanced\" or list of whole numbers";
@@ -120,29 +124,36 @@ const Fields<Plan>& FieldsOf(const Plan*) {
       "training",
       {
           RequiredRow("phases", &Plan::phases, "what is trained, in order", {.max_items = 64}),
-          Row("micro_batch", &Plan::micro_batch, "sequences of a micro-batch on one data-parallel rank",
-              {.low = 1, .high = 1 << 20}),
+          Row("micro_batch", &Plan::micro_batch,
+              "sequences of a micro-batch on one data-parallel rank", {.low = 1, .high = 1 << 20}),
           Row("precision", &Plan::precision, "number formats"),
           Row("parallel", &Plan::parallel, "sizes of the parallel groups"),
           Row("stage_layers", &Plan::stage_layers,
-              "layers of each virtual stage; \"balanced\" minimises the slowest one, embedding and head "
+              "layers of each virtual stage; \"balanced\" minimises the slowest one, embedding and "
+              "head "
               "included",
               {.low = 0, .high = 100000}),
-          Row("schedule", &Plan::schedule, "pipeline schedule: `moecast pipeline --help` lists them"),
+          Row("schedule", &Plan::schedule,
+              "pipeline schedule: `moecast pipeline --help` lists them"),
           Row("weight_delay", &Plan::weight_delay,
-              "most micro-batches whose weight gradients a stage puts off, with schedules that split the "
+              "most micro-batches whose weight gradients a stage puts off, with schedules that "
+              "split the "
               "backward pass; "
               "less delay holds less memory and leaves more bubble; absent: the schedule's own",
               {.low = 0, .high = 100000}),
           Row("memory_limit", &Plan::memory_limit,
-              "what a schedule that is built within a limit (zb-1p, zb-2p) keeps to: bytes of a rank in all, "
+              "what a schedule that is built within a limit (zb-1p, zb-2p) keeps to: bytes of a "
+              "rank in all, "
               "or "
-              "micro-batches alive; absent: the schedule's own limit, or the device's memory where that is "
+              "micro-batches alive; absent: the schedule's own limit, or the device's memory where "
+              "that is "
               "less",
               {.low = 1, .high = 1e6}),
-          Row("recompute", &Plan::recompute, "what the backward pass computes again instead of keeping it"),
+          Row("recompute", &Plan::recompute,
+              "what the backward pass computes again instead of keeping it"),
           Row("fused_cross_entropy", &Plan::fused_cross_entropy,
-              "the loss goes from bf16 logits to their fp32 exponentials in one kernel, without copies"),
+              "the loss goes from bf16 logits to their fp32 exponentials in one kernel, without "
+              "copies"),
           Row("overlap", &Plan::overlap, "what runs at the same time"),
           Row("routing", &Plan::routing, "how unequal the experts' devices are loaded"),
           Row("optimizer", &Plan::optimizer, "AdamW's step"),

@@ -1,6 +1,7 @@
-// How a training run is laid out: parallel sizes (Megatron's abbreviations), batch, schedule, and what each
-// rank does (precision, recomputation, overlap, routing). Plain data; the Fields tables document every member
-// and its default. What ops, costs and memory of one rank need of it is its ShardPlan (costmodel/shard.h).
+// How a training run is laid out: parallel sizes (Megatron's abbreviations), batch, schedule, and
+// what each rank does (precision, recomputation, overlap, routing). Plain data; the Fields tables
+// document every member and its default. What ops, costs and memory of one rank need of it is its
+// ShardPlan (costmodel/shard.h).
 #pragma once
 
 #include <cstdint>
@@ -53,14 +54,16 @@ struct Optimizer {
 };
 const Fields<Optimizer>& FieldsOf(const Optimizer*);
 
-// What a rank may take of its device: bytes in all, or micro-batches kept alive. One of the two is set.
+// What a rank may take of its device: bytes in all, or micro-batches kept alive. One of the two is
+// set.
 struct MemoryLimit {
   Bytes bytes;
   double micro_batches = 0;
   bool operator==(const MemoryLimit&) const = default;
 };
 
-// Layers of each virtual stage, or nothing for the split that makes the slowest stage as fast as possible.
+// Layers of each virtual stage, or nothing for the split that makes the slowest stage as fast as
+// possible.
 struct StageLayers {
   std::vector<int> layers;
   bool balanced() const { return layers.empty(); }
@@ -83,8 +86,8 @@ struct Plan {
 
   bool operator==(const Plan&) const = default;
   bool Recomputes(Recompute what) const;
-  // Sequences each data-parallel rank takes in a step, in micro-batches. REQUIRES: a plan that CheckPlan
-  // passed.
+  // Sequences each data-parallel rank takes in a step, in micro-batches. REQUIRES: a plan that
+  // CheckPlan passed.
   int64_t MicroBatches(const TrainingPhase& phase) const {
     return phase.global_batch / (micro_batch * parallel.dp);
   }

@@ -17,11 +17,14 @@ const Fields<Precision>& FieldsOf(const Precision*) {
           Row("saved_swiglu", &Precision::saved_swiglu,
               "inputs of the MLPs' and experts' activation function kept for its backward pass"),
           Row("weights", &Precision::weights,
-              "weights as a rank holds and gathers them; absent: the GEMM format. Where GEMMs take FP8 and "
+              "weights as a rank holds and gathers them; absent: the GEMM format. Where GEMMs take "
+              "FP8 and "
               "this "
               "is wider, FP8 copies are made every step and held too"),
-          Row("main_grad", &Precision::main_grad, "buffer that gradients are summed into over micro-batches"),
-          Row("grad_reduce", &Precision::grad_reduce, "gradients on the wire between data-parallel ranks"),
+          Row("main_grad", &Precision::main_grad,
+              "buffer that gradients are summed into over micro-batches"),
+          Row("grad_reduce", &Precision::grad_reduce,
+              "gradients on the wire between data-parallel ranks"),
           Row("master", &Precision::master, "the optimizer's copy of the weights"),
           Row("moments", &Precision::moments, "each of AdamW's two moments"),
       });

@@ -1,5 +1,5 @@
-// Number formats of what a rank computes, sends and holds. Plain data; the Fields table documents every
-// member.
+// Number formats of what a rank computes, sends and holds. Plain data; the Fields table documents
+// every member.
 #pragma once
 
 #include <optional>

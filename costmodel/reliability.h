@@ -1,11 +1,11 @@
-// From compute time to wall time: GPUs fail, the run goes back to its last checkpoint, and checkpoints cost
-// time too. Failures are exponential and stop every GPU of the run. J. T. Daly, "A higher order estimate of
-// the optimum checkpoint interval for restart dumps", Future Generation Computer Systems 22 (2006): work T in
-// segments tau, each followed by a checkpoint of delta, with a mean time M between failures and a restart R
-// (during which it may fail again) takes
+// From compute time to wall time: GPUs fail, the run goes back to its last checkpoint, and
+// checkpoints cost time too. Failures are exponential and stop every GPU of the run. J. T. Daly, "A
+// higher order estimate of the optimum checkpoint interval for restart dumps", Future Generation
+// Computer Systems 22 (2006): work T in segments tau, each followed by a checkpoint of delta, with
+// a mean time M between failures and a restart R (during which it may fail again) takes
 //   M e^(R/M) (e^((tau + delta)/M) - 1) T / tau
-// in expectation. Left out: spare nodes that run out, slow GPUs that do not fail, checkpoints beside compute
-// (their blocking part can be given).
+// in expectation. Left out: spare nodes that run out, slow GPUs that do not fail, checkpoints
+// beside compute (their blocking part can be given).
 #pragma once
 
 #include <optional>
@@ -19,12 +19,13 @@
 
 namespace moecast {
 
-inline constexpr Known kMtbfPerGpuHours{
-    50677,
-    "arXiv 2407.21783, section 3.3.4: 419 unexpected interruptions in 54 days on 16,384 H100; 54 * 24 * "
-    "16384 / 419"};
+inline constexpr Known kMtbfPerGpuHours{50677,
+                                        "arXiv 2407.21783, section 3.3.4: 419 unexpected "
+                                        "interruptions in 54 days on 16,384 H100; 54 * 24 * "
+                                        "16384 / 419"};
 inline constexpr Known kCheckpointBytesPerSecond{
-    10.0 * (1 << 30), "arXiv 2408.14158 (DeepSeek's 3FS): checkpoints are written at over 10 GiB/s a node"};
+    10.0 * (1 << 30),
+    "arXiv 2408.14158 (DeepSeek's 3FS): checkpoints are written at over 10 GiB/s a node"};
 inline constexpr Known kRestartSeconds{
     600, "arXiv 2402.15627, section 6.3: a failure is found and diagnosed in less than 10 minutes"};
 
@@ -50,7 +51,8 @@ Outages OutagesOf(const Reliability& reliability, const Model& model, const Plan
 // Weights and optimizer states, each once.
 Bytes CheckpointBytes(const Model& model, const Precision& precision);
 
-// Expected wall time of a second of work. REQUIRES: interval > 0; no time so long that it overflows.
+// Expected wall time of a second of work. REQUIRES: interval > 0; no time so long that it
+// overflows.
 double WallPerWork(const Outages& outages, Seconds interval);
 
 // The interval for which WallPerWork is least; 0 where checkpoints cost nothing.

@@ -13,7 +13,8 @@ const Fields<RoutingLoad>& FieldsOf(const RoutingLoad*) {
               "group receive, per layer and "
               "micro-batch; 0 is balanced",
               {.low = 0, .high = 2}),
-          Row("tokens", &RoutingLoad::tokens, "tokens that the model's gate routes, in place of device_cv"),
+          Row("tokens", &RoutingLoad::tokens,
+              "tokens that the model's gate routes, in place of device_cv"),
           Row("recorded", &RoutingLoad::recorded,
               "file of what was routed, counts or choices, in place of device_cv and tokens "
               "(docs/model-routing.md)"),
@@ -23,11 +24,13 @@ const Fields<RoutingLoad>& FieldsOf(const RoutingLoad*) {
           Row("never_dropped", &RoutingLoad::never_dropped,
               "fraction of the sequences whose tokens are never dropped", {.low = 0, .high = 1}),
           Row("topk_group", &RoutingLoad::topk_group,
-              "groups of experts that a token goes to at most (DeepSeek-V2's devices, -V3's nodes), in place "
+              "groups of experts that a token goes to at most (DeepSeek-V2's devices, -V3's "
+              "nodes), in place "
               "of the model's",
               {.low = 1, .high = 65535}),
           Row("top_p", &RoutingLoad::top_p,
-              "experts of a token: as many, best first, as reach this part of its affinity, in place of the "
+              "experts of a token: as many, best first, as reach this part of its affinity, in "
+              "place of the "
               "model's top-k; needs tokens",
               {.low = 0.001, .high = 1}),
       });

@@ -1,4 +1,5 @@
-// What a scenario says of how tokens choose experts. Plain data; the Fields table documents every member.
+// What a scenario says of how tokens choose experts. Plain data; the Fields table documents every
+// member.
 #pragma once
 
 #include <optional>
@@ -9,8 +10,8 @@
 
 namespace moecast {
 
-// How unequal the devices of an expert-parallel group are loaded: by how much, what tokens make them so, or
-// what was recorded.
+// How unequal the devices of an expert-parallel group are loaded: by how much, what tokens make
+// them so, or what was recorded.
 struct RoutingLoad {
   double device_cv = 0;
   std::optional<TokenMix> tokens;       // in place of device_cv

@@ -1,6 +1,7 @@
-// What the ops, the costs and the memory of one rank need of how a model is laid out over ranks, for training
-// and serving alike. What only says how ranks work together (pipeline, schedule, batch, where ranks lie) is
-// left out, so plans that differ in that have equal ShardPlans and share what was found for one: it is a key.
+// What the ops, the costs and the memory of one rank need of how a model is laid out over ranks,
+// for training and serving alike. What only says how ranks work together (pipeline, schedule,
+// batch, where ranks lie) is left out, so plans that differ in that have equal ShardPlans and share
+// what was found for one: it is a key.
 #pragma once
 
 #include <cstddef>
@@ -40,8 +41,9 @@ ShardPlan ShardOf(const Plan& plan);
 
 // Tokens of a Work on each rank.
 struct RankTokens {
-  double in_tp = 0;       // in tensor-parallel regions, where each tp rank has all of its cp rank's
-  double outside_tp = 0;  // outside these: norms, residuals, router, and what travels to other stages
+  double in_tp = 0;  // in tensor-parallel regions, where each tp rank has all of its cp rank's
+  double outside_tp =
+      0;  // outside these: norms, residuals, router, and what travels to other stages
 };
 RankTokens RankTokensOf(const Work& work, const ShardPlan& shard);
 

@@ -9,8 +9,8 @@
 namespace moecast {
 namespace {
 
-// A range of experts, cut by the groups it touches: experts in the group it starts in and in the one it ends
-// in, where these are not wholly in it, and how many groups are.
+// A range of experts, cut by the groups it touches: experts in the group it starts in and in the
+// one it ends in, where these are not wholly in it, and how many groups are.
 struct Cut {
   int first = 0, whole = 0, last = 0;
 };
@@ -23,13 +23,14 @@ Cut CutOf(int begin, int end, int group) {
           .last = end - after_whole * group};
 }
 
-// Probability that a token has no expert of the range. Its experts are drawn best first: until top_groups
-// groups are known every expert that comes is chosen, afterwards those of the known groups are.
+// Probability that a token has no expert of the range. Its experts are drawn best first: until
+// top_groups groups are known every expert that comes is chosen, afterwards those of the known
+// groups are.
 double Missed(const Moe& moe, const Cut& range) {
   const int group = moe.experts / moe.groups, groups = moe.top_groups;
   const int others = moe.groups - range.whole - (range.first > 0) - (range.last > 0);
-  // p[d][x][y]: nothing of the range is drawn, of d known groups; x and y say whether the groups that the
-  // range starts and ends in are among them.
+  // p[d][x][y]: nothing of the range is drawn, of d known groups; x and y say whether the groups
+  // that the range starts and ends in are among them.
   struct State {
     double p[2][2] = {};
   };
@@ -90,8 +91,9 @@ ExpertSpread ExpertSpreadOf(const Model& model, const ShardPlan& shard, const Pl
   const std::vector<int> group = placement.Group({}, {Axis::kEp});
   const auto ranks = static_cast<int>(group.size());
   MOECAST_CHECK(ranks == shard.ep);
-  const auto on_node = static_cast<int>(std::count_if(
-      group.begin(), group.end(), [&](int gpu) { return cluster.NodeOf(gpu) == cluster.NodeOf(group[0]); }));
+  const auto on_node = static_cast<int>(std::count_if(group.begin(), group.end(), [&](int gpu) {
+    return cluster.NodeOf(gpu) == cluster.NodeOf(group[0]);
+  }));
   const bool whole_nodes = on_node > 1 && on_node < ranks && ranks % on_node == 0;
   return {.ranks = ranks,
           .ranks_per_node = on_node,

@@ -1,6 +1,6 @@
-// Where the tokens of an expert-parallel group go: on how many of its ranks and nodes a token's experts are,
-// and how often it travels. Made once for a model, a shard and its placement, and handed to whoever routes
-// tokens, builds the ops of a MoE layer or lowers its exchanges.
+// Where the tokens of an expert-parallel group go: on how many of its ranks and nodes a token's
+// experts are, and how often it travels. Made once for a model, a shard and its placement, and
+// handed to whoever routes tokens, builds the ops of a MoE layer or lowers its exchanges.
 #pragma once
 
 #include <cstdint>
@@ -22,30 +22,32 @@ struct TokenSpread {
   bool operator==(const TokenSpread&) const = default;
 };
 
-// Closed form for independent, equally likely experts: looked at best first they are a random order; a token
-// takes the first `top_groups` different groups that come (the groups of best expert, DeepSeek-V2) and of
-// these groups' experts the first `top_k`. Groups by the sum of their two best experts (DeepSeek-V3) have no
-// closed form; drawn, they are within 1.1 % of it. Experts lie on `ep` ranks in order, ranks on nodes of
-// `ranks_per_node` (where these do not divide ep, nodes count as devices do). REQUIRES: ep divides
-// moe.experts.
+// Closed form for independent, equally likely experts: looked at best first they are a random
+// order; a token takes the first `top_groups` different groups that come (the groups of best
+// expert, DeepSeek-V2) and of these groups' experts the first `top_k`. Groups by the sum of their
+// two best experts (DeepSeek-V3) have no closed form; drawn, they are within 1.1 % of it. Experts
+// lie on `ep` ranks in order, ranks on nodes of `ranks_per_node` (where these do not divide ep,
+// nodes count as devices do). REQUIRES: ep divides moe.experts.
 TokenSpread SpreadOf(const Moe& moe, int ep, int ranks_per_node);
 
-// The model's experts as a plan routes to them, whose `topk_group` may stand in for the model's top_groups.
+// The model's experts as a plan routes to them, whose `topk_group` may stand in for the model's
+// top_groups.
 Moe RoutedBy(std::optional<int> topk_group, Moe moe);
 
-// How often a token travels: once for each of its experts on other ranks; once to each other rank that has
-// one; or once to each other node, to the rank of the sender's own place there, which passes it on to the
-// node's ranks (arXiv 2412.19437, section 3.2.2).
+// How often a token travels: once for each of its experts on other ranks; once to each other rank
+// that has one; or once to each other node, to the rank of the sender's own place there, which
+// passes it on to the node's ranks (arXiv 2412.19437, section 3.2.2).
 enum class SentOnce : uint8_t { kPerExpert, kPerDevice, kPerNode };
 template <>
 struct EnumNames<SentOnce> {
-  static constexpr EnumName<SentOnce> kNames[] = {
-      {SentOnce::kPerExpert, "expert"}, {SentOnce::kPerDevice, "device"}, {SentOnce::kPerNode, "node"}};
+  static constexpr EnumName<SentOnce> kNames[] = {{SentOnce::kPerExpert, "expert"},
+                                                  {SentOnce::kPerDevice, "device"},
+                                                  {SentOnce::kPerNode, "node"}};
 };
 
-// Of an expert-parallel group of a plan on a cluster. Groups are alike: the first stands for all. Experts lie
-// on its ranks in order; rank r is on node r / ranks_per_node. The defaults are those of a model without
-// experts.
+// Of an expert-parallel group of a plan on a cluster. Groups are alike: the first stands for all.
+// Experts lie on its ranks in order; rank r is on node r / ranks_per_node. The defaults are those
+// of a model without experts.
 struct ExpertSpread {
   int ranks = 1;
   int ranks_per_node = 1;
@@ -53,8 +55,8 @@ struct ExpertSpread {
   TokenSpread uniform;
   bool operator==(const ExpertSpread&) const = default;
 };
-// Sent in two hops where the group spans whole nodes, else in one. REQUIRES: a plan that CheckPlan passed,
-// and its own shard and placement.
+// Sent in two hops where the group spans whole nodes, else in one. REQUIRES: a plan that CheckPlan
+// passed, and its own shard and placement.
 ExpertSpread ExpertSpreadOf(const Model& model, const ShardPlan& shard, const Placement& placement,
                             const Cluster& cluster);
 

@@ -12,7 +12,8 @@ const Fields<WholeStepSpec>& FieldsOf(const WholeStepSpec*) {
       "whole_step",
       {
           Row("sustained", &W::sustained,
-              "fraction of the device's peak that power lets a kernel keep up; one that does less in a burst "
+              "fraction of the device's peak that power lets a kernel keep up; one that does less "
+              "in a burst "
               "is not slowed; 1 for none; absent: the calibration's",
               {.low = 0.01, .high = 1}),
           Row("gap", &W::gap,
@@ -23,7 +24,8 @@ const Fields<WholeStepSpec>& FieldsOf(const WholeStepSpec*) {
               "time of everything, of what the measured kernels give: software of another year",
               {.low = 0.1, .high = 10}),
           Row("sigma", &W::sigma,
-              "how far a whole step lies from this, as the standard deviation of the logarithm; absent: the "
+              "how far a whole step lies from this, as the standard deviation of the logarithm; "
+              "absent: the "
               "calibration's",
               {.low = 0, .high = 1}),
       });

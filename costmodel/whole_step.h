@@ -1,8 +1,8 @@
-// What single-kernel measurements leave out of a training step that runs for weeks: the rate at which power
-// caps kernels that would run near peak, and host gaps with the small kernels around each operator. Two
-// scalars, fitted on dense runs that no prediction is compared with (`moecast calibrate fit`), kept in the
-// calibration whose kernels they were fitted with and applied to every plan alike. What was tried:
-// docs/accuracy.md.
+// What single-kernel measurements leave out of a training step that runs for weeks: the rate at
+// which power caps kernels that would run near peak, and host gaps with the small kernels around
+// each operator. Two scalars, fitted on dense runs that no prediction is compared with (`moecast
+// calibrate fit`), kept in the calibration whose kernels they were fitted with and applied to every
+// plan alike. What was tried: docs/accuracy.md.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// The data compiled into the program: models, clusters, devices, calibrations, scenarios and claims, as the
-// files of scenarios/data.
+// The data compiled into the program: models, clusters, devices, calibrations, scenarios and
+// claims, as the files of scenarios/data.
 #pragma once
 
 #include <optional>

@@ -20,7 +20,8 @@ std::vector<std::string> CalibrationStacks(const std::string& directory) {
   if (directory.empty()) {
     for (const BuiltinFile& file : BuiltinFiles()) {
       if (!file.path.starts_with(kFolder) || !file.path.ends_with(kFile)) continue;
-      stacks.emplace_back(file.path.substr(kFolder.size(), file.path.size() - kFolder.size() - kFile.size()));
+      stacks.emplace_back(
+          file.path.substr(kFolder.size(), file.path.size() - kFolder.size() - kFile.size()));
     }
   } else {
     std::error_code error;
@@ -36,7 +37,8 @@ std::vector<std::string> CalibrationStacks(const std::string& directory) {
   return stacks;
 }
 
-Calibration LoadCalibration(const Device& device, std::string_view stack, const std::string& directory) {
+Calibration LoadCalibration(const Device& device, std::string_view stack,
+                            const std::string& directory) {
   const std::vector<std::string> stacks = CalibrationStacks(directory);
   if (std::find(stacks.begin(), stacks.end(), stack) == stacks.end()) {
     const std::vector<std::string_view> names(stacks.begin(), stacks.end());
@@ -47,9 +49,10 @@ Calibration LoadCalibration(const Device& device, std::string_view stack, const 
   }
   return Calibration(device, stack, [directory](std::string_view path) {
     if (auto text = CalibrationText(path, directory)) return *std::move(text);
-    throw UserError({.file = (directory.empty() ? std::string(kFolder) : directory + "/") + std::string(path),
-                     .value = "no such file",
-                     .expected = "one that calibration.json names"});
+    throw UserError(
+        {.file = (directory.empty() ? std::string(kFolder) : directory + "/") + std::string(path),
+         .value = "no such file",
+         .expected = "one that calibration.json names"});
   });
 }
 

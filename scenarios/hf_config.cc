@@ -9,8 +9,8 @@
 namespace moecast {
 namespace {
 
-// Sizes beyond these are slips of the keyboard. They keep every product of two in an int (heads x head dim)
-// and the parameters of a layer in an int64_t.
+// Sizes beyond these are slips of the keyboard. They keep every product of two in an int (heads x
+// head dim) and the parameters of a layer in an int64_t.
 constexpr int kMaxHidden = 1 << 20;
 constexpr int kMaxInter = 1 << 22;
 constexpr int kMaxVocab = 1 << 24;
@@ -95,13 +95,15 @@ Attention GroupedQuery(const JsonCursor& at, const Model& m) {
   a.heads = Size(at, "num_attention_heads", kMaxHeads);
   a.kv_heads = IntOr(at, "num_key_value_heads", a.heads, 1, kMaxHeads);
   if (a.heads % a.kv_heads != 0)
-    at.Key("num_key_value_heads").Fail("a divisor of num_attention_heads, " + std::to_string(a.heads));
+    at.Key("num_key_value_heads")
+        .Fail("a divisor of num_attention_heads, " + std::to_string(a.heads));
   a.head_dim = IntOr(at, "head_dim", 0, 1, kMaxHeadDim);
   if (a.head_dim == 0) {
     if (m.hidden % a.heads != 0 || m.hidden / a.heads > kMaxHeadDim)
       at.Key("num_attention_heads")
-          .Fail("a divisor of hidden_size, " + std::to_string(m.hidden) + ", that leaves heads of at most " +
-                std::to_string(kMaxHeadDim) + " (or a head_dim)");
+          .Fail("a divisor of hidden_size, " + std::to_string(m.hidden) +
+                ", that leaves heads of at most " + std::to_string(kMaxHeadDim) +
+                " (or a head_dim)");
     a.head_dim = m.hidden / a.heads;
   }
   return a;
@@ -135,8 +137,8 @@ void CheckTopK(const JsonCursor& at, const Moe& moe) {
         .Fail("at most " + std::to_string(choice) + ", the experts a token can choose from");
 }
 
-// Layer i is MoE from first_k_dense_replace on where moe_layer_freq divides i (modeling_deepseek.py of all
-// three).
+// Layer i is MoE from first_k_dense_replace on where moe_layer_freq divides i (modeling_deepseek.py
+// of all three).
 void DeepseekLayers(const JsonCursor& at, Model& m) {
   if (!Given(at, "n_routed_experts")) return AllDense(at, m);
   const int layers = Layers(at);
@@ -161,10 +163,12 @@ const Scoring* ScoringOr(const JsonCursor& at, const Scoring& absent) {
   return RowOr(at, "scoring_func", Scorings(), &absent);
 }
 
-void DeepseekGating(const JsonCursor& at, const TopKMethod& method, const Scoring& scoring, Moe& moe) {
+void DeepseekGating(const JsonCursor& at, const TopKMethod& method, const Scoring& scoring,
+                    Moe& moe) {
   if (moe.experts == 0) return;
   moe.scoring = ScoringOr(at, scoring);
-  if (Given(at, "routed_scaling_factor")) moe.scaling_factor = at.Key("routed_scaling_factor").Number(0, 1e6);
+  if (Given(at, "routed_scaling_factor"))
+    moe.scaling_factor = at.Key("routed_scaling_factor").Number(0, 1e6);
   moe.method = RowOr(at, "topk_method", TopKMethods(), &method);
   if (!moe.method->reads_groups) return;
   moe.groups = Size(at, "n_group", kMaxExperts);
@@ -175,13 +179,16 @@ void DeepseekGating(const JsonCursor& at, const TopKMethod& method, const Scorin
   moe.top_groups = Size(at, "topk_group", moe.groups);
 }
 
-// GPT with two MLP matrices, and a bias on every matrix and norm (modeling_gpt_neox.py). Whether attention
-// and MLP run from one residual or one after the other (use_parallel_residual) changes no count.
+// GPT with two MLP matrices, and a bias on every matrix and norm (modeling_gpt_neox.py). Whether
+// attention and MLP run from one residual or one after the other (use_parallel_residual) changes no
+// count.
 Model GptNeox(const JsonCursor& at, const std::string& name) {
-  static constexpr std::string_view kActivations[] = {"gelu", "gelu_fast", "gelu_new", "gelu_pytorch_tanh"};
+  static constexpr std::string_view kActivations[] = {"gelu", "gelu_fast", "gelu_new",
+                                                      "gelu_pytorch_tanh"};
   if (at.Has("hidden_act")) {
     const std::string activation = at.Key("hidden_act").Text();
-    if (std::find(std::begin(kActivations), std::end(kActivations), activation) == std::end(kActivations))
+    if (std::find(std::begin(kActivations), std::end(kActivations), activation) ==
+        std::end(kActivations))
       at.Key("hidden_act").Fail("one of " + Join(kActivations), Nearest(activation, kActivations));
   }
   Model m = Sizes(at, name);
@@ -217,7 +224,8 @@ Model Mixtral(const JsonCursor& at, const std::string& name) {
   m.moe.experts = Size(at, "num_local_experts", kMaxExperts);
   m.moe.top_k = Size(at, "num_experts_per_tok", kMaxExperts);
   m.moe.inter = Size(at, "intermediate_size", kMaxInter);
-  m.moe.normalize_top_k = true;  // modeling_mixtral.py: softmax over all, then the chosen ones sum to 1
+  m.moe.normalize_top_k =
+      true;  // modeling_mixtral.py: softmax over all, then the chosen ones sum to 1
   CheckTopK(at, m.moe);
   return m;
 }
@@ -281,8 +289,8 @@ constexpr Family kFamilies[] = {
     {"qwen2", Qwen2},
 };
 
-// What a config of each shape must hold, to say how far one of an unknown type is from a known type. The
-// first row whose mark is there decides.
+// What a config of each shape must hold, to say how far one of an unknown type is from a known
+// type. The first row whose mark is there decides.
 struct Shape {
   std::string_view mark, model_type;
   std::vector<std::string_view> fields;
@@ -312,11 +320,11 @@ const std::vector<Shape>& Shapes() {
   fields.insert(fields.end(), shapes[i].fields.begin(), shapes[i].fields.end());
   std::erase_if(fields, [&at](std::string_view field) { return at.Has(field); });
   const std::string like(shapes[i].model_type);
-  type.Fail(
-      "one of " + Join(HfModelTypes()) + "; " +
-          (fields.empty() ? "it has the fields of " + like + ": if it is built alike, set model_type to that"
-                          : "to be read as " + like + " it misses " + Join(fields)),
-      Nearest(type.Text(), HfModelTypes()));
+  type.Fail("one of " + Join(HfModelTypes()) + "; " +
+                (fields.empty() ? "it has the fields of " + like +
+                                      ": if it is built alike, set model_type to that"
+                                : "to be read as " + like + " it misses " + Join(fields)),
+            Nearest(type.Text(), HfModelTypes()));
 }
 
 }  // namespace
@@ -335,7 +343,8 @@ Model ParseHfConfig(const JsonCursor& at, const std::string& name) {
   for (const Family& family : kFamilies) {
     if (family.model_type != type.Text()) continue;
     Model model = family.parse(at, name);
-    double parameters = 0;  // summed in double: the integer count of an absurd config would overflow
+    double parameters =
+        0;  // summed in double: the integer count of an absurd config would overflow
     for (const LayerRun& run : model.runs)
       parameters += static_cast<double>(LayerParameters(model, run.kind).total()) * run.count;
     if (parameters > kMaxParameters)

@@ -12,8 +12,9 @@ struct NamedText {
   std::string text;
 };
 
-// `word` as a built-in name of `folder` ("clusters"), else as a path. `what` is how messages call it
-// ("cluster"). Throws UserError for a word that is neither, with the names there are and the nearest.
+// `word` as a built-in name of `folder` ("clusters"), else as a path. `what` is how messages call
+// it ("cluster"). Throws UserError for a word that is neither, with the names there are and the
+// nearest.
 NamedText ReadNamed(std::string_view folder, std::string_view what, const std::string& word);
 
 }  // namespace moecast

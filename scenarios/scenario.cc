@@ -14,8 +14,8 @@
 namespace moecast {
 namespace {
 
-// The value right of --set's '=': JSON where it is that, else text, so that names and quantities need no
-// quotes. `origin` is for messages.
+// The value right of --set's '=': JSON where it is that, else text, so that names and quantities
+// need no quotes. `origin` is for messages.
 Json ValueOf(const std::string& text, const std::string& origin) {
   try {
     return ParseJson(text, origin)->root;
@@ -63,15 +63,17 @@ auto Resolve(const JsonCursor& root, const char* field, Load load) {
   try {
     return load();
   } catch (const UserError& e) {
-    // A file that was found but is wrong speaks for itself; a name that was not found is this field's fault.
+    // A file that was found but is wrong speaks for itself; a name that was not found is this
+    // field's fault.
     if (e.parts().file != field) throw;
     root.Key(field).Fail(e.parts().expected, e.parts().hint);
   }
 }
 
-// The plan of one phase: the training section with the phase's own fields merged onto it. A fault in it is
-// the phase's, where the phase changes the plan.
-Plan PlanOfPhase(const Plan& training, size_t index, const JsonCursor& section, const TrainingRun& run) {
+// The plan of one phase: the training section with the phase's own fields merged onto it. A fault
+// in it is the phase's, where the phase changes the plan.
+Plan PlanOfPhase(const Plan& training, size_t index, const JsonCursor& section,
+                 const TrainingRun& run) {
   constexpr std::string_view kItself = "/phases/0";
   const JsonCursor phase = section.Key("phases").At(index);
   Plan plan = training;
@@ -106,17 +108,20 @@ Programme Compose(const std::string& name, const ScenarioSpec& spec, const JsonC
   run.model = known && known_spec->model == spec.model
                   ? known->model
                   : Resolve(root, "model", [&] { return LoadModel(spec.model); });
-  run.cluster =
-      same_cluster ? known->cluster : Resolve(root, "cluster", [&] { return LoadCluster(spec.cluster); });
-  if (same_cluster && known_spec->stack == spec.stack && known_spec->calibration == spec.calibration)
+  run.cluster = same_cluster ? known->cluster
+                             : Resolve(root, "cluster", [&] { return LoadCluster(spec.cluster); });
+  if (same_cluster && known_spec->stack == spec.stack &&
+      known_spec->calibration == spec.calibration)
     run.calibration = known->calibration;
   else
-    run.calibration = std::make_shared<const Calibration>(Resolve(
-        root, "stack", [&] { return LoadCalibration(run.cluster.device, spec.stack, spec.calibration); }));
+    run.calibration = std::make_shared<const Calibration>(Resolve(root, "stack", [&] {
+      return LoadCalibration(run.cluster.device, spec.stack, spec.calibration);
+    }));
   run.whole_step = WholeStepOf(spec.whole_step, run.calibration->whole_step());
 
-  Programme programme{
-      .name = name, .usd_per_gpu_hour = spec.price.usd_per_gpu_hour, .reliability = spec.reliability};
+  Programme programme{.name = name,
+                      .usd_per_gpu_hour = spec.price.usd_per_gpu_hour,
+                      .reliability = spec.reliability};
   const JsonCursor section = root.Key("training");
   if (spec.training.phases.empty()) section.Key("phases").Fail("at least one phase");
   for (size_t i = 0; i < spec.training.phases.size(); ++i) {
@@ -134,8 +139,8 @@ Programme Compose(const std::string& name, const ScenarioSpec& spec, const JsonC
 
 const Fields<Price>& FieldsOf(const Price*) {
   static const Fields<Price> fields(
-      "price", {Row("usd_per_gpu_hour", &Price::usd_per_gpu_hour, "rent of one GPU for an hour, US dollars",
-                    {.low = 0, .high = 1e4})});
+      "price", {Row("usd_per_gpu_hour", &Price::usd_per_gpu_hour,
+                    "rent of one GPU for an hour, US dollars", {.low = 0, .high = 1e4})});
   return fields;
 }
 
@@ -145,14 +150,17 @@ Unknowns Codec<Unknowns>::Parse(const JsonCursor& at, const Limits&) {
   for (const std::string& pointer : at.Keys()) {
     const JsonCursor values = at.Key(pointer);
     if (!pointer.starts_with("/") || pointer.starts_with("/unknown"))
-      values.Fail("the JSON pointer of a field of the scenario for its name, such as /training/parallel/dp");
+      values.Fail(
+          "the JSON pointer of a field of the scenario for its name, such as "
+          "/training/parallel/dp");
     Unknown unknown{pointer, {}};
     for (size_t i = 0; i < values.size(); ++i) unknown.values.push_back(values.At(i).json());
     if (unknown.values.empty() || unknown.values.size() > kMostValues)
       values.Fail("a list of 1 to " + std::to_string(kMostValues) + " values");
     out.list.push_back(std::move(unknown));
   }
-  if (out.list.size() > kMostUnknowns) at.Fail("at most " + std::to_string(kMostUnknowns) + " unknowns");
+  if (out.list.size() > kMostUnknowns)
+    at.Fail("at most " + std::to_string(kMostUnknowns) + " unknowns");
   return out;
 }
 Json Codec<Unknowns>::Print(const Unknowns& v) {
@@ -169,26 +177,31 @@ std::string Codec<Unknowns>::Type(const Limits&) {
 
 const Fields<ScenarioSpec>& FieldsOf(const ScenarioSpec*) {
   static const Fields<ScenarioSpec> fields(
-      "scenario",
-      {
-          RequiredRow("model", &ScenarioSpec::model,
-                      "a built-in model or the path of a Hugging Face config.json"),
-          RequiredRow("cluster", &ScenarioSpec::cluster, "a built-in cluster or the path of a cluster file"),
-          Row("stack", &ScenarioSpec::stack, "whose kernels: 2024h1 (the time of DeepSeek-V2) or 2025"),
-          Row("calibration", &ScenarioSpec::calibration,
-              "folder of a calibration made by `moecast calibrate import`; empty: the built-in one"),
-          Row("source", &ScenarioSpec::source, "where the scenario's values come from; shown in the report"),
-          RequiredRow("training", &ScenarioSpec::training, "the training run"),
-          Row("whole_step", &ScenarioSpec::whole_step,
-              "what a step of a long run takes beyond its kernels in a burst"),
-          Row("price", &ScenarioSpec::price, "what GPUs cost"),
-          Row("reliability", &ScenarioSpec::reliability,
-              "failures and checkpoints, which turn compute time into wall time; absent: nothing fails"),
-          Row("unknown", &ScenarioSpec::unknown,
-              "fields whose value the source does not say, each with the values it may have; their spread is "
-              "part of the "
-              "predicted interval"),
-      });
+      "scenario", {
+                      RequiredRow("model", &ScenarioSpec::model,
+                                  "a built-in model or the path of a Hugging Face config.json"),
+                      RequiredRow("cluster", &ScenarioSpec::cluster,
+                                  "a built-in cluster or the path of a cluster file"),
+                      Row("stack", &ScenarioSpec::stack,
+                          "whose kernels: 2024h1 (the time of DeepSeek-V2) or 2025"),
+                      Row("calibration", &ScenarioSpec::calibration,
+                          "folder of a calibration made by `moecast calibrate import`; empty: the "
+                          "built-in one"),
+                      Row("source", &ScenarioSpec::source,
+                          "where the scenario's values come from; shown in the report"),
+                      RequiredRow("training", &ScenarioSpec::training, "the training run"),
+                      Row("whole_step", &ScenarioSpec::whole_step,
+                          "what a step of a long run takes beyond its kernels in a burst"),
+                      Row("price", &ScenarioSpec::price, "what GPUs cost"),
+                      Row("reliability", &ScenarioSpec::reliability,
+                          "failures and checkpoints, which turn compute time into wall time; "
+                          "absent: nothing fails"),
+                      Row("unknown", &ScenarioSpec::unknown,
+                          "fields whose value the source does not say, each with the values it may "
+                          "have; their spread is "
+                          "part of the "
+                          "predicted interval"),
+                  });
   return fields;
 }
 

@@ -1,6 +1,6 @@
-// A scenario: what is trained, on what, how, and what of it is not known. Read from a built-in name or a
-// file, changed by
-// --set, checked whole. One mechanism serves --set, unknowns and their variants: patch the JSON, then parse.
+// A scenario: what is trained, on what, how, and what of it is not known. Read from a built-in name
+// or a file, changed by --set, checked whole. One mechanism serves --set, unknowns and their
+// variants: patch the JSON, then parse.
 #pragma once
 
 #include <memory>
@@ -22,8 +22,8 @@ struct Price {
 };
 const Fields<Price>& FieldsOf(const Price*);
 
-// A field whose value the source does not say, with the values it may have. Several values of one pointer are
-// equally likely; unknowns are independent of each other.
+// A field whose value the source does not say, with the values it may have. Several values of one
+// pointer are equally likely; unknowns are independent of each other.
 struct Unknown {
   std::string pointer;  // "/training/parallel/dp"
   std::vector<Json> values;
@@ -62,8 +62,8 @@ struct Overrides {
 
 class Scenario {
  public:
-  // `sets` are the arguments of --set; `then` those of another option, applied after them. A field that is
-  // set is no longer unknown. Throws UserError for anything wrong, unknown values included.
+  // `sets` are the arguments of --set; `then` those of another option, applied after them. A field
+  // that is set is no longer unknown. Throws UserError for anything wrong, unknown values included.
   static Scenario Load(const std::string& name_or_path, std::span<const std::string> sets,
                        const Overrides& then = {});
   static Scenario FromText(std::string_view text, const std::string& file, const std::string& name,
@@ -71,8 +71,8 @@ class Scenario {
 
   const ScenarioSpec& spec() const { return spec_; }
   const Programme& training() const { return *training_; }
-  // The programme with unknown i at its value choice[i], or as in the file where that is -1. REQUIRES: as
-  // many choices as unknowns, each within its values.
+  // The programme with unknown i at its value choice[i], or as in the file where that is -1.
+  // REQUIRES: as many choices as unknowns, each within its values.
   Programme Variant(std::span<const int> choice) const;
 
  private:

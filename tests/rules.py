@@ -239,6 +239,14 @@ def long_files(tree: Tree) -> Found:
             yield s.path, 501, f"{lines} lines; split it at 500"
 
 
+def long_lines(tree: Tree) -> Found:
+    """100 columns, as .clang-format has it; raw strings of tests show files as they are."""
+    for s in tree.values():
+        for number, line in enumerate(s.text.splitlines(), 1):
+            if s.is_code and not s.path.startswith("tests/") and len(line) > 100:
+                yield s.path, number, f"{len(line)} columns; break it at 100"
+
+
 def type_names(tree: Tree) -> Found:
     """A type is named by what it is."""
     pattern = r"\b(class|struct|using|enum) +\w*(Managers?|Helpers?|Utils?|Impl)\b(?=[^;]*[{=:])"
@@ -291,7 +299,7 @@ def own_header_first(tree: Tree) -> Found:
 
 RULES: list[Callable[[Tree], Found]] = [
     includes, libraries, pragma_once, streams, environment, clocks, exits, mutable_statics, random_sources,
-    unordered_iteration, long_files, type_names, todos, places_of_one_machine, table_rows, own_header_first,
+    unordered_iteration, long_files, long_lines, type_names, todos, places_of_one_machine, table_rows, own_header_first,
 ]
 
 
@@ -382,6 +390,7 @@ BAD = [  # (rule, path, text): GOOD with this file is objected to
     (unordered_iteration, "sim/b.cc", "  std::unordered_map<int, int> seen;\n  for (auto& [k, v] : seen) F(k);\n"),
     (unordered_iteration, "sim/b.cc", "  std::unordered_set<int> seen;\n  std::sort(seen.begin(), seen.end());\n"),
     (long_files, "tests/b_test.cc", "\n" * 501),
+    (long_lines, "sim/b.cc", "//" + " " * 99 + "\n"),
     (type_names, "sim/b.cc", "class LinkManager {\n};\n"),
     (type_names, "sim/b.cc", "struct Impl {\n};\n"),
     (todos, "docs/b.md", "TODO: later\n"),

@@ -1,13 +1,15 @@
-// A cluster: nodes of GPUs on an NVSwitch, network cards (NIC), and a fabric between the nodes. Links are
-// directed and numbered: four ports per GPU, then the links between switches.
+// A cluster: nodes of GPUs on an NVSwitch, network cards (NIC), and a fabric between the nodes.
+// Links are directed and numbered: four ports per GPU, then the links between switches.
 //
-// A node may have fewer NICs than GPUs; neighbouring GPUs then share one, and its ports are those of the
-// first of them. Nodes of several generations are pools; the cost model reads the slowest of each rate, for a
-// step waits for its slowest rank, while every link has the rate of its own node. What has failed is part of
-// the value: a link that is cut has no capacity, and routes go around it.
+// A node may have fewer NICs than GPUs; neighbouring GPUs then share one, and its ports are those
+// of the first of them. Nodes of several generations are pools; the cost model reads the slowest of
+// each rate, for a step waits for its slowest rank, while every link has the rate of its own node.
+// What has failed is part of the value: a link that is cut has no capacity, and routes go around
+// it.
 //
-// Left out: PCIe switches and sockets (a NIC's own lanes, Gen5 x16, carry 63 GB/s where a 400 Gb/s NIC asks
-// for 50); what does bind, the PCIe rate of a GPU below its NIC's, is taken into the NIC's ports.
+// Left out: PCIe switches and sockets (a NIC's own lanes, Gen5 x16, carry 63 GB/s where a 400 Gb/s
+// NIC asks for 50); what does bind, the PCIe rate of a GPU below its NIC's, is taken into the NIC's
+// ports.
 #pragma once
 
 #include <cstdint>
@@ -75,11 +77,12 @@ struct Cluster {
   int nics_per_node = 0;                          // 0: one per GPU
   std::vector<NodePool> pools = {};               // none: all nodes alike
   FabricSpec fabric = {};
-  BuiltFabric switches = {};                      // of `fabric`; none: one switch that does not block
-  std::vector<LinkId> cut = {};                   // ports that have failed, ascending
-  Seconds bulk_launch = Microseconds(17);         // a collective by large pieces, over nothing
+  BuiltFabric switches = {};               // of `fabric`; none: one switch that does not block
+  std::vector<LinkId> cut = {};            // ports that have failed, ascending
+  Seconds bulk_launch = Microseconds(17);  // a collective by large pieces, over nothing
   Seconds low_latency_launch = Microseconds(22);  // low-latency all-to-all kernels, over nothing
-  Seconds send_piece = Microseconds(0.92);        // each 128 KiB of a send over the network, beyond its bytes
+  Seconds send_piece =
+      Microseconds(0.92);  // each 128 KiB of a send over the network, beyond its bytes
   // Of the usable rates, what all-to-all kernels of tokens reach.
   double token_nvlink_share = 1, token_nic_share = 1;
 
@@ -87,7 +90,9 @@ struct Cluster {
   int nodes() const { return (gpus + gpus_per_node - 1) / gpus_per_node; }
   int nics() const { return nics_per_node > 0 ? nics_per_node : gpus_per_node; }  // of a node
   int NodeOf(int gpu) const { return gpu / gpus_per_node; }
-  int NicOf(int gpu) const { return gpu % gpus_per_node / (gpus_per_node / nics()); }  // of its node
+  int NicOf(int gpu) const {
+    return gpu % gpus_per_node / (gpus_per_node / nics());
+  }  // of its node
   // The GPU whose NIC ports are those of this GPU's NIC.
   int NicOwner(int gpu) const { return gpu - gpu % (gpus_per_node / nics()); }
   LinkId ports() const { return 4 * gpus; }
@@ -139,8 +144,8 @@ std::optional<ClusterFault> CheckCluster(const ClusterSpec& spec, const Device& 
 Cluster BuildCluster(const ClusterSpec& spec, const Device& device,
                      std::span<const Device> pool_devices = {});
 
-// With its fabric as large as so many GPUs take; the last pool grows or shrinks. No value where the fabric
-// cannot.
+// With its fabric as large as so many GPUs take; the last pool grows or shrinks. No value where the
+// fabric cannot.
 std::optional<Cluster> Resized(const Cluster& cluster, int gpus);
 
 // Links are 0 to NumberOfLinks - 1: the ports of GPUs, then links between switches.
@@ -160,7 +165,8 @@ inline bool IsNetwork(const Cluster& cluster, LinkId link) {
 }
 // Numbers that name no link: NIC ports of GPUs that share another's NIC.
 inline bool Exists(const Cluster& cluster, LinkId link) {
-  return !IsNetwork(cluster, link) || !IsPort(cluster, link) || cluster.NicOwner(GpuOf(link)) == GpuOf(link);
+  return !IsNetwork(cluster, link) || !IsPort(cluster, link) ||
+         cluster.NicOwner(GpuOf(link)) == GpuOf(link);
 }
 
 BytesPerSecond CapacityOf(const Cluster& cluster, LinkId link);     // usable; 0 where it has failed

@@ -1,4 +1,5 @@
-// A GPU as the cost model sees it. Datasheet rates; what kernels reach of them is the calibration's.
+// A GPU as the cost model sees it. Datasheet rates; what kernels reach of them is the
+// calibration's.
 #pragma once
 
 #include <string>

@@ -12,8 +12,8 @@ namespace {
 
 constexpr int kFar = 1 << 20;  // more hops than any path
 constexpr int kMostLeaves = 4096;
-// Every cable is looked at for every leaf: 65,536 GPUs on three full layers of 64-port switches, 2,048 leaves
-// and 131,072 cables, take about a second.
+// Every cable is looked at for every leaf: 65,536 GPUs on three full layers of 64-port switches,
+// 2,048 leaves and 131,072 cables, take about a second.
 constexpr int64_t kMostLooks = int64_t{1} << 28;
 
 std::string Text(double x) {
@@ -23,12 +23,13 @@ std::string Text(double x) {
 // `x` as a whole number of at least one, or zero where it is none.
 int Whole(double x) {
   const double rounded = std::round(x);
-  return rounded >= 1 && rounded < 1e9 && std::abs(x - rounded) < 1e-6 * rounded ? static_cast<int>(rounded)
-                                                                                 : 0;
+  return rounded >= 1 && rounded < 1e9 && std::abs(x - rounded) < 1e-6 * rounded
+             ? static_cast<int>(rounded)
+             : 0;
 }
 
-// The fewest switches that `cables` cables of each of `below` switches reach alike, with `ports(n)` ports of
-// each in use; zero where there are too many switches below.
+// The fewest switches that `cables` cables of each of `below` switches reach alike, with `ports(n)`
+// ports of each in use; zero where there are too many switches below.
 template <class Ports>
 int FewestAbove(int cables, int most, const Ports& ports) {
   for (int n = 1; n <= cables; ++n)
@@ -64,14 +65,16 @@ std::optional<FabricFault> Layers(const FabricSpec& spec, int nodes, int nics, B
   tree.leaf_cables = Whole(up);
   if (tree.leaf_cables == 0)
     return FabricFault{"/oversubscription", "a whole number of cables upwards, not " + Text(up) +
-                                                ", for the " + std::to_string(down) + " NICs of a leaf"};
+                                                ", for the " + std::to_string(down) +
+                                                " NICs of a leaf"};
   if (down + tree.leaf_cables > spec.switch_ports)
-    return FabricFault{"/nodes_per_leaf", "fewer: " + std::to_string(down) + " NICs and " +
-                                              std::to_string(tree.leaf_cables) +
-                                              " cables upwards are more than the " +
-                                              std::to_string(spec.switch_ports) + " ports of a leaf"};
+    return FabricFault{"/nodes_per_leaf",
+                       "fewer: " + std::to_string(down) + " NICs and " +
+                           std::to_string(tree.leaf_cables) + " cables upwards are more than the " +
+                           std::to_string(spec.switch_ports) + " ports of a leaf"};
 
-  const int below = tree.units_per_pod * tree.leaves_per_unit / tree.planes;  // leaves of a pod and plane
+  const int below =
+      tree.units_per_pod * tree.leaves_per_unit / tree.planes;  // leaves of a pod and plane
   const auto down_of_spine = [&](int n) { return below * (tree.leaf_cables / n); };
   tree.spines = FewestAbove(tree.leaf_cables, spec.switch_ports, [&](int n) {
     return down_of_spine(n) * (three ? 1 + 1 / spec.pod_oversubscription : 1.0);
@@ -92,8 +95,9 @@ std::optional<FabricFault> Layers(const FabricSpec& spec, int nodes, int nics, B
   tree.cores = FewestAbove(tree.spine_cables, spec.switch_ports,
                            [&](int n) { return tree.pods * (tree.spine_cables / n); });
   if (tree.cores == 0)
-    return FabricFault{"/units_per_pod", "more: " + std::to_string(tree.pods) + " pods are more than the " +
-                                             std::to_string(spec.switch_ports) + " ports of a core"};
+    return FabricFault{"/units_per_pod",
+                       "more: " + std::to_string(tree.pods) + " pods are more than the " +
+                           std::to_string(spec.switch_ports) + " ports of a core"};
   return std::nullopt;
 }
 
@@ -129,25 +133,32 @@ const Fields<FabricSpec>& FieldsOf(const FabricSpec*) {
       {
           Row("kind", &FabricSpec::kind,
               "non-blocking: every NIC at its rate to every other; fat-tree: switches in layers"),
-          Row("layers", &FabricSpec::layers, "layers of switches of a fat tree", {.low = 2, .high = 3}),
+          Row("layers", &FabricSpec::layers, "layers of switches of a fat tree",
+              {.low = 2, .high = 3}),
           Row("rail_optimised", &FabricSpec::rail_optimised,
-              "NIC i of each node goes to leaf i of its unit; otherwise a unit's NICs share a leaf"),
+              "NIC i of each node goes to leaf i of its unit; otherwise a unit's NICs share a "
+              "leaf"),
           Row("planes", &FabricSpec::planes,
-              "networks of their own; NIC i goes to plane i modulo their number", {.low = 1, .high = 64}),
+              "networks of their own; NIC i goes to plane i modulo their number",
+              {.low = 1, .high = 64}),
           Row("nodes_per_leaf", &FabricSpec::nodes_per_leaf,
-              "nodes of a scalable unit, which have their leaves in common", {.low = 1, .high = 4096}),
+              "nodes of a scalable unit, which have their leaves in common",
+              {.low = 1, .high = 4096}),
           Row("units_per_pod", &FabricSpec::units_per_pod,
-              "units that have their spines in common, with three layers", {.low = 1, .high = 4096}),
-          Row("oversubscription", &FabricSpec::oversubscription, "rate downwards over rate upwards of a leaf",
-              kRatio),
+              "units that have their spines in common, with three layers",
+              {.low = 1, .high = 4096}),
+          Row("oversubscription", &FabricSpec::oversubscription,
+              "rate downwards over rate upwards of a leaf", kRatio),
           Row("pod_oversubscription", &FabricSpec::pod_oversubscription,
               "rate downwards over rate upwards of a spine, with three layers", kRatio),
-          Row("switch_ports", &FabricSpec::switch_ports, "ports of a switch", {.low = 2, .high = 4096}),
+          Row("switch_ports", &FabricSpec::switch_ports, "ports of a switch",
+              {.low = 2, .high = 4096}),
           Row("cable", &FabricSpec::cable,
               "cable between switches, each direction, datasheet; the NIC's rate where absent",
               {.low = 1e3, .high = 1e15}),
           Row("load_balancing", &FabricSpec::load_balancing,
-              "adaptive: packets spread over all equal ways; ecmp: a flow stays on the one its hash picks"),
+              "adaptive: packets spread over all equal ways; ecmp: a flow stays on the one its "
+              "hash picks"),
       });
   return fields;
 }
@@ -169,19 +180,21 @@ CableEnds EndsOf(const FatTree& t, int cable) {
   if (cable < of_leaves) {
     const int leaf = cable / t.leaf_cables;
     const int spine = cable % t.leaf_cables / (t.leaf_cables / t.spines);
-    return {leaf, t.leaves() + (t.PodOfLeaf(leaf) * t.planes + t.PlaneOfLeaf(leaf)) * t.spines + spine};
+    return {leaf,
+            t.leaves() + (t.PodOfLeaf(leaf) * t.planes + t.PlaneOfLeaf(leaf)) * t.spines + spine};
   }
   const int spine = (cable - of_leaves) / t.spine_cables;
   const int core = (cable - of_leaves) % t.spine_cables / (t.spine_cables / t.cores);
   const int plane = spine / t.spines % t.planes;
-  return {t.leaves() + spine,
-          t.leaves() + t.spines_in_all() + plane * t.cores_in_plane() + spine % t.spines * t.cores + core};
+  return {t.leaves() + spine, t.leaves() + t.spines_in_all() + plane * t.cores_in_plane() +
+                                  spine % t.spines * t.cores + core};
 }
 
 int BundleOf(const FatTree& t, int directed) {
   const int of_leaves = t.leaves() * t.leaf_cables, cable = directed / 2;
-  const int bundle = cable < of_leaves ? cable / t.leaf_cables
-                                       : t.leaves() + (cable - of_leaves) / (t.spines * t.spine_cables);
+  const int bundle = cable < of_leaves
+                         ? cable / t.leaf_cables
+                         : t.leaves() + (cable - of_leaves) / (t.spines * t.spine_cables);
   return 2 * bundle + directed % 2;
 }
 
@@ -196,7 +209,8 @@ std::string SwitchName(const FatTree& t, int number) {
   number -= t.leaves();
   if (number < t.spines_in_all()) {
     const int group = number / t.spines;
-    return PlacePrefix(t, {group / t.planes, group % t.planes}) + "spine" + std::to_string(number % t.spines);
+    return PlacePrefix(t, {group / t.planes, group % t.planes}) + "spine" +
+           std::to_string(number % t.spines);
   }
   number -= t.spines_in_all();
   const int plane = number / t.cores_in_plane();
@@ -212,14 +226,15 @@ std::string CableName(const FatTree& t, int directed) {
   const int parallel = of_leaf ? t.leaf_cables / t.spines : t.spine_cables / t.cores;
   const int first = of_leaf ? 0 : t.leaves() * t.leaf_cables;
   const int which = (directed / 2 - first) % (of_leaf ? t.leaf_cables : t.spine_cables) % parallel;
-  return SwitchName(t, ends.lower) + "." + DirectionName(directed) + (of_leaf ? ".spine" : ".core") +
-         std::to_string(upper) + (parallel > 1 ? ".cable" + std::to_string(which) : "");
+  return SwitchName(t, ends.lower) + "." + DirectionName(directed) +
+         (of_leaf ? ".spine" : ".core") + std::to_string(upper) +
+         (parallel > 1 ? ".cable" + std::to_string(which) : "");
 }
 
 std::string BundleName(const FatTree& t, int directed) {
   const int bundle = directed / 2, group = bundle - t.leaves();
-  const std::string below =
-      group < 0 ? SwitchName(t, bundle) + "." : PlacePrefix(t, {group / t.planes, group % t.planes});
+  const std::string below = group < 0 ? SwitchName(t, bundle) + "."
+                                      : PlacePrefix(t, {group / t.planes, group % t.planes});
   return below + DirectionName(directed);
 }
 
@@ -247,7 +262,8 @@ Fabric::Fabric(const FatTree& tree, FabricFailures failures)
 int Fabric::VertexOf(int number) const {
   if (number < leaves_) return number;
   const bool adaptive = tree_.load_balancing == LoadBalancing::kAdaptive;
-  const int per_spines = adaptive ? tree_.spines : 1, per_cores = adaptive ? tree_.cores_in_plane() : 1;
+  const int per_spines = adaptive ? tree_.spines : 1,
+            per_cores = adaptive ? tree_.cores_in_plane() : 1;
   number -= leaves_;
   if (number < tree_.spines_in_all()) return leaves_ + number / per_spines;
   return leaves_ + tree_.spines_in_all() / std::max(per_spines, 1) +
@@ -255,12 +271,14 @@ int Fabric::VertexOf(int number) const {
 }
 
 std::string Fabric::NameOf(int link) const {
-  return tree_.load_balancing == LoadBalancing::kAdaptive ? BundleName(tree_, link) : CableName(tree_, link);
+  return tree_.load_balancing == LoadBalancing::kAdaptive ? BundleName(tree_, link)
+                                                          : CableName(tree_, link);
 }
 
 void Fabric::FindNextHops() {
   // Links by the vertex they leave, upwards first. `links_` alternates up and down.
-  std::vector<int32_t> begin(static_cast<size_t>(vertices_) + 1), ups(static_cast<size_t>(vertices_));
+  std::vector<int32_t> begin(static_cast<size_t>(vertices_) + 1),
+      ups(static_cast<size_t>(vertices_));
   for (size_t l = 0; l < links_.size(); ++l) {
     ++begin[static_cast<size_t>(links_[l].from) + 1];
     if (l % 2 == 0) ++ups[links_[l].from];
@@ -319,7 +337,8 @@ void Fabric::FindNextHops() {
       }
       for (int32_t& k : list) k = out_[k];
       Range& known = last_list[v];
-      if (known.count != range.count || !std::equal(list.begin(), list.end(), out_.begin() + known.begin)) {
+      if (known.count != range.count ||
+          !std::equal(list.begin(), list.end(), out_.begin() + known.begin)) {
         known = {static_cast<int32_t>(out_.size()), range.count};
         out_.insert(out_.end(), list.begin(), list.end());
       }

@@ -45,8 +45,9 @@ std::vector<GraphEdge> EdgesOf(const Cluster& c) {
 }
 
 std::vector<LinkId> ShortestPath(const Cluster& cluster, int from, int to) {
-  using Graph = boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS, boost::no_property,
-                                      boost::property<boost::edge_index_t, LinkId>>;
+  using Graph =
+      boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS, boost::no_property,
+                            boost::property<boost::edge_index_t, LinkId>>;
   Graph graph(static_cast<size_t>(VerticesOf(cluster)));
   for (const GraphEdge& e : EdgesOf(cluster))
     if (DatasheetRate(cluster, e.link).value > 0)
@@ -76,23 +77,26 @@ std::vector<LinkId> ShortestPath(const Cluster& cluster, int from, int to) {
   return path;
 }
 
-// The GPUs of the first half are one source and those of the second one sink, for nothing limits what a GPU
-// itself takes in or gives out; so are the NVSwitches of nodes that lie in one half. What is left are the
-// switches, and the NICs of a half and leaf are one edge: exact, and small for any number of GPUs.
+// The GPUs of the first half are one source and those of the second one sink, for nothing limits
+// what a GPU itself takes in or gives out; so are the NVSwitches of nodes that lie in one half.
+// What is left are the switches, and the NICs of a half and leaf are one edge: exact, and small for
+// any number of GPUs.
 BytesPerSecond Bisection(const Cluster& c) {
   if (c.gpus < 2) return BytesPerSecond(0);
   using Traits = boost::adjacency_list_traits<boost::vecS, boost::vecS, boost::directedS>;
   using Graph = boost::adjacency_list<
       boost::vecS, boost::vecS, boost::directedS, boost::no_property,
-      boost::property<boost::edge_capacity_t, int64_t,
-                      boost::property<boost::edge_residual_capacity_t, int64_t,
-                                      boost::property<boost::edge_reverse_t, Traits::edge_descriptor>>>>;
+      boost::property<
+          boost::edge_capacity_t, int64_t,
+          boost::property<boost::edge_residual_capacity_t, int64_t,
+                          boost::property<boost::edge_reverse_t, Traits::edge_descriptor>>>>;
   constexpr size_t kSource = 0, kSink = 1, kCutNvswitch = 2, kFabric = 3;
   const int half = c.gpus / 2;  // of GPUs, and so at most one node is cut
   const auto vertex_of = [&](int v) {
     if (v < c.gpus) return v < half ? kSource : kSink;
     if (v >= FabricVertex(c, 0)) return kFabric + static_cast<size_t>(v - FabricVertex(c, 0));
-    const int first = (v - c.gpus) * c.gpus_per_node, last = std::min(first + c.gpus_per_node, c.gpus);
+    const int first = (v - c.gpus) * c.gpus_per_node,
+              last = std::min(first + c.gpus_per_node, c.gpus);
     return last <= half ? kSource : first >= half ? kSink : kCutNvswitch;
   };
   // A NIC that GPUs share counts once for the edge it is part of.
@@ -101,7 +105,8 @@ BytesPerSecond Bisection(const Cluster& c) {
   for (const GraphEdge& e : EdgesOf(c)) {
     const std::pair ends(vertex_of(e.from), vertex_of(e.to));
     if (ends.first == ends.second || ends.first == kSink || ends.second == kSource) continue;
-    if (const auto last = counted.find(ends); last != counted.end() && last->second == e.link) continue;
+    if (const auto last = counted.find(ends); last != counted.end() && last->second == e.link)
+      continue;
     counted[ends] = e.link;
     capacity[ends] += std::llround(DatasheetRate(c, e.link).value);
   }

@@ -1,5 +1,5 @@
-// The cluster as a graph of GPUs, NVSwitches and the fabric's switches, searched with Boost.Graph: the
-// reference for Routes, and what only a search answers, the bisection.
+// The cluster as a graph of GPUs, NVSwitches and the fabric's switches, searched with Boost.Graph:
+// the reference for Routes, and what only a search answers, the bisection.
 #pragma once
 
 #include <vector>
@@ -9,7 +9,8 @@
 
 namespace moecast {
 
-// Vertices: GPUs by number, then one NVSwitch per node, then the fabric's; without a fat tree that is one.
+// Vertices: GPUs by number, then one NVSwitch per node, then the fabric's; without a fat tree that
+// is one.
 inline int SwitchVertex(const Cluster& c, int node) {
   return c.gpus + node;
 }
@@ -18,19 +19,20 @@ inline int FabricVertex(const Cluster& c, int vertex) {
 }
 int VerticesOf(const Cluster& cluster);
 
-// A link of a NIC that GPUs share is an edge of each of them. One node without a fat tree has no network.
-// Links that have failed are edges too; searches leave them out.
+// A link of a NIC that GPUs share is an edge of each of them. One node without a fat tree has no
+// network. Links that have failed are edges too; searches leave them out.
 struct GraphEdge {
   int from, to;
   LinkId link;
 };
 std::vector<GraphEdge> EdgesOf(const Cluster& cluster);
 
-// Links of a shortest path by breadth-first search; empty from a GPU to itself and where there is none.
+// Links of a shortest path by breadth-first search; empty from a GPU to itself and where there is
+// none.
 std::vector<LinkId> ShortestPath(const Cluster& cluster, int from, int to);
 
-// Bytes per second that can flow from the first half of the GPUs to the second at once, at the links'
-// datasheet rates (max-flow). Zero for one GPU.
+// Bytes per second that can flow from the first half of the GPUs to the second at once, at the
+// links' datasheet rates (max-flow). Zero for one GPU.
 BytesPerSecond Bisection(const Cluster& cluster);
 
 }  // namespace moecast

@@ -52,8 +52,8 @@ std::vector<Part> PartsOf(const Cluster& c) {
 }
 
 // The part called `name` among `parts`.
-Part Find(const Cluster& c, std::span<const Part> parts, std::string_view name, const std::string& option,
-          const char* expected) {
+Part Find(const Cluster& c, std::span<const Part> parts, std::string_view name,
+          const std::string& option, const char* expected) {
   std::vector<std::string> names;
   names.reserve(parts.size());
   for (const Part& p : parts) {
@@ -104,8 +104,10 @@ Cluster Without(const Cluster& c, std::span<const std::string> names, const std:
         out.cut.push_back(part.number);
         break;
       case Part::kNvswitch:
-        for (int gpu = part.number * c.gpus_per_node; gpu < c.gpus && c.NodeOf(gpu) == part.number; ++gpu)
-          for (const Port port : {Port::kNvlinkOut, Port::kNvlinkIn}) out.cut.push_back(LinkOf(gpu, port));
+        for (int gpu = part.number * c.gpus_per_node; gpu < c.gpus && c.NodeOf(gpu) == part.number;
+             ++gpu)
+          for (const Port port : {Port::kNvlinkOut, Port::kNvlinkIn})
+            out.cut.push_back(LinkOf(gpu, port));
         break;
       case Part::kSwitch:
         failures.switches.push_back(part.number);
@@ -113,14 +115,16 @@ Cluster Without(const Cluster& c, std::span<const std::string> names, const std:
         for (int gpu = 0; gpu < c.gpus; ++gpu)
           if (c.NicOwner(gpu) == gpu &&
               c.switches.value->tree().LeafOf(c.NodeOf(gpu), c.NicOf(gpu)) == part.number)
-            for (const Port port : {Port::kNicOut, Port::kNicIn}) out.cut.push_back(LinkOf(gpu, port));
+            for (const Port port : {Port::kNicOut, Port::kNicIn})
+              out.cut.push_back(LinkOf(gpu, port));
         break;
       case Part::kCable:
         failures.cables.push_back(part.number);
         break;
       case Part::kBundle:
         for (int cable = 0; cable < 2 * c.switches.value->tree().cables(); ++cable)
-          if (BundleOf(c.switches.value->tree(), cable) == part.number) failures.cables.push_back(cable);
+          if (BundleOf(c.switches.value->tree(), cable) == part.number)
+            failures.cables.push_back(cable);
         break;
     }
   }

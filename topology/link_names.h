@@ -16,13 +16,15 @@
 namespace moecast {
 
 std::string LinkName(const Cluster& cluster, LinkId link);
-std::string_view LinkKindName(const Cluster& cluster, LinkId link);  // "nic-out", "leaf-up", "spine-down"
+std::string_view LinkKindName(const Cluster& cluster,
+                              LinkId link);  // "nic-out", "leaf-up", "spine-down"
 
 // The link of that name. Throws UserError naming `option`, with the nearest name there is.
-LinkId LinkByName(const Cluster& cluster, std::string_view name, const std::string& option = "--fail");
+LinkId LinkByName(const Cluster& cluster, std::string_view name,
+                  const std::string& option = "--fail");
 
-// The cluster with what the names say taken out, beside what it lacks already: ports are cut, links between
-// switches keep the cables that are left. Throws as LinkByName does.
+// The cluster with what the names say taken out, beside what it lacks already: ports are cut, links
+// between switches keep the cables that are left. Throws as LinkByName does.
 Cluster Without(const Cluster& cluster, std::span<const std::string> names,
                 const std::string& option = "--fail");
 

@@ -39,7 +39,8 @@ std::vector<int> Placement::Group(const RankCoordinates& member, std::span<const
   for (const Axis a : axes) {
     const size_t before = gpus.size();
     for (int i = 1; i < Size(a); ++i)
-      for (size_t j = 0; j < before; ++j) gpus.push_back(gpus[j] + i * stride_[static_cast<size_t>(a)]);
+      for (size_t j = 0; j < before; ++j)
+        gpus.push_back(gpus[j] + i * stride_[static_cast<size_t>(a)]);
   }
   std::sort(gpus.begin(), gpus.end());
   return gpus;

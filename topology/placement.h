@@ -1,7 +1,8 @@
-// Which GPU each rank of a parallel plan runs on. The world is the product of five axes; `order` lists them
-// from the one whose neighbours sit next to each other (innermost) to the outermost. Data parallelism is cut
-// in two axes: ep, the ranks that share one set of experts, and edp, the replicas of such a set; dp = ep *
-// edp (times cp for expert groups is not modelled: experts of context-parallel ranks are replicated).
+// Which GPU each rank of a parallel plan runs on. The world is the product of five axes; `order`
+// lists them from the one whose neighbours sit next to each other (innermost) to the outermost.
+// Data parallelism is cut in two axes: ep, the ranks that share one set of experts, and edp, the
+// replicas of such a set; dp = ep * edp (times cp for expert groups is not modelled: experts of
+// context-parallel ranks are replicated).
 #pragma once
 
 #include <array>
@@ -16,8 +17,11 @@ namespace moecast {
 enum class Axis : uint8_t { kTp, kCp, kEp, kEdp, kPp };
 template <>
 struct EnumNames<Axis> {
-  static constexpr EnumName<Axis> kNames[] = {
-      {Axis::kTp, "tp"}, {Axis::kCp, "cp"}, {Axis::kEp, "ep"}, {Axis::kEdp, "dp"}, {Axis::kPp, "pp"}};
+  static constexpr EnumName<Axis> kNames[] = {{Axis::kTp, "tp"},
+                                              {Axis::kCp, "cp"},
+                                              {Axis::kEp, "ep"},
+                                              {Axis::kEdp, "dp"},
+                                              {Axis::kPp, "pp"}};
 };
 inline constexpr int kAxes = 5;
 

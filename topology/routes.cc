@@ -85,7 +85,8 @@ Path Routes::Search(int from, int to, uint32_t flow_label) const {
   const std::vector<int> senders = mates(from, RailOf(to)), receivers = mates(to, RailOf(from));
   const auto through = [&](int sender, int receiver) {
     path.size = 0;
-    return (sender == from || OverNvlink(from, sender, path)) && OverNics(sender, receiver, key, path) &&
+    return (sender == from || OverNvlink(from, sender, path)) &&
+           OverNics(sender, receiver, key, path) &&
            (receiver == to || OverNvlink(receiver, to, path));
   };
   for (const int sender : senders)

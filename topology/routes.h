@@ -1,10 +1,11 @@
-// Which links the bytes between two GPUs take; topology/graph.h finds shortest paths by search, which the
-// tests compare.
+// Which links the bytes between two GPUs take; topology/graph.h finds shortest paths by search,
+// which the tests compare.
 //
-// In order of preference: NVLink inside a node; the GPUs' own NICs and the fabric between them; where these
-// are not connected (other planes, failures), over NVLink to a GPU of the sender's node that has a NIC that
-// is (NCCL's PXN), first one of the receiver's rail; then from the NIC of a GPU of the receiver's node; then
-// both. Where none of these leads there, no path exists, which is an answer.
+// In order of preference: NVLink inside a node; the GPUs' own NICs and the fabric between them;
+// where these are not connected (other planes, failures), over NVLink to a GPU of the sender's node
+// that has a NIC that is (NCCL's PXN), first one of the receiver's rail; then from the NIC of a GPU
+// of the receiver's node; then both. Where none of these leads there, no path exists, which is an
+// answer.
 #pragma once
 
 #include <array>
@@ -16,7 +17,8 @@
 namespace moecast {
 
 struct Path {
-  // NVLink to a neighbour, NIC, two layers up and down, NIC, NVLink from a neighbour: 2 + 1 + 4 + 1 + 2.
+  // NVLink to a neighbour, NIC, two layers up and down, NIC, NVLink from a neighbour: 2 + 1 + 4 + 1
+  // + 2.
   static constexpr int kLongest = 10;
   int32_t size = 0;  // negative: no way
   std::array<LinkId, kLongest> links;
@@ -30,8 +32,8 @@ class Routes {
  public:
   explicit Routes(const Cluster& cluster);
 
-  // Nothing from a GPU to itself. With ecmp, flows between two GPUs with different labels may take different
-  // ways.
+  // Nothing from a GPU to itself. With ecmp, flows between two GPUs with different labels may take
+  // different ways.
   Path Between(int from, int to, uint32_t flow_label = 0) const {
     if (!plain_) return Search(from, to, flow_label);
     Path path;

@@ -1,5 +1,5 @@
-// What a cluster can do as a network: its bisection, and who reaches whom by which way, with and without what
-// has failed. A group that a failure cuts off is an answer.
+// What a cluster can do as a network: its bisection, and who reaches whom by which way, with and
+// without what has failed. A group that a failure cuts off is an answer.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ struct Reach {
   int64_t pairs() const { return over_nvlink + over_nics + forwarded + unreachable; }
 };
 
-// Nodes of one unit whose ports work alike are counted as one kind, so that pairs of kinds are gone through.
+// Nodes of one unit whose ports work alike are counted as one kind, so that pairs of kinds are gone
+// through.
 Reach ReachOf(const Cluster& cluster);
 
 struct Survey {

@@ -9,8 +9,8 @@
 namespace moecast {
 namespace {
 
-// The places of paths by their links, equal paths in the order they were added. First links are numbers in a
-// small range, so that counting puts them in order, and few paths share one.
+// The places of paths by their links, equal paths in the order they were added. First links are
+// numbers in a small range, so that counting puts them in order, and few paths share one.
 std::vector<uint32_t> InOrder(const std::vector<PathLoad>& paths) {
   LinkId first = std::numeric_limits<LinkId>::max(), last = -1;
   for (const PathLoad& p : paths) {
@@ -28,8 +28,8 @@ std::vector<uint32_t> InOrder(const std::vector<PathLoad>& paths) {
     std::sort(order.begin() + static_cast<std::ptrdiff_t>(begin), order.begin() + end[i],
               [&](uint32_t a, uint32_t b) {
                 const auto by_links = std::lexicographical_compare_three_way(
-                    paths[a].path.span().begin(), paths[a].path.span().end(), paths[b].path.span().begin(),
-                    paths[b].path.span().end());
+                    paths[a].path.span().begin(), paths[a].path.span().end(),
+                    paths[b].path.span().begin(), paths[b].path.span().end());
                 return by_links != 0 ? by_links < 0 : a < b;
               });
   }
@@ -67,7 +67,8 @@ Bytes MostSent(const Traffic& traffic) {
   std::map<int, Bytes> sent;
   for (const PathLoad& p : traffic.paths) {
     const LinkId first = p.path.links[0];
-    if (PortOf(first) == Port::kNvlinkOut || PortOf(first) == Port::kNicOut) sent[GpuOf(first)] += p.bytes;
+    if (PortOf(first) == Port::kNvlinkOut || PortOf(first) == Port::kNicOut)
+      sent[GpuOf(first)] += p.bytes;
   }
   Bytes most;
   for (const auto& [gpu, bytes] : sent) most = std::max(most, bytes);
@@ -95,7 +96,8 @@ void Traffic::Merge() {
 
 Seconds AlphaOf(const Traffic& traffic, const Cluster& cluster) {
   const TransportCost cost = CostOf(cluster, traffic.transport);
-  return cost.launch + cost.nvlink_step * traffic.nvlink_steps + cost.network_step * traffic.network_steps;
+  return cost.launch + cost.nvlink_step * traffic.nvlink_steps +
+         cost.network_step * traffic.network_steps;
 }
 
 LinkCosts LinkCostsOf(const Traffic& traffic, const Cluster& cluster) {
@@ -114,8 +116,9 @@ Seconds BusyTime(const Traffic& traffic, const Cluster& cluster) {
 }
 
 Seconds TimeAlone(const Traffic& traffic, const Cluster& cluster) {
-  return traffic.empty() && traffic.unreachable == 0 ? Seconds(0)
-                                                     : AlphaOf(traffic, cluster) + BusyTime(traffic, cluster);
+  return traffic.empty() && traffic.unreachable == 0
+             ? Seconds(0)
+             : AlphaOf(traffic, cluster) + BusyTime(traffic, cluster);
 }
 
 Seconds TimeAlone(std::span<const Traffic> parts, const Cluster& cluster) {

@@ -1,7 +1,7 @@
-// What a collective puts on the links: bytes per link, the latency of its steps and what moves them, never
-// seconds. Its time alone on idle links follows from it; under contention a network level times its flows.
-// What runs in parts one after the other, each beginning when the one before is done everywhere, is as many
-// Traffics.
+// What a collective puts on the links: bytes per link, the latency of its steps and what moves
+// them, never seconds. Its time alone on idle links follows from it; under contention a network
+// level times its flows. What runs in parts one after the other, each beginning when the one before
+// is done everywhere, is as many Traffics.
 #pragma once
 
 #include <algorithm>
@@ -30,8 +30,9 @@ struct Traffic {
   int nvlink_steps = 0;
   int network_steps = 0;
   Transport transport = Transport::kBulk;
-  double stretch = 1;           // time over what its bytes take at the links' rates: waits between its rounds
-  int sms = 0;                  // SMs its kernel runs on; 0: as many as the links want
+  double stretch =
+      1;        // time over what its bytes take at the links' rates: waits between its rounds
+  int sms = 0;  // SMs its kernel runs on; 0: as many as the links want
   std::vector<PathLoad> paths;  // who sends to whom; a path may appear more than once until Merge
   std::vector<LinkLoad> loads;  // one per link, by link; made by Merge
 
@@ -49,11 +50,14 @@ struct Traffic {
 // Delay before the first byte of the last step can flow: launch and the latency of all steps.
 Seconds AlphaOf(const Traffic& traffic, const Cluster& cluster);
 
-// Bytes of a link's usable rate that a byte takes: its transport's, stretched. A kernel with too few SMs is
-// stretched until its SMs keep up; its links then seem full beside other traffic, which they are not.
+// Bytes of a link's usable rate that a byte takes: its transport's, stretched. A kernel with too
+// few SMs is stretched until its SMs keep up; its links then seem full beside other traffic, which
+// they are not.
 struct LinkCosts {
   double nvlink = 1, network = 1;
-  double of(const Cluster& cluster, LinkId link) const { return IsNetwork(cluster, link) ? network : nvlink; }
+  double of(const Cluster& cluster, LinkId link) const {
+    return IsNetwork(cluster, link) ? network : nvlink;
+  }
   // A path that crosses the network moves at its pace.
   double of(const Cluster& cluster, const Path& path) const {
     const auto crosses = [&](LinkId link) { return IsNetwork(cluster, link); };
@@ -62,8 +66,8 @@ struct LinkCosts {
 };
 LinkCosts LinkCostsOf(const Traffic& traffic, const Cluster& cluster);
 
-// Time of the busiest link at its usable rate. Zero for traffic without bytes, infinite where a send has no
-// path.
+// Time of the busiest link at its usable rate. Zero for traffic without bytes, infinite where a
+// send has no path.
 Seconds BusyTime(const Traffic& traffic, const Cluster& cluster);
 
 // Alpha and BusyTime. Zero for traffic without bytes.

@@ -1,5 +1,5 @@
-// What moves a collective's bytes, and what that costs beside the links' rates: the time to start, the
-// latency of a step, and how much of a link's usable rate a byte takes.
+// What moves a collective's bytes, and what that costs beside the links' rates: the time to start,
+// the latency of a step, and how much of a link's usable rate a byte takes.
 #pragma once
 
 #include "base/enum_names.h"
@@ -9,9 +9,9 @@
 namespace moecast {
 
 enum class Transport : uint8_t {
-  kBulk,          // NCCL's protocol Simple: large pieces, each announced by a flag
-  kChunks,        // pieces that a GEMM hands over as its tiles end: nothing to start, nothing to wait for
-  kLines,         // NCCL's protocol LL: every 4 bytes carry a flag of 4, nothing to wait for
+  kBulk,    // NCCL's protocol Simple: large pieces, each announced by a flag
+  kChunks,  // pieces that a GEMM hands over as its tiles end: nothing to start, nothing to wait for
+  kLines,   // NCCL's protocol LL: every 4 bytes carry a flag of 4, nothing to wait for
   kMulticast,     // NCCL's NVLS: the NVSwitch adds and copies
   kPointToPoint,  // NCCL's send and receive
   kTokens,        // all-to-all kernels for tokens, DeepEP's normal ones

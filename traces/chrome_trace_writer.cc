@@ -13,7 +13,8 @@ namespace {
 // Appends to one text; a trace has some 10^4 events.
 class EventWriter {
  public:
-  explicit EventWriter(const Timeline& timeline) : t_(timeline), task_number_(timeline.tasks.size(), -1) {}
+  explicit EventWriter(const Timeline& timeline)
+      : t_(timeline), task_number_(timeline.tasks.size(), -1) {}
 
   std::string Write() {
     // Slices: two lines of about 100 bytes; counters: one.
@@ -115,9 +116,9 @@ class EventWriter {
     }
   }
 
-  // All edges in the order they are written: outermost slices by start, then end, each with all that nests in
-  // it. Readers sort by time and keep the order of equal times, so an arrow's end follows its beginning there
-  // even where a transfer takes no time.
+  // All edges in the order they are written: outermost slices by start, then end, each with all
+  // that nests in it. Readers sort by time and keep the order of equal times, so an arrow's end
+  // follows its beginning there even where a transfer takes no time.
   std::vector<Edge> Edges() const {
     struct Outermost {
       Time start, end;
@@ -148,7 +149,8 @@ class EventWriter {
     std::vector<size_t> order(outermost.size());
     for (size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-      return std::tie(outermost[a].start, outermost[a].end) < std::tie(outermost[b].start, outermost[b].end);
+      return std::tie(outermost[a].start, outermost[a].end) <
+             std::tie(outermost[b].start, outermost[b].end);
     });
     std::vector<Edge> sorted;
     sorted.reserve(edges.size());

@@ -130,10 +130,11 @@ int64_t Measurements::Integer(size_t row, size_t column, int64_t low, int64_t hi
 }
 
 void Measurements::Fail(size_t row, size_t column, const std::string& expected) const {
-  throw UserError({.file = file_,
-                   .pointer = Line(lines_[row]) + ", column \"" + std::string(columns_[column]) + "\"",
-                   .value = "\"" + Shortened(Text(row, column)) + "\"",
-                   .expected = expected});
+  throw UserError(
+      {.file = file_,
+       .pointer = Line(lines_[row]) + ", column \"" + std::string(columns_[column]) + "\"",
+       .value = "\"" + Shortened(Text(row, column)) + "\"",
+       .expected = expected});
 }
 
 }  // namespace moecast

@@ -1,6 +1,6 @@
-// A comma-separated table of measurements: a header line of column names, then one row a line. Lines that
-// start with '#' before the header are comments. Fields may be quoted ("a, ""b""" is: a, "b"). A broken table
-// is a UserError that names file, line and column.
+// A comma-separated table of measurements: a header line of column names, then one row a line.
+// Lines that start with '#' before the header are comments. Fields may be quoted ("a, ""b""" is: a,
+// "b"). A broken table is a UserError that names file, line and column.
 #pragma once
 
 #include <deque>
@@ -15,20 +15,25 @@ namespace moecast {
 
 class Measurements {
  public:
-  // Throws UserError: no header, a column name twice, a row with too few or too many fields, an open quote.
+  // Throws UserError: no header, a column name twice, a row with too few or too many fields, an
+  // open quote.
   Measurements(std::string text, std::string file);
 
   const std::string& file() const { return file_; }
   size_t rows() const { return lines_.size(); }
   std::span<const std::string_view> columns() const { return columns_; }
 
-  // The place of a column; the second form throws UserError, with the nearest name, where the table has none.
+  // The place of a column; the second form throws UserError, with the nearest name, where the table
+  // has none.
   std::optional<size_t> Find(std::string_view column) const;
   size_t Column(std::string_view column) const;
 
   // REQUIRES: row < rows(), column < columns().size().
-  std::string_view Text(size_t row, size_t column) const { return cells_[row * columns_.size() + column]; }
-  // Throws UserError where the field is no finite number in [low, high]; Integer also where it is not whole.
+  std::string_view Text(size_t row, size_t column) const {
+    return cells_[row * columns_.size() + column];
+  }
+  // Throws UserError where the field is no finite number in [low, high]; Integer also where it is
+  // not whole.
   double Number(size_t row, size_t column, double low, double high) const;
   int64_t Integer(size_t row, size_t column, int64_t low, int64_t high) const;
   // Throws a UserError about this field.

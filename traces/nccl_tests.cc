@@ -8,9 +8,9 @@
 namespace moecast {
 namespace {
 
-constexpr std::string_view kCollectives[] = {"all_reduce", "all_gather", "reduce_scatter", "alltoall",
-                                             "broadcast",  "sendrecv",   "reduce",         "gather",
-                                             "scatter",    "hypercube"};
+constexpr std::string_view kCollectives[] = {
+    "all_reduce", "all_gather", "reduce_scatter", "alltoall", "broadcast",
+    "sendrecv",   "reduce",     "gather",         "scatter",  "hypercube"};
 constexpr int kMostRanks = 1 << 20;
 
 std::vector<std::string_view> Words(std::string_view line) {
@@ -29,7 +29,8 @@ std::vector<std::string_view> ColumnsIn(std::string_view line) {
   std::vector<std::string_view> words = Words(line);
   if (words.size() < 2 || words[0] != "#" || words[1] != "size") return {};
   words.erase(words.begin());
-  return std::count(words.begin(), words.end(), "time") > 0 ? words : std::vector<std::string_view>{};
+  return std::count(words.begin(), words.end(), "time") > 0 ? words
+                                                            : std::vector<std::string_view>{};
 }
 
 class Reader {
@@ -83,7 +84,8 @@ class Reader {
     if (words.end() - on < 2) Fail(Shortened(words[2]), "\"Rank N ... on HOST device\"");
     if (words[2] != std::to_string(test_.rank_hosts.size()))
       Fail("rank " + Shortened(words[2]), "rank " + std::to_string(test_.rank_hosts.size()));
-    if (test_.rank_hosts.size() >= kMostRanks) Fail("more ranks", "at most " + std::to_string(kMostRanks));
+    if (test_.rank_hosts.size() >= kMostRanks)
+      Fail("more ranks", "at most " + std::to_string(kMostRanks));
     test_.rank_hosts.emplace_back(on[1]);
   }
 
@@ -102,8 +104,10 @@ class Reader {
     time_.clear();
     for (size_t i = 0; i < columns.size(); ++i)
       if (columns[i] == "time") time_.push_back(i);
-    type_ = static_cast<size_t>(std::find(columns.begin(), columns.end(), "type") - columns.begin());
-    if (type_ == columns.size()) Fail("columns without a type", "size, count, type, ..., time, algbw, busbw");
+    type_ =
+        static_cast<size_t>(std::find(columns.begin(), columns.end(), "type") - columns.begin());
+    if (type_ == columns.size())
+      Fail("columns without a type", "size, count, type, ..., time, algbw, busbw");
   }
 
   double Number(std::string_view word, std::string_view column, double low, double high) const {
@@ -115,7 +119,8 @@ class Reader {
   }
 
   void ReadRow(const std::vector<std::string_view>& words) {
-    if (columns_.empty()) Fail("a row before the line of columns", "\"# size count type ...\" first");
+    if (columns_.empty())
+      Fail("a row before the line of columns", "\"# size count type ...\" first");
     if (words.size() != columns_.size())
       Fail(std::to_string(words.size()) + " fields",
            std::to_string(columns_.size()) + " as there are columns");

@@ -47,8 +47,8 @@ std::string PlaceOf(const RoutingRecord& r, size_t cell) {
   return "layer " + std::to_string(token / r.rows) + ", token " + std::to_string(token % r.rows);
 }
 
-// What both forms must hold: experts that exist, each once for a token, none after the first empty place;
-// affinities that are numbers.
+// What both forms must hold: experts that exist, each once for a token, none after the first empty
+// place; affinities that are numbers.
 void CheckChoices(const RoutingRecord& r, const std::string& file) {
   for (size_t i = 0; i < r.choices.size(); ++i) {
     const uint16_t expert = r.choices[i];
@@ -61,19 +61,23 @@ void CheckChoices(const RoutingRecord& r, const std::string& file) {
       if (r.choices[j] == expert)
         Fail(file, PlaceOf(r, i), "expert " + std::to_string(expert) + " twice",
              "different experts of a token");
-      if (r.choices[j] == kNoExpert) Fail(file, PlaceOf(r, i), "an expert after an empty place", "none");
+      if (r.choices[j] == kNoExpert)
+        Fail(file, PlaceOf(r, i), "an expert after an empty place", "none");
     }
     if (!r.affinities.empty() && !(r.affinities[i] >= 0 && r.affinities[i] <= 1))
-      Fail(file, PlaceOf(r, i), "affinity " + std::to_string(r.affinities[i]), "a number from 0 to 1");
+      Fail(file, PlaceOf(r, i), "affinity " + std::to_string(r.affinities[i]),
+           "a number from 0 to 1");
   }
 }
 
 RoutingRecord ParseBinary(std::string_view text, const std::string& file, int experts) {
   if (text.size() < kHeaderEnd)
-    Fail(file, "header", std::to_string(text.size()) + " bytes", std::to_string(kHeaderEnd) + " bytes");
+    Fail(file, "header", std::to_string(text.size()) + " bytes",
+         std::to_string(kHeaderEnd) + " bytes");
   Header h;
   std::memcpy(&h, text.data() + kMagic.size(), sizeof h);
-  const auto expect = [&](bool right, const char* what, uint64_t value, const std::string& expected) {
+  const auto expect = [&](bool right, const char* what, uint64_t value,
+                          const std::string& expected) {
     if (!right) Fail(file, std::string("header, ") + what, std::to_string(value), expected);
   };
   expect(h.version == 1, "version", h.version, "1");
@@ -86,7 +90,8 @@ RoutingRecord ParseBinary(std::string_view text, const std::string& file, int ex
   expect(counts ? h.top_k == 0 : h.top_k >= 1 && h.top_k <= h.experts, "top_k", h.top_k,
          counts ? "0 with counts" : "from 1 to the experts");
   expect(h.zero == 0, "reserved", h.zero, "0");
-  expect(h.rows >= 1 && h.rows <= static_cast<uint64_t>(kMostRows), "rows", h.rows, "from 1 to 4294967296");
+  expect(h.rows >= 1 && h.rows <= static_cast<uint64_t>(kMostRows), "rows", h.rows,
+         "from 1 to 4294967296");
   // At most 2^12 layers, 2^32 rows, 2^16 experts of 6 bytes: below 2^63.
   const uint64_t cells = uint64_t{h.layers} * h.rows * (counts ? h.experts : h.top_k);
   const uint64_t bytes = cells * (counts ? 4 : h.content == kChoices ? 2 : 6);
@@ -115,11 +120,12 @@ class CsvRows {
 
   RoutingRecord Parse() {
     const auto tokens = table_.Find("tokens");
-    const size_t row_column = table_.Column(tokens ? "micro_batch" : "token"), layer = table_.Column("layer"),
-                 expert = table_.Column("expert");
+    const size_t row_column = table_.Column(tokens ? "micro_batch" : "token"),
+                 layer = table_.Column("layer"), expert = table_.Column("expert");
     RoutingRecord r{.experts = experts_};
     for (size_t i = 0; i < table_.rows(); ++i) {
-      r.layers = std::max(r.layers, static_cast<int>(table_.Integer(i, layer, 0, kMostLayers - 1)) + 1);
+      r.layers =
+          std::max(r.layers, static_cast<int>(table_.Integer(i, layer, 0, kMostLayers - 1)) + 1);
       r.rows = std::max(r.rows, table_.Integer(i, row_column, 0, kMostRows - 1) + 1);
     }
     if (table_.rows() == 0) Fail(table_.file(), "", "no rows", "at least one");
@@ -129,7 +135,8 @@ class CsvRows {
     };
     const auto cells_of = [&](int64_t width) {
       if (width * r.rows > kMostCells / r.layers)
-        Fail(table_.file(), "", std::to_string(r.layers) + " layers of " + std::to_string(r.rows) + " rows",
+        Fail(table_.file(), "",
+             std::to_string(r.layers) + " layers of " + std::to_string(r.rows) + " rows",
              "at most 16777216 numbers in all; the binary form takes more");
       return static_cast<size_t>(r.layers * r.rows * width);
     };
@@ -171,7 +178,8 @@ RoutingRecord ParseRoutingRecord(std::string_view text, const std::string& file,
   if (!binary && text.find('\0') != text.npos)
     Fail(file, "header", "\"" + Shortened(text.substr(0, kMagic.size())) + "\"",
          "\"" + std::string(kMagic) + "\" or a CSV table");
-  RoutingRecord r = binary ? ParseBinary(text, file, experts) : CsvRows(text, file, experts).Parse();
+  RoutingRecord r =
+      binary ? ParseBinary(text, file, experts) : CsvRows(text, file, experts).Parse();
   if (r.has_choices()) CheckChoices(r, file);
   return r;
 }

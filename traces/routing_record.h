@@ -1,5 +1,5 @@
-// Routing recorded from a running model: which experts each token went to, layer by layer, or only how many
-// tokens each expert took in each micro-batch. Two forms, told apart by their first bytes:
+// Routing recorded from a running model: which experts each token went to, layer by layer, or only
+// how many tokens each expert took in each micro-batch. Two forms, told apart by their first bytes:
 //
 // Binary, little-endian, nothing between the parts:
 //   8 bytes  "MOEROUTE"
@@ -11,8 +11,8 @@
 //   uint32   0
 //   uint64   rows: micro-batches for counts, tokens for choices
 //   counts   uint32 [layers][rows][experts]
-//   choices  uint16 [layers][rows][top_k], best first; 65535 at a token's end where it has fewer experts
-//   then     float32 [layers][rows][top_k], the affinities, where the content has them
+//   choices  uint16 [layers][rows][top_k], best first; 65535 at a token's end where it has fewer
+//   experts then     float32 [layers][rows][top_k], the affinities, where the content has them
 //
 // CSV (traces/measurements.h), one row a count or a choice; what comes is found out by the columns:
 //   layer,micro_batch,expert,tokens        counts; what is absent is 0
@@ -41,9 +41,10 @@ struct RoutingRecord {
 };
 inline constexpr uint16_t kNoExpert = 65535;
 
-// `experts` of the model the record is read for. Throws UserError: another magic, version or number of
-// experts, sizes that do not fit the text's length, an expert twice for one token or beyond the experts, an
-// affinity that is no number from 0 to 1, for CSV also what Measurements throws and other columns.
+// `experts` of the model the record is read for. Throws UserError: another magic, version or number
+// of experts, sizes that do not fit the text's length, an expert twice for one token or beyond the
+// experts, an affinity that is no number from 0 to 1, for CSV also what Measurements throws and
+// other columns.
 RoutingRecord ParseRoutingRecord(std::string_view text, const std::string& file, int experts);
 
 // The binary form.

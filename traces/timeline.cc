@@ -6,7 +6,8 @@
 namespace moecast {
 
 int32_t NameTable::IndexOf(std::string_view name) {
-  const auto [at, is_new] = index_.try_emplace(std::string(name), static_cast<int32_t>(names_.size()));
+  const auto [at, is_new] =
+      index_.try_emplace(std::string(name), static_cast<int32_t>(names_.size()));
   if (is_new) names_.emplace_back(name);
   return at->second;
 }

@@ -1,6 +1,6 @@
-// What ran when, predicted or measured: slices on the threads of processes (streams of ranks), grouped by the
-// task they belong to, with the sends between them and counters beside them. Plain data; chrome_trace.h
-// writes it.
+// What ran when, predicted or measured: slices on the threads of processes (streams of ranks),
+// grouped by the task they belong to, with the sends between them and counters beside them. Plain
+// data; chrome_trace.h writes it.
 #pragma once
 
 #include <cstdint>
@@ -86,8 +86,8 @@ struct Timeline {
   std::vector<Counter> counters;
 };
 
-// Span indices by track, each a parent before its children, otherwise by time: sorted by start, the longer
-// first, then by index.
+// Span indices by track, each a parent before its children, otherwise by time: sorted by start, the
+// longer first, then by index.
 std::vector<std::vector<int32_t>> SpansByTrack(const Timeline& timeline);
 
 }  // namespace moecast

@@ -41,14 +41,17 @@ Json ClaimsJson(const std::vector<ClaimResult>& results) {
 }
 
 std::string ClaimsText(const std::vector<ClaimResult>& results) {
-  Rows rows = {{"case", "quantity", "basis", "published", "predicted", "p10", "p90", "error", "source"}};
+  Rows rows = {
+      {"case", "quantity", "basis", "published", "predicted", "p10", "p90", "error", "source"}};
   // Mean errors of what was predicted on each of several bases, in the order of their first cases.
   std::vector<Basis> bases;
   for (const ClaimResult& r : results) {
-    rows.push_back({r.name, r.quantity, r.basis + (r.used_for_fitting ? "*" : ""), Show(r.published),
-                    Show(r.predicted.p50), Show(r.predicted.p10), Show(r.predicted.p90),
-                    Printf("%+.1f%%", r.error_percent()), r.source});
-    const auto same = [&r](const Basis& b) { return b.name == r.basis && b.quantity == r.quantity; };
+    rows.push_back({r.name, r.quantity, r.basis + (r.used_for_fitting ? "*" : ""),
+                    Show(r.published), Show(r.predicted.p50), Show(r.predicted.p10),
+                    Show(r.predicted.p90), Printf("%+.1f%%", r.error_percent()), r.source});
+    const auto same = [&r](const Basis& b) {
+      return b.name == r.basis && b.quantity == r.quantity;
+    };
     auto basis = std::find_if(bases.begin(), bases.end(), same);
     if (basis == bases.end()) basis = bases.insert(bases.end(), {r.basis, r.quantity});
     basis->error += std::fabs(r.error_percent());

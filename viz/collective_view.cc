@@ -64,26 +64,30 @@ std::string CollectiveText(const Cluster& cluster, const CollectiveReport& repor
                     ends ? Rate(job.algorithm_bandwidth) : "", ends ? Rate(job.bus_bandwidth) : "",
                     job.bottleneck ? LinkName(cluster, *job.bottleneck) : ""});
   }
-  std::string text =
-      cluster.name + ", level " + std::string(NameOf(report.level)) + "\n\n" + Aligned(rows, "llrrrrrrl");
-  if (unreachable > 0) text += "\ndoes not end: no path is left for " + Thousands(unreachable) + " sends\n";
+  std::string text = cluster.name + ", level " + std::string(NameOf(report.level)) + "\n\n" +
+                     Aligned(rows, "llrrrrrrl");
+  if (unreachable > 0)
+    text += "\ndoes not end: no path is left for " + Thousands(unreachable) + " sends\n";
   if (!report.blocked.empty()) {
     text += "\ndoes not end: ";
     for (size_t i = 0; i < report.blocked.size() && i < kShownLinks; ++i)
       text += (i > 0 ? ", " : "") + LinkName(cluster, report.blocked[i]);
     if (report.blocked.size() > kShownLinks)
-      text += " and " + Thousands(static_cast<int64_t>(report.blocked.size() - kShownLinks)) + " more";
+      text +=
+          " and " + Thousands(static_cast<int64_t>(report.blocked.size() - kShownLinks)) + " more";
     text += " without capacity\n";
   }
-  if (!all_end && unreachable == 0 && report.blocked.empty()) text += "\ndoes not end within 106 days\n";
+  if (!all_end && unreachable == 0 && report.blocked.empty())
+    text += "\ndoes not end within 106 days\n";
   if (report.links.empty()) return text;
   Rows links = {{"busiest links", "used"}};
   for (size_t i = 0; i < report.links.size() && i < kShownLinks; ++i)
-    links.push_back(
-        {LinkName(cluster, report.links[i].link), Printf("%.1f%%", 100 * report.links[i].utilisation)});
+    links.push_back({LinkName(cluster, report.links[i].link),
+                     Printf("%.1f%%", 100 * report.links[i].utilisation)});
   text += "\n" + Aligned(links, "lr");
   if (report.links.size() > kShownLinks)
-    text += "  and " + Thousands(static_cast<int64_t>(report.links.size() - kShownLinks)) + " more\n";
+    text +=
+        "  and " + Thousands(static_cast<int64_t>(report.links.size() - kShownLinks)) + " more\n";
   return text;
 }
 

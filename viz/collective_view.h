@@ -8,7 +8,8 @@
 
 namespace moecast {
 
-Json CollectiveJson(const Cluster& cluster, const CollectiveReport& report);         // every link
-std::string CollectiveText(const Cluster& cluster, const CollectiveReport& report);  // the busiest links
+Json CollectiveJson(const Cluster& cluster, const CollectiveReport& report);  // every link
+std::string CollectiveText(const Cluster& cluster,
+                           const CollectiveReport& report);  // the busiest links
 
 }  // namespace moecast

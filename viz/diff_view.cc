@@ -12,23 +12,24 @@ namespace {
 
 Json SideJson(const DiffSide& side) {
   const TrainReport& r = side.report;
-  Json j = {
-      {"scenario", side.label},
-      {"step_time_s", r.step_time.value},
-      {"tokens_per_step", r.tokens_per_step},
-      {"gpus", r.gpus},
-      {"intervals", IntervalsJson(r)},
-      {"memory",
-       {{"fits", r.fits},
-        {"peak_bytes", r.peak_memory.value},
-        {"device_bytes", r.device_memory.value},
-        {"fits_share", r.fits_share}}},
-      {"traffic",
-       {{"nvlink_bytes_per_gpu", r.nvlink_per_gpu.value}, {"ib_bytes_per_gpu", r.network_per_gpu.value}}},
-      {"extrapolated_fraction", r.extrapolated_fraction}};
+  Json j = {{"scenario", side.label},
+            {"step_time_s", r.step_time.value},
+            {"tokens_per_step", r.tokens_per_step},
+            {"gpus", r.gpus},
+            {"intervals", IntervalsJson(r)},
+            {"memory",
+             {{"fits", r.fits},
+              {"peak_bytes", r.peak_memory.value},
+              {"device_bytes", r.device_memory.value},
+              {"fits_share", r.fits_share}}},
+            {"traffic",
+             {{"nvlink_bytes_per_gpu", r.nvlink_per_gpu.value},
+              {"ib_bytes_per_gpu", r.network_per_gpu.value}}},
+            {"extrapolated_fraction", r.extrapolated_fraction}};
   j["breakdown"] = Json::array();
   for (const BreakdownRow& row : r.breakdown)
-    j["breakdown"].push_back({{"name", row.name}, {"seconds", row.time.value}, {"fraction", row.fraction}});
+    j["breakdown"].push_back(
+        {{"name", row.name}, {"seconds", row.time.value}, {"fraction", row.fraction}});
   return j;
 }
 
@@ -38,8 +39,9 @@ std::string Signed(const std::string& text) {
 
 // A field's value on a line.
 std::string ValueText(const Json& value) {
-  return value.is_null() ? "-"
-                         : Shortened(value.is_string() ? value.get<std::string>() : DumpJson(value, -1), 40);
+  return value.is_null()
+             ? "-"
+             : Shortened(value.is_string() ? value.get<std::string>() : DumpJson(value, -1), 40);
 }
 
 std::string MemoryText(const TrainReport& r) {
@@ -65,36 +67,39 @@ Json DiffJson(const DiffSide& a, const DiffSide& b, const std::vector<JsonDiffer
     j["intervals"][h.name] = {{"difference", IntervalJson(h.difference)},
                               {"percent", h.percent ? IntervalJson(*h.percent) : Json()}};
   j["memory_peak_bytes"] = (b.report.peak_memory - a.report.peak_memory).value;
-  j["traffic"] = {{"nvlink_bytes_per_gpu", (b.report.nvlink_per_gpu - a.report.nvlink_per_gpu).value},
-                  {"ib_bytes_per_gpu", (b.report.network_per_gpu - a.report.network_per_gpu).value}};
+  j["traffic"] = {
+      {"nvlink_bytes_per_gpu", (b.report.nvlink_per_gpu - a.report.nvlink_per_gpu).value},
+      {"ib_bytes_per_gpu", (b.report.network_per_gpu - a.report.network_per_gpu).value}};
   return j;
 }
 
-std::string DiffText(const DiffSide& a, const DiffSide& b, const std::vector<JsonDifference>& fields,
-                     const PlanDifference& d) {
+std::string DiffText(const DiffSide& a, const DiffSide& b,
+                     const std::vector<JsonDifference>& fields, const PlanDifference& d) {
   std::string out = "A  " + a.label + "\nB  " + b.label + "\n";
   if (fields.empty()) out += "\nno field differs\n";
   if (!fields.empty()) {
     Rows rows = {{"field", "A", "B"}};
-    for (const JsonDifference& f : fields) rows.push_back({f.pointer, ValueText(f.a), ValueText(f.b)});
+    for (const JsonDifference& f : fields)
+      rows.push_back({f.pointer, ValueText(f.a), ValueText(f.b)});
     out += "\n" + Aligned(rows, "lll");
   }
 
   const double percent = 100 * (d.total.time / d.of_a);
-  out += "\n" + Printf(
-                    "B takes %s %s (%.1f%%) for the %s tokens of a step of A; in GPU-seconds per million "
-                    "tokens %s\n",
-                    ShowSeconds(Seconds(std::fabs(d.total.time.value))).c_str(),
-                    d.total.time.value < 0 ? "less" : "more", std::fabs(percent),
-                    ShowCount(a.report.tokens_per_step, 3).c_str(),
-                    Signed(ShowNumber(d.total.gpu_seconds_per_million_tokens, 4)).c_str());
+  out += "\n" +
+         Printf(
+             "B takes %s %s (%.1f%%) for the %s tokens of a step of A; in GPU-seconds per million "
+             "tokens %s\n",
+             ShowSeconds(Seconds(std::fabs(d.total.time.value))).c_str(),
+             d.total.time.value < 0 ? "less" : "more", std::fabs(percent),
+             ShowCount(a.report.tokens_per_step, 3).c_str(),
+             Signed(ShowNumber(d.total.gpu_seconds_per_million_tokens, 4)).c_str());
   // Of equal work a remainder of the engine's picoseconds may be left.
   const double shown = 1e-6 * d.of_a.value;
   Rows causes;
   for (const CauseDifference& c : d.causes)
     if (std::fabs(c.time.value) > shown)
-      causes.push_back(
-          {c.cause, Signed(ShowSeconds(c.time)), Signed(ShowNumber(c.gpu_seconds_per_million_tokens, 4))});
+      causes.push_back({c.cause, Signed(ShowSeconds(c.time)),
+                        Signed(ShowNumber(c.gpu_seconds_per_million_tokens, 4))});
   if (!causes.empty()) {
     causes.insert(causes.begin(), {"B less A, mean over stages", "time", "GPU-s per M tokens"});
     out += Aligned(causes, "lrr");

@@ -12,8 +12,8 @@ Json FieldsJson(const std::vector<FieldDoc>& docs) {
 
 std::string FieldsMarkdown(const std::string& heading, const std::string& text,
                            const std::vector<FieldDoc>& docs) {
-  std::string out =
-      "# " + heading + "\n\n" + text + "\n| field | meaning | value | default |\n|---|---|---|---|\n";
+  std::string out = "# " + heading + "\n\n" + text +
+                    "\n| field | meaning | value | default |\n|---|---|---|---|\n";
   for (const FieldDoc& d : docs)
     out += "| `" + d.pointer + "` | " + d.help + " | " + d.type + " | " +
            (d.default_value.empty() ? "" : "`" + d.default_value + "`") + " |\n";

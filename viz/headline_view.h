@@ -23,7 +23,8 @@ const HeadlineStyle& StyleOf(std::string_view name);
 std::vector<HeadlineName> ShownHeadlines(const TrainReport& report);
 
 Json IntervalJson(const Interval& interval);
-// The key `intervals` of a report: its headlines, and the memory of the fullest rank over the unknowns.
+// The key `intervals` of a report: its headlines, and the memory of the fullest rank over the
+// unknowns.
 Json IntervalsJson(const TrainReport& report);
 
 }  // namespace moecast

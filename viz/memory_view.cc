@@ -26,13 +26,15 @@ Json PeakMemoryJson(const PeakMemory& peak) {
 }
 
 std::string PeakMemoryText(const PeakMemory& peak) {
-  std::string out = Printf("\nalive at the peak of rank %d (stage %d): %s, reached %s into the step by %s\n",
-                           peak.rank, peak.stage, ShowBytes(peak.total).c_str(),
-                           ShowSeconds(peak.at.seconds()).c_str(), peak.task_name.c_str());
+  std::string out =
+      Printf("\nalive at the peak of rank %d (stage %d): %s, reached %s into the step by %s\n",
+             peak.rank, peak.stage, ShowBytes(peak.total).c_str(),
+             ShowSeconds(peak.at.seconds()).c_str(), peak.task_name.c_str());
   Rows rows = {{"bytes", "share", "part", "block", "what", "alive", "copies", "micro-batches"}};
   for (const PeakRow& row : peak.rows)
-    rows.push_back({ShowBytes(row.bytes), Printf("%.1f%%", 100 * (row.bytes / peak.total)), row.part,
-                    row.block, row.what, row.until, row.copies > 1 ? Thousands(row.copies) : "",
+    rows.push_back({ShowBytes(row.bytes), Printf("%.1f%%", 100 * (row.bytes / peak.total)),
+                    row.part, row.block, row.what, row.until,
+                    row.copies > 1 ? Thousands(row.copies) : "",
                     row.micro_batches > 0 ? Printf("%d", row.micro_batches) : ""});
   return out + Aligned(rows, "rrllll");
 }

@@ -60,8 +60,8 @@ std::string Giga(double flops) {
 }
 
 std::string Architecture(const Model& m) {
-  std::string text = Printf("%d layers, hidden %d, vocabulary %d%s\n  ", m.layers(), m.hidden, m.vocab,
-                            m.tied_embeddings ? ", tied embeddings" : "");
+  std::string text = Printf("%d layers, hidden %d, vocabulary %d%s\n  ", m.layers(), m.hidden,
+                            m.vocab, m.tied_embeddings ? ", tied embeddings" : "");
   text += m.attention.kind->describe(m.attention);
   text += "\n";
   if (m.moe.experts > 0) {
@@ -92,18 +92,21 @@ std::string LayerTable(const Model& m, int64_t sequence) {
   for (const LayerRun& run : m.runs) {
     const LayerParts parts = LayerParameters(m, run.kind);
     const int last = first + run.count - 1;
-    rows.push_back({first == last ? std::to_string(first) : Printf("%d-%d", first, last),
-                    std::string(NameOf(run.kind)), Millions(parts.attention), Millions(parts.router),
-                    Millions(parts.shared_experts), Millions(parts.routed_experts), Millions(parts.dense_mlp),
-                    Millions(parts.total()), Millions(ActivatedLayerParameters(m, run.kind).total()),
-                    Giga(ForwardLayerFlops(m, run.kind, sequence).total())});
+    rows.push_back(
+        {first == last ? std::to_string(first) : Printf("%d-%d", first, last),
+         std::string(NameOf(run.kind)), Millions(parts.attention), Millions(parts.router),
+         Millions(parts.shared_experts), Millions(parts.routed_experts), Millions(parts.dense_mlp),
+         Millions(parts.total()), Millions(ActivatedLayerParameters(m, run.kind).total()),
+         Giga(ForwardLayerFlops(m, run.kind, sequence).total())});
     first += run.count;
   }
   return Aligned(WithoutEmptyColumns(rows), "ll");
 }
 
 std::string BeyondPositions(const Model& m, int64_t tokens) {
-  return tokens <= m.max_position ? "" : "beyond the model's " + Thousands(m.max_position) + " positions";
+  return tokens <= m.max_position
+             ? ""
+             : "beyond the model's " + Thousands(m.max_position) + " positions";
 }
 
 Bytes LongContextKv(const Model& m, const ModelViewOptions& options) {
@@ -118,7 +121,8 @@ Json ModelJson(const Model& m, const ModelViewOptions& options) {
   json["attention"] = m.attention.kind->name;
   json["total_parameters"] = TotalParameters(m);
   json["activated_parameters"] = ActivatedParameters(m, InputEmbedding::kCounted);
-  json["activated_parameters_without_input_embedding"] = ActivatedParameters(m, InputEmbedding::kLeftOut);
+  json["activated_parameters_without_input_embedding"] =
+      ActivatedParameters(m, InputEmbedding::kLeftOut);
   json["embedding_parameters"] = EmbeddingParameters(m);
   json["head_parameters"] = HeadParameters(m);
   json["mtp_parameters"] = MtpParameters(m);
@@ -141,7 +145,8 @@ Json ModelJson(const Model& m, const ModelViewOptions& options) {
          {"count", run.count},
          {"parameters_per_layer", PartsJson(LayerParameters(m, run.kind))},
          {"activated_parameters_per_layer", PartsJson(ActivatedLayerParameters(m, run.kind))},
-         {"forward_flops_per_token_per_layer", FlopsJson(ForwardLayerFlops(m, run.kind, options.sequence))}});
+         {"forward_flops_per_token_per_layer",
+          FlopsJson(ForwardLayerFlops(m, run.kind, options.sequence))}});
     first += run.count;
   }
   return json;
@@ -157,14 +162,15 @@ std::string ModelText(const Model& m, const ModelViewOptions& options) {
   parameters("activated", ActivatedParameters(m, InputEmbedding::kCounted));
   parameters("  without the input embedding", ActivatedParameters(m, InputEmbedding::kLeftOut));
   if (m.mtp_layers > 0) parameters("MTP, beside the total", MtpParameters(m));
+  rows.push_back({"KV cache of a token", ShowBytes(KvBytesPerToken(m, options.kv_bits)),
+                  Printf("%s elements of %g bits", Thousands(KvElementsPerToken(m)).c_str(),
+                         options.kv_bits)});
+  rows.push_back({"KV cache of " + Thousands(kLongContext) + " tokens",
+                  ShowBytes(LongContextKv(m, options)), BeyondPositions(m, kLongContext)});
+  rows.push_back({"forward GFLOP a token", Giga(ForwardFlopsPerToken(m, s)),
+                  "in a sequence of " + Thousands(s)});
   rows.push_back(
-      {"KV cache of a token", ShowBytes(KvBytesPerToken(m, options.kv_bits)),
-       Printf("%s elements of %g bits", Thousands(KvElementsPerToken(m)).c_str(), options.kv_bits)});
-  rows.push_back({"KV cache of " + Thousands(kLongContext) + " tokens", ShowBytes(LongContextKv(m, options)),
-                  BeyondPositions(m, kLongContext)});
-  rows.push_back(
-      {"forward GFLOP a token", Giga(ForwardFlopsPerToken(m, s)), "in a sequence of " + Thousands(s)});
-  rows.push_back({"training GFLOP a token", Giga(TrainingFlopsPerToken(m, s)), BeyondPositions(m, s)});
+      {"training GFLOP a token", Giga(TrainingFlopsPerToken(m, s)), BeyondPositions(m, s)});
   return m.name + ": " + Architecture(m) + "\n" + Aligned(rows, "lrl") +
          "\n  One layer: parameters in millions, forward GFLOP a token\n" + LayerTable(m, s) +
          "\n  Flops: " + std::string(kFlopsConvention) + ".\n";

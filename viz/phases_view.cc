@@ -61,35 +61,39 @@ Json PhasesJson(const TrainReport& r) {
 std::string PhasesText(const TrainReport& r) {
   std::string out;
   if (r.phases.size() > 1) {
-    Rows rows = {{"phase", "GPUs", "steps", "tokens", "step", "memory", "GPU-hours", "p10 .. p90", "days",
-                  "USD", "p10 .. p90"}};
+    Rows rows = {{"phase", "GPUs", "steps", "tokens", "step", "memory", "GPU-hours", "p10 .. p90",
+                  "days", "USD", "p10 .. p90"}};
     for (const PhaseReport& p : r.phases)
-      rows.push_back(
-          {p.name, Thousands(p.gpus), Thousands(std::llround(p.steps)), ShowCount(p.tokens.value, 4),
-           ShowSeconds(p.step_time), ShowBytes(p.memory.peak) + (p.memory.fits ? "" : ", DOES NOT FIT"),
-           ShowCount(p.expense.gpu_hours, 4), Range(p.interval.gpu_hours), Printf("%.2f", p.expense.days),
-           ShowCount(p.expense.cost_usd, 3), Range(p.interval.cost_usd)});
+      rows.push_back({p.name, Thousands(p.gpus), Thousands(std::llround(p.steps)),
+                      ShowCount(p.tokens.value, 4), ShowSeconds(p.step_time),
+                      ShowBytes(p.memory.peak) + (p.memory.fits ? "" : ", DOES NOT FIT"),
+                      ShowCount(p.expense.gpu_hours, 4), Range(p.interval.gpu_hours),
+                      Printf("%.2f", p.expense.days), ShowCount(p.expense.cost_usd, 3),
+                      Range(p.interval.cost_usd)});
     rows.push_back({"all", "", "", "", "", "", ShowCount(r.headlines.gpu_hours_total, 4),
-                    Range(r.interval(&Headlines::gpu_hours_total)), Printf("%.2f", r.headlines.days),
-                    ShowCount(r.headlines.cost_usd, 3), Range(r.interval(&Headlines::cost_usd))});
+                    Range(r.interval(&Headlines::gpu_hours_total)),
+                    Printf("%.2f", r.headlines.days), ShowCount(r.headlines.cost_usd, 3),
+                    Range(r.interval(&Headlines::cost_usd))});
     out += "\nphases (GPU-hours, days and price of the compute alone)\n" + Aligned(rows, "l");
   }
   if (!r.has_outages) return out;
-  Rows rows = {
-      {"phase", "MTBF", "checkpoint", "every", "best", "available", "wall days", "p10 .. p90", "USD"}};
+  Rows rows = {{"phase", "MTBF", "checkpoint", "every", "best", "available", "wall days",
+                "p10 .. p90", "USD"}};
   for (const PhaseReport& p : r.phases)
     if (p.outages)
-      rows.push_back({p.name, Printf("%.1f h", p.outages->outages.mtbf.value / 3600),
-                      ShowSeconds(p.outages->outages.checkpoint_write),
-                      ShowSeconds(p.outages->checkpoint_interval), ShowSeconds(p.outages->best_interval),
-                      Printf("%.2f%%", 100 / p.outages->wall_per_work), Printf("%.2f", p.expense.wall_days),
-                      Days(p.interval.wall_days), ShowCount(p.expense.wall_cost_usd, 3)});
+      rows.push_back(
+          {p.name, Printf("%.1f h", p.outages->outages.mtbf.value / 3600),
+           ShowSeconds(p.outages->outages.checkpoint_write),
+           ShowSeconds(p.outages->checkpoint_interval), ShowSeconds(p.outages->best_interval),
+           Printf("%.2f%%", 100 / p.outages->wall_per_work), Printf("%.2f", p.expense.wall_days),
+           Days(p.interval.wall_days), ShowCount(p.expense.wall_cost_usd, 3)});
   if (r.phases.size() > 1)
     rows.push_back({"all", "", "", "", "", Printf("%.2f%%", 100 * r.headlines.availability),
                     Printf("%.2f", r.headlines.wall_days), Days(r.interval(&Headlines::wall_days)),
                     ShowCount(r.headlines.wall_cost_usd, 3)});
   return out +
-         "\nwith failures, checkpoints and restarts (intervals: each draw on its own number of GPUs)\n" +
+         "\nwith failures, checkpoints and restarts (intervals: each draw on its own number of "
+         "GPUs)\n" +
          Aligned(rows, "l");
 }
 

@@ -14,10 +14,12 @@ Json ReplicaJson(const ReplicaTimes& r) {
 
 std::string ReplicaText(const ReplicaTimes& r) {
   return Printf(
-      "\none replica, every pair of ranks a flow (%lld): fluid %.9g s, SimGrid %.9g s; no task ends more "
+      "\none replica, every pair of ranks a flow (%lld): fluid %.9g s, SimGrid %.9g s; no task "
+      "ends more "
       "than %s "
       "apart\n",
-      static_cast<long long>(r.flows), r.first.value, r.second.value, ShowSeconds(r.farthest).c_str());
+      static_cast<long long>(r.flows), r.first.value, r.second.value,
+      ShowSeconds(r.farthest).c_str());
 }
 
 }  // namespace moecast

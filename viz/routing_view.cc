@@ -56,7 +56,8 @@ std::string HistoryText(const std::vector<BalanceStep>& history) {
 
 Json RoutingJson(const RoutingReport& r) {
   const RoutingSetup& s = r.setup;
-  Json rows = Json::array(), dispatch = Json::array(), distinct = Json::array(), history = Json::array();
+  Json rows = Json::array(), dispatch = Json::array(), distinct = Json::array(),
+       history = Json::array();
   for (const RoutedRow& row : r.rows)
     rows.push_back({{"layer", row.layer},
                     {"micro_batch", row.micro_batch},
@@ -73,38 +74,40 @@ Json RoutingJson(const RoutingReport& r) {
       to.push_back(r.dispatch_bytes[static_cast<size_t>(from) * s.spread.ranks + rank]);
     dispatch.push_back(std::move(to));
   }
-  for (const auto& d : r.distinct) distinct.push_back({{"tokens", d.tokens}, {"experts", d.experts}});
+  for (const auto& d : r.distinct)
+    distinct.push_back({{"tokens", d.tokens}, {"experts", d.experts}});
   for (size_t i = 0; i < r.history.size(); ++i) history.push_back(StepJson(r.history[i], i));
   Json placement;
   if (r.placed)
-    placement = {{"policy", NameOf(r.placed->policy)},
-                 {"slots", r.placed->slots},
-                 {"device_max_over_mean_before", r.placed->before},
-                 {"device_max_over_mean", r.placed->after},
-                 {"device_max_over_mean_next_micro_batch", r.placed->next ? Json(*r.placed->next) : Json()}};
-  return {
-      {"scenario", r.scenario},
-      {"model", r.model.name},
-      {"tokens", r.tokens_from},
-      {"experts", s.gate.experts},
-      {"shared_experts", r.model.moe.shared_experts},
-      {"ranks", s.spread.ranks},
-      {"dropping_devices", s.dropping_devices()},
-      {"sent_once_per", NameOf(s.spread.sent_once)},
-      {"experts_per_token", IfTokens(r, r.experts_per_token)},
-      {"expert_load", SummaryJson(r.mean.expert)},
-      {"device_load", SummaryJson(r.mean.device)},
-      {"received_tokens", IfTokens(r, SummaryJson(r.mean.received))},
-      {"devices_per_token", IfTokens(r, r.mean.devices_per_token)},
-      {"nodes_per_token", IfTokens(r, r.mean.nodes_per_token)},
-      {"uniform_choice", {{"devices_per_token", r.uniform.devices}, {"nodes_per_token", r.uniform.nodes}}},
-      {"dropped_fraction", r.mean.dropped},
-      {"dropped_weight_fraction", IfTokens(r, r.mean.dropped_weight)},
-      {"dispatch_bytes", r.single_tokens ? std::move(dispatch) : Json()},
-      {"distinct_experts", std::move(distinct)},
-      {"layers", std::move(rows)},
-      {"placement", std::move(placement)},
-      {"history", std::move(history)}};
+    placement = {
+        {"policy", NameOf(r.placed->policy)},
+        {"slots", r.placed->slots},
+        {"device_max_over_mean_before", r.placed->before},
+        {"device_max_over_mean", r.placed->after},
+        {"device_max_over_mean_next_micro_batch", r.placed->next ? Json(*r.placed->next) : Json()}};
+  return {{"scenario", r.scenario},
+          {"model", r.model.name},
+          {"tokens", r.tokens_from},
+          {"experts", s.gate.experts},
+          {"shared_experts", r.model.moe.shared_experts},
+          {"ranks", s.spread.ranks},
+          {"dropping_devices", s.dropping_devices()},
+          {"sent_once_per", NameOf(s.spread.sent_once)},
+          {"experts_per_token", IfTokens(r, r.experts_per_token)},
+          {"expert_load", SummaryJson(r.mean.expert)},
+          {"device_load", SummaryJson(r.mean.device)},
+          {"received_tokens", IfTokens(r, SummaryJson(r.mean.received))},
+          {"devices_per_token", IfTokens(r, r.mean.devices_per_token)},
+          {"nodes_per_token", IfTokens(r, r.mean.nodes_per_token)},
+          {"uniform_choice",
+           {{"devices_per_token", r.uniform.devices}, {"nodes_per_token", r.uniform.nodes}}},
+          {"dropped_fraction", r.mean.dropped},
+          {"dropped_weight_fraction", IfTokens(r, r.mean.dropped_weight)},
+          {"dispatch_bytes", r.single_tokens ? std::move(dispatch) : Json()},
+          {"distinct_experts", std::move(distinct)},
+          {"layers", std::move(rows)},
+          {"placement", std::move(placement)},
+          {"history", std::move(history)}};
 }
 
 std::string RoutingText(const RoutingReport& r) {
@@ -113,8 +116,8 @@ std::string RoutingText(const RoutingReport& r) {
                      " routed experts on " + std::to_string(s.spread.ranks) +
                      " expert-parallel ranks, tokens " + r.tokens_from + "\n";
   if (r.single_tokens)
-    text += Printf("  a token takes %.3f experts on %.3f ranks of %.3f nodes\n", r.experts_per_token,
-                   r.mean.devices_per_token, r.mean.nodes_per_token);
+    text += Printf("  a token takes %.3f experts on %.3f ranks of %.3f nodes\n",
+                   r.experts_per_token, r.mean.devices_per_token, r.mean.nodes_per_token);
   if (s.load.capacity_factor)
     text += Printf("  dropped at capacity factor %g on %d devices: %.2f %% of the visits\n",
                    *s.load.capacity_factor, s.dropping_devices(), 100 * r.mean.dropped);
@@ -144,8 +147,10 @@ std::string RoutingText(const RoutingReport& r) {
   }
   if (r.placed) {
     text += Printf(
-        "\nplacement %s, %d slots: most loaded rank %.3f of the mean, %.3f as the experts lie in order",
-        std::string(NameOf(r.placed->policy)).c_str(), r.placed->slots, r.placed->after, r.placed->before);
+        "\nplacement %s, %d slots: most loaded rank %.3f of the mean, %.3f as the experts lie in "
+        "order",
+        std::string(NameOf(r.placed->policy)).c_str(), r.placed->slots, r.placed->after,
+        r.placed->before);
     text += r.placed->next ? Printf(", %.3f in the next micro-batch\n", *r.placed->next) : "\n";
   }
   if (r.history.size() > 1) text += "\n" + HistoryText(r.history);

@@ -7,7 +7,8 @@ namespace moecast {
 Json SensitivityJson(const std::vector<Sensitivity>& rows) {
   Json out = Json::array();
   for (const Sensitivity& r : rows)
-    out.push_back({{"quantity", r.quantity}, {"change_percent", r.change_percent}, {"source", r.source}});
+    out.push_back(
+        {{"quantity", r.quantity}, {"change_percent", r.change_percent}, {"source", r.source}});
   return out;
 }
 

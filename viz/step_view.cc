@@ -11,14 +11,14 @@ std::string ShapeText(const Op& op) {
   struct Visitor {
     std::string operator()(const GemmQuery& q) const {
       return Printf("%s m %lld n %lld k %lld %s", std::string(NameOf(q.pass)).c_str(),
-                    static_cast<long long>(q.m), static_cast<long long>(q.n), static_cast<long long>(q.k),
-                    std::string(NameOf(q.dtype)).c_str());
+                    static_cast<long long>(q.m), static_cast<long long>(q.n),
+                    static_cast<long long>(q.k), std::string(NameOf(q.dtype)).c_str());
     }
     std::string operator()(const GroupedGemmQuery& q) const {
-      return Printf("%s %lld groups, rows %lld n %lld k %lld %s", std::string(NameOf(q.pass)).c_str(),
-                    static_cast<long long>(q.groups), static_cast<long long>(q.rows_total),
-                    static_cast<long long>(q.n), static_cast<long long>(q.k),
-                    std::string(NameOf(q.dtype)).c_str());
+      return Printf("%s %lld groups, rows %lld n %lld k %lld %s",
+                    std::string(NameOf(q.pass)).c_str(), static_cast<long long>(q.groups),
+                    static_cast<long long>(q.rows_total), static_cast<long long>(q.n),
+                    static_cast<long long>(q.k), std::string(NameOf(q.dtype)).c_str());
     }
     std::string operator()(const AttentionQuery& q) const {
       return Printf("%s batch %lld heads %lld/%lld dims %lld/%lld query %lld context %lld%s",
@@ -29,8 +29,9 @@ std::string ShapeText(const Op& op) {
                     q.causal ? " causal" : "");
     }
     std::string operator()(const MlaDecodeQuery& q) const {
-      return Printf("decode batch %lld heads %lld context %lld of %g bits", static_cast<long long>(q.batch),
-                    static_cast<long long>(q.heads), static_cast<long long>(q.context), q.kv_bits);
+      return Printf("decode batch %lld heads %lld context %lld of %g bits",
+                    static_cast<long long>(q.batch), static_cast<long long>(q.heads),
+                    static_cast<long long>(q.context), q.kv_bits);
     }
     std::string operator()(const ElementwiseQuery& q) const {
       return std::string(NameOf(q.kind)) + " " + ShowBytes(q.bytes);
@@ -71,9 +72,11 @@ Json CostJson(const Step& step, const Op& op, const Cost& cost) {
 
 void AddTime(const BlockTime& b, Json& j) {
   Json busy = Json::object(), exposed = Json::object();
-  for (int c = 0; c < kOpClasses; ++c) busy[std::string(NameOf(static_cast<OpClass>(c)))] = b.busy[c].value;
+  for (int c = 0; c < kOpClasses; ++c)
+    busy[std::string(NameOf(static_cast<OpClass>(c)))] = b.busy[c].value;
   for (int g = 0; g < kGroupKinds; ++g)
-    if (b.exposed[g].value > 0) exposed[std::string(NameOf(static_cast<GroupKind>(g)))] = b.exposed[g].value;
+    if (b.exposed[g].value > 0)
+      exposed[std::string(NameOf(static_cast<GroupKind>(g)))] = b.exposed[g].value;
   j.update({{"seconds", b.total.value},
             {"busy_seconds", busy},
             {"recomputed_seconds", b.recomputed.value},
@@ -119,7 +122,8 @@ BlockName NameOfBlock(const StepBlocks& blocks, int32_t id) {
   return {Printf("stage %d", at / 2), std::string(NameOf(phase))};
 }
 
-// visit(block, its name) for all blocks that run something; of stages with one block only the first.
+// visit(block, its name) for all blocks that run something; of stages with one block only the
+// first.
 template <class Visit>
 void EachBlock(const StepBlocks& blocks, Visit visit) {
   for (int32_t id = 0; id < blocks.size(); ++id) {
@@ -234,8 +238,8 @@ std::string OpsText(const Step& step, const CostedOps& costed, StepPart part) {
     const std::string name = std::string(NameOf(op.name)) + (op.recomputed ? " (again)" : "");
     const double flops = FlopsOf(op.query).value;
     if (part == StepPart::kOps) {
-      rows.push_back(
-          {name, ShapeText(op), flops > 0 ? Printf("%.1f", flops / 1e9) : "-", ShowBytes(BytesOf(op.query))});
+      rows.push_back({name, ShapeText(op), flops > 0 ? Printf("%.1f", flops / 1e9) : "-",
+                      ShowBytes(BytesOf(op.query))});
       continue;
     }
     const bool rate = flops > 0 && cost.time.value > 0;
@@ -256,12 +260,13 @@ std::string StepPartText(const Step& step, StepPart part) {
     for (size_t i = 0; i < step.schedule().tasks.size(); ++i) {
       const Task& t = step.schedule().tasks[i];
       const Lane& lane = step.schedule().lanes[step.schedule().LaneOf(static_cast<int32_t>(i))];
-      rows.push_back({Printf("%d", lane.rank), std::string(NameOf(lane.stream)), std::string(NameOf(t.phase)),
-                      Printf("%d", t.micro_batch) +
-                          (t.backward_micro_batch < 0 ? "" : Printf(" + %d", t.backward_micro_batch)),
-                      Printf("%d", t.chunk), t.part < 0 ? "-" : Printf("%d", t.part),
-                      Printf("%.6f s", step.timing.start[i].seconds().value),
-                      Printf("%.6f s", step.timing.end[i].seconds().value)});
+      rows.push_back(
+          {Printf("%d", lane.rank), std::string(NameOf(lane.stream)), std::string(NameOf(t.phase)),
+           Printf("%d", t.micro_batch) +
+               (t.backward_micro_batch < 0 ? "" : Printf(" + %d", t.backward_micro_batch)),
+           Printf("%d", t.chunk), t.part < 0 ? "-" : Printf("%d", t.part),
+           Printf("%.6f s", step.timing.start[i].seconds().value),
+           Printf("%.6f s", step.timing.end[i].seconds().value)});
     }
     return "\nschedule\n" + Aligned(rows, "rll");
   }
@@ -270,8 +275,8 @@ std::string StepPartText(const Step& step, StepPart part) {
     const PieceMap& map = step.layout.map;
     for (int stage = 0; stage < map.stages(); ++stage)
       for (int chunk = 0; chunk < map.held(); ++chunk)
-        rows.push_back({Printf("%d", stage), Printf("%d", step.RankOfStage(stage)), Printf("%d", chunk),
-                        Printf("%d", map.VirtualStage(stage, chunk)),
+        rows.push_back({Printf("%d", stage), Printf("%d", step.RankOfStage(stage)),
+                        Printf("%d", chunk), Printf("%d", map.VirtualStage(stage, chunk)),
                         StageText(step.layout.runs[map.VirtualStage(stage, chunk)])});
     return "\nlayout\n" + Aligned(rows, "rrrrl");
   }

@@ -37,16 +37,18 @@ class Drawing {
   }
 
  private:
-  // Of a large cluster: those that share the first node's leaves, those of its pod, those of other pods.
+  // Of a large cluster: those that share the first node's leaves, those of its pod, those of other
+  // pods.
   Box OtherNodes(int node) const {
     if (!c_.switches.value) {
       const int first = c_.gpus_per_node * drawn_nodes();
-      return {"others", Counted(c_.nodes() - drawn_nodes(), "more node") + "\\nGPUs " + Number(first) + "-" +
-                            Number(c_.gpus - 1)};
+      return {"others", Counted(c_.nodes() - drawn_nodes(), "more node") + "\\nGPUs " +
+                            Number(first) + "-" + Number(c_.gpus - 1)};
     }
     const FatTree& t = Tree();
     const int of_unit = std::min(t.nodes_per_leaf, c_.nodes());
-    if (node < of_unit) return {"unit", Counted(of_unit - drawn_nodes(), "more node") + "\\nof unit 0"};
+    if (node < of_unit)
+      return {"unit", Counted(of_unit - drawn_nodes(), "more node") + "\\nof unit 0"};
     const int of_pod = std::min(t.nodes_per_leaf * t.units_per_pod, c_.nodes());
     if (node < of_pod) return {"pod", Counted(of_pod - of_unit, "node") + "\\nof other units"};
     return {"others", Counted(c_.nodes() - of_pod, "node") + "\\nof other pods"};
@@ -56,17 +58,21 @@ class Drawing {
     const FatTree& t = Tree();
     const bool adaptive = t.load_balancing == LoadBalancing::kAdaptive;
     if (vertex < t.leaves()) {
-      if (in_full_ || vertex < t.leaves_per_unit) return {"leaf" + Number(vertex), SwitchName(t, vertex)};
+      if (in_full_ || vertex < t.leaves_per_unit)
+        return {"leaf" + Number(vertex), SwitchName(t, vertex)};
       const int of_pod = std::min(t.units_per_pod * t.leaves_per_unit, t.leaves());
-      if (vertex < of_pod) return {"leaves", Counted(of_pod - t.leaves_per_unit, "more leaf switch", "es")};
+      if (vertex < of_pod)
+        return {"leaves", Counted(of_pod - t.leaves_per_unit, "more leaf switch", "es")};
       return {"far_leaves", Counted(t.leaves() - of_pod, "leaf switch", "es") + "\\nof other pods"};
     }
     const int spine = (vertex - t.leaves()) * (adaptive ? t.spines : 1);
     if (spine < t.spines_in_all()) {
-      if (in_full_ && !adaptive) return {"spine" + Number(spine), SwitchName(t, t.leaves() + spine)};
+      if (in_full_ && !adaptive)
+        return {"spine" + Number(spine), SwitchName(t, t.leaves() + spine)};
       const int group = spine / t.spines, pod = group / t.planes, plane = group % t.planes;
       if (pod > 0 && !in_full_)
-        return {"far_spines", Counted((t.pods - 1) * t.planes * t.spines, "spine") + "\\nof other pods"};
+        return {"far_spines",
+                Counted((t.pods - 1) * t.planes * t.spines, "spine") + "\\nof other pods"};
       return {"spines" + Number(group), Counted(t.spines, "spine") + Place(pod, plane)};
     }
     const int core = (vertex - t.leaves() - t.spines_in_all() / (adaptive ? t.spines : 1)) *
@@ -98,16 +104,17 @@ class Drawing {
 std::string TopoDot(const Survey& survey) {
   const Cluster& c = survey.cluster;
   const Drawing drawing(c);
-  std::string dot =
-      "graph \"" + c.name +
-      "\" {\n  rankdir=BT;\n  ranksep=1;\n  nodesep=0.1;\n  node [shape=box];\n  edge [fontsize=10];\n";
+  std::string dot = "graph \"" + c.name +
+                    "\" {\n  rankdir=BT;\n  ranksep=1;\n  nodesep=0.1;\n  node [shape=box];\n  "
+                    "edge [fontsize=10];\n";
   std::map<std::string, std::string> declared;
   const auto declare = [&](const Box& box, const char* indent) {
     if (declared.emplace(box.name, box.label).second)
       dot += indent + box.name + " [label=\"" + box.label + "\"];\n";
   };
   for (int node = 0; node < drawing.drawn_nodes(); ++node) {
-    dot += "  subgraph cluster_node" + Number(node) + " {\n    label=\"node" + Number(node) + "\";\n";
+    dot +=
+        "  subgraph cluster_node" + Number(node) + " {\n    label=\"node" + Number(node) + "\";\n";
     declare(drawing.BoxOf(SwitchVertex(c, node)), "    ");
     for (int g = node * c.gpus_per_node; g < c.gpus && c.NodeOf(g) == node; ++g)
       declare(drawing.BoxOf(g), "    ");
@@ -134,11 +141,13 @@ std::string TopoDot(const Survey& survey) {
     Line& line = lines[at->second];
     line.rate += DatasheetRate(c, e.link);
     for (const LinkId direction : {e.link, e.link + 1})
-      line.degraded |= std::binary_search(survey.degraded.begin(), survey.degraded.end(), direction);
+      line.degraded |=
+          std::binary_search(survey.degraded.begin(), survey.degraded.end(), direction);
   }
   for (const Line& line : lines)
-    dot += "  " + line.a + " -- " + line.b + " [label=\"" + Printf("%.6g GB/s", line.rate.value / 1e9) +
-           "\"" + (line.degraded ? ", color=red, fontcolor=red" : "") + "];\n";
+    dot += "  " + line.a + " -- " + line.b + " [label=\"" +
+           Printf("%.6g GB/s", line.rate.value / 1e9) + "\"" +
+           (line.degraded ? ", color=red, fontcolor=red" : "") + "];\n";
   return dot + "}\n";
 }
 

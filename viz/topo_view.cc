@@ -47,7 +47,8 @@ std::vector<LinkKind> KindsOf(const Cluster& cluster) {
   }
   // What lost capacity stands beside its like.
   const auto place = [&](const LinkKind& kind) {
-    return std::find_if(kinds.begin(), kinds.end(), [&](const LinkKind& k) { return k.name == kind.name; }) -
+    return std::find_if(kinds.begin(), kinds.end(),
+                        [&](const LinkKind& k) { return k.name == kind.name; }) -
            kinds.begin();
   };
   std::vector<std::pair<std::ptrdiff_t, LinkKind>> placed;
@@ -155,16 +156,17 @@ std::string TopoText(const Survey& s) {
                      (c.pools.empty() ? " (" + c.device.name + ")" : "") + " in " +
                      Counted(c.nodes(), "node") + "\n";
   for (size_t i = 0; i < c.pools.size(); ++i)
-    text += std::string(i == 0 ? "  pools      " : "             ") + Counted(c.pools[i].nodes, "node") +
-            " of " + c.pools[i].device + "\n";
+    text += std::string(i == 0 ? "  pools      " : "             ") +
+            Counted(c.pools[i].nodes, "node") + " of " + c.pools[i].device + "\n";
   if (c.switches.value) text += "  fabric     " + FabricText(c) + "\n";
   text += "  bisection  " + Rate(s.bisection) + "  from the first half of the GPUs to the second\n";
   if (c.gpus > 1 && (c.switches.value || !s.failed.empty()))
     text += "  pairs      " + PairsText(s.reach) + "\n";
   if (!s.failed.empty()) {
     std::vector<std::string_view> names(s.failed.begin(), s.failed.end());
-    text += "  without    " + Join(names) + ": " + Counted(static_cast<int>(s.degraded.size()), "link") +
-            " slower or gone, " + Counted(s.reach.cut_off, "GPU") + " cut off\n";
+    text += "  without    " + Join(names) + ": " +
+            Counted(static_cast<int>(s.degraded.size()), "link") + " slower or gone, " +
+            Counted(s.reach.cut_off, "GPU") + " cut off\n";
     text += "  healthy    " + Rate(s.healthy_bisection) + ", " + PairsText(s.healthy_reach) + "\n";
   }
   Rows rows = {{"links", "count", "datasheet", "usable"}};

@@ -25,10 +25,13 @@ struct MemoryPart {
   Bytes bytes;
 };
 std::vector<MemoryPart> PartsOf(const StageMemory& m) {
-  return {
-      {"weights", m.states.weights},  {"gradients", m.states.gradients}, {"optimizer", m.states.optimizer()},
-      {"activations", m.activations}, {"transient", m.transient},        {"buffers", m.buffers()},
-      {"runtime", m.runtime}};
+  return {{"weights", m.states.weights},
+          {"gradients", m.states.gradients},
+          {"optimizer", m.states.optimizer()},
+          {"activations", m.activations},
+          {"transient", m.transient},
+          {"buffers", m.buffers()},
+          {"runtime", m.runtime}};
 }
 
 // 50 characters for the whole.
@@ -60,8 +63,8 @@ std::string HeadlineText(const TrainReport& r, const std::optional<PublishedCost
   for (const HeadlineName& h : ShownHeadlines(r)) {
     const HeadlineStyle& style = StyleOf(h.name);
     const Interval& i = r.interval(h.figure);
-    rows.push_back({style.label, style.show(r.headlines.*h.figure), style.show(i.p10), style.show(i.p50),
-                    style.show(i.p90)});
+    rows.push_back({style.label, style.show(r.headlines.*h.figure), style.show(i.p10),
+                    style.show(i.p50), style.show(i.p90)});
   }
   std::string text = Aligned(rows, "l");
   if (published)
@@ -69,7 +72,8 @@ std::string HeadlineText(const TrainReport& r, const std::optional<PublishedCost
                    published->gpu_hours_per_trillion_tokens / 1e3, ErrorPercent(r, *published),
                    published->source.c_str());
   return text +
-         "  the step and its rates are of the scenario's own values; percentiles are over its unknowns and "
+         "  the step and its rates are of the scenario's own values; percentiles are over its "
+         "unknowns and "
          "the errors of the costs\n";
 }
 
@@ -82,14 +86,14 @@ std::string PathText(const TrainReport& r) {
   return text;
 }
 
-// What a tenth more of each resource buys: the rates in one sentence, then a line for each that changes the
-// plan.
+// What a tenth more of each resource buys: the rates in one sentence, then a line for each that
+// changes the plan.
 std::string MarginalText(const TrainReport& r) {
   std::string rates, plans;
   for (const Marginal& m : r.marginal) {
     if (m.choice.empty()) {
-      rates +=
-          (rates.empty() ? " " : ", ") + Printf("%+.1f%%", *m.step_change_percent) + " (" + m.resource + ")";
+      rates += (rates.empty() ? " " : ", ") + Printf("%+.1f%%", *m.step_change_percent) + " (" +
+               m.resource + ")";
       continue;
     }
     plans += "  " + m.resource + ": ";
@@ -98,7 +102,8 @@ std::string MarginalText(const TrainReport& r) {
     else if (*m.step_change_percent == *m.gpu_hours_change_percent)
       plans += Printf("%+.1f%%, ", *m.step_change_percent);
     else
-      plans += Printf("%+.1f%%, GPU-hours %+.1f%%, ", *m.step_change_percent, *m.gpu_hours_change_percent);
+      plans += Printf("%+.1f%%, GPU-hours %+.1f%%, ", *m.step_change_percent,
+                      *m.gpu_hours_change_percent);
     plans += m.choice + "\n";
   }
   std::string text = "\nwith a resource 10% faster the step takes" + rates + "\n";
@@ -136,13 +141,16 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
   j["exposed_communication_fraction"] = r.exposed_communication_fraction;
   j["breakdown"] = Json::array();
   for (const BreakdownRow& row : r.breakdown)
-    j["breakdown"].push_back({{"name", row.name}, {"seconds", row.time.value}, {"fraction", row.fraction}});
+    j["breakdown"].push_back(
+        {{"name", row.name}, {"seconds", row.time.value}, {"fraction", row.fraction}});
   Json ranks = Json::array();
   for (const RankMemory& m : r.memory) {
     Json parts = Json::object();
     for (const MemoryPart& part : PartsOf(m.memory)) parts[part.name] = part.bytes.value;
-    ranks.push_back(
-        {{"rank", m.rank}, {"stage", m.stage}, {"peak_bytes", m.memory.total().value}, {"parts", parts}});
+    ranks.push_back({{"rank", m.rank},
+                     {"stage", m.stage},
+                     {"peak_bytes", m.memory.total().value},
+                     {"parts", parts}});
   }
   j["memory"] = {{"fits", r.fits},
                  {"peak_bytes", r.peak_memory.value},
@@ -179,11 +187,12 @@ Json TrainJson(const TrainReport& r, const std::optional<PublishedCost>& publish
 }
 
 std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& published) {
-  const std::string phase = r.phases.size() > 1 ? " (details: phase " + r.phases[r.phase].name + ")" : "";
-  std::string out =
-      Printf("%s: %s on %lld GPUs of %s, schedule %s, %d micro-batches, %s tokens a step%s\n\n",
-             r.name.c_str(), r.model.c_str(), static_cast<long long>(r.gpus), r.cluster.c_str(),
-             r.schedule.c_str(), r.micro_batches, ShowCount(r.tokens_per_step, 3).c_str(), phase.c_str());
+  const std::string phase =
+      r.phases.size() > 1 ? " (details: phase " + r.phases[r.phase].name + ")" : "";
+  std::string out = Printf(
+      "%s: %s on %lld GPUs of %s, schedule %s, %d micro-batches, %s tokens a step%s\n\n",
+      r.name.c_str(), r.model.c_str(), static_cast<long long>(r.gpus), r.cluster.c_str(),
+      r.schedule.c_str(), r.micro_batches, ShowCount(r.tokens_per_step, 3).c_str(), phase.c_str());
   out += HeadlineText(r, published);
   out += "  layers by stage: " + Runs(r.stage_layers) + "\n";
 
@@ -196,16 +205,17 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
   if (r.imbalance.value > 0)
     out += "  with even expert loads the step would be " + ShowSeconds(r.imbalance) + " shorter\n";
   if (r.contention.value > 0)
-    out +=
-        "  with every collective alone on its links it would be " + ShowSeconds(r.contention) + " shorter\n";
+    out += "  with every collective alone on its links it would be " + ShowSeconds(r.contention) +
+           " shorter\n";
   out += "critical path: " + PathText(r) + "\n";
 
   const RankMemory& full = r.memory[r.fullest];
   const Bytes peak = full.memory.total();
-  out += Printf(
-      "\nmemory of the fullest rank (rank %d, stage %d): %s of %s%s\n", full.rank, full.stage,
-      ShowBytes(peak).c_str(), ShowBytes(r.device_memory).c_str(),
-      peak <= r.device_memory ? "" : (", DOES NOT FIT by " + ShowBytes(peak - r.device_memory)).c_str());
+  out += Printf("\nmemory of the fullest rank (rank %d, stage %d): %s of %s%s\n", full.rank,
+                full.stage, ShowBytes(peak).c_str(), ShowBytes(r.device_memory).c_str(),
+                peak <= r.device_memory
+                    ? ""
+                    : (", DOES NOT FIT by " + ShowBytes(peak - r.device_memory)).c_str());
   Rows memory;
   for (const MemoryPart& part : PartsOf(full.memory))
     memory.push_back({part.name, ShowBytes(part.bytes), Printf("%.1f%%", 100 * (part.bytes / peak)),
@@ -213,14 +223,16 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
   out += Aligned(memory, "lrrl");
   if (r.memory_peak.p90 > r.memory_peak.p10)
     out += Printf("  over the unknowns%s %s .. %s; fits in %.0f%% of the draws\n",
-                  r.phases.size() > 1 ? " and phases" : "", ShowBytes(Bytes(r.memory_peak.p10)).c_str(),
+                  r.phases.size() > 1 ? " and phases" : "",
+                  ShowBytes(Bytes(r.memory_peak.p10)).c_str(),
                   ShowBytes(Bytes(r.memory_peak.p90)).c_str(), 100 * r.fits_share);
   if (r.host_bytes_per_node.value > 0)
-    out += Printf("  optimizer states in host memory: %s of %s on the fullest node%s\n",
-                  ShowBytes(r.host_bytes_per_node).c_str(), ShowBytes(r.host_memory).c_str(),
-                  r.host_bytes_per_node <= r.host_memory
-                      ? ""
-                      : (", DOES NOT FIT by " + ShowBytes(r.host_bytes_per_node - r.host_memory)).c_str());
+    out += Printf(
+        "  optimizer states in host memory: %s of %s on the fullest node%s\n",
+        ShowBytes(r.host_bytes_per_node).c_str(), ShowBytes(r.host_memory).c_str(),
+        r.host_bytes_per_node <= r.host_memory
+            ? ""
+            : (", DOES NOT FIT by " + ShowBytes(r.host_bytes_per_node - r.host_memory)).c_str());
 
   out += Printf("\ntraffic of a GPU and step: %s by NVLink, %s by InfiniBand",
                 ShowBytes(r.nvlink_per_gpu).c_str(), ShowBytes(r.network_per_gpu).c_str());
@@ -242,7 +254,8 @@ std::string TrainText(const TrainReport& r, const std::optional<PublishedCost>& 
     out += Aligned(shares, "rl");
   }
   out += Printf(
-      "\n%.0f%% of the time is from outside measured ranges or from reasoned efficiencies (--print costs)\n",
+      "\n%.0f%% of the time is from outside measured ranges or from reasoned efficiencies (--print "
+      "costs)\n",
       100 * r.extrapolated_fraction);
   return out + PhasesText(r);
 }

@@ -1,6 +1,7 @@
-// Kinds of attention, one row and one file each: all that the rest of the project asks of a layer's attention
-// it asks its row, so that a further kind is a file of this folder, a row of the table in kinds.cc, and the
-// reading of its config (scenarios/hf_config.cc). Counting rules and sources: docs/model-models.md.
+// Kinds of attention, one row and one file each: all that the rest of the project asks of a layer's
+// attention it asks its row, so that a further kind is a file of this folder, a row of the table in
+// kinds.cc, and the reading of its config (scenarios/hf_config.cc). Counting rules and sources:
+// docs/model-models.md.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +37,8 @@ struct Attention {
   bool operator==(const Attention&) const = default;
 };
 
-// Which query-key pairs flops are counted of: half of the square of a causal sequence, a window left out, or
-// every query against the whole sequence, as Megatron-LM does.
+// Which query-key pairs flops are counted of: half of the square of a causal sequence, a window
+// left out, or every query against the whole sequence, as Megatron-LM does.
 enum class PairsCounted : uint8_t { kCausal, kAll };
 
 // A row. `hidden` is the model's width; counts are of one layer.
@@ -51,7 +52,8 @@ struct AttentionKind {
   int64_t (*matrices)(const Attention&, int64_t hidden);
   // The other parameters: biases, and norms inside attention.
   int64_t (*vectors)(const Attention&, int64_t hidden);
-  // Of all parameters those that each tensor-parallel rank holds whole; the others are cut by heads.
+  // Of all parameters those that each tensor-parallel rank holds whole; the others are cut by
+  // heads.
   int64_t (*whole_on_tp)(const Attention&, int64_t hidden);
 
   // Elements that are cached of a sequence of `context` tokens.
@@ -60,12 +62,12 @@ struct AttentionKind {
   // Forward flops of a token beside the projections, the mean over a sequence of that length.
   double (*core_flops)(const Attention&, int64_t sequence, PairsCounted counted);
 
-  // Whether queries, keys and values are projected up from latents, which a backward pass may do again in
-  // place of keeping them (Recompute::kMlaUp).
+  // Whether queries, keys and values are projected up from latents, which a backward pass may do
+  // again in place of keeping them (Recompute::kMlaUp).
   bool has_latents;
 
-  // Add the ops between the layer's input norm and its residual: in the passes of a training step, for
-  // prompts and chunks of them, and for a token of each sequence.
+  // Add the ops between the layer's input norm and its residual: in the passes of a training step,
+  // for prompts and chunks of them, and for a token of each sequence.
   void (*train)(BlockBuilder& b);
   void (*prefill)(BlockBuilder& b);
   void (*decode)(BlockBuilder& b);
@@ -73,8 +75,8 @@ struct AttentionKind {
 
 std::span<const AttentionKind* const> AttentionKinds();
 
-// Keys that one of the last `queries` tokens of a sequence meets on average, with `context` tokens at its
-// end, its own counted half: context - queries / 2, fewer with a window.
+// Keys that one of the last `queries` tokens of a sequence meets on average, with `context` tokens
+// at its end, its own counted half: context - queries / 2, fewer with a window.
 double MeanContext(const Attention& attention, int64_t queries, int64_t context);
 
 }  // namespace moecast

@@ -20,8 +20,8 @@ AttentionQuery QueryOf(const BlockBuilder& b, const CoreHeads& h) {
 }  // namespace
 
 double CoreFlops(const CoreHeads& h, const Attention& a, int64_t sequence, PairsCounted counted) {
-  const double keys =
-      counted == PairsCounted::kCausal ? MeanContext(a, sequence, sequence) : static_cast<double>(sequence);
+  const double keys = counted == PairsCounted::kCausal ? MeanContext(a, sequence, sequence)
+                                                       : static_cast<double>(sequence);
   return 2 * keys * h.heads * (h.qk_dim + h.v_dim);
 }
 
@@ -32,8 +32,8 @@ void AddTrainingCore(BlockBuilder& b, const CoreHeads& h, std::vector<Op> again)
   q.phase = AttentionPhase::kTrainForward;
   q.query = sequence / b.cp;
   q.context = sequence;
-  // A context-parallel rank has two slices of the sequence, one from each end, so that causal work is even:
-  // the average query meets half of the sequence, as it would at the end of a shorter one.
+  // A context-parallel rank has two slices of the sequence, one from each end, so that causal work
+  // is even: the average query meets half of the sequence, as it would at the end of a shorter one.
   if (b.cp > 1) q.context = (q.context + q.query) / 2;
   // A window: as many keys for every query as the average one meets.
   if (a.sliding_window > 0 && a.sliding_window < sequence) {
@@ -74,8 +74,8 @@ int64_t MeanQueries(const Work& work) {
       1, std::llround(static_cast<double>(work.tokens) / static_cast<double>(work.sequences)));
 }
 
-// The queries of a sequence meet context - queries + 1 ... context keys, (context - (queries - 1) / 2) on
-// average.
+// The queries of a sequence meet context - queries + 1 ... context keys, (context - (queries - 1) /
+// 2) on average.
 int64_t MeanKeys(const Work& work) {
   const auto tokens = static_cast<double>(work.tokens);
   const double queries = tokens / static_cast<double>(work.sequences);
@@ -94,9 +94,10 @@ void AddOutputProjection(BlockBuilder& b, const CoreHeads& h) {
 void AddContextGather(BlockBuilder& b, double elements) {
   if (b.cp == 1) return;
   const double bytes = elements * BlockBuilder::kBf16;
-  b.Forward(BlockBuilder::Collective(OpName::kCpGather, CollectiveKind::kAllGather, GroupKind::kCp, bytes));
-  b.Backward(
-      {BlockBuilder::Collective(OpName::kCpScatter, CollectiveKind::kReduceScatter, GroupKind::kCp, bytes)});
+  b.Forward(BlockBuilder::Collective(OpName::kCpGather, CollectiveKind::kAllGather, GroupKind::kCp,
+                                     bytes));
+  b.Backward({BlockBuilder::Collective(OpName::kCpScatter, CollectiveKind::kReduceScatter,
+                                       GroupKind::kCp, bytes)});
 }
 
 }  // namespace moecast

@@ -1,4 +1,5 @@
-// Grouped-query attention (arXiv 2305.13245); multi-head where kv_heads == heads, multi-query where it is 1.
+// Grouped-query attention (arXiv 2305.13245); multi-head where kv_heads == heads, multi-query where
+// it is 1.
 #include <algorithm>
 
 #include "costmodel/attention/core.h"
@@ -33,7 +34,8 @@ int64_t WholeOnTp(const Attention&, int64_t) {
 }
 
 int64_t Cached(const Attention& a, int64_t context) {
-  const int64_t tokens = a.sliding_window > 0 ? std::min<int64_t>(context, a.sliding_window) : context;
+  const int64_t tokens =
+      a.sliding_window > 0 ? std::min<int64_t>(context, a.sliding_window) : context;
   return 2 * tokens * a.kv_heads * a.head_dim;
 }
 
@@ -65,7 +67,8 @@ void Train(BlockBuilder& b) {
   AddQkv(b);
   const double rope = 2 * b.tokens * (heads + kv_heads) * d * BlockBuilder::kBf16;
   b.Elementwise(OpName::kRope, ElementwiseKind::kRope, rope, rope);
-  b.KeepUntilBackward(OpName::kAttention, TensorName::kQueries, b.tokens * heads * d * BlockBuilder::kBf16);
+  b.KeepUntilBackward(OpName::kAttention, TensorName::kQueries,
+                      b.tokens * heads * d * BlockBuilder::kBf16);
   b.KeepUntilBackward(OpName::kAttention, TensorName::kKeysAndValues,
                       keys * 2 * kv_heads * d * BlockBuilder::kBf16);
   AddContextGather(b, keys * 2 * kv_heads * d);
@@ -85,7 +88,8 @@ void Serve(BlockBuilder& b) {
 
 const AttentionKind kGqaAttention{
     .name = "gqa",
-    .help = "grouped-query attention; multi-head with as many KV heads as heads, multi-query with one",
+    .help =
+        "grouped-query attention; multi-head with as many KV heads as heads, multi-query with one",
     .describe = Describe,
     .matrices = Matrices,
     .vectors = Vectors,

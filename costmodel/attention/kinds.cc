@@ -13,8 +13,8 @@ std::span<const AttentionKind* const> AttentionKinds() {
   return kKinds;
 }
 
-// With a window w and f tokens before the first query, those of the q queries that begin before w miss a
-// triangle of (w - f)^2 / 2 pairs, the others meet w.
+// With a window w and f tokens before the first query, those of the q queries that begin before w
+// miss a triangle of (w - f)^2 / 2 pairs, the others meet w.
 double MeanContext(const Attention& a, int64_t queries, int64_t context) {
   const auto q = static_cast<double>(queries);
   const auto c = static_cast<double>(context);

@@ -1,5 +1,5 @@
-// Multi-head latent attention (arXiv 2405.04434, section 2.1): low-rank queries (or one full matrix), joint
-// low-rank keys and values, and a RoPE key of their own that all heads share.
+// Multi-head latent attention (arXiv 2405.04434, section 2.1): low-rank queries (or one full
+// matrix), joint low-rank keys and values, and a RoPE key of their own that all heads share.
 #include "costmodel/attention/core.h"
 
 namespace moecast {
@@ -23,8 +23,8 @@ int64_t KvWidth(const Attention& a) {
 std::string Describe(const Attention& a) {
   const auto text = [](int n) { return std::to_string(n); };
   const CoreHeads h = HeadsOf(a);
-  return "MLA with " + text(a.heads) + " heads of " + text(h.qk_dim) + "/" + text(h.v_dim) + ", KV rank " +
-         text(a.kv_lora_rank) + " + " + text(a.qk_rope_head_dim) +
+  return "MLA with " + text(a.heads) + " heads of " + text(h.qk_dim) + "/" + text(h.v_dim) +
+         ", KV rank " + text(a.kv_lora_rank) + " + " + text(a.qk_rope_head_dim) +
          (a.q_lora_rank > 0 ? ", query rank " + text(a.q_lora_rank) : ", full-rank queries");
 }
 
@@ -62,7 +62,8 @@ double CoreFlopsOf(const Attention& a, int64_t sequence, PairsCounted counted) {
   return CoreFlops(HeadsOf(a), a, sequence, counted);
 }
 
-// To the latents of queries and of keys and values, on every tp rank whole, on its part of the tokens.
+// To the latents of queries and of keys and values, on every tp rank whole, on its part of the
+// tokens.
 void AddDownProjections(BlockBuilder& b) {
   const Attention& a = b.model.attention;
   const double h = b.model.hidden;
@@ -123,7 +124,8 @@ void Train(BlockBuilder& b) {
   b.Multiply(q_up);
   AddContextGather(b, b.local_tokens * b.cp * static_cast<double>(KvWidth(a)));
   b.Multiply(kv_up);
-  // RoPE on the queries' part; keys put together from their up-projection and the one shared RoPE key.
+  // RoPE on the queries' part; keys put together from their up-projection and the one shared RoPE
+  // key.
   const double rope =
       heads * kBf16 *
       (b.tokens * 2 * a.qk_rope_head_dim + keys * (2 * a.qk_nope_head_dim + a.qk_rope_head_dim));
@@ -137,10 +139,10 @@ void Train(BlockBuilder& b) {
   if (b.Recomputes(Recompute::kMlaUp)) {
     for (const Linear& up : {q_up, kv_up})
       for (Op& op : b.ForwardOf(up)) again.push_back(BlockBuilder::Recomputed(std::move(op)));
-    again.push_back(
-        BlockBuilder::Recomputed(BlockBuilder::ElementwiseOp(OpName::kRope, ElementwiseKind::kRope, rope)));
-    b.Transient(OpName::kAttention, TensorName::kQueriesKeysValues, kept_queries + kept_keys + kept_output,
-                true);
+    again.push_back(BlockBuilder::Recomputed(
+        BlockBuilder::ElementwiseOp(OpName::kRope, ElementwiseKind::kRope, rope)));
+    b.Transient(OpName::kAttention, TensorName::kQueriesKeysValues,
+                kept_queries + kept_keys + kept_output, true);
   } else {
     b.KeepUntilBackward(OpName::kAttention, TensorName::kQueries, kept_queries);
     b.KeepUntilBackward(OpName::kAttention, TensorName::kKeys, kept_keys);
@@ -150,8 +152,8 @@ void Train(BlockBuilder& b) {
   AddOutputProjection(b, core);
 }
 
-// In plain form: cached latents are projected up again with those of the new tokens. RoPE and the write to
-// the cache are in the times of serving's attention kernels.
+// In plain form: cached latents are projected up again with those of the new tokens. RoPE and the
+// write to the cache are in the times of serving's attention kernels.
 void Prefill(BlockBuilder& b) {
   const CoreHeads core = HeadsOf(b.model.attention);
   AddDownProjections(b);
@@ -161,17 +163,19 @@ void Prefill(BlockBuilder& b) {
   AddOutputProjection(b, core);
 }
 
-// Absorbed (arXiv 2405.04434, section 2.1.2): each head's up-projection of keys is applied to its query, that
-// of values to what it has attended to, so that all heads read the cached latents as they are. Bf16, as the
-// core.
+// Absorbed (arXiv 2405.04434, section 2.1.2): each head's up-projection of keys is applied to its
+// query, that of values to what it has attended to, so that all heads read the cached latents as
+// they are. Bf16, as the core.
 void Decode(BlockBuilder& b) {
   const Attention& a = b.model.attention;
   const int64_t heads = a.heads / b.tp;
   const auto each_head = [&](OpName name, int64_t n, int64_t k) {
     b.Forward({.name = name,
-               .query =
-                   GroupedGemmQuery{
-                       .groups = heads, .rows_total = b.work.tokens * heads, .n = n, .k = k, .batched = true},
+               .query = GroupedGemmQuery{.groups = heads,
+                                         .rows_total = b.work.tokens * heads,
+                                         .n = n,
+                                         .k = k,
+                                         .batched = true},
                .after = kSerial});
   };
   AddDownProjections(b);

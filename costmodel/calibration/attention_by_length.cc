@@ -21,8 +21,8 @@ AttentionByLength::AttentionByLength(const CurveTable& table, const std::string&
   for (size_t r = 0; r < table.rows.size(); ++r) {
     const auto& key = table.rows[r];
     const auto head_dim = ParseNumber(key[3]);
-    if ((key[1] != "forward" && key[1] != "backward") || (key[2] != "yes" && key[2] != "no") || !head_dim ||
-        !(*head_dim > 0))
+    if ((key[1] != "forward" && key[1] != "backward") || (key[2] != "yes" && key[2] != "no") ||
+        !head_dim || !(*head_dim > 0))
       throw UserError({.file = file,
                        .pointer = "row " + std::to_string(r + 1),
                        .value = key[1] + "," + key[2] + "," + key[3],
@@ -45,23 +45,26 @@ AttentionByLength::AttentionByLength(const CurveTable& table, const std::string&
 double AttentionByLength::Along(const Row& row, double sequence) const {
   if (sequence <= sequences_.front()) return row.rate.front();
   if (sequence >= sequences_.back()) return row.rate.back();
-  const size_t i = static_cast<size_t>(std::upper_bound(sequences_.begin(), sequences_.end(), sequence) -
-                                       sequences_.begin());
+  const size_t i = static_cast<size_t>(
+      std::upper_bound(sequences_.begin(), sequences_.end(), sequence) - sequences_.begin());
   return LogLog(sequences_[i - 1], row.rate[i - 1], sequences_[i], row.rate[i], sequence);
 }
 
-std::vector<const AttentionByLength::Row*> AttentionByLength::Rows(std::string_view engine, bool backward,
+std::vector<const AttentionByLength::Row*> AttentionByLength::Rows(std::string_view engine,
+                                                                   bool backward,
                                                                    bool causal) const {
   std::vector<const Row*> rows;
   for (const Row& row : rows_)
-    if (row.engine == engine && row.backward == backward && row.causal == causal) rows.push_back(&row);
+    if (row.engine == engine && row.backward == backward && row.causal == causal)
+      rows.push_back(&row);
   return rows;
 }
 
 void AttentionByLength::FailWithout(std::string_view engine, bool backward) const {
   std::vector<std::string_view> engines;
   for (const Row& row : rows_)
-    if (row.backward == backward && std::find(engines.begin(), engines.end(), row.engine) == engines.end())
+    if (row.backward == backward &&
+        std::find(engines.begin(), engines.end(), row.engine) == engines.end())
       engines.push_back(row.engine);
   throw UserError({.file = file_,
                    .value = std::string("no non-causal ") + (backward ? "backward" : "forward") +
@@ -81,7 +84,8 @@ AttentionByLength::Rate AttentionByLength::At(std::string_view engine, bool back
   const auto rows = Rows(engine, backward, causal);
   if (rows.empty()) {
     if (!causal) FailWithout(engine, backward);
-    if (!backward) {  // causal forward: as far below non-causal as nothing tells; the non-causal rate
+    if (!backward) {  // causal forward: as far below non-causal as nothing tells; the non-causal
+                      // rate
       return {At(engine, false, false, head_dim, sequence).flops_per_second, true};
     }
     const double other = At(engine, backward, false, head_dim, sequence).flops_per_second;
@@ -97,8 +101,8 @@ AttentionByLength::Rate AttentionByLength::At(std::string_view engine, bool back
       return rate;
     }
     if (i > 0 && rows[i - 1]->head_dim < head_dim && head_dim < rows[i]->head_dim) {
-      rate.flops_per_second = LogLog(rows[i - 1]->head_dim, Along(*rows[i - 1], sequence), rows[i]->head_dim,
-                                     Along(*rows[i], sequence), head_dim);
+      rate.flops_per_second = LogLog(rows[i - 1]->head_dim, Along(*rows[i - 1], sequence),
+                                     rows[i]->head_dim, Along(*rows[i], sequence), head_dim);
       return rate;
     }
   }

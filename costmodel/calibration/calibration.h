@@ -1,7 +1,8 @@
-// What kernels reach on a device: estimates of the time of one operator, from measured tables where the
-// calibration has them, else from a reasoned efficiency with its source and a wider interval.
+// What kernels reach on a device: estimates of the time of one operator, from measured tables where
+// the calibration has them, else from a reasoned efficiency with its source and a wider interval.
 //   time = max(flops / (peak * eff_c), bytes / (bandwidth * eff_m)) + launch
-// A calibration is calibration.json plus one CSV a table; a table is parsed when the first query needs it.
+// A calibration is calibration.json plus one CSV a table; a table is parsed when the first query
+// needs it.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +21,10 @@
 
 namespace moecast {
 
-// Which product of a linear layer y[m,n] = x[m,k] w[n,k]^T. The shapes of a query are always the forward's m,
-// n, k.
-//   dgrad: dx[m,k] = dy[m,n] w[n,k]          wgrad: dw[n,k] += dy[m,n]^T x[m,k], summed into the main
-//   gradient
+// Which product of a linear layer y[m,n] = x[m,k] w[n,k]^T. The shapes of a query are always the
+// forward's m, n, k.
+//   dgrad: dx[m,k] = dy[m,n] w[n,k]          wgrad: dw[n,k] += dy[m,n]^T x[m,k], summed into the
+//   main gradient
 enum class GemmPass : uint8_t { kForward, kDgrad, kWgrad };
 template <>
 struct EnumNames<GemmPass> {
@@ -47,8 +48,8 @@ struct GroupedGemmQuery {
   GemmPass pass = GemmPass::kForward;
   Dtype main_grad = Dtype::kFp32;
   int sms = 0;
-  // One batched product of equal groups, such as MLA's absorbed up-projections, a group a head: engines run
-  // them with other kernels than ragged groups.
+  // One batched product of equal groups, such as MLA's absorbed up-projections, a group a head:
+  // engines run them with other kernels than ragged groups.
   bool batched = false;
   bool operator==(const GroupedGemmQuery&) const = default;
 };
@@ -56,10 +57,11 @@ struct GroupedGemmQuery {
 enum class AttentionPhase : uint8_t { kTrainForward, kTrainBackward, kPrefill, kDecode };
 template <>
 struct EnumNames<AttentionPhase> {
-  static constexpr EnumName<AttentionPhase> kNames[] = {{AttentionPhase::kTrainForward, "train-forward"},
-                                                        {AttentionPhase::kTrainBackward, "train-backward"},
-                                                        {AttentionPhase::kPrefill, "prefill"},
-                                                        {AttentionPhase::kDecode, "decode"}};
+  static constexpr EnumName<AttentionPhase> kNames[] = {
+      {AttentionPhase::kTrainForward, "train-forward"},
+      {AttentionPhase::kTrainBackward, "train-backward"},
+      {AttentionPhase::kPrefill, "prefill"},
+      {AttentionPhase::kDecode, "decode"}};
 };
 
 // Whose kernels run core attention.
@@ -87,11 +89,13 @@ struct AttentionQuery {
   bool operator==(const AttentionQuery&) const = default;
 };
 
-// Absorbed MLA decode: one query token a sequence against compressed keys, a part of which are the values.
+// Absorbed MLA decode: one query token a sequence against compressed keys, a part of which are the
+// values.
 struct MlaDecodeQuery {
   int64_t heads = 0, batch = 1, context = 0;
   double kv_bits = 16;
-  HeadSizes latent;  // qk: the compressed keys and values and the shared part; v: the compressed ones alone
+  HeadSizes latent;  // qk: the compressed keys and values and the shared part; v: the compressed
+                     // ones alone
   bool operator==(const MlaDecodeQuery&) const = default;
 };
 
@@ -137,9 +141,9 @@ MlaDecodeWork WorkOf(const MlaDecodeQuery& query);
 class Calibration {
  public:
   // `read` gives the text of a file below the folder of all stacks ("2025/calibration.json",
-  // "2025/gemm_bf16.csv") and throws UserError where it is missing, as does this where calibration.json is
-  // not one. A table is read and checked by the first query that needs it, which may throw; estimates from
-  // several threads are safe once each kind of query was made.
+  // "2025/gemm_bf16.csv") and throws UserError where it is missing, as does this where
+  // calibration.json is not one. A table is read and checked by the first query that needs it,
+  // which may throw; estimates from several threads are safe once each kind of query was made.
   using Reader = std::function<std::string(std::string_view file)>;
   Calibration(Device device, std::string_view stack, Reader read);
   ~Calibration();
@@ -149,16 +153,16 @@ class Calibration {
   const Device& device() const { return device_; }
   // One text per Cost::source: table, stack, version.
   const std::vector<std::string>& sources() const;
-  // What a step of a long run takes beyond these kernels in a burst (its era is 1), and what that was fitted
-  // to.
+  // What a step of a long run takes beyond these kernels in a burst (its era is 1), and what that
+  // was fitted to.
   WholeStep whole_step() const;
   const std::string& whole_step_source() const;
-  // The head sizes that a table of attention was measured with. Throws UserError where there is no such
-  // table.
+  // The head sizes that a table of attention was measured with. Throws UserError where there is no
+  // such table.
   HeadSizes MeasuredHeads(TableId table) const;
 
-  // REQUIRES of all queries: sizes are positive, 0 <= sms <= device().sms. They throw UserError where the
-  // calibration has no table for them.
+  // REQUIRES of all queries: sizes are positive, 0 <= sms <= device().sms. They throw UserError
+  // where the calibration has no table for them.
   Cost Gemm(const GemmQuery& q) const;
   Cost GroupedGemm(const GroupedGemmQuery& q) const;
   Cost Attention(const AttentionQuery& q) const;

@@ -1,5 +1,5 @@
-// calibration.json: whose kernels a calibration describes, what each table is and how far its estimates were
-// off where they could be checked, and what was reasoned instead of measured.
+// calibration.json: whose kernels a calibration describes, what each table is and how far its
+// estimates were off where they could be checked, and what was reasoned instead of measured.
 #pragma once
 
 #include <optional>
@@ -21,7 +21,8 @@ struct MeasuredOn {
 };
 const Fields<MeasuredOn>& FieldsOf(const MeasuredOn*);
 
-// A table of the calibration, with what leaving out a fifth of its curves showed (judge/left_out.h).
+// A table of the calibration, with what leaving out a fifth of its curves showed
+// (judge/left_out.h).
 struct TableRecord {
   std::string name;    // as in table_kinds.h
   std::string file;    // within the folder of the calibration that lists it
@@ -38,12 +39,13 @@ struct TableRecord {
   double sigma_own_short = 0;
   double left_out_mape_percent = 0;  // mean absolute error, times of 10 us and more
   double left_out_p90_percent = 0;
-  double inverse_distance_mape_percent = 0;  // of inverse-distance interpolation (judge/inverse_distance.h)
+  double inverse_distance_mape_percent =
+      0;  // of inverse-distance interpolation (judge/inverse_distance.h)
   // Left-out points, and means of left-out curves, within their 80% intervals.
   double coverage_percent = 0;
   double curve_coverage_percent = 0;
-  // Another engine's table of the same shapes, a part of it, and its points within the 80% interval around
-  // this one's; "" where there is none.
+  // Another engine's table of the same shapes, a part of it, and its points within the 80% interval
+  // around this one's; "" where there is none.
   std::string compared_file, compared_source;
   double table_coverage_percent = 0;
 };
@@ -80,12 +82,13 @@ const Fields<WholeStepRecord>& FieldsOf(const WholeStepRecord*);
 struct CalibrationFile {
   std::string stack;
   std::string description;
-  std::string
-      base;  // a stack whose tables and numbers hold where this one has none of that name; "" for none
+  std::string base;  // a stack whose tables and numbers hold where this one has none of that name;
+                     // "" for none
   std::vector<std::string> devices;
   std::optional<MeasuredOn> measured_on;  // the base's where absent
-  // The engine of attention_by_length whose rates hold in training. With attention_tables, prefill and MLA's
-  // training forward come from tables and MLA's backward from them by the engine's backward-to-forward ratio.
+  // The engine of attention_by_length whose rates hold in training. With attention_tables, prefill
+  // and MLA's training forward come from tables and MLA's backward from them by the engine's
+  // backward-to-forward ratio.
   std::string attention_engine;
   bool attention_tables = false;
   std::optional<WholeStepRecord> whole_step;  // the base's where absent

@@ -50,9 +50,11 @@ CurveTable ParseCurveTable(const Measurements& text, std::span<const std::string
   for (size_t c = 0; c < text.columns().size(); ++c) {
     if (std::find(key_columns.begin(), key_columns.end(), c) != key_columns.end()) continue;
     const std::string_view name = text.columns()[c];
-    const auto value =
-        name.starts_with(std::string(axis) + "=") ? ParseNumber(name.substr(axis.size() + 1)) : std::nullopt;
-    if (!value || !(*value > 0) || (!table.axis_values.empty() && *value <= table.axis_values.back()))
+    const auto value = name.starts_with(std::string(axis) + "=")
+                           ? ParseNumber(name.substr(axis.size() + 1))
+                           : std::nullopt;
+    if (!value || !(*value > 0) ||
+        (!table.axis_values.empty() && *value <= table.axis_values.back()))
       throw UserError({.file = text.file(),
                        .value = "column \"" + Shortened(name) + "\"",
                        .expected = "\"" + std::string(axis) + "=NUMBER\", ascending"});
@@ -123,8 +125,10 @@ CurveTable CurveTableBuilder::Build() {
       table_.rows.push_back(p.key);
       table_.values.insert(table_.values.end(), table_.axis_values.size(), CurveTable::kMissing);
     }
-    const auto at = std::lower_bound(table_.axis_values.begin(), table_.axis_values.end(), p.axis_value);
-    double& value = table_.At(table_.rows.size() - 1, static_cast<size_t>(at - table_.axis_values.begin()));
+    const auto at =
+        std::lower_bound(table_.axis_values.begin(), table_.axis_values.end(), p.axis_value);
+    double& value =
+        table_.At(table_.rows.size() - 1, static_cast<size_t>(at - table_.axis_values.begin()));
     if (std::isnan(value)) value = p.value;
   }
   return std::move(table_);

@@ -1,6 +1,6 @@
-// A measured table in the compact form calibrations have: one row a curve, named by its key columns, and one
-// column for each value of the axis along which the curve runs. `n,k,m=1,m=4` heads GEMM times; an empty
-// field was not measured.
+// A measured table in the compact form calibrations have: one row a curve, named by its key
+// columns, and one column for each value of the axis along which the curve runs. `n,k,m=1,m=4`
+// heads GEMM times; an empty field was not measured.
 #pragma once
 
 #include <limits>
@@ -22,14 +22,15 @@ struct CurveTable {
   HeadSizes heads;                             // of attention: of all rows; not in the text
   std::vector<double> axis_values;             // ascending
   std::vector<std::vector<std::string>> rows;  // the key of each curve
-  std::vector<double> values;                  // rows.size() x axis_values.size(), positive or kMissing
+  std::vector<double> values;  // rows.size() x axis_values.size(), positive or kMissing
 
   double& At(size_t row, size_t i) { return values[row * axis_values.size() + i]; }
   double At(size_t row, size_t i) const { return values[row * axis_values.size() + i]; }
   size_t points() const;  // measured ones
 
-  double KeyNumber(size_t row,
-                   size_t key) const;  // REQUIRES: the key is a number, as ParseCurveTable checks on demand
+  double KeyNumber(
+      size_t row,
+      size_t key) const;  // REQUIRES: the key is a number, as ParseCurveTable checks on demand
 };
 
 // `number_keys`: these must be numbers. Throws UserError with file, line and column.
@@ -39,7 +40,8 @@ CurveTable ParseCurveTable(const Measurements& text, std::span<const std::string
 // With `comments` as '#' lines before the header; values with 4 significant digits.
 std::string PrintCurveTable(const CurveTable& table, std::span<const std::string> comments);
 
-// Collects long-form rows (one point a row) into curves, sorted by key; the first of repeated points stays.
+// Collects long-form rows (one point a row) into curves, sorted by key; the first of repeated
+// points stays.
 class CurveTableBuilder {
  public:
   CurveTableBuilder(std::vector<std::string> keys, std::string axis) {

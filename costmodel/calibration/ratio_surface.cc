@@ -26,8 +26,10 @@ struct Near {
   size_t curve;
 };
 
-// Weights w of the kriging system with one Lagrange multiplier for sum(w) = 1, by elimination with pivots.
-void KrigingWeights(std::span<const Near> near, std::span<const Place> place, std::span<double> weights) {
+// Weights w of the kriging system with one Lagrange multiplier for sum(w) = 1, by elimination with
+// pivots.
+void KrigingWeights(std::span<const Near> near, std::span<const Place> place,
+                    std::span<double> weights) {
   std::array<std::array<double, kMostNear + 2>, kMostNear + 1> a;
   const size_t n = near.size();
   for (size_t r = 0; r < n; ++r) {
@@ -115,14 +117,15 @@ double RatioSurface::Along(size_t curve, double log_axis) const {
   const double x = log_axis - log_scale_[curve];
   if (x <= log_axis_.front()) return ratio[0];
   if (x >= log_axis_.back()) return ratio[axis_.size() - 1];
-  const size_t above =
-      static_cast<size_t>(std::upper_bound(log_axis_.begin(), log_axis_.end(), x) - log_axis_.begin());
+  const size_t above = static_cast<size_t>(std::upper_bound(log_axis_.begin(), log_axis_.end(), x) -
+                                           log_axis_.begin());
   const double low = log_axis_[above - 1];
   const double part = (x - low) / (log_axis_[above] - low);
   return ratio[above - 1] + part * (ratio[above] - ratio[above - 1]);
 }
 
-RatioSurface::Result RatioSurface::At(const Key& key, double axis, std::span<const char> left_out) const {
+RatioSurface::Result RatioSurface::At(const Key& key, double axis,
+                                      std::span<const char> left_out) const {
   Result result;
   Place at;
   for (int d = 0; d < kMaxKeys; ++d)
@@ -154,7 +157,8 @@ RatioSurface::Result RatioSurface::At(const Key& key, double axis, std::span<con
     KrigingWeights(near, place_, weights);
   else
     InverseDistanceWeights(near, weights);
-  for (size_t i = 0; i < count; ++i) result.log_ratio += weights[i] * Along(near[i].curve, log_axis);
+  for (size_t i = 0; i < count; ++i)
+    result.log_ratio += weights[i] * Along(near[i].curve, log_axis);
   return result;
 }
 

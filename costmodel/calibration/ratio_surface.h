@@ -1,16 +1,17 @@
-// Measured over modelled: ln(measured / baseline) of a table's curves, interpolated to shapes that were not
-// measured. A model that knows tiles, waves and bytes leaves a ratio that is smoother than the time, so few
-// points carry far.
+// Measured over modelled: ln(measured / baseline) of a table's curves, interpolated to shapes that
+// were not measured. A model that knows tiles, waves and bytes leaves a ratio that is smoother than
+// the time, so few points carry far.
 //
-// Along the axis a curve is interpolated linearly in ln(ratio) over log2(axis); beyond its ends the ratio
-// stays. Between curves:
-//   kKriging  ordinary kriging of the twelve nearest with the linear variogram gamma(d) = d, d the distance
-//   over
-//             log2 of the keys: the weights sum to one and make the expected squared error least where values
-//             differ in proportion to their distance (Matheron, Economic Geology 1963). It has no parameter
-//             and passes through the measured curves; along one key between two curves it is the straight
-//             line.
-//   kInverseDistance  the eight nearest by 1/d^2 (Shepard 1968), for tables of few, scattered families.
+// Along the axis a curve is interpolated linearly in ln(ratio) over log2(axis); beyond its ends the
+// ratio stays. Between curves:
+//   kKriging  ordinary kriging of the twelve nearest with the linear variogram gamma(d) = d, d the
+//   distance over
+//             log2 of the keys: the weights sum to one and make the expected squared error least
+//             where values differ in proportion to their distance (Matheron, Economic Geology
+//             1963). It has no parameter and passes through the measured curves; along one key
+//             between two curves it is the straight line.
+//   kInverseDistance  the eight nearest by 1/d^2 (Shepard 1968), for tables of few, scattered
+//   families.
 #pragma once
 
 #include <array>
@@ -31,21 +32,22 @@ class RatioSurface {
   struct Curve {
     Key key{1, 1, 1, 1};
     double axis_scale =
-        1;           // the query's axis divided by this is the curve's (rows per expert against tokens)
+        1;  // the query's axis divided by this is the curve's (rows per expert against tokens)
     int family = 0;  // curves left out together
   };
 
   // `axis`: ascending, positive. All keys are positive.
   RatioSurface(Scheme scheme, std::vector<double> axis);
-  // `measured_over_baseline` has one value for each of the axis, NaN where not measured. REQUIRES: at least
-  // one value.
+  // `measured_over_baseline` has one value for each of the axis, NaN where not measured. REQUIRES:
+  // at least one value.
   void Add(const Curve& curve, std::span<const double> measured_over_baseline);
   void Finish();  // call once, after the last Add
 
   struct Result {
     double log_ratio = 0;
-    double distance = 0;  // to the nearest curve, 1: as far as that lies from its own nearest; 0 on one
-    double outside = 0;   // octaves beyond the measured range, all keys and the axis together
+    double distance =
+        0;  // to the nearest curve, 1: as far as that lies from its own nearest; 0 on one
+    double outside = 0;  // octaves beyond the measured range, all keys and the axis together
   };
   // `left_out`: by curve; these are not looked at.
   Result At(const Key& key, double axis, std::span<const char> left_out = {}) const;
@@ -65,7 +67,8 @@ class RatioSurface {
   std::vector<double> spacing_;                      // from each curve to its nearest
   std::vector<double> log_scale_;
   std::vector<double> log_ratio_;  // curves x axis, missing ones filled from their neighbours
-  std::vector<std::pair<size_t, size_t>> measured_;        // first and last measured axis index of a curve
+  std::vector<std::pair<size_t, size_t>>
+      measured_;  // first and last measured axis index of a curve
   std::array<std::pair<double, double>, kMaxKeys> range_;  // of log2 of each key
   std::array<double, kMaxKeys> largest_{};                 // of each key
 };

@@ -15,10 +15,11 @@ constexpr Known kMoeLaunch = {
     25e-6, "smallest fused MoE calls of the measured tables take 25-40 us: about eight kernels"};
 constexpr Known kMoeStreamed = {
     0.65, "share of HBM bandwidth that gathering and scattering rows reach (elementwise_permute)"};
-constexpr Known kMoeBlockRate = {0.5,
-                                 "block-scaled grouped kernel of TensorRT-LLM on Hopper: half of fp8's rate "
-                                 "at 256 rows an expert and more in "
-                                 "every family of the moe_fp8_block table"};
+constexpr Known kMoeBlockRate = {
+    0.5,
+    "block-scaled grouped kernel of TensorRT-LLM on Hopper: half of fp8's rate "
+    "at 256 rows an expert and more in "
+    "every family of the moe_fp8_block table"};
 constexpr double kQueryBlock = 128;  // rows a thread block of FlashAttention handles
 constexpr double kWgmmaRows = 64;
 
@@ -27,7 +28,8 @@ double D(int64_t x) {
 }
 
 template <Dtype kType>
-double GemmBaseline(std::span<const double> key, double m, const HeadSizes&, const Machine& machine) {
+double GemmBaseline(std::span<const double> key, double m, const HeadSizes&,
+                    const Machine& machine) {
   const GemmShape shape{std::llround(m), std::llround(key[0]), std::llround(key[1]), 1, kType};
   if (kType == Dtype::kFp8Block && IsDeepGemmWideBlock(shape.m, shape.n, machine.sms))
     return DeepGemmWideBlockSeconds(shape.k);
@@ -39,7 +41,8 @@ double GemmWork(std::span<const double> key, double m, const HeadSizes&) {
 }
 
 template <Dtype kType>
-double BmmBaseline(std::span<const double> key, double tokens, const HeadSizes&, const Machine& machine) {
+double BmmBaseline(std::span<const double> key, double tokens, const HeadSizes&,
+                   const Machine& machine) {
   const GemmShape shape{std::llround(tokens), std::llround(key[0]), std::llround(key[1]),
                         std::llround(key[2]), kType};
   return PickTile(shape, machine).seconds();
@@ -48,7 +51,8 @@ double BmmWork(std::span<const double> key, double tokens, const HeadSizes&) {
   return 2 * tokens * key[0] * key[1] * key[2];
 }
 
-AttentionWork MlaPrefill(std::span<const double> key, double query, const HeadSizes& heads, double kv_bytes) {
+AttentionWork MlaPrefill(std::span<const double> key, double query, const HeadSizes& heads,
+                         double kv_bytes) {
   return {key[0], key[0], D(heads.qk), D(heads.v), key[1], query, query, true, false, kv_bytes};
 }
 template <int kBits>
@@ -60,7 +64,8 @@ double MlaPrefillWork(std::span<const double> key, double query, const HeadSizes
   return MlaPrefill(key, query, heads, 2).flops();
 }
 
-MlaDecodeWork MlaDecode(std::span<const double> key, double context, const HeadSizes& heads, double kv_bits) {
+MlaDecodeWork MlaDecode(std::span<const double> key, double context, const HeadSizes& heads,
+                        double kv_bits) {
   return {key[0], key[1], context, D(heads.qk), D(heads.v), kv_bits};
 }
 template <int kBits>
@@ -74,7 +79,8 @@ double MlaDecodeFlops(std::span<const double> key, double context, const HeadSiz
 
 template <int kBits>
 AttentionWork Prefill(std::span<const double> key, double query, const HeadSizes& heads) {
-  return {key[0], key[1], D(heads.qk), D(heads.v), key[2], query, query, true, kBits == 8, kBits / 8.0};
+  return {key[0], key[1], D(heads.qk), D(heads.v), key[2],
+          query,  query,  true,        kBits == 8, kBits / 8.0};
 }
 template <int kBits>
 double PrefillBaseline(std::span<const double> key, double query, const HeadSizes& heads,
@@ -87,7 +93,8 @@ double PrefillWork(std::span<const double> key, double query, const HeadSizes& h
 
 template <int kBits>
 AttentionWork Decode(std::span<const double> key, double context, const HeadSizes& heads) {
-  return {key[0], key[1], D(heads.qk), D(heads.v), key[2], 1, context, true, false, kBits / 8.0, true};
+  return {key[0],  key[1], D(heads.qk), D(heads.v),  key[2], 1,
+          context, true,   false,       kBits / 8.0, true};
 }
 template <int kBits>
 double DecodeBaseline(std::span<const double> key, double context, const HeadSizes& heads,
@@ -99,7 +106,8 @@ double DecodeWork(std::span<const double> key, double context, const HeadSizes& 
 }
 
 template <Dtype kType>
-double MoeBaseline(std::span<const double> key, double tokens, const HeadSizes&, const Machine& machine) {
+double MoeBaseline(std::span<const double> key, double tokens, const HeadSizes&,
+                   const Machine& machine) {
   return MoeRoofline({tokens, key[0], key[1], key[2], key[3], key[4], kType}, machine).seconds();
 }
 double MoeFlops(std::span<const double> key, double tokens, const HeadSizes&) {
@@ -127,34 +135,36 @@ std::span<const TableKind> TableKinds() {
     using enum TableId;
     using enum Dtype;
     const std::vector<std::string_view> gemm = {"n", "k"}, bmm = {"n", "k", "heads"},
-                                        mla = {"heads", "batch"}, gqa = {"heads", "kv_heads", "batch"},
+                                        mla = {"heads", "batch"},
+                                        gqa = {"heads", "kv_heads", "batch"},
                                         moe = {"hidden", "inter", "experts", "top_k", "ep"};
     return std::vector<TableKind>{
         {kGemmBf16, "gemm_bf16", gemm, "m", kGrid, GemmBaseline<kBf16>, GemmWork, Plain},
         {kGemmFp8, "gemm_fp8", gemm, "m", kGrid, GemmBaseline<kFp8>, GemmWork, Plain},
-        {kGemmFp8Block, "gemm_fp8_block", gemm, "m", kGrid, GemmBaseline<kFp8Block>, GemmWork, Plain},
+        {kGemmFp8Block, "gemm_fp8_block", gemm, "m", kGrid, GemmBaseline<kFp8Block>, GemmWork,
+         Plain},
         {kMlaBmmBf16, "mla_bmm_bf16", bmm, "tokens", kGrid, BmmBaseline<kBf16>, BmmWork, Plain},
         {kMlaBmmFp8, "mla_bmm_fp8", bmm, "tokens", kGrid, BmmBaseline<kFp8>, BmmWork, Plain},
-        {kMlaPrefill, "mla_prefill", mla, "query", kGrid, MlaPrefillBaseline<16>, MlaPrefillWork, Plain,
-         false, true},
-        {kMlaPrefillFp8, "mla_prefill_fp8", mla, "query", kGrid, MlaPrefillBaseline<8>, MlaPrefillWork, Plain,
-         false, true},
-        {kMlaDecodeBf16, "mla_decode_bf16", mla, "context", kGrid, MlaDecodeBaseline<16>, MlaDecodeFlops,
+        {kMlaPrefill, "mla_prefill", mla, "query", kGrid, MlaPrefillBaseline<16>, MlaPrefillWork,
          Plain, false, true},
-        {kMlaDecodeFp8, "mla_decode_fp8", mla, "context", kGrid, MlaDecodeBaseline<8>, MlaDecodeFlops, Plain,
-         false, true},
+        {kMlaPrefillFp8, "mla_prefill_fp8", mla, "query", kGrid, MlaPrefillBaseline<8>,
+         MlaPrefillWork, Plain, false, true},
+        {kMlaDecodeBf16, "mla_decode_bf16", mla, "context", kGrid, MlaDecodeBaseline<16>,
+         MlaDecodeFlops, Plain, false, true},
+        {kMlaDecodeFp8, "mla_decode_fp8", mla, "context", kGrid, MlaDecodeBaseline<8>,
+         MlaDecodeFlops, Plain, false, true},
         {kAttentionPrefillBf16, "attention_prefill_bf16", gqa, "query", kGrid, PrefillBaseline<16>,
          PrefillWork, Plain, false, true},
-        {kAttentionPrefillFp8, "attention_prefill_fp8", gqa, "query", kGrid, PrefillBaseline<8>, PrefillWork,
-         Plain, false, true},
-        {kAttentionDecodeBf16, "attention_decode_bf16", gqa, "context", kGrid, DecodeBaseline<16>, DecodeWork,
-         Plain, false, true},
-        {kAttentionDecodeFp8, "attention_decode_fp8", gqa, "context", kGrid, DecodeBaseline<8>, DecodeWork,
-         Plain, false, true},
+        {kAttentionPrefillFp8, "attention_prefill_fp8", gqa, "query", kGrid, PrefillBaseline<8>,
+         PrefillWork, Plain, false, true},
+        {kAttentionDecodeBf16, "attention_decode_bf16", gqa, "context", kGrid, DecodeBaseline<16>,
+         DecodeWork, Plain, false, true},
+        {kAttentionDecodeFp8, "attention_decode_fp8", gqa, "context", kGrid, DecodeBaseline<8>,
+         DecodeWork, Plain, false, true},
         {kMoeBf16, "moe_bf16", moe, "tokens", kFew, MoeBaseline<kBf16>, MoeFlops, MoePlace, true},
         {kMoeFp8, "moe_fp8", moe, "tokens", kFew, MoeBaseline<kFp8>, MoeFlops, MoePlace, true},
-        {kMoeFp8Block, "moe_fp8_block", moe, "tokens", kFew, MoeBaseline<kFp8Block>, MoeFlops, MoePlace,
-         true},
+        {kMoeFp8Block, "moe_fp8_block", moe, "tokens", kFew, MoeBaseline<kFp8Block>, MoeFlops,
+         MoePlace, true},
     };
   }();
   return kinds;
@@ -172,7 +182,8 @@ const TableKind* FindTableKind(std::string_view name) {
   return nullptr;
 }
 
-CurveTable ParseCurveTable(const Measurements& text, const TableKind& kind, const HeadSizes& heads) {
+CurveTable ParseCurveTable(const Measurements& text, const TableKind& kind,
+                           const HeadSizes& heads) {
   CurveTable table = ParseCurveTable(text, kind.keys, kind.axis);
   table.heads = heads;
   return table;
@@ -187,8 +198,9 @@ RatioSurface BuildSurface(const TableKind& kind, const CurveTable& table, const 
     bool any = false;
     for (size_t i = 0; i < ratio.size(); ++i) {
       const double us = table.At(r, i);
-      ratio[i] =
-          std::isnan(us) ? us : us * 1e-6 / kind.baseline(key, table.axis_values[i], table.heads, machine);
+      ratio[i] = std::isnan(us)
+                     ? us
+                     : us * 1e-6 / kind.baseline(key, table.axis_values[i], table.heads, machine);
       any = any || !std::isnan(us);
     }
     if (!any) continue;
@@ -213,7 +225,8 @@ double AttentionWork::flops() const {
 }
 
 double AttentionWork::bytes() const {
-  return batch * (query * heads * (qk_dim + v_dim) * 2 + context * kv_heads * (qk_dim + v_dim) * kv_bytes);
+  return batch *
+         (query * heads * (qk_dim + v_dim) * 2 + context * kv_heads * (qk_dim + v_dim) * kv_bytes);
 }
 
 Roofline AttentionRoofline(const AttentionWork& work, const Machine& machine) {
@@ -257,22 +270,26 @@ double MoeWork::bytes() const {
 }
 
 Roofline MoeRoofline(const MoeWork& work, const Machine& machine) {
-  const int64_t groups = std::max<int64_t>(1, std::llround(std::min(work.local_experts(), work.rows())));
+  const int64_t groups =
+      std::max<int64_t>(1, std::llround(std::min(work.local_experts(), work.rows())));
   const int64_t rows =
       std::max<int64_t>(1, std::llround(std::ceil(work.rows() / static_cast<double>(groups))));
   const int64_t hidden = std::llround(work.hidden), inter = std::llround(work.inter);
   const TileChoice up = PickTile({rows, 2 * inter, hidden, groups, work.dtype}, machine);
   const TileChoice down = PickTile({rows, hidden, inter, groups, work.dtype}, machine);
-  // Gather, activation and weighted sum each read and write their rows once; block scaling quantises what
-  // both products read; every rank reads all tokens and writes a sum for each, its own experts' or not.
+  // Gather, activation and weighted sum each read and write their rows once; block scaling
+  // quantises what both products read; every rank reads all tokens and writes a sum for each, its
+  // own experts' or not.
   const bool block = work.dtype == Dtype::kFp8Block;
-  double moved = 2 * work.rows() * (4 * work.hidden + 3 * work.inter) + 2 * work.tokens * 2 * work.hidden;
+  double moved =
+      2 * work.rows() * (4 * work.hidden + 3 * work.inter) + 2 * work.tokens * 2 * work.hidden;
   if (block) moved += (2 + 1) * work.rows() * (work.hidden + work.inter);
-  const double rest = moved / (machine.hbm * kMoeStreamed.value), rate = block ? kMoeBlockRate.value : 1;
-  return {
-      .compute = std::max(up.compute / rate, up.memory) + std::max(down.compute / rate, down.memory) + rest,
-      .memory = up.memory + down.memory + rest,
-      .overhead = kMoeLaunch.value};
+  const double rest = moved / (machine.hbm * kMoeStreamed.value),
+               rate = block ? kMoeBlockRate.value : 1;
+  return {.compute = std::max(up.compute / rate, up.memory) +
+                     std::max(down.compute / rate, down.memory) + rest,
+          .memory = up.memory + down.memory + rest,
+          .overhead = kMoeLaunch.value};
 }
 
 }  // namespace moecast

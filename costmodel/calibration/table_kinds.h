@@ -1,5 +1,5 @@
-// The tables a calibration may have: file layout, the model whose ratio to the measurement is interpolated,
-// and how.
+// The tables a calibration may have: file layout, the model whose ratio to the measurement is
+// interpolated, and how.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,11 @@
 
 namespace moecast {
 
-// Of an estimate on a measured curve, the share of both levels that stays: repeated rows of one shape in the
-// element-wise and projection tables differ by about 1.5%, a third of what the interpolation is off; from one
-// step of the grid on, the left-out error holds.
-inline constexpr Known kSigmaShareOnCurve = {0.35, "repeats of one shape in the Vidur tables differ by 1.5%"};
+// Of an estimate on a measured curve, the share of both levels that stays: repeated rows of one
+// shape in the element-wise and projection tables differ by about 1.5%, a third of what the
+// interpolation is off; from one step of the grid on, the left-out error holds.
+inline constexpr Known kSigmaShareOnCurve = {
+    0.35, "repeats of one shape in the Vidur tables differ by 1.5%"};
 
 enum class TableId : uint8_t {
   kGemmBf16,
@@ -46,15 +47,16 @@ struct TableKind {
   std::vector<std::string_view> keys;  // columns of the key, numbers
   std::string_view axis;
   RatioSurface::Scheme scheme;
-  // Seconds the model gives for a point: the key's numbers, the axis, the head sizes of attention, the
-  // device.
+  // Seconds the model gives for a point: the key's numbers, the axis, the head sizes of attention,
+  // the device.
   double (*baseline)(std::span<const double> key, double axis, const HeadSizes& heads,
                      const Machine& machine);
   // Flops of a point as its algorithm needs them, padding aside.
   double (*work)(std::span<const double> key, double axis, const HeadSizes& heads);
   // Where a curve lies on the surface.
   RatioSurface::Curve (*place)(std::span<const double> key);
-  bool by_family = false;  // curves of one first and third key (hidden size, experts) are left out together
+  bool by_family =
+      false;  // curves of one first and third key (hidden size, experts) are left out together
   bool of_attention = false;  // its record says the head sizes
 };
 
@@ -62,7 +64,8 @@ const TableKind& KindOf(TableId id);
 const TableKind* FindTableKind(std::string_view name);  // null for none
 std::span<const TableKind> TableKinds();
 
-// The table's text; `heads` of all its rows, where it is one of attention. Throws as the other does.
+// The table's text; `heads` of all its rows, where it is one of attention. Throws as the other
+// does.
 CurveTable ParseCurveTable(const Measurements& text, const TableKind& kind, const HeadSizes& heads);
 
 // Times of the table in microseconds; `machine` is the one they were measured on.
@@ -75,8 +78,8 @@ struct AttentionWork {
   double kv_bytes = 2;  // of one element
   bool decode = false;  // one query token a sequence, the heads of a group in one block
 
-  // 2 (qk + v) a query-key pair and head; causal attention counts the pairs it looks at, which is half of all
-  // for a sequence that attends to itself.
+  // 2 (qk + v) a query-key pair and head; causal attention counts the pairs it looks at, which is
+  // half of all for a sequence that attends to itself.
   double flops() const;
   double bytes() const;
 };
@@ -88,9 +91,9 @@ struct Roofline {
     return compute >= memory ? Bound::kCompute : Bound::kMemory;
   }
 };
-// Blocks of 128 queries of one head and sequence spread over the SMs, the last one padded; the longest block
-// bounds from below. Decode: a block of at least 64 rows a sequence and key head, keys split as the device
-// needs (flash decoding).
+// Blocks of 128 queries of one head and sequence spread over the SMs, the last one padded; the
+// longest block bounds from below. Decode: a block of at least 64 rows a sequence and key head,
+// keys split as the device needs (flash decoding).
 Roofline AttentionRoofline(const AttentionWork& work, const Machine& machine);
 
 // One query token a sequence against compressed keys, a part of which are the values.

@@ -63,7 +63,8 @@ HeadSizes HeadsOf(const TableRecord& record, const TableKind& kind, const std::s
   return {*record.qk_dim, *record.v_dim};
 }
 
-CalibrationTables::CalibrationTables(const Device& device, std::string_view stack, Calibration::Reader read)
+CalibrationTables::CalibrationTables(const Device& device, std::string_view stack,
+                                     Calibration::Reader read)
     : read_(std::move(read)), machine_(MachineOf(device)) {
   const std::string path = PathOf(stack, "calibration.json");
   file_ = ParseCalibrationFile(read_(path), path);
@@ -82,18 +83,22 @@ CalibrationTables::CalibrationTables(const Device& device, std::string_view stac
   }
   Add(file_, std::string(stack));
   if (!measured)
-    throw UserError({.file = path, .pointer = "/measured_on", .expected = "the device of the tables"});
+    throw UserError(
+        {.file = path, .pointer = "/measured_on", .expected = "the device of the tables"});
   if (!file_.whole_step)
     throw UserError(
         {.file = path,
          .pointer = "/whole_step",
-         .expected = "what `moecast calibrate fit` prints: sustained, gap, sigma and their source"});
+         .expected =
+             "what `moecast calibrate fit` prints: sustained, gap, sigma and their source"});
   measured_ = MeasuredMachine(*measured);
-  device_listed_ = std::find(file_.devices.begin(), file_.devices.end(), device.name) != file_.devices.end();
+  device_listed_ =
+      std::find(file_.devices.begin(), file_.devices.end(), device.name) != file_.devices.end();
   for (int i = 0; i < kReasonedCount; ++i)
     if (!reasoned_[i])
-      throw UserError(
-          {.file = path, .pointer = "/reasoned", .expected = "an entry \"" + ReasonedName(i) + "\""});
+      throw UserError({.file = path,
+                       .pointer = "/reasoned",
+                       .expected = "an entry \"" + ReasonedName(i) + "\""});
 
   for (Table& t : tables_) {
     if (!t.present) continue;
@@ -185,8 +190,8 @@ const AttentionByLength& CalibrationTables::ByLength() const {
   return *parsed_by_length_;
 }
 
-Cost CalibrationTables::Correct(TableId id, double model_seconds, Bound bound, const RatioSurface::Key& key,
-                                double axis) const {
+Cost CalibrationTables::Correct(TableId id, double model_seconds, Bound bound,
+                                const RatioSurface::Key& key, double axis) const {
   const Table& table = Of(id);
   const RatioSurface::Result ratio = Surface(id).At(key, axis);
   const double seconds = model_seconds * std::exp(ratio.log_ratio);
@@ -197,8 +202,8 @@ Cost CalibrationTables::Correct(TableId id, double model_seconds, Bound bound, c
   const double near = on_curve + (1 - on_curve) * std::min(1.0, ratio.distance);
   Cost cost;
   cost.time = Seconds(seconds);
-  cost.sigma_table =
-      device_listed_ ? table.record.sigma_table : std::hypot(table.record.sigma_table, kSigmaUnlistedDevice);
+  cost.sigma_table = device_listed_ ? table.record.sigma_table
+                                    : std::hypot(table.record.sigma_table, kSigmaUnlistedDevice);
   cost.sigma_curve = std::hypot(curve * near, kSigmaPerOctaveOutside * ratio.outside);
   cost.sigma_own = own * near;
   cost.curve = CurveOf(table.record.name, key);

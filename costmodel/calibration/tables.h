@@ -1,5 +1,5 @@
-// The tables of one calibration: records read when it is made, each table parsed when a query first needs it.
-// For those who make and judge calibrations; estimates are asked of calibration.h.
+// The tables of one calibration: records read when it is made, each table parsed when a query first
+// needs it. For those who make and judge calibrations; estimates are asked of calibration.h.
 #pragma once
 
 #include <array>
@@ -29,12 +29,15 @@ enum class ReasonedId : uint8_t {
   kElementwiseLaunchUs,
   kElementwise,  // the first of one for each ElementwiseKind, "elementwise_" and its name
 };
-inline constexpr int kElementwiseKinds = static_cast<int>(std::size(EnumNames<ElementwiseKind>::kNames));
-inline constexpr int kReasonedCount = static_cast<int>(ReasonedId::kElementwise) + kElementwiseKinds;
+inline constexpr int kElementwiseKinds =
+    static_cast<int>(std::size(EnumNames<ElementwiseKind>::kNames));
+inline constexpr int kReasonedCount =
+    static_cast<int>(ReasonedId::kElementwise) + kElementwiseKinds;
 std::string ReasonedName(int id);
 
-// The head sizes that a record says its table was measured with; none of a table that is not of attention.
-// Throws UserError where the record of one of attention says none; `file` is the calibration.json.
+// The head sizes that a record says its table was measured with; none of a table that is not of
+// attention. Throws UserError where the record of one of attention says none; `file` is the
+// calibration.json.
 HeadSizes HeadsOf(const TableRecord& record, const TableKind& kind, const std::string& file);
 
 class CalibrationTables {
@@ -67,8 +70,8 @@ class CalibrationTables {
   const WholeStepRecord& whole_step() const { return *file_.whole_step; }
   const std::vector<std::string>& sources() const { return sources_; }
 
-  // An estimate from a table: `model_seconds` of the baseline on the device asked for, corrected by the
-  // table's ratio.
+  // An estimate from a table: `model_seconds` of the baseline on the device asked for, corrected by
+  // the table's ratio.
   Cost Correct(TableId id, double model_seconds, Bound bound, const RatioSurface::Key& key,
                double axis) const;
   // Errors common to `reasoned` added to a cost, which takes its source over.

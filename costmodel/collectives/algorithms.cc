@@ -59,11 +59,12 @@ constexpr CollectiveAlgorithm kAlgorithms[] = {
     {kReduceScatter, "ring", kRingHelp, true, Needs::kNothing, By<RingReduceScatter, kBulk>},
     {kReduceScatter, "ring-ll", kLinesHelp, true, Needs::kNothing, By<RingReduceScatter, kLines>},
     {kReduceScatter, "nvls", kNvlsHelp, true, Needs::kOneNode, Of<NvlsReduceScatter>},
-    {kReduceScatter, "hierarchical", kLevelsHelp, false, Needs::kEvenNodes, Of<HierarchicalReduceScatter>},
+    {kReduceScatter, "hierarchical", kLevelsHelp, false, Needs::kEvenNodes,
+     Of<HierarchicalReduceScatter>},
     {kAllReduce, "ring", kRingHelp, true, Needs::kNothing, By<RingAllReduce, kBulk>},
     {kAllReduce, "ring-ll", kLinesHelp, true, Needs::kNothing, By<RingAllReduce, kLines>},
-    {kAllReduce, "tree", "up and down a tree of nodes, lines, for few bytes (NCCL)", true, Needs::kNothing,
-     Of<TreeAllReduce>},
+    {kAllReduce, "tree", "up and down a tree of nodes, lines, for few bytes (NCCL)", true,
+     Needs::kNothing, Of<TreeAllReduce>},
     {kAllReduce, "nvls", kNvlsHelp, true, Needs::kOneNode, Of<NvlsAllReduce>},
     {kAllReduce, "hierarchical", kLevelsHelp, false, Needs::kEvenNodes, Of<HierarchicalAllReduce>},
     {kBroadcast, "ring", kRingHelp, true, Needs::kNothing, By<RingBroadcast, kBulk>},
@@ -79,7 +80,8 @@ constexpr CollectiveAlgorithm kAlgorithms[] = {
     {kCombine, "store-and-forward", kStoreHelp, false, Needs::kNothing, StoreAndForward},
     {kCombine, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>},
     {kCombine, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>},
-    {kSend, "direct", "the first half of the ranks to the second", true, Needs::kNothing, SendHalves},
+    {kSend, "direct", "the first half of the ranks to the second", true, Needs::kNothing,
+     SendHalves},
 };
 
 bool CanRun(const CollectiveAlgorithm& a, const CollectiveCall& call, const Routes& routes) {
@@ -103,13 +105,15 @@ const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string
     if (CanRun(a, call, routes)) return a;
     throw UserError({.file = option,
                      .value = std::string(name),
-                     .expected = a.needs == Needs::kOneNode ? "ranks on one node"
-                                                            : "as many ranks on each of the nodes"});
+                     .expected = a.needs == Needs::kOneNode
+                                     ? "ranks on one node"
+                                     : "as many ranks on each of the nodes"});
   }
-  throw UserError({.file = option,
-                   .value = "\"" + Shortened(name) + "\"",
-                   .expected = "for " + std::string(NameOf(call.kind)) + " auto or one of " + Join(names),
-                   .hint = Nearest(name, names)});
+  throw UserError(
+      {.file = option,
+       .value = "\"" + Shortened(name) + "\"",
+       .expected = "for " + std::string(NameOf(call.kind)) + " auto or one of " + Join(names),
+       .hint = Nearest(name, names)});
 }
 
 std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(const CollectiveCall& call,
@@ -136,7 +140,8 @@ const CollectiveAlgorithm& FastestAlgorithm(const CollectiveCall& call, const Cl
   return *fastest;
 }
 
-Parts Lower(const CollectiveAlgorithm& algorithm, const CollectiveCall& call, const Routes& routes) {
+Parts Lower(const CollectiveAlgorithm& algorithm, const CollectiveCall& call,
+            const Routes& routes) {
   Parts parts = algorithm.lower(call, routes);
   for (Traffic& part : parts) part.sms = call.sms;
   return parts;

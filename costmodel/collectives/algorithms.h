@@ -1,4 +1,5 @@
-// Which algorithms run a collective, in one table: what the command line, the tests and `auto` choose from.
+// Which algorithms run a collective, in one table: what the command line, the tests and `auto`
+// choose from.
 #pragma once
 
 #include <span>
@@ -27,21 +28,25 @@ struct CollectiveAlgorithm {
   CollectiveKind kind;
   std::string_view name;
   std::string_view help;
-  bool automatic;  // `auto` may choose it: what NCCL, or for tokens DeepEP's normal kernels, would run
+  bool automatic;  // `auto` may choose it: what NCCL, or for tokens DeepEP's normal kernels, would
+                   // run
   Needs needs;
   Parts (*lower)(const CollectiveCall&, const Routes&);
 };
 std::span<const CollectiveAlgorithm> CollectiveAlgorithms();
 
-// Throws UserError naming `option`: the kind has no algorithm of that name, or it cannot run on the group.
+// Throws UserError naming `option`: the kind has no algorithm of that name, or it cannot run on the
+// group.
 const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string_view name,
-                                         const Routes& routes, const std::string& option = "--algorithm");
+                                         const Routes& routes,
+                                         const std::string& option = "--algorithm");
 
 // Those of the kind that are automatic and run on the group, in the table's order: at least one.
-std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(const CollectiveCall& call, const Routes& routes);
+std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(const CollectiveCall& call,
+                                                            const Routes& routes);
 
-// The automatic algorithm that takes the least time alone on idle links; of equal ones the first of the
-// table.
+// The automatic algorithm that takes the least time alone on idle links; of equal ones the first of
+// the table.
 const CollectiveAlgorithm& FastestAlgorithm(const CollectiveCall& call, const Cluster& cluster,
                                             const Routes& routes);
 

@@ -1,6 +1,6 @@
-// Collectives as Traffic. Each function states its formula and source; the times NCCL would need follow from
-// the traffic on a cluster. A group is its GPUs in ascending order. A group of one, or no bytes, is no
-// traffic. What a collective's `bytes` are: costmodel/collectives/kind.h.
+// Collectives as Traffic. Each function states its formula and source; the times NCCL would need
+// follow from the traffic on a cluster. A group is its GPUs in ascending order. A group of one, or
+// no bytes, is no traffic. What a collective's `bytes` are: costmodel/collectives/kind.h.
 #pragma once
 
 #include <span>
@@ -17,7 +17,8 @@ using Group = std::span<const int>;
 // Run one after the other.
 using Parts = std::vector<Traffic>;
 
-// Equal parts of a group on nodes: as many GPUs on each, or, where the group does not lie so, one "node".
+// Equal parts of a group on nodes: as many GPUs on each, or, where the group does not lie so, one
+// "node".
 struct NodesOf {
   size_t local = 1;  // GPUs of the group on its first node
   size_t nodes = 1;
@@ -26,12 +27,15 @@ struct NodesOf {
 NodesOf NodesOfGroup(Group group, const Routes& routes);
 
 // Ring (collectives/ring.cc), by large pieces or lines.
-Traffic RingAllGather(Group group, Bytes bytes, const Routes& routes, Transport transport = Transport::kBulk);
+Traffic RingAllGather(Group group, Bytes bytes, const Routes& routes,
+                      Transport transport = Transport::kBulk);
 Traffic RingReduceScatter(Group group, Bytes bytes, const Routes& routes,
                           Transport transport = Transport::kBulk);
-Traffic RingAllReduce(Group group, Bytes bytes, const Routes& routes, Transport transport = Transport::kBulk);
+Traffic RingAllReduce(Group group, Bytes bytes, const Routes& routes,
+                      Transport transport = Transport::kBulk);
 // From the first rank.
-Traffic RingBroadcast(Group group, Bytes bytes, const Routes& routes, Transport transport = Transport::kBulk);
+Traffic RingBroadcast(Group group, Bytes bytes, const Routes& routes,
+                      Transport transport = Transport::kBulk);
 
 // Tree (collectives/tree.cc), for few bytes over many ranks.
 Traffic TreeAllReduce(Group group, Bytes bytes, const Routes& routes);
@@ -41,22 +45,25 @@ Traffic NvlsAllGather(Group group, Bytes bytes, const Routes& routes);
 Traffic NvlsReduceScatter(Group group, Bytes bytes, const Routes& routes);
 Traffic NvlsAllReduce(Group group, Bytes bytes, const Routes& routes);
 
-// Inside nodes and between them, one after the other (collectives/hierarchical.cc). REQUIRES: even nodes.
+// Inside nodes and between them, one after the other (collectives/hierarchical.cc). REQUIRES: even
+// nodes.
 Parts HierarchicalAllGather(Group group, Bytes bytes, const Routes& routes);
 Parts HierarchicalReduceScatter(Group group, Bytes bytes, const Routes& routes);
 Parts HierarchicalAllReduce(Group group, Bytes bytes, const Routes& routes);
 
-// Every rank sends to every other (collectives/expert_all_to_all.cc); combine is dispatch the other way. With
-// the default spread, whose every byte goes to one rank, an all-to-all.
-// Two hops at once, a token once to each node and once to each device that holds one of its experts:
+// Every rank sends to every other (collectives/expert_all_to_all.cc); combine is dispatch the other
+// way. With the default spread, whose every byte goes to one rank, an all-to-all. Two hops at once,
+// a token once to each node and once to each device that holds one of its experts:
 Traffic ExpertAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes);
 // The same, the second hop when the first is done:
-Parts StoreAndForwardAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes);
+Parts StoreAndForwardAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
+                              const Routes& routes);
 // Straight to each device; its steps, transport and stretch alone, whatever its pairs:
 Traffic DirectAllToAllSteps(Group group, const Routes& routes);
 Traffic DirectAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes);
 // Straight to the rank of each expert, once for each expert:
-Traffic LowLatencyAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes);
+Traffic LowLatencyAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
+                           const Routes& routes);
 
 // Point to point (collectives/send.cc), from[i] to to[i] at once.
 Traffic Send(Group from, Group to, Bytes bytes, const Routes& routes);

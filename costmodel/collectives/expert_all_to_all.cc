@@ -1,13 +1,13 @@
-// All-to-all of tokens to their experts' devices. Under uniform routing each device is equally likely, the
-// sender's own included, whose tokens stay.
+// All-to-all of tokens to their experts' devices. Under uniform routing each device is equally
+// likely, the sender's own included, whose tokens stay.
 //
-// Two hops: inside a node every rank sends straight to its peers; across nodes once to each node that has one
-// of the token's experts, over the network to the GPU of the sender's own index, from there over NVLink to
-// the devices (DeepSeek-V3, arXiv 2412.19437, section 3.2.2). Pipelined, as DeepEP's normal kernels are, both
-// hops run at once and the busier link counts; store-and-forward, as a framework's two collectives, their
-// times add. Direct: to each device straight, over the network as often as there are devices. Low latency: to
-// the rank of each expert, a copy for each expert, as DeepEP's low-latency kernels do, over NVLink inside the
-// node since June 2025.
+// Two hops: inside a node every rank sends straight to its peers; across nodes once to each node
+// that has one of the token's experts, over the network to the GPU of the sender's own index, from
+// there over NVLink to the devices (DeepSeek-V3, arXiv 2412.19437, section 3.2.2). Pipelined, as
+// DeepEP's normal kernels are, both hops run at once and the busier link counts; store-and-forward,
+// as a framework's two collectives, their times add. Direct: to each device straight, over the
+// network as often as there are devices. Low latency: to the rank of each expert, a copy for each
+// expert, as DeepEP's low-latency kernels do, over NVLink inside the node since June 2025.
 #include <algorithm>
 
 #include "costmodel/collectives/collectives.h"
@@ -15,8 +15,8 @@
 namespace moecast {
 namespace {
 
-// The hops of what leaves or stays in a node; two-hop traffic needs as many GPUs of the group, and more than
-// one, on each of several nodes.
+// The hops of what leaves or stays in a node; two-hop traffic needs as many GPUs of the group, and
+// more than one, on each of several nodes.
 struct Hops {
   Traffic first, second;
 };
@@ -67,8 +67,8 @@ Hops TwoHopTraffic(Group group, Bytes bytes, const TokenSpread& spread, const Ro
 
 Traffic ExpertAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes) {
   if (bytes.value <= 0 || !TwoHops(NodesOfGroup(group, routes)))
-    return Straight(group, bytes * (spread.devices / static_cast<double>(group.size())), Transport::kTokens,
-                    routes);
+    return Straight(group, bytes * (spread.devices / static_cast<double>(group.size())),
+                    Transport::kTokens, routes);
   Hops hops = TwoHopTraffic(group, bytes, spread, routes);
   Traffic& all = hops.first;
   all.paths.insert(all.paths.end(), hops.second.paths.begin(), hops.second.paths.end());
@@ -78,7 +78,8 @@ Traffic ExpertAllToAll(Group group, Bytes bytes, const TokenSpread& spread, cons
   return std::move(all);
 }
 
-Parts StoreAndForwardAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes) {
+Parts StoreAndForwardAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
+                              const Routes& routes) {
   if (bytes.value <= 0 || !TwoHops(NodesOfGroup(group, routes)))
     return {ExpertAllToAll(group, bytes, spread, routes)};
   Hops hops = TwoHopTraffic(group, bytes, spread, routes);
@@ -90,22 +91,24 @@ Parts StoreAndForwardAllToAll(Group group, Bytes bytes, const TokenSpread& sprea
 Traffic DirectAllToAllSteps(Group group, const Routes& routes) {
   const double n = static_cast<double>(group.size());
   Traffic traffic = StraightSteps(group, Transport::kBulk, routes);
-  // The part that stays is copied by the same kernel, counted as half a part sent: assumed, as a ring's round
-  // waits (ring.cc), and within a tenth of NCCL's all-to-all of 64 MiB and more on 4 and 8 H100.
+  // The part that stays is copied by the same kernel, counted as half a part sent: assumed, as a
+  // ring's round waits (ring.cc), and within a tenth of NCCL's all-to-all of 64 MiB and more on 4
+  // and 8 H100.
   traffic.stretch = n > 1 ? (n - 0.5) / (n - 1) : 1;
   return traffic;
 }
 
 Traffic DirectAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes) {
-  Traffic traffic =
-      Straight(group, bytes * (spread.devices / static_cast<double>(group.size())), Transport::kBulk, routes);
+  Traffic traffic = Straight(group, bytes * (spread.devices / static_cast<double>(group.size())),
+                             Transport::kBulk, routes);
   traffic.stretch = DirectAllToAllSteps(group, routes).stretch;
   return traffic;
 }
 
-Traffic LowLatencyAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes) {
-  return Straight(group, bytes * (spread.experts / static_cast<double>(group.size())), Transport::kLowLatency,
-                  routes);
+Traffic LowLatencyAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
+                           const Routes& routes) {
+  return Straight(group, bytes * (spread.experts / static_cast<double>(group.size())),
+                  Transport::kLowLatency, routes);
 }
 
 }  // namespace moecast

@@ -37,7 +37,8 @@ constexpr Parameter kInside[] = {
     {"nvlink_usable", [](Cluster& c) -> double& { return c.device.nvlink_usable.value; }},
     {"collective_launch", [](Cluster& c) -> double& { return c.collective_launch.value; }},
     {"bulk_launch", [](Cluster& c) -> double& { return c.bulk_launch.value; }}};
-constexpr Parameter kInsideStep = {"nvlink_step", [](Cluster& c) -> double& { return c.nvlink_step.value; }};
+constexpr Parameter kInsideStep = {"nvlink_step",
+                                   [](Cluster& c) -> double& { return c.nvlink_step.value; }};
 constexpr Parameter kBetween[] = {
     {"nic_usable", [](Cluster& c) -> double& { return c.nic_usable.value; }},
     {"network_step", [](Cluster& c) -> double& { return c.network_step.value; }}};

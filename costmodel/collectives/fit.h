@@ -1,5 +1,5 @@
-// A cluster's rates and latencies from measured collectives: what makes the model's times come nearest, in
-// the least squares of ln(model / measured).
+// A cluster's rates and latencies from measured collectives: what makes the model's times come
+// nearest, in the least squares of ln(model / measured).
 #pragma once
 
 #include <span>
@@ -21,9 +21,9 @@ struct ClusterFit {
   std::vector<Seconds> predicted;        // by measurement, of the fastest automatic algorithm
 };
 
-// Groups on one node tell nvlink_usable, collective_launch and bulk_launch, and nvlink_step where they have
-// different numbers of ranks; groups on several nodes nic_usable and network_step. What the measurements do
-// not tell stays as it is. REQUIRES: measured is not empty; times above 0.
+// Groups on one node tell nvlink_usable, collective_launch and bulk_launch, and nvlink_step where
+// they have different numbers of ranks; groups on several nodes nic_usable and network_step. What
+// the measurements do not tell stays as it is. REQUIRES: measured is not empty; times above 0.
 ClusterFit FitCluster(const Cluster& start, std::span<const MeasuredCollective> measured);
 
 }  // namespace moecast

@@ -1,10 +1,10 @@
-// Inside nodes and between them as collectives of their own, one after the other (as frameworks call them;
-// NCCL's CollNet chain does the same in one kernel). With m GPUs on each of k nodes:
-//   reduce-scatter: inside every node over the buffer, then between the GPUs of an index over its 1/m;
-//   all-gather:     between the GPUs of an index over 1/m, then inside every node over the buffer;
-//   all-reduce:     reduce-scatter inside, all-reduce between over 1/m, all-gather inside.
-// Over the network goes (k - 1)/k of 1/m of the buffer a GPU, where one ring over all m k ranks carries
-// (m k - 1)/(m k) of 1/m; inside, (m - 1)/m of the buffer for each pass.
+// Inside nodes and between them as collectives of their own, one after the other (as frameworks
+// call them; NCCL's CollNet chain does the same in one kernel). With m GPUs on each of k nodes:
+//   reduce-scatter: inside every node over the buffer, then between the GPUs of an index over its
+//   1/m; all-gather:     between the GPUs of an index over 1/m, then inside every node over the
+//   buffer; all-reduce:     reduce-scatter inside, all-reduce between over 1/m, all-gather inside.
+// Over the network goes (k - 1)/k of 1/m of the buffer a GPU, where one ring over all m k ranks
+// carries (m k - 1)/(m k) of 1/m; inside, (m - 1)/m of the buffer for each pass.
 #include "base/check.h"
 #include "costmodel/collectives/collectives.h"
 
@@ -24,7 +24,9 @@ void AddTo(Traffic& all, Traffic one) {
 }
 
 struct Levels {
-  Levels(Group g, const Routes& r) : group(g), routes(r), on(NodesOfGroup(g, r)) { MOECAST_CHECK(on.even); }
+  Levels(Group g, const Routes& r) : group(g), routes(r), on(NodesOfGroup(g, r)) {
+    MOECAST_CHECK(on.even);
+  }
 
   Traffic Inside(Ring ring, Bytes bytes) const {
     Traffic all;

@@ -1,5 +1,6 @@
-// Activations to the next pipeline stage and gradients back: every rank of the stage sends its part at once.
-// Over the network NCCL sends in pieces of 128 KiB, each at a cost (topology/transport.cc).
+// Activations to the next pipeline stage and gradients back: every rank of the stage sends its part
+// at once. Over the network NCCL sends in pieces of 128 KiB, each at a cost
+// (topology/transport.cc).
 #include "base/check.h"
 #include "costmodel/collectives/collectives.h"
 

@@ -1,7 +1,8 @@
-// All-reduce up a tree and down again, as NCCL does where latency counts (NCCL 2.18, src/graph/tuning.cc): a
-// chain through the ranks of each node, a binary tree over the nodes' first ranks. 2 (local - 1) steps inside
-// nodes and 2 log2(nodes) between them, where a ring takes 2 (n - 1). Of NCCL's two complementary trees, each
-// with half of the buffer, one is laid here: for the few bytes this is for, links do not matter.
+// All-reduce up a tree and down again, as NCCL does where latency counts (NCCL 2.18,
+// src/graph/tuning.cc): a chain through the ranks of each node, a binary tree over the nodes' first
+// ranks. 2 (local - 1) steps inside nodes and 2 log2(nodes) between them, where a ring takes 2 (n -
+// 1). Of NCCL's two complementary trees, each with half of the buffer, one is laid here: for the
+// few bytes this is for, links do not matter.
 #include <bit>
 
 #include "costmodel/collectives/collectives.h"

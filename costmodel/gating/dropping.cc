@@ -12,8 +12,8 @@ bool IsProtected(int64_t sequence, double fraction) {
   return std::floor((before + 1) * fraction) > std::floor(before * fraction);
 }
 
-std::vector<bool> VisitsToDrop(const Choices& choices, int experts, int devices, double capacity_factor,
-                               const std::vector<bool>& protected_token) {
+std::vector<bool> VisitsToDrop(const Choices& choices, int experts, int devices,
+                               double capacity_factor, const std::vector<bool>& protected_token) {
   MOECAST_CHECK(experts % devices == 0 && protected_token.size() == choices.tokens());
   std::vector<int64_t> visits(devices);
   std::vector<std::vector<uint32_t>> may_go(devices);
@@ -30,11 +30,12 @@ std::vector<bool> VisitsToDrop(const Choices& choices, int experts, int devices,
   std::vector<bool> dropped(choices.expert.size());
   for (int d = 0; d < devices; ++d) {
     auto& candidates = may_go[d];
-    const int64_t excess =
-        std::min(std::max<int64_t>(0, visits[d] - capacity), static_cast<int64_t>(candidates.size()));
+    const int64_t excess = std::min(std::max<int64_t>(0, visits[d] - capacity),
+                                    static_cast<int64_t>(candidates.size()));
     const auto end = candidates.begin() + excess;
     std::nth_element(candidates.begin(), end, candidates.end(), [&](uint32_t a, uint32_t b) {
-      return choices.affinity[a] != choices.affinity[b] ? choices.affinity[a] < choices.affinity[b] : a > b;
+      return choices.affinity[a] != choices.affinity[b] ? choices.affinity[a] < choices.affinity[b]
+                                                        : a > b;
     });
     std::for_each(candidates.begin(), end, [&](uint32_t i) { dropped[i] = true; });
   }

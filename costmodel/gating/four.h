@@ -1,6 +1,7 @@
-// Four floats at a time, or eight, by the vector types that g++ and clang share, and exp and log of them by
-// the polynomials of S. L. Moshier's Cephes library (exp2f.c, logf.c): no branches, no tables, and the same
-// bits on every machine, which the C library does not promise. Errors: tests/costmodel/gating_test.cc.
+// Four floats at a time, or eight, by the vector types that g++ and clang share, and exp and log of
+// them by the polynomials of S. L. Moshier's Cephes library (exp2f.c, logf.c): no branches, no
+// tables, and the same bits on every machine, which the C library does not promise. Errors:
+// tests/costmodel/gating_test.cc.
 #pragma once
 
 #include <cstdint>
@@ -66,7 +67,8 @@ MOECAST_INLINE float Sum(const float* x, int n) {
   return (s[0] + s[2]) + (s[1] + s[3]);
 }
 
-// Eight at a time, given by reference: how vectors of that size are passed depends on the machine's.
+// Eight at a time, given by reference: how vectors of that size are passed depends on the
+// machine's.
 using Eight = float __attribute__((vector_size(32)));
 
 MOECAST_INLINE void FillWith(float value, Eight& x) {
@@ -81,14 +83,16 @@ MOECAST_INLINE void StoreTo(const Eight& x, int n, float* to) {
   std::memcpy(to, &x, n == 8 ? sizeof x : sizeof(float) * n);
 }
 
-// e^x by 2^(x / ln 2). REQUIRES: x <= 88. Below -87 it is exp(-87), 1.6e-38. x / ln 2 is rounded, so the
-// relative error grows to 4e-6 at -87.
+// e^x by 2^(x / ln 2). REQUIRES: x <= 88. Below -87 it is exp(-87), 1.6e-38. x / ln 2 is rounded,
+// so the relative error grows to 4e-6 at -87.
 template <class Vector>
 MOECAST_INLINE void RaiseE(Vector& x) {
   using Ints = decltype(x > x);  // of 32 bits each
   const Vector zero{}, least = zero - 87.0f;
-  // Adding 1.5 * 2^23 rounds to a whole number, which is then in the low bits; shifted into the exponent.
-  const Vector power = (x > least ? x : least) * 1.44269504088896341f, shifted = power + 12582912.0f;
+  // Adding 1.5 * 2^23 rounds to a whole number, which is then in the low bits; shifted into the
+  // exponent.
+  const Vector power = (x > least ? x : least) * 1.44269504088896341f,
+               shifted = power + 12582912.0f;
   const Vector r = power - (shifted - 12582912.0f);
   Vector p = zero + 1.535336188319500e-4f;
   p = p * r + 1.339887440266574e-3f;
@@ -106,9 +110,11 @@ inline Four Exp(Four x) {
 
 // REQUIRES: x > 0, finite and not subnormal.
 inline Four Log(Four x) {
-  constexpr int32_t kSqrtHalf = 0x3f3504f3;  // the bits of sqrt(1/2): the mantissa is in [0.71, 1.41)
+  constexpr int32_t kSqrtHalf =
+      0x3f3504f3;  // the bits of sqrt(1/2): the mantissa is in [0.71, 1.41)
   const FourInts bits = (FourInts)x, exponent = (bits - kSqrtHalf) >> 23;
-  const Four m = (Four)(bits - (exponent << 23)) - 1.0f, e = __builtin_convertvector(exponent, Four);
+  const Four m = (Four)(bits - (exponent << 23)) - 1.0f,
+             e = __builtin_convertvector(exponent, Four);
   Four p = Fill(7.0376836292e-2f);
   p = p * m - 1.1514610310e-1f;
   p = p * m + 1.1676998740e-1f;

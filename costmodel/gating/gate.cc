@@ -25,14 +25,14 @@ struct Scratch {
   std::vector<float> kept;                // scores of what may be among the best, whole fours
   std::vector<int> kept_at, rank;         // their candidates; and how many are better
   std::vector<int> best;                  // candidates, best first
-  std::vector<int> first;                 // expert of each chosen group's first candidate, ascending
-  std::vector<int> place, offset;         // of a candidate: which of the chosen groups, and where in it
+  std::vector<int> first;          // expert of each chosen group's first candidate, ascending
+  std::vector<int> place, offset;  // of a candidate: which of the chosen groups, and where in it
 
   int ExpertOf(int candidate) const { return first[place[candidate]] + offset[candidate]; }
 };
 
-// How many of n numbers are better than each: greater, or equal and of a lower index. They are whole fours,
-// filled up with what is lower than all.
+// How many of n numbers are better than each: greater, or equal and of a lower index. They are
+// whole fours, filled up with what is lower than all.
 MOECAST_INLINE void RankAll(const float* x, int n, int* rank) {
   for (int b = 0; b < n; b += 4) {
     const Four of = Load(x + b);
@@ -48,8 +48,8 @@ MOECAST_INLINE void RankAll(const float* x, int n, int* rank) {
   }
 }
 
-// A number that at least k of the candidates reach: the k-th greatest of a row's places. The candidates are
-// whole rows.
+// A number that at least k of the candidates reach: the k-th greatest of a row's places. The
+// candidates are whole rows.
 MOECAST_INLINE float ReachedBy(int k, std::span<const float> rows) {
   if (k > kRow) return kLowest;
   std::array<Four, kRow / 4> best;
@@ -99,8 +99,8 @@ MOECAST_INLINE int KeepBest(int k, int n, Scratch& s) {
     const auto better = [&](int a, int b) {
       return s.candidates[a] != s.candidates[b] ? s.candidates[a] > s.candidates[b] : a < b;
     };
-    std::partial_sort_copy(s.kept_at.begin(), s.kept_at.begin() + kept, s.best.begin(), s.best.begin() + k,
-                           better);
+    std::partial_sort_copy(s.kept_at.begin(), s.kept_at.begin() + kept, s.best.begin(),
+                           s.best.begin() + k, better);
     return k;
   }
   int fours = kept;
@@ -129,7 +129,8 @@ MOECAST_INLINE int Gather(const Gate& gate, const float* scores, Scratch& s) {
       taken += s.rank[g] < gate.top_groups;
     }
   }
-  for (int g = 0; g < gate.top_groups; ++g) Copy(scores + s.first[g], size, &s.candidates[g * size]);
+  for (int g = 0; g < gate.top_groups; ++g)
+    Copy(scores + s.first[g], size, &s.candidates[g * size]);
   return gate.top_groups * size;
 }
 
@@ -148,7 +149,8 @@ int ReachingPart(const Gate& gate, const float* affinities, int n, const Scratch
 
 Gate GateOf(const Moe& moe) {
   MOECAST_CHECK(moe.experts > 0 && moe.experts < 65536 && moe.experts % moe.groups == 0);
-  MOECAST_CHECK(moe.top_groups <= moe.groups && moe.top_k <= moe.top_groups * (moe.experts / moe.groups));
+  MOECAST_CHECK(moe.top_groups <= moe.groups &&
+                moe.top_k <= moe.top_groups * (moe.experts / moe.groups));
   return {.experts = moe.experts,
           .top_k = moe.top_k,
           .groups = moe.groups,
@@ -174,7 +176,8 @@ void OddsToAffinities(const Scoring& scoring, int experts, std::span<float> odds
 MOECAST_ALSO_AVX2 void Choose(const Gate& gate, std::span<const float> affinities,
                               std::span<const float> bias, Choices& out) {
   const int n = gate.experts, size = gate.group_size(), candidates = gate.top_groups * size;
-  MOECAST_CHECK(affinities.size() % n == 0 && (bias.empty() || bias.size() == static_cast<size_t>(n)));
+  MOECAST_CHECK(affinities.size() % n == 0 &&
+                (bias.empty() || bias.size() == static_cast<size_t>(n)));
   const int most = gate.top_p > 0 ? candidates : gate.top_k;
   const size_t tokens = affinities.size() / n;
   const auto fours = [](int k) { return static_cast<size_t>((k + 3) / 4 * 4); };

@@ -1,17 +1,21 @@
 // The gate of a MoE layer: which experts a token goes to, from its affinity to each.
 //
 //   scoring     affinity of a token to each expert from its logits: the rows of gating/scoring.h
-//   groups      the candidates are the experts of the top_groups best of `groups` equal groups. What a group
-//               is worth the method says: the rows of gating/top_k_method.h (groups are devices with
-//               DeepSeek-V2, nodes with V3)
-//   choice      the top_k best candidates; with top_p as many, best first, as it takes for their affinities
-//               to sum to that part of the token's affinity to all experts (arXiv 2403.07652), at least one
-//   bias        added to the affinity where groups and experts are chosen, and nowhere else (2408.15664)
-//   weight      affinity of a chosen expert, where the model normalises over the sum of the chosen, times
+//   groups      the candidates are the experts of the top_groups best of `groups` equal groups.
+//   What a group
+//               is worth the method says: the rows of gating/top_k_method.h (groups are devices
+//               with DeepSeek-V2, nodes with V3)
+//   choice      the top_k best candidates; with top_p as many, best first, as it takes for their
+//   affinities
+//               to sum to that part of the token's affinity to all experts (arXiv 2403.07652), at
+//               least one
+//   bias        added to the affinity where groups and experts are chosen, and nowhere else
+//   (2408.15664) weight      affinity of a chosen expert, where the model normalises over the sum
+//   of the chosen, times
 //               its scaling factor
 //
-// Ties: of equal scores the group, then the expert, of the lower index is better. Shared experts take every
-// token and are no part of the gate.
+// Ties: of equal scores the group, then the expert, of the lower index is better. Shared experts
+// take every token and are no part of the gate.
 #pragma once
 
 #include <cstdint>
@@ -53,15 +57,17 @@ struct Choices {
   }
 };
 
-// Affinities from the logits of whole tokens, `experts` each; the two may be the same numbers. REQUIRES:
-// finite logits of at most 75, for sigmoid also of at least -75.
+// Affinities from the logits of whole tokens, `experts` each; the two may be the same numbers.
+// REQUIRES: finite logits of at most 75, for sigmoid also of at least -75.
 void ToAffinities(const Scoring& scoring, int experts, std::span<const float> logits,
                   std::span<float> affinities);
 // The same from odds, exp(logit). REQUIRES: positive, a token's sum finite.
 void OddsToAffinities(const Scoring& scoring, int experts, std::span<float> odds);
 
-// Appends the choice of each token. `bias` holds one number an expert, or nothing. REQUIRES: finite numbers.
-void Choose(const Gate& gate, std::span<const float> affinities, std::span<const float> bias, Choices& out);
+// Appends the choice of each token. `bias` holds one number an expert, or nothing. REQUIRES: finite
+// numbers.
+void Choose(const Gate& gate, std::span<const float> affinities, std::span<const float> bias,
+            Choices& out);
 
 // What each chosen expert's output is multiplied by, in the order of choices.expert.
 std::vector<float> WeightsOf(const Gate& gate, const Choices& choices);

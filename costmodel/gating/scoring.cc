@@ -12,7 +12,8 @@ namespace {
 constexpr float kReach = 75;
 
 float SumOf(const Eight& parts) {
-  return ((parts[0] + parts[4]) + (parts[2] + parts[6])) + ((parts[1] + parts[5]) + (parts[3] + parts[7]));
+  return ((parts[0] + parts[4]) + (parts[2] + parts[6])) +
+         ((parts[1] + parts[5]) + (parts[3] + parts[7]));
 }
 
 // The greatest need not be taken off: up to 75 a sum of 65,535 powers is finite.

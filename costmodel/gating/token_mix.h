@@ -1,4 +1,5 @@
-// What the tokens that a gate sees are like, as a scenario describes them. sim/routing/tokens.h draws them.
+// What the tokens that a gate sees are like, as a scenario describes them. sim/routing/tokens.h
+// draws them.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +16,10 @@ enum class TokenDistribution : uint8_t {
 };
 template <>
 struct EnumNames<TokenDistribution> {
-  static constexpr EnumName<TokenDistribution> kNames[] = {{TokenDistribution::kUniform, "uniform"},
-                                                           {TokenDistribution::kZipf, "zipf"},
-                                                           {TokenDistribution::kClusters, "clusters"}};
+  static constexpr EnumName<TokenDistribution> kNames[] = {
+      {TokenDistribution::kUniform, "uniform"},
+      {TokenDistribution::kZipf, "zipf"},
+      {TokenDistribution::kClusters, "clusters"}};
 };
 
 struct TokenMix {

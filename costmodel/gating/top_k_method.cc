@@ -62,7 +62,8 @@ const TopKMethod kGroupLimitedTopK{
 const TopKMethod kNoAuxTopK{
     .name = "noaux_tc",
     .help =
-        "of the groups whose two best sum highest, with a bias an expert (DeepSeek-V3, arXiv 2412.19437, "
+        "of the groups whose two best sum highest, with a bias an expert (DeepSeek-V3, arXiv "
+        "2412.19437, "
         "section 2.1.2)",
     .reads_groups = true,
     .has_bias = true,

@@ -1,5 +1,5 @@
-// How a gate limits which experts it chooses the top k of: a row each, by the name that config.json gives it
-// (topk_method).
+// How a gate limits which experts it chooses the top k of: a row each, by the name that config.json
+// gives it (topk_method).
 #pragma once
 
 #include <span>

@@ -24,8 +24,8 @@ bool IsQuantised(Dtype dtype) {
   return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block;
 }
 
-BlockBuilder::BlockBuilder(const Model& m, const ShardPlan& s, const TokenSpread& over, const Work& w,
-                           Collects collects)
+BlockBuilder::BlockBuilder(const Model& m, const ShardPlan& s, const TokenSpread& over,
+                           const Work& w, Collects collects)
     : model(m),
       shard(s),
       spread(over),
@@ -70,8 +70,8 @@ Op BlockBuilder::Recomputed(Op op) {
   return op;
 }
 
-void BlockBuilder::Elementwise(OpName name, ElementwiseKind kind, double forward_bytes, double backward_bytes,
-                               int16_t after) {
+void BlockBuilder::Elementwise(OpName name, ElementwiseKind kind, double forward_bytes,
+                               double backward_bytes, int16_t after) {
   Forward(ElementwiseOp(name, kind, forward_bytes, after));
   if (backward_bytes > 0) Backward({ElementwiseOp(name, kind, backward_bytes, after)});
 }
@@ -116,8 +116,9 @@ Op BlockBuilder::Product(const Linear& l, GemmPass pass) const {
   return op;
 }
 
-// A collective that runs with a product. In parts: of an all-gather the first of tp parts is waited for and
-// the rest comes in beside the product; of a reduce-scatter all but the last part leaves beside it.
+// A collective that runs with a product. In parts: of an all-gather the first of tp parts is waited
+// for and the rest comes in beside the product; of a reduce-scatter all but the last part leaves
+// beside it.
 void BlockBuilder::GatherThen(std::vector<Op>& ops, double bytes, Op product) const {
   const auto gather = [&ops](double part) {
     ops.push_back(Collective(OpName::kTpGather, CollectiveKind::kAllGather, GroupKind::kTp, part));
@@ -174,10 +175,10 @@ void BlockBuilder::Multiply(const Linear& l) {
   const bool column = tp > 1 && l.tp == TpSide::kColumn, row = tp > 1 && l.tp == TpSide::kRow;
   std::vector<Op> back;
   if (IsQuantised(l.dtype) && !l.quantised_gradient)
-    back.push_back(
-        ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out * cast, l.beside ? kBeside : kSerial));
-  // Where GEMMs take bf16, an input saved in another format is cast when it is saved, and back for W. (FP8
-  // GEMMs leave a copy that is saved as it is.)
+    back.push_back(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out * cast,
+                                 l.beside ? kBeside : kSerial));
+  // Where GEMMs take bf16, an input saved in another format is cast when it is saved, and back for
+  // W. (FP8 GEMMs leave a copy that is saved as it is.)
   const double saved = ElementBytes(shard.precision.saved_activations);
   const bool casts_saved = trains() && !IsQuantised(shard.precision.gemm) &&
                            shard.precision.saved_activations != Dtype::kBf16 &&
@@ -199,12 +200,15 @@ void BlockBuilder::Multiply(const Linear& l) {
     back.push_back(std::move(dgrad));
   Backward(std::move(back));
 
-  // The weight gradient sums over tokens: its FP8 operands are scaled along the other axis, transposed and
-  // quantised anew (arXiv 2412.19437, section 3.5.2: read, dequantised, transposed, quantised, written).
-  if (casts_saved) Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, in * (saved + kBf16)));
+  // The weight gradient sums over tokens: its FP8 operands are scaled along the other axis,
+  // transposed and quantised anew (arXiv 2412.19437, section 3.5.2: read, dequantised, transposed,
+  // quantised, written).
+  if (casts_saved)
+    Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, in * (saved + kBf16)));
   if (IsQuantised(l.dtype))
-    Weight(ElementwiseOp(OpName::kCast, ElementwiseKind::kCast,
-                         in * (saved + ElementBytes(l.dtype)) + out * (gradient + ElementBytes(l.dtype))));
+    Weight(ElementwiseOp(
+        OpName::kCast, ElementwiseKind::kCast,
+        in * (saved + ElementBytes(l.dtype)) + out * (gradient + ElementBytes(l.dtype))));
   Op wgrad = Product(l, GemmPass::kWgrad);
   std::vector<Op> weight;
   if (column && Sequence())
@@ -222,21 +226,24 @@ void BlockBuilder::Multiply(const Linear& l) {
 }
 
 // ---- The whole
-// ---------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 void BlockBuilder::RecomputeAll() {
   std::vector<Op> again = Wants(Pass::kBackward) ? out_.pass[0] : std::vector<Op>();
   for (Op& op : again) op.recomputed = true;
   Backward(std::move(again));
-  // What the forward pass kept is alive within the backward pass; from there on what the weight pass reads.
+  // What the forward pass kept is alive within the backward pass; from there on what the weight
+  // pass reads.
   for (KeptTensor& t : out_.tensors) {
     if (t.lifetime == Lifetime::kForWeight) continue;
     t.recomputed = true;
     transient_.push_back(t);
     transient_.back().lifetime = Lifetime::kWithinPass;
-    t.lifetime = t.lifetime == Lifetime::kUntilWeight ? Lifetime::kForWeight : Lifetime::kWithinPass;
+    t.lifetime =
+        t.lifetime == Lifetime::kUntilWeight ? Lifetime::kForWeight : Lifetime::kWithinPass;
   }
-  std::erase_if(out_.tensors, [](const KeptTensor& t) { return t.lifetime == Lifetime::kWithinPass; });
+  std::erase_if(out_.tensors,
+                [](const KeptTensor& t) { return t.lifetime == Lifetime::kWithinPass; });
   KeepUntilBackward(OpName::kInputNorm, TensorName::kInput, local_tokens * model.hidden * kBf16);
 }
 

@@ -1,6 +1,6 @@
-// Collects the operators of a block. The parts of a model (ops/parts.h) add to the forward pass in the order
-// it runs, which is also what prefill and decode run, and bring along what the backward and weight-gradient
-// passes do for each of their operators.
+// Collects the operators of a block. The parts of a model (ops/parts.h) add to the forward pass in
+// the order it runs, which is also what prefill and decode run, and bring along what the backward
+// and weight-gradient passes do for each of their operators.
 #pragma once
 
 #include <vector>
@@ -32,8 +32,8 @@ struct Linear {
   Dtype dtype = Dtype::kBf16;
   LinearInput input = LinearInput::kKept;
   bool beside = false;  // computes beside communication
-  // The operand came in `dtype` from an exchange that sends it so: no cast before the product. The weight
-  // gradient still needs it transposed, scaled along the other axis.
+  // The operand came in `dtype` from an exchange that sends it so: no cast before the product. The
+  // weight gradient still needs it transposed, scaled along the other axis.
   bool quantised_input = false;
   bool quantised_gradient = false;  // of the output, in the backward pass
 };
@@ -48,8 +48,8 @@ class BlockBuilder {
   // All passes of a training step with what they keep, or only the ops of the work's own pass.
   enum class Collects : uint8_t { kStep, kPass };
   // The arguments outlive this.
-  BlockBuilder(const Model& model, const ShardPlan& shard, const TokenSpread& spread, const Work& work,
-               Collects collects);
+  BlockBuilder(const Model& model, const ShardPlan& shard, const TokenSpread& spread,
+               const Work& work, Collects collects);
 
   const Model& model;
   const ShardPlan& shard;

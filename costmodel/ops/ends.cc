@@ -5,8 +5,8 @@ namespace {
 
 constexpr double kBf16 = BlockBuilder::kBf16, kFp32 = BlockBuilder::kFp32;
 
-// The last token of each sequence is multiplied with the vocabulary; every tp rank gathers the logits, whose
-// probabilities are written in fp32 and read to draw the next token.
+// The last token of each sequence is multiplied with the vocabulary; every tp rank gathers the
+// logits, whose probabilities are written in fp32 and read to draw the next token.
 void AddSampling(BlockBuilder& b) {
   const auto rows = static_cast<double>(b.work.sequences);
   const double logits = rows * b.model.vocab;
@@ -16,32 +16,33 @@ void AddSampling(BlockBuilder& b) {
               .k = static_cast<double>(b.model.hidden),
               .tp = TpSide::kColumn});
   if (b.tp > 1)
-    b.Forward(BlockBuilder::Collective(OpName::kTpGather, CollectiveKind::kAllGather, GroupKind::kTp,
-                                       logits * kBf16));
+    b.Forward(BlockBuilder::Collective(OpName::kTpGather, CollectiveKind::kAllGather,
+                                       GroupKind::kTp, logits * kBf16));
   b.Forward(BlockBuilder::ElementwiseOp(OpName::kSampling, ElementwiseKind::kSoftmax,
                                         logits * (kBf16 + 2 * kFp32)));
 }
 
 }  // namespace
 
-// The table is cut over tp by its vocabulary: a rank reads its rows and writes zeros for the other tokens,
-// and the sum over the ranks is what is looked up.
+// The table is cut over tp by its vocabulary: a rank reads its rows and writes zeros for the other
+// tokens, and the sum over the ranks is what is looked up.
 void AddEmbedding(BlockBuilder& b) {
   const double h = b.model.hidden, whole = b.tokens * h, own = whole / b.tp;
-  b.Forward(
-      BlockBuilder::ElementwiseOp(OpName::kEmbedding, ElementwiseKind::kEmbedding, (own + whole) * kBf16));
+  b.Forward(BlockBuilder::ElementwiseOp(OpName::kEmbedding, ElementwiseKind::kEmbedding,
+                                        (own + whole) * kBf16));
   if (b.tp > 1) {
     const bool sequence = b.shard.sequence;
-    b.Forward(BlockBuilder::Collective(OpName::kTpScatter,
-                                       sequence ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce,
-                                       GroupKind::kTp, whole * kBf16));
+    b.Forward(BlockBuilder::Collective(
+        OpName::kTpScatter, sequence ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce,
+        GroupKind::kTp, whole * kBf16));
     if (sequence)
-      b.Backward({BlockBuilder::Collective(OpName::kTpGather, CollectiveKind::kAllGather, GroupKind::kTp,
-                                           whole * kBf16)});
+      b.Backward({BlockBuilder::Collective(OpName::kTpGather, CollectiveKind::kAllGather,
+                                           GroupKind::kTp, whole * kBf16)});
   }
   // The gradient is added to the rows of the table: read, add, write.
-  b.Weight(BlockBuilder::ElementwiseOp(OpName::kEmbedding, ElementwiseKind::kEmbedding,
-                                       own * (kBf16 + 2 * ElementBytes(b.shard.precision.main_grad))));
+  b.Weight(
+      BlockBuilder::ElementwiseOp(OpName::kEmbedding, ElementwiseKind::kEmbedding,
+                                  own * (kBf16 + 2 * ElementBytes(b.shard.precision.main_grad))));
   b.KeepForWeight(OpName::kEmbedding, TensorName::kOutputGradient, whole * kBf16);
 }
 
@@ -55,12 +56,13 @@ void AddHead(BlockBuilder& b) {
               .k = h,
               .tp = TpSide::kColumn,
               .input = b.InputFrom(Recompute::kRmsNorm)});
-  // Cross-entropy: the bf16 logits are read and written as fp32, read for the maximum and sum, and their
-  // exponentials are written; fused, they are read and the exponentials written. Backward reads these and
-  // writes bf16 gradients. Unfused, the fp32 logits live beside the exponentials for a while.
+  // Cross-entropy: the bf16 logits are read and written as fp32, read for the maximum and sum, and
+  // their exponentials are written; fused, they are read and the exponentials written. Backward
+  // reads these and writes bf16 gradients. Unfused, the fp32 logits live beside the exponentials
+  // for a while.
   const bool fused = b.shard.fused_cross_entropy;
-  b.Elementwise(OpName::kLoss, ElementwiseKind::kSoftmax, logits * (kBf16 + (fused ? 1 : 3) * kFp32),
-                logits * (kFp32 + kBf16));
+  b.Elementwise(OpName::kLoss, ElementwiseKind::kSoftmax,
+                logits * (kBf16 + (fused ? 1 : 3) * kFp32), logits * (kFp32 + kBf16));
   b.KeepUntilBackward(OpName::kLoss, TensorName::kExponentials, logits * kFp32);
   b.Transient(OpName::kLoss, TensorName::kLogits, logits * (kBf16 + (fused ? 0 : kFp32)));
 }

@@ -6,15 +6,16 @@ double UpFactor(MlpKind kind) {
   return kind == MlpKind::kSwiglu ? 2 : 1;
 }
 
-// Forward reads gate and up and writes their product; backward reads them and the gradient and writes two. In
-// another format than bf16 a copy of gate and up is kept, which forward writes too.
+// Forward reads gate and up and writes their product; backward reads them and the gradient and
+// writes two. In another format than bf16 a copy of gate and up is kept, which forward writes too.
 void AddActivation(BlockBuilder& b, OpName name, double elements, bool beside) {
   const Dtype saved = b.shard.precision.saved_swiglu;
   const double up = UpFactor(b.model.mlp), bytes = elements * BlockBuilder::kBf16,
                kept = up * elements * ElementBytes(saved),
                copy = saved == Dtype::kBf16 || !b.trains() ? 0 : kept;
   const int16_t after = beside ? kBeside : kSerial;
-  b.Elementwise(name, ElementwiseKind::kSwiGlu, (up + 1) * bytes + copy, kept + (up + 1) * bytes, after);
+  b.Elementwise(name, ElementwiseKind::kSwiGlu, (up + 1) * bytes + copy, kept + (up + 1) * bytes,
+                after);
   b.KeepUntilBackward(name, TensorName::kInput, kept);
   if (b.Recomputes(Recompute::kSwiGlu))
     b.Backward({BlockBuilder::Recomputed(

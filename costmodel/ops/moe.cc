@@ -7,8 +7,8 @@ namespace {
 
 constexpr double kBf16 = BlockBuilder::kBf16, kFp32 = BlockBuilder::kFp32;
 
-// The all-to-all of tokens one way and of their gradients the other. Gradients of dispatched tokens return
-// like expert outputs, gradients of expert outputs go out like tokens.
+// The all-to-all of tokens one way and of their gradients the other. Gradients of dispatched tokens
+// return like expert outputs, gradients of expert outputs go out like tokens.
 void Exchange(BlockBuilder& b, OpName name) {
   const Precision& p = b.shard.precision;
   const double elements = b.local_tokens * b.model.hidden * b.work.load.bytes.most;
@@ -20,9 +20,10 @@ void Exchange(BlockBuilder& b, OpName name) {
   b.Forward(exchange(dispatch ? CollectiveKind::kDispatch : CollectiveKind::kCombine));
   b.Backward({exchange(dispatch ? CollectiveKind::kCombine : CollectiveKind::kDispatch)});
   // Two buffers: what is packed and what arrives are tensors of their own while the tokens travel
-  // (Megatron-LM, megatron/core/tensor_parallel/mappings.py, _AllToAll: a new output beside the contiguous
-  // input).
-  const double one_way = b.local_tokens * b.model.hidden * b.work.load.tokens.most * b.spread.devices *
+  // (Megatron-LM, megatron/core/tensor_parallel/mappings.py, _AllToAll: a new output beside the
+  // contiguous input).
+  const double one_way = b.local_tokens * b.model.hidden * b.work.load.tokens.most *
+                         b.spread.devices *
                          std::max(ElementBytes(p.dispatch), ElementBytes(p.combine));
   b.Transient(name, TensorName::kSendAndReceive, 2 * one_way);
 }
@@ -50,12 +51,13 @@ void AddMoe(BlockBuilder& b) {
   b.Elementwise(OpName::kTopK, ElementwiseKind::kSoftmax, scores, scores);
   b.KeepUntilBackward(OpName::kTopK, TensorName::kScores, tokens * moe.experts * kFp32);
 
-  // One rank: tokens are only copied for their experts. Several: packed by destination, sent once per device,
-  // copied there. Backward runs the same moves the other way.
+  // One rank: tokens are only copied for their experts. Several: packed by destination, sent once
+  // per device, copied there. Backward runs the same moves the other way.
   //
-  // A dispatch in 8 bits is quantised before it is packed; where the experts multiply in the same format,
-  // what arrives is their operand, copied as it came. The same holds for the gradients of the experts'
-  // outputs in the backward pass; what is combined stays bf16 (arXiv 2412.19437, section 3.3.3).
+  // A dispatch in 8 bits is quantised before it is packed; where the experts multiply in the same
+  // format, what arrives is their operand, copied as it came. The same holds for the gradients of
+  // the experts' outputs in the backward pass; what is combined stays bf16 (arXiv 2412.19437,
+  // section 3.3.3).
   const bool eight_bits = ep > 1 && IsQuantised(precision.dispatch);
   const bool as_operand = eight_bits && precision.dispatch == precision.gemm;
   const double wire = eight_bits ? ElementBytes(precision.dispatch) : kBf16;
@@ -72,8 +74,8 @@ void AddMoe(BlockBuilder& b) {
     b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, pack, unpack);
     Exchange(b, OpName::kDispatch);
   }
-  // Shared experts run beside the dispatch in the forward pass and beside the combine's exchange in the
-  // backward pass.
+  // Shared experts run beside the dispatch in the forward pass and beside the combine's exchange in
+  // the backward pass.
   std::vector<std::vector<Op>> shared;
   if (moe.shared_experts > 0) {
     const size_t before = b.backward_groups();
@@ -83,8 +85,8 @@ void AddMoe(BlockBuilder& b) {
     shared = b.CutBackward(before);
   }
   b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, copy, uncopy);
-  // The copies are what only the weight gradients read, so that pass makes them again, from the tokens
-  // received (on one rank from the layer's normed input, which the router keeps).
+  // The copies are what only the weight gradients read, so that pass makes them again, from the
+  // tokens received (on one rank from the layer's normed input, which the router keeps).
   const bool copies_again = b.Recomputes(Recompute::kPermute);
   if (copies_again) {
     b.Weight(BlockBuilder::Recomputed(

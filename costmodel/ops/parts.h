@@ -1,4 +1,5 @@
-// The parts of a transformer layer as operators, added to a block in the order the forward pass runs them.
+// The parts of a transformer layer as operators, added to a block in the order the forward pass
+// runs them.
 #pragma once
 
 #include "costmodel/ops/block_builder.h"
@@ -13,7 +14,8 @@ void AddHead(BlockBuilder& b);
 // Norm, attention of the model's kind (costmodel/attention), residual (ops/attention.cc).
 void AddAttention(BlockBuilder& b);
 
-// The MLP of a dense layer (ops/mlp.cc) and the experts of a MoE layer, routing included (ops/moe.cc).
+// The MLP of a dense layer (ops/mlp.cc) and the experts of a MoE layer, routing included
+// (ops/moe.cc).
 void AddMlp(BlockBuilder& b);
 void AddMoe(BlockBuilder& b);
 

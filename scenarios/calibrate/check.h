@@ -1,4 +1,5 @@
-// `moecast calibrate check`: how well each table of a calibration is estimated where it has no measurement.
+// `moecast calibrate check`: how well each table of a calibration is estimated where it has no
+// measurement.
 #pragma once
 
 #include <string>
@@ -18,8 +19,10 @@ struct CheckedTable {
   Disagreement compared;  // with another engine's table, where the calibration keeps one
 };
 
-// Every table of the built-in calibrations (`directory` "") or of those of a directory. `measured_on` is the
-// device of the tables. Throws UserError: no calibrations there, a broken table.
-std::vector<CheckedTable> CheckCalibrations(const std::string& directory, const Device& measured_on);
+// Every table of the built-in calibrations (`directory` "") or of those of a directory.
+// `measured_on` is the device of the tables. Throws UserError: no calibrations there, a broken
+// table.
+std::vector<CheckedTable> CheckCalibrations(const std::string& directory,
+                                            const Device& measured_on);
 
 }  // namespace moecast

@@ -21,14 +21,17 @@ double Rounded(double x) {
 
 }  // namespace
 
-void FitGemmEra(std::span<const Measurements> profiles, const Calibration& younger, CalibrationFile& older) {
+void FitGemmEra(std::span<const Measurements> profiles, const Calibration& younger,
+                CalibrationFile& older) {
   constexpr const char* kName = "gemm_bf16";
   std::erase_if(older.reasoned, [](const ReasonedRecord& r) { return r.name == kName; });
   std::vector<double> logs;  // of measured / estimated
   for (const Measurements& t : profiles) {
     if (t.file().find("Llama") == std::string::npos) continue;
     for (size_t r = 0; r < t.rows(); ++r) {
-      const auto whole = [&](const char* column) { return t.Integer(r, t.Column(column), 1, 1'000'000'000); };
+      const auto whole = [&](const char* column) {
+        return t.Integer(r, t.Column(column), 1, 1'000'000'000);
+      };
       const int64_t m = whole("num_tokens"), tp = whole("tp"), h = whole("n_embd"),
                     wide = whole("n_expanded_embd"),
                     qkv = (whole("n_head") + 2 * whole("n_kv_head")) * kHeadDim;
@@ -46,11 +49,13 @@ void FitGemmEra(std::span<const Measurements> profiles, const Calibration& young
   if (logs.empty()) return;
   const double median = Median(logs);
   for (double& x : logs) x -= median;
-  older.reasoned.push_back(
-      {kName, Rounded(std::exp(median)), kEraSigmaTable.value, Rounded(Spread(logs)),
-       "projections of Llama-2-70B at tp 1 to 8, 1024 tokens and more, in the H100 profiles of Vidur (MIT, "
-       "early "
-       "2024): median of measured over the tables of 2025; sigma_own is what single shapes deviate"});
+  older.reasoned.push_back({kName, Rounded(std::exp(median)), kEraSigmaTable.value,
+                            Rounded(Spread(logs)),
+                            "projections of Llama-2-70B at tp 1 to 8, 1024 tokens and more, in the "
+                            "H100 profiles of Vidur (MIT, "
+                            "early "
+                            "2024): median of measured over the tables of 2025; sigma_own is what "
+                            "single shapes deviate"});
 }
 
 }  // namespace moecast

@@ -22,20 +22,23 @@ double FourDigits(double x) {
   return *ParseNumber(text);
 }
 
-void FitElementwise(std::span<const Measurements> profiles, const Device& device, CalibrationFile& file) {
+void FitElementwise(std::span<const Measurements> profiles, const Device& device,
+                    CalibrationFile& file) {
   constexpr double kLongUs = 50, kElement = 2, kHeadDim = 128;
   std::map<std::string, std::vector<double>> shares;
   std::vector<double> smallest;
   for (const Measurements& t : profiles) {
     const auto column = [&](std::string_view name) { return t.Column(name); };
     const size_t tp = column("tp"), tokens = column("num_tokens"), hidden = column("n_embd"),
-                 wide = column("n_expanded_embd"), heads = column("n_head"), kv_heads = column("n_kv_head");
+                 wide = column("n_expanded_embd"), heads = column("n_head"),
+                 kv_heads = column("n_kv_head");
     for (size_t r = 0; r < t.rows(); ++r) {
       const auto number = [&](size_t c) { return t.Number(r, c, 1, kMax); };
       const double n = number(tokens), h = number(hidden), split = number(tp);
       const auto note = [&](const char* kind, std::string_view name, double elements) {
         const double us = t.Number(r, column(name), 0, kMax);
-        if (us >= kLongUs) shares[kind].push_back(elements * kElement / (us * 1e-6) / device.hbm.value);
+        if (us >= kLongUs)
+          shares[kind].push_back(elements * kElement / (us * 1e-6) / device.hbm.value);
       };
       note("add", "add_us", 3 * n * h);
       note("rmsnorm", "input_layernorm_us", 2 * n * h);
@@ -47,20 +50,22 @@ void FitElementwise(std::span<const Measurements> profiles, const Device& device
     }
   }
   const char* source =
-      "vLLM-era kernels on H100, Vidur profiles (MIT): median share of HBM bandwidth, calls of 50 us and "
+      "vLLM-era kernels on H100, Vidur profiles (MIT): median share of HBM bandwidth, calls of 50 "
+      "us and "
       "more";
   for (const auto& [kind, values] : shares)
     file.fits.push_back({"elementwise_" + kind + "_share", FourDigits(Median(values)),
                          static_cast<int64_t>(values.size()), source});
   if (!smallest.empty())
-    file.fits.push_back({"elementwise_launch_us", Median(smallest), static_cast<int64_t>(smallest.size()),
-                         "residual add of at most 8 tokens on H100, Vidur profiles (MIT): median time"});
+    file.fits.push_back(
+        {"elementwise_launch_us", Median(smallest), static_cast<int64_t>(smallest.size()),
+         "residual add of at most 8 tokens on H100, Vidur profiles (MIT): median time"});
 }
 
 void CheckGrouped(const Measurements& t, const Calibration& calibration, CalibrationFile& file) {
-  const size_t layout = t.Column("layout"), groups = t.Column("groups"), m = t.Column("M_per_group"),
-               n = t.Column("N"), k = t.Column("K"), us = t.Column("implied_time_us"),
-               date = t.Column("readme_commit_date");
+  const size_t layout = t.Column("layout"), groups = t.Column("groups"),
+               m = t.Column("M_per_group"), n = t.Column("N"), k = t.Column("K"),
+               us = t.Column("implied_time_us"), date = t.Column("readme_commit_date");
   std::map<std::vector<int64_t>, std::pair<std::string, double>> newest;
   for (size_t r = 0; r < t.rows(); ++r) {
     if (t.Text(r, layout) != "grouped_contiguous") continue;
@@ -78,13 +83,15 @@ void CheckGrouped(const Measurements& t, const Calibration& calibration, Calibra
   }
   double sum = 0;
   for (const double x : logs) sum += std::fabs(x);
-  file.fits.push_back({"grouped_fp8_block_estimate_over_measured", FourDigits(std::exp(Median(logs))),
-                       static_cast<int64_t>(logs.size()),
-                       "DeepGEMM README (MIT), H800, grouped contiguous layout: median of estimate over "
-                       "measurement"});
+  file.fits.push_back(
+      {"grouped_fp8_block_estimate_over_measured", FourDigits(std::exp(Median(logs))),
+       static_cast<int64_t>(logs.size()),
+       "DeepGEMM README (MIT), H800, grouped contiguous layout: median of estimate over "
+       "measurement"});
   const std::string name = ReasonedName(static_cast<int>(ReasonedId::kGroupedFp8Block));
   for (ReasonedRecord& reasoned : file.reasoned)
-    if (reasoned.name == name) reasoned.sigma_table = FourDigits(sum / static_cast<double>(logs.size()));
+    if (reasoned.name == name)
+      reasoned.sigma_table = FourDigits(sum / static_cast<double>(logs.size()));
 }
 
 }  // namespace moecast

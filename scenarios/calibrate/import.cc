@@ -21,16 +21,17 @@ constexpr double kMax = 1e12;
 constexpr const char* kStack = "2025";
 constexpr const char* kOlderStack = "2024h1";  // its products are those of kStack, times a factor
 
-// The error common to a table: what another engine deviates, but no less than the first; else one of the
-// others.
+// The error common to a table: what another engine deviates, but no less than the first; else one
+// of the others.
 constexpr Known kLeastSigmaTable = {0.03, "clock and power of two cards of one kind"};
-constexpr Known kOneEngineSigmaTable = {
-    0.08,
-    "reasoned: one engine only; where two were measured they disagree by 6% (both call cuBLAS) to 24% (two "
-    "block-scaled kernels)"};
+constexpr Known kOneEngineSigmaTable = {0.08,
+                                        "reasoned: one engine only; where two were measured they "
+                                        "disagree by 6% (both call cuBLAS) to 24% (two "
+                                        "block-scaled kernels)"};
 constexpr Known kMoeSigmaTable = {
     0.15,
-    "reasoned: fused MoE layers of two engines disagree by 12% with block-scaled fp8, and vLLM's bf16 by far "
+    "reasoned: fused MoE layers of two engines disagree by 12% with block-scaled fp8, and vLLM's "
+    "bf16 by far "
     "more under expert parallelism, where it computes rows of absent experts"};
 
 std::string PathOf(std::string_view stack, std::string_view file) {
@@ -68,8 +69,8 @@ Sources ToldApart(std::span<const TextFile> files) {
   return sources;
 }
 
-// What no measurement says: the built-in calibration of a stack without its tables and fits. It is the one
-// place of the reasoned numbers, which an import passes on.
+// What no measurement says: the built-in calibration of a stack without its tables and fits. It is
+// the one place of the reasoned numbers, which an import passes on.
 CalibrationFile Reasoned(std::string_view stack) {
   const std::string path = PathOf(stack, "calibration.json");
   CalibrationFile file = ParseCalibrationFile(CalibrationText(path).value_or(""), path);
@@ -93,17 +94,21 @@ CurveTable Thinned(const CurveTable& table) {
   thin.axis_values.clear();
   thin.values.clear();
   std::vector<size_t> kept;
-  for (size_t i = (table.axis_values.size() - 1) % 4; i < table.axis_values.size(); i += 4) kept.push_back(i);
+  for (size_t i = (table.axis_values.size() - 1) % 4; i < table.axis_values.size(); i += 4)
+    kept.push_back(i);
   for (const size_t i : kept) thin.axis_values.push_back(table.axis_values[i]);
   for (size_t r = 0; r < table.rows.size(); ++r)
     for (const size_t i : kept) thin.values.push_back(table.At(r, i));
   return thin;
 }
 
-// Prints a table as the file's text and gives what will be read from there: what is evaluated is rounded.
-CurveTable Written(TextFile& file, const TableKind& kind, const CurveTable& table, const std::string& title) {
+// Prints a table as the file's text and gives what will be read from there: what is evaluated is
+// rounded.
+CurveTable Written(TextFile& file, const TableKind& kind, const CurveTable& table,
+                   const std::string& title) {
   const std::string comments[] = {
-      std::string(kind.name) + ": microseconds by " + std::string(kind.axis) + ", measured with " + title,
+      std::string(kind.name) + ": microseconds by " + std::string(kind.axis) + ", measured with " +
+          title,
       "from the collections of NVIDIA aiconfigurator, Copyright NVIDIA CORPORATION & AFFILIATES, "
       "Apache-2.0; rearranged and rounded"};
   file.text = PrintCurveTable(table, comments);
@@ -123,10 +128,10 @@ void NoteLeftOut(const LeftOut& left_out, TableRecord& record) {
   record.curve_coverage_percent = FourDigits(left_out.coverage.curves_percent);
 }
 
-// Adds a table to the calibration: its file, its record and what is told of it; and a part of another
-// engine's, from which the error common to the table is taken.
-void ImportTable(const TableKind& kind, MeasuredTable measured, const Device& device, CalibrationFile& file,
-                 ImportedCalibrations& out) {
+// Adds a table to the calibration: its file, its record and what is told of it; and a part of
+// another engine's, from which the error common to the table is taken.
+void ImportTable(const TableKind& kind, MeasuredTable measured, const Device& device,
+                 CalibrationFile& file, ImportedCalibrations& out) {
   const Machine machine = MachineOf(device);
   CurveTable& table = measured.table.table;
   size_t dropped = DropSpikes(kind, table, machine);
@@ -140,7 +145,8 @@ void ImportTable(const TableKind& kind, MeasuredTable measured, const Device& de
       EngineTitle(measured.table) + (deepgemm ? " (DeepGEMM)" : "") + " on " + device.name;
   TextFile csv{PathOf(file.stack, record.file), ""};
   const CurveTable rounded = Written(csv, kind, table, title);
-  ImportedTable imported{record.name, rounded.points(), EvaluateLeftOut(kind, rounded, machine), {}};
+  ImportedTable imported{
+      record.name, rounded.points(), EvaluateLeftOut(kind, rounded, machine), {}};
   record.source = title + " (NVIDIA aiconfigurator, Apache-2.0)";
   if (kind.of_attention) record.qk_dim = table.heads.qk, record.v_dim = table.heads.v;
   record.points = static_cast<int64_t>(rounded.points());
@@ -154,9 +160,9 @@ void ImportTable(const TableKind& kind, MeasuredTable measured, const Device& de
     TextFile thin{PathOf(file.stack, record.compared_file), ""};
     CurveTable& points = measured.compared->table;
     if (kind.by_family) DropUntuned(kind, points);
-    imported.compared =
-        EngineDisagreement(rounded, Written(thin, kind, Thinned(points), other + " on " + device.name),
-                           imported.left_out.levels);
+    imported.compared = EngineDisagreement(
+        rounded, Written(thin, kind, Thinned(points), other + " on " + device.name),
+        imported.left_out.levels);
     record.sigma_table = FourDigits(std::max(imported.compared.sigma, kLeastSigmaTable.value));
     record.sigma_table_from = "disagreement with " + other;
     record.table_coverage_percent = FourDigits(imported.compared.coverage_percent);
@@ -185,7 +191,8 @@ std::optional<double> LengthOf(const Measurements& table, std::string_view colum
 
 // Adds the rates of training attention by length.
 void ImportAttention(const Measurements& source, CalibrationFile& file, ImportedCalibrations& out) {
-  const std::vector<std::string> keys(std::begin(kAttentionByLengthKeys), std::end(kAttentionByLengthKeys));
+  const std::vector<std::string> keys(std::begin(kAttentionByLengthKeys),
+                                      std::end(kAttentionByLengthKeys));
   CurveTableBuilder builder(keys, std::string(kAttentionByLengthAxis));
   for (size_t r = 0; r < source.rows(); ++r) {
     std::vector<std::string> key;
@@ -198,11 +205,12 @@ void ImportAttention(const Measurements& source, CalibrationFile& file, Imported
   TableRecord record;
   record.name = kAttentionByLengthName;
   record.file = record.name + ".csv";
-  const std::string comments[] = {
-      record.name +
-          ": TFLOP/s by sequence length on H100 80GB SXM5, fp16, hidden size 2048, 16384 tokens in all",
-      "read from figures 5 and 6 of FlashAttention-3, arXiv 2407.08608; backward counts 2.5 times the "
-      "forward's flops"};
+  const std::string comments[] = {record.name +
+                                      ": TFLOP/s by sequence length on H100 80GB SXM5, fp16, "
+                                      "hidden size 2048, 16384 tokens in all",
+                                  "read from figures 5 and 6 of FlashAttention-3, arXiv "
+                                  "2407.08608; backward counts 2.5 times the "
+                                  "forward's flops"};
   record.source =
       "FlashAttention-2, FlashAttention-3 and cuDNN on H100 80GB SXM5, figures of arXiv 2407.08608";
   record.points = static_cast<int64_t>(table.points());
@@ -218,14 +226,16 @@ Calibration CalibrationOf(const CalibrationFile& file, std::span<const TextFile>
     if (path == own) return text;
     for (const TextFile& f : tables)
       if (f.path == path) return f.text;
-    throw UserError(
-        {.file = std::string(path), .value = "no such table", .expected = "one made by the import"});
+    throw UserError({.file = std::string(path),
+                     .value = "no such table",
+                     .expected = "one made by the import"});
   });
 }
 
 }  // namespace
 
-ImportedCalibrations ImportCalibrations(std::span<const TextFile> files, const Device& measured_on) {
+ImportedCalibrations ImportCalibrations(std::span<const TextFile> files,
+                                        const Device& measured_on) {
   const Sources sources = ToldApart(files);
   ImportedCalibrations out;
   out.ignored = sources.ignored;
@@ -245,7 +255,8 @@ ImportedCalibrations ImportCalibrations(std::span<const TextFile> files, const D
   if (sources.deepgemm && has("gemm_fp8_block"))
     CheckGrouped(*sources.deepgemm, CalibrationOf(file, out.files, measured_on), file);
   const std::span<const Measurements> profiles =
-      has("gemm_bf16") ? std::span<const Measurements>(sources.profiles) : std::span<const Measurements>();
+      has("gemm_bf16") ? std::span<const Measurements>(sources.profiles)
+                       : std::span<const Measurements>();
   FitGemmEra(profiles, CalibrationOf(file, out.files, measured_on), older);
 
   for (const CalibrationFile* made : {&file, &older})

@@ -1,5 +1,6 @@
-// The least sum of squares over two unknowns that are not negative, by Gauss-Newton with forward differences:
-// for residuals that are nearly linear. Leaves out damping: a fit that does not settle says so.
+// The least sum of squares over two unknowns that are not negative, by Gauss-Newton with forward
+// differences: for residuals that are nearly linear. Leaves out damping: a fit that does not settle
+// says so.
 #pragma once
 
 #include <array>
@@ -17,8 +18,9 @@ struct LeastSquares {
   bool converged = false;
 };
 
-// An unknown that would become negative stays at 0 and the other is fitted alone. Settled is what moves by
-// no more than 1e-9 in a step; 50 steps are taken at most.
-LeastSquares LeastSquaresOf(std::span<const std::function<double(const Point&)>> residuals, Point start);
+// An unknown that would become negative stays at 0 and the other is fitted alone. Settled is what
+// moves by no more than 1e-9 in a step; 50 steps are taken at most.
+LeastSquares LeastSquaresOf(std::span<const std::function<double(const Point&)>> residuals,
+                            Point start);
 
 }  // namespace moecast

@@ -13,8 +13,8 @@
 namespace moecast {
 namespace {
 
-// nccl-tests' sizes are the buffer of kind.h; of sendrecv, where every rank sends to the next, the busiest
-// link carries what it does in a send.
+// nccl-tests' sizes are the buffer of kind.h; of sendrecv, where every rank sends to the next, the
+// busiest link carries what it does in a send.
 constexpr std::pair<std::string_view, CollectiveKind> kKinds[] = {
     {"all_reduce", CollectiveKind::kAllReduce},         {"all_gather", CollectiveKind::kAllGather},
     {"reduce_scatter", CollectiveKind::kReduceScatter}, {"alltoall", CollectiveKind::kAllToAll},
@@ -67,10 +67,11 @@ ImportedNetwork ImportNetwork(std::span<const TextFile> sources, const Device& m
     nodes = std::max(nodes, tests.back().nodes);
   }
   if (tests.empty())
-    throw UserError({.file = "calibrate import",
-                     .value = "no modelled collective among " + std::to_string(sources.size()) + " files",
-                     .expected = "output of all_reduce_perf, all_gather_perf, reduce_scatter_perf, "
-                                 "alltoall_perf, broadcast_perf or sendrecv_perf"});
+    throw UserError(
+        {.file = "calibrate import",
+         .value = "no modelled collective among " + std::to_string(sources.size()) + " files",
+         .expected = "output of all_reduce_perf, all_gather_perf, reduce_scatter_perf, "
+                     "alltoall_perf, broadcast_perf or sendrecv_perf"});
   spec.gpus = nodes * spec.gpus_per_node;
 
   std::vector<MeasuredCollective> measured;
@@ -98,14 +99,15 @@ ImportedNetwork ImportNetwork(std::span<const TextFile> sources, const Device& m
                         .nodes = t.nodes,
                         .points = t.read.rows.size()};
     for (const NcclTestRow& row : t.read.rows) {
-      const double us = row.out_of_place / Microseconds(1), model = fit.predicted[at++] / Microseconds(1),
+      const double us = row.out_of_place / Microseconds(1),
+                   model = fit.predicted[at++] / Microseconds(1),
                    error = 100 * std::fabs(model / us - 1);
       report.mean_error_percent += error / static_cast<double>(report.points);
       report.worst_error_percent = std::max(report.worst_error_percent, error);
       sum += error;
       csv += report.collective + "," + row.type + "," + std::to_string(report.ranks) + "," +
-             std::to_string(report.nodes) + "," + std::to_string(row.bytes) + "," + ShowNumber(us, 6) + "," +
-             ShowNumber(model, 6) + "\n";
+             std::to_string(report.nodes) + "," + std::to_string(row.bytes) + "," +
+             ShowNumber(us, 6) + "," + ShowNumber(model, 6) + "\n";
     }
     out.tests.push_back(std::move(report));
   }
@@ -120,9 +122,9 @@ ImportedNetwork ImportNetwork(std::span<const TextFile> sources, const Device& m
   spec.network_step = Microseconds(rounded(c.network_step / Microseconds(1)));
   std::vector<std::string_view> files;
   for (const Test& t : tests) files.push_back(t.read.file);
-  spec.source = "moecast calibrate import of nccl-tests' output (" + Join(files) + "), mean error " +
-                Percent(sum / static_cast<double>(measured.size())) + "; fitted: " + Join(fit.fitted) +
-                "; the rest are defaults";
+  spec.source = "moecast calibrate import of nccl-tests' output (" + Join(files) +
+                "), mean error " + Percent(sum / static_cast<double>(measured.size())) +
+                "; fitted: " + Join(fit.fitted) + "; the rest are defaults";
   out.files = {{"network/cluster.json", DumpJson(Codec<ClusterSpec>::Print(spec)) + "\n"},
                {"network/collectives.csv", csv}};
   return out;

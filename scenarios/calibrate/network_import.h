@@ -1,5 +1,5 @@
-// `moecast calibrate import` of nccl-tests' output: text in, a cluster file with fitted rates and the rows as
-// a table, text out.
+// `moecast calibrate import` of nccl-tests' output: text in, a cluster file with fitted rates and
+// the rows as a table, text out.
 #pragma once
 
 #include <span>

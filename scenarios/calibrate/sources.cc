@@ -13,19 +13,19 @@ struct EngineChoice {
   std::string_view engine, compared;
 };
 
-// cuBLAS as TensorRT-LLM calls it repeats better than as vLLM does (neighbouring shapes differ by 3% rather
-// than 5%); SGLang's block-scaled GEMM is DeepGEMM. vLLM's MLA decode was timed with its host (110 us for one
-// token), and its bf16 and fp8 MoE layers compute rows of absent experts: neither says how kernels differ.
-// Any engine will do for the tables that are not listed.
+// cuBLAS as TensorRT-LLM calls it repeats better than as vLLM does (neighbouring shapes differ by
+// 3% rather than 5%); SGLang's block-scaled GEMM is DeepGEMM. vLLM's MLA decode was timed with its
+// host (110 us for one token), and its bf16 and fp8 MoE layers compute rows of absent experts:
+// neither says how kernels differ. Any engine will do for the tables that are not listed.
 constexpr EngineChoice kEngines[] = {
     {TableId::kGemmBf16, "trtllm", "vllm"},   {TableId::kGemmFp8Block, "sglang", "trtllm"},
     {TableId::kMlaDecodeBf16, "trtllm", ""},  {TableId::kMlaDecodeFp8, "trtllm", ""},
     {TableId::kMoeBf16, "trtllm", ""},        {TableId::kMoeFp8, "trtllm", ""},
     {TableId::kMoeFp8Block, "trtllm", "vllm"}};
 
-// Where a table's points come from: files called *_<source>_<engine>_<version>.csv, the rows whose columns
-// have these values, and the columns that become key and axis. A key "a/b" divides two columns, "=512" is a
-// number. A column may go on in parentheses, "q_len_tokens(isl)".
+// Where a table's points come from: files called *_<source>_<engine>_<version>.csv, the rows whose
+// columns have these values, and the columns that become key and axis. A key "a/b" divides two
+// columns, "=512" is a number. A column may go on in parentheses, "q_len_tokens(isl)".
 struct Reading {
   TableId table;
   std::string_view source;
@@ -36,9 +36,9 @@ struct Reading {
   HeadSizes heads = {};  // of attention
 };
 
-// The collections time MLA as DeepSeek-V2 and -V3 have it (arXiv 2405.04434, section 2.1): keys of 128 and a
-// RoPE part of 64, values of 128; absorbed, a latent of 512 beside that part. Other attention is asked for
-// heads of 128.
+// The collections time MLA as DeepSeek-V2 and -V3 have it (arXiv 2405.04434, section 2.1): keys of
+// 128 and a RoPE part of 64, values of 128; absorbed, a latent of 512 beside that part. Other
+// attention is asked for heads of 128.
 constexpr HeadSizes kPlain{128 + 64, 128}, kAbsorbed{512 + 64, 512}, k128{128, 128};
 
 const std::vector<Reading>& Readings() {
@@ -46,8 +46,10 @@ const std::vector<Reading>& Readings() {
   static const std::vector<Reading> readings = [] {
     const std::vector<std::string_view> nk = {"n", "k"}, mla = {"num_heads_this_gpu", "batch_size"},
                                         gqa = {"num_q_heads", "num_kv_heads", "batch_size"},
-                                        moe = {"hidden", "inter/moe_tp", "num_experts", "topk", "moe_ep"};
-    const std::string_view bf16 = "bfloat16", fp8 = "fp8", query = "q_len_tokens", past = "kv_past_tokens";
+                                        moe = {"hidden", "inter/moe_tp", "num_experts", "topk",
+                                               "moe_ep"};
+    const std::string_view bf16 = "bfloat16", fp8 = "fp8", query = "q_len_tokens",
+                           past = "kv_past_tokens";
     std::vector<Reading> list = {
         {kGemmBf16, "gemm_bfloat16", {{"dtype", bf16}}, nk, "m"},
         {kGemmFp8, "gemm_fp8", {{"dtype", fp8}}, nk, "m"},
@@ -73,7 +75,13 @@ const std::vector<Reading>& Readings() {
          {{"op", "mla_gen_post"}, {"dtype", fp8}},
          {"=128", "=512", "num_heads"},
          "num_tokens"},
-        {kMlaPrefill, "mla_context", {{"mla_dtype", bf16}, {"kv_cache_dtype", bf16}}, mla, query, 0, kPlain},
+        {kMlaPrefill,
+         "mla_context",
+         {{"mla_dtype", bf16}, {"kv_cache_dtype", bf16}},
+         mla,
+         query,
+         0,
+         kPlain},
         {kMlaPrefillFp8,
          "mla_context",
          {{"mla_dtype", bf16}, {"kv_cache_dtype", fp8}},
@@ -128,7 +136,8 @@ const std::vector<Reading>& Readings() {
       const std::string_view tokens = source == "moe" ? "num_tokens_total" : "num_tokens";
       list.push_back(
           {kMoeBf16, source, {{"dtype", bf16}, {"routing_distribution", "balanced"}}, moe, tokens});
-      list.push_back({kMoeFp8, source, {{"dtype", fp8}, {"routing_distribution", "balanced"}}, moe, tokens});
+      list.push_back(
+          {kMoeFp8, source, {{"dtype", fp8}, {"routing_distribution", "balanced"}}, moe, tokens});
       list.push_back({kMoeFp8Block,
                       source,
                       {{"dtype", "fp8_block"}, {"routing_distribution", "balanced"}},
@@ -176,13 +185,15 @@ class KeyReader {
 
 void Read(const Reading& reading, const Measurements& table, CurveTableBuilder& out) {
   std::vector<std::pair<size_t, std::string_view>> where;
-  for (const auto& [column, value] : reading.where) where.emplace_back(ColumnOf(table, column), value);
+  for (const auto& [column, value] : reading.where)
+    where.emplace_back(ColumnOf(table, column), value);
   std::vector<KeyReader> keys;
   for (const std::string_view key : reading.keys) keys.emplace_back(table, key);
   const size_t axis = ColumnOf(table, reading.axis), us = ColumnOf(table, "latency_us");
   for (size_t r = 0; r < table.rows(); ++r) {
-    const bool wanted = std::all_of(where.begin(), where.end(),
-                                    [&](const auto& w) { return table.Text(r, w.first) == w.second; });
+    const bool wanted = std::all_of(where.begin(), where.end(), [&](const auto& w) {
+      return table.Text(r, w.first) == w.second;
+    });
     if (!wanted) continue;
     std::vector<std::string> key;
     for (const KeyReader& reader : keys) key.push_back(reader.Of(r));
@@ -191,8 +202,8 @@ void Read(const Reading& reading, const Measurements& table, CurveTableBuilder& 
   }
 }
 
-// The table as one engine has it, or the first that has it where `engine` is empty; nothing where no source
-// does.
+// The table as one engine has it, or the first that has it where `engine` is empty; nothing where
+// no source does.
 std::optional<EngineTable> ReadTable(std::span<const Source> sources, const TableKind& kind,
                                      std::string_view engine) {
   CurveTableBuilder builder({kind.keys.begin(), kind.keys.end()}, std::string(kind.axis));
@@ -202,7 +213,8 @@ std::optional<EngineTable> ReadTable(std::span<const Source> sources, const Tabl
     if (reading.table != kind.id) continue;
     for (const Source& source : sources) {
       if (source.name.table != reading.source) continue;
-      if (engine.empty() ? !found.empty() && found != source.name.engine : engine != source.name.engine)
+      if (engine.empty() ? !found.empty() && found != source.name.engine
+                         : engine != source.name.engine)
         continue;
       found = source.name.engine;
       version = source.name.version;

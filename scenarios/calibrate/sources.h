@@ -1,5 +1,5 @@
-// The public collections that calibrations are imported from: which of their files and columns make which
-// table. docs/model-operators.md lists them.
+// The public collections that calibrations are imported from: which of their files and columns make
+// which table. docs/model-operators.md lists them.
 #pragma once
 
 #include <optional>
@@ -33,14 +33,15 @@ struct EngineTable {
   std::string engine, version;
 };
 
-// A table with the engine that was chosen for it, and with the one it is compared with where both measured
-// it.
+// A table with the engine that was chosen for it, and with the one it is compared with where both
+// measured it.
 struct MeasuredTable {
   EngineTable table;
   std::optional<EngineTable> compared;
 };
 
-// Nothing where no source has the table. Throws UserError: a missing column, a field that is no number.
+// Nothing where no source has the table. Throws UserError: a missing column, a field that is no
+// number.
 std::optional<MeasuredTable> ReadMeasured(std::span<const Source> sources, const TableKind& kind);
 
 }  // namespace moecast

@@ -13,8 +13,8 @@
 namespace moecast {
 namespace {
 
-// x[0]: by how much the time at peak falls short of the time at the cap; x[1]: the gap in milliseconds. Times
-// are nearly linear in both, neither is below 0.
+// x[0]: by how much the time at peak falls short of the time at the cap; x[1]: the gap in
+// milliseconds. Times are nearly linear in both, neither is below 0.
 WholeStep At(const Point& x) {
   return {.sustained = 1 / (1 + x[0]), .gap = Milliseconds(x[1]), .era = 1, .sigma = 0};
 }
@@ -28,7 +28,8 @@ class TimedRun {
     run.whole_step = kKernelsAlone;
     const TrainingPhase& phase = run.plan.phases.front();
     flops_per_gpu_ = TrainingFlopsPerTokenNotHalved(run.model, phase.sequence_length) *
-                     static_cast<double>(phase.global_batch) * static_cast<double>(phase.sequence_length) /
+                     static_cast<double>(phase.global_batch) *
+                     static_cast<double>(phase.sequence_length) /
                      static_cast<double>(run.plan.parallel.gpus());
     prepared_ = std::make_unique<PreparedPhase>(std::move(run), cache);
   }
@@ -49,13 +50,15 @@ class TimedRun {
 Point Fit(const std::vector<TimedRun>& runs, size_t left_out) {
   std::vector<std::function<double(const Point&)>> errors;
   for (size_t i = 0; i < runs.size(); ++i)
-    if (i != left_out) errors.push_back([&run = runs[i]](const Point& x) { return run.LogError(x); });
+    if (i != left_out)
+      errors.push_back([&run = runs[i]](const Point& x) { return run.LogError(x); });
   const LeastSquares fit = LeastSquaresOf(errors, {0.8, 0.01});
   if (!fit.converged)
-    throw UserError({.file = "calibrate fit",
-                     .value = "scalars that still move by " + ShowNumber(fit.last_move) + " after " +
-                              std::to_string(fit.steps) + " steps",
-                     .expected = "dense runs that tell the cap of power from the gap around operators"});
+    throw UserError(
+        {.file = "calibrate fit",
+         .value = "scalars that still move by " + ShowNumber(fit.last_move) + " after " +
+                  std::to_string(fit.steps) + " steps",
+         .expected = "dense runs that tell the cap of power from the gap around operators"});
   return fit.at;
 }
 

@@ -1,6 +1,6 @@
-// The two scalars of WholeStep, fitted on published runs of dense models: what a step takes beyond the sum of
-// its kernels. No prediction is compared with these runs but through the leave-one-out column. A person
-// writes what it gives into the calibration's `whole_step`.
+// The two scalars of WholeStep, fitted on published runs of dense models: what a step takes beyond
+// the sum of its kernels. No prediction is compared with these runs but through the leave-one-out
+// column. A person writes what it gives into the calibration's `whole_step`.
 #pragma once
 
 #include <string>
@@ -24,8 +24,8 @@ struct WholeStepFit {
   std::vector<DenseRun> runs;
 };
 
-// Least squares of ln(step time), sustained <= 1 and gap >= 0, with the kernels of a calibration's folder or
-// the built-in ones (""). Throws UserError: no such folder, a fit that does not settle.
+// Least squares of ln(step time), sustained <= 1 and gap >= 0, with the kernels of a calibration's
+// folder or the built-in ones (""). Throws UserError: no such folder, a fit that does not settle.
 WholeStepFit FitWholeStep(const std::string& calibration = "");
 
 }  // namespace moecast

@@ -1,5 +1,5 @@
-// What the suites of claims in CSV share: a built-in table of scenarios/data/claims, read cell by cell. A
-// broken cell is a UserError that names file, line and column.
+// What the suites of claims in CSV share: a built-in table of scenarios/data/claims, read cell by
+// cell. A broken cell is a UserError that names file, line and column.
 #pragma once
 
 #include <string_view>
@@ -17,7 +17,9 @@ class ClaimRow {
  public:
   ClaimRow(const Measurements& table, size_t row) : table_(table), row_(row) {}
 
-  std::string_view Text(std::string_view column) const { return table_.Text(row_, table_.Column(column)); }
+  std::string_view Text(std::string_view column) const {
+    return table_.Text(row_, table_.Column(column));
+  }
   bool IsYes(std::string_view column) const { return Text(column) == "yes"; }
   int Whole(std::string_view column) const;  // from 1 to 2^20
   double Number(std::string_view column, double low, double high) const;

@@ -8,16 +8,17 @@ namespace moecast {
 
 const Fields<Claim>& FieldsOf(const Claim*) {
   static const Fields<Claim> fields(
-      "claim", {
-                   RequiredRow("name", &Claim::name, "name of the case"),
-                   RequiredRow("scenario", &Claim::scenario, "built-in scenario that predicts it"),
-                   Row("baseline", &Claim::baseline, "scenario that a ratio or saving refers to"),
-                   RequiredRow("quantity", &Claim::quantity, "what was published"),
-                   Row("relation", &Claim::relation, "= or >="),
-                   RequiredRow("published", &Claim::published, "the figure"),
-                   RequiredRow("source", &Claim::source, "where it was published"),
-                   Row("used_for_fitting", &Claim::used_for_fitting, "whether a constant was fitted on it"),
-               });
+      "claim",
+      {
+          RequiredRow("name", &Claim::name, "name of the case"),
+          RequiredRow("scenario", &Claim::scenario, "built-in scenario that predicts it"),
+          Row("baseline", &Claim::baseline, "scenario that a ratio or saving refers to"),
+          RequiredRow("quantity", &Claim::quantity, "what was published"),
+          Row("relation", &Claim::relation, "= or >="),
+          RequiredRow("published", &Claim::published, "the figure"),
+          RequiredRow("source", &Claim::source, "where it was published"),
+          Row("used_for_fitting", &Claim::used_for_fitting, "whether a constant was fitted on it"),
+      });
   return fields;
 }
 

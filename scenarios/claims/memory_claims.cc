@@ -29,7 +29,8 @@ std::vector<MemoryClaim> LoadMemoryClaims() {
   const ClaimTable table("memory");
   // Memory does not depend on how long the kernels take; any device with a calibration will do.
   const Cluster cluster = LoadCluster("h200-8");
-  const auto calibration = std::make_shared<const Calibration>(LoadCalibration(cluster.device, "2025"));
+  const auto calibration =
+      std::make_shared<const Calibration>(LoadCalibration(cluster.device, "2025"));
   std::vector<MemoryClaim> claims;
   for (size_t i = 0; i < table.rows(); ++i) {
     const ClaimRow row = table.Row(i);

@@ -34,7 +34,9 @@ std::vector<NetworkClaim> LoadNetworkClaims() {
                    .source = of("source"),
                    .used_for_fitting = row.IsYes("used_for_fitting")};
     const int ranks = row.Whole("ranks"), per_node = row.Whole("ranks_per_node");
-    c.call = {.kind = row.Name<CollectiveKind>("kind"), .group = RanksOf(ranks, per_node), .bytes = bytes};
+    c.call = {.kind = row.Name<CollectiveKind>("kind"),
+              .group = RanksOf(ranks, per_node),
+              .bytes = bytes};
     c.name = of("kind") + " " + of("ranks") + " ranks";
     if (of("experts").empty()) {
       c.name += " " + of("bytes");
@@ -67,7 +69,8 @@ NetworkPrediction Predict(const NetworkClaim& claim, const Cluster& cluster) {
   const Parts parts = Lower(algorithm, claim.call, routes);
   MOECAST_CHECK(parts.size() == 1 && !parts[0].empty());
   const double time = TimeAlone(parts[0], cluster).value;
-  const Known& sigma = IsNetwork(cluster, BusiestLink(parts[0], cluster)) ? kNetworkSigma : kNvlinkSigma;
+  const Known& sigma =
+      IsNetwork(cluster, BusiestLink(parts[0], cluster)) ? kNetworkSigma : kNvlinkSigma;
   const double factor = std::exp(NormalQuantile(0.9) * sigma.value);
   return {{time / factor, time, time * factor}, algorithm.name};
 }

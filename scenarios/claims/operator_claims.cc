@@ -30,7 +30,9 @@ struct Estimate {
   Cost cost;
   double flops = 0, bytes = 0;
 
-  void Of(Cost c, const OpQuery& q) { cost = c, flops = FlopsOf(q).value, bytes = BytesOf(q).value; }
+  void Of(Cost c, const OpQuery& q) {
+    cost = c, flops = FlopsOf(q).value, bytes = BytesOf(q).value;
+  }
   void operator()(const GemmQuery& q) { Of(calibration.Gemm(q), q); }
   void operator()(const GroupedGemmQuery& q) { Of(calibration.GroupedGemm(q), q); }
   void operator()(const AttentionQuery& q) { Of(calibration.Attention(q), q); }
@@ -62,8 +64,11 @@ std::vector<OperatorClaim> LoadOperatorClaims() {
       c.query = GemmQuery{.m = size("m"), .n = size("n"), .k = size("k"), .dtype = dtype};
     } else if (kind == "grouped-gemm") {
       const int64_t groups = size("groups");
-      c.query = GroupedGemmQuery{
-          .groups = groups, .rows_total = groups * size("m"), .n = size("n"), .k = size("k"), .dtype = dtype};
+      c.query = GroupedGemmQuery{.groups = groups,
+                                 .rows_total = groups * size("m"),
+                                 .n = size("n"),
+                                 .k = size("k"),
+                                 .dtype = dtype};
     } else if (kind == "mla-decode") {
       c.query = MlaDecodeQuery{.heads = size("heads"),
                                .batch = size("batch"),
@@ -90,8 +95,8 @@ Interval Predict(const OperatorClaim& claim, const Calibration& calibration) {
   const double us = estimate.cost.time.value * 1e6,
                factor = std::exp(NormalQuantile(0.9) * SigmaOf(estimate.cost));
   if (claim.quantity == OperatorQuantity::kTimeUs) return {us / factor, us, us * factor};
-  const double rate =
-      claim.quantity == OperatorQuantity::kTflops ? estimate.flops / us * 1e-6 : estimate.bytes / us * 1e-3;
+  const double rate = claim.quantity == OperatorQuantity::kTflops ? estimate.flops / us * 1e-6
+                                                                  : estimate.bytes / us * 1e-3;
   return {rate / factor, rate, rate * factor};
 }
 

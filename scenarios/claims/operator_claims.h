@@ -1,4 +1,5 @@
-// Published and measured times and rates of single operators, from scenarios/data/claims/operators.csv.
+// Published and measured times and rates of single operators, from
+// scenarios/data/claims/operators.csv.
 #pragma once
 
 #include <string>

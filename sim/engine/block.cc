@@ -6,7 +6,8 @@
 #include "base/check.h"
 
 namespace moecast {
-CostedOps Overlapped(std::span<const CostedOps* const> forward, std::span<const CostedOps* const> backward,
+CostedOps Overlapped(std::span<const CostedOps* const> forward,
+                     std::span<const CostedOps* const> backward,
                      std::span<const CostedOps* const> weight) {
   MOECAST_CHECK(backward.size() == weight.size());
   CostedOps all;
@@ -72,8 +73,8 @@ RunningBlock::Running RunningBlock::StartOf(Stream stream) const {
   return r;
 }
 
-void RunningBlock::Begin(const CostedOps& block, std::span<const Seconds> time, std::span<const char> shared,
-                         std::vector<OpSpan>* spans) {
+void RunningBlock::Begin(const CostedOps& block, std::span<const Seconds> time,
+                         std::span<const char> shared, std::vector<OpSpan>* spans) {
   const size_t ops = block.ops.size();
   MOECAST_CHECK(block.costs.size() == ops && block.beside.size() == ops && time.size() >= ops);
   MOECAST_CHECK(shared.empty() || shared.size() == ops);
@@ -170,7 +171,8 @@ size_t RunningBlock::RunOn(Seconds shared_end) {
   return kDone;
 }
 
-BlockTime SolveBlock(const CostedOps& block, std::span<const Seconds> time, std::vector<OpSpan>* spans) {
+BlockTime SolveBlock(const CostedOps& block, std::span<const Seconds> time,
+                     std::vector<OpSpan>* spans) {
   RunningBlock run;
   run.Begin(block, time, {}, spans);
   run.RunOn();

@@ -1,6 +1,6 @@
-// A block's time alone: its ops on the compute and the communication stream of one rank. A block is one list
-// of ops, or several that run together on the two streams, as the halves of an overlapped forward and
-// backward do.
+// A block's time alone: its ops on the compute and the communication stream of one rank. A block is
+// one list of ops, or several that run together on the two streams, as the halves of an overlapped
+// forward and backward do.
 #pragma once
 
 #include <array>
@@ -27,15 +27,18 @@ struct CostedOps {
   std::vector<size_t> list_ends;
 };
 
-// The forward of some blocks and the full backward of others, each in the order they run, as one block of
-// three lists: the forward, the gradients of activations, and those of weights, of which each waits for its
-// block's op of its name in the former. REQUIRES: as many weight passes as backward passes.
-CostedOps Overlapped(std::span<const CostedOps* const> forward, std::span<const CostedOps* const> backward,
+// The forward of some blocks and the full backward of others, each in the order they run, as one
+// block of three lists: the forward, the gradients of activations, and those of weights, of which
+// each waits for its block's op of its name in the former. REQUIRES: as many weight passes as
+// backward passes.
+CostedOps Overlapped(std::span<const CostedOps* const> forward,
+                     std::span<const CostedOps* const> backward,
                      std::span<const CostedOps* const> weight);
 
 struct BlockTime {
   Seconds total;
-  // Compute stream, by OpClass, without recomputation; [kCollective] is the communication stream's time.
+  // Compute stream, by OpClass, without recomputation; [kCollective] is the communication stream's
+  // time.
   std::array<Seconds, kOpClasses> busy{};
   Seconds recomputed;                          // compute stream: forward ops run again
   std::array<Seconds, kGroupKinds> exposed{};  // compute stream idle while this group communicates
@@ -49,22 +52,23 @@ struct OpSpan {
   Seconds start, end;
 };
 
-// Runs the ops of a block; `time` by op, of it alone on the device. A stream runs the ops of a list in order.
-// Of several lists it goes on with the one it ran last until that waits for the other stream, then takes the
-// first that does not; the last list only fills what the others leave, so that weight gradients run where
-// nothing else can. While both streams are busy compute-bound kernels run on the SMs that are left and
-// memory-bound ones with the bandwidth that is left (CostedOps::beside); collectives are not slowed down by
-// them. A collective may be somebody else's to time: it shares links with others.
+// Runs the ops of a block; `time` by op, of it alone on the device. A stream runs the ops of a list
+// in order. Of several lists it goes on with the one it ran last until that waits for the other
+// stream, then takes the first that does not; the last list only fills what the others leave, so
+// that weight gradients run where nothing else can. While both streams are busy compute-bound
+// kernels run on the SMs that are left and memory-bound ones with the bandwidth that is left
+// (CostedOps::beside); collectives are not slowed down by them. A collective may be somebody else's
+// to time: it shares links with others.
 class RunningBlock {
  public:
   static constexpr size_t kDone = static_cast<size_t>(-1);
 
-  // From the block's start. `shared` by op, not 0 for collectives that another times; empty: none. REQUIRES:
-  // what is given outlives the run. Storage of an earlier run is used again.
-  void Begin(const CostedOps& block, std::span<const Seconds> time, std::span<const char> shared = {},
-             std::vector<OpSpan>* spans = nullptr);
-  // Runs on until a shared collective starts, whose index it returns, or all is done. `shared_end`: when the
-  // one that it returned last ended.
+  // From the block's start. `shared` by op, not 0 for collectives that another times; empty: none.
+  // REQUIRES: what is given outlives the run. Storage of an earlier run is used again.
+  void Begin(const CostedOps& block, std::span<const Seconds> time,
+             std::span<const char> shared = {}, std::vector<OpSpan>* spans = nullptr);
+  // Runs on until a shared collective starts, whose index it returns, or all is done. `shared_end`:
+  // when the one that it returned last ended.
   size_t RunOn(Seconds shared_end = Seconds(0));
   Seconds now() const { return Seconds(now_); }
   // All that has run.

@@ -11,7 +11,8 @@ namespace {
 
 class EventLoop {
  public:
-  EventLoop(const LinkedSchedule& linked, Network& network, std::vector<std::vector<BlockSpan>>* spans)
+  EventLoop(const LinkedSchedule& linked, Network& network,
+            std::vector<std::vector<BlockSpan>>* spans)
       : linked_(linked),
         schedule_(linked.schedule()),
         network_(network),
@@ -111,7 +112,8 @@ class EventLoop {
 
   void StartNext(int32_t l, Time now) {
     LaneRun& lane = lanes_[l];
-    if (lane.task >= 0 || lane.next == schedule_.lane_begin[l + 1] || waits_for_[lane.next] > 0) return;
+    if (lane.task >= 0 || lane.next == schedule_.lane_begin[l + 1] || waits_for_[lane.next] > 0)
+      return;
     lane.task = lane.next++;
     lane.step = 0;
     lane.times = 0;
@@ -179,8 +181,11 @@ class EventLoop {
     }
   }
 
-  // Flows are told apart by what waits for them: a lane whose op they are, or, behind all lanes, a dependency.
-  FlowTag TagOf(int32_t dependency) const { return static_cast<FlowTag>(lanes_.size()) + dependency; }
+  // Flows are told apart by what waits for them: a lane whose op they are, or, behind all lanes, a
+  // dependency.
+  FlowTag TagOf(int32_t dependency) const {
+    return static_cast<FlowTag>(lanes_.size()) + dependency;
+  }
 
   void Send(const LinkedCollective& collective, double slower, FlowTag waiting, Time now) {
     awaited_[static_cast<size_t>(waiting)] = static_cast<int32_t>(collective.unit->flows.size());
@@ -253,7 +258,8 @@ void LinkedSchedule::Set(int rank, int32_t block, LinkedBlock linked) {
   int32_t& at = index_[Key(rank, block)];
   MOECAST_CHECK(at < 0);
   at = static_cast<int32_t>(blocks_.size());
-  for (const LinkedCollective& shared : linked.shared) linked.is_shared.push_back(shared.unit != nullptr);
+  for (const LinkedCollective& shared : linked.shared)
+    linked.is_shared.push_back(shared.unit != nullptr);
   blocks_.push_back(std::move(linked));
 }
 

@@ -1,6 +1,7 @@
-// A schedule timed where collectives share links: events instead of sums. Tasks run in the schedule's order;
-// each runs its blocks op by op, and what shares links with others is a flow of the network's. Compute beside
-// a collective that takes longer than alone is slowed as long as it runs, by as much as alone.
+// A schedule timed where collectives share links: events instead of sums. Tasks run in the
+// schedule's order; each runs its blocks op by op, and what shares links with others is a flow of
+// the network's. Compute beside a collective that takes longer than alone is slowed as long as it
+// runs, by as much as alone.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +42,8 @@ struct LinkedCollective {
 struct LinkedBlock {
   const CostedOps* costed = nullptr;  // null: nothing but time
   std::vector<Seconds> time;          // by op
-  // By op: a collective that shares links with others' and ends when the network says; no unit: of none
-  // else's concern. Empty: all are.
+  // By op: a collective that shares links with others' and ends when the network says; no unit: of
+  // none else's concern. Empty: all are.
   std::vector<LinkedCollective> shared;
   Seconds alone;                // all of it
   std::vector<char> is_shared;  // by op: whether `shared` has a unit; LinkedSchedule::Set fills it
@@ -69,7 +70,8 @@ class LinkedSchedule {
 
  private:
   size_t Key(int rank, int32_t block) const {
-    return static_cast<size_t>(rank) * static_cast<size_t>(block_count_) + static_cast<size_t>(block);
+    return static_cast<size_t>(rank) * static_cast<size_t>(block_count_) +
+           static_cast<size_t>(block);
   }
   const Schedule* schedule_;
   int32_t block_count_;
@@ -89,8 +91,8 @@ struct NetworkedTiming {
   int64_t flows = 0;  // that were started, by multiplicity
 };
 
-// `spans`, where given, gets the blocks of each task. REQUIRES: the network has the links that the flows
-// name, none without capacity, and nothing has been started on it.
+// `spans`, where given, gets the blocks of each task. REQUIRES: the network has the links that the
+// flows name, none without capacity, and nothing has been started on it.
 NetworkedTiming RunOnNetwork(const LinkedSchedule& linked, Network& network,
                              std::vector<std::vector<BlockSpan>>* spans = nullptr);
 

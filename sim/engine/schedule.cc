@@ -12,9 +12,9 @@ int32_t Schedule::LaneOf(int32_t task) const {
   return static_cast<int32_t>(after - lane_begin.begin()) - 1;
 }
 
-// Runs each lane until its next task waits for one not yet placed; that task, when it is placed, wakes the
-// lane. A lane waits for one task at a time, so the waiting lanes form lists through two flat arrays, and the
-// whole is linear.
+// Runs each lane until its next task waits for one not yet placed; that task, when it is placed,
+// wakes the lane. A lane waits for one task at a time, so the waiting lanes form lists through two
+// flat arrays, and the whole is linear.
 Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies) {
   const std::vector<Lane>& lanes = schedule.lanes;
   const std::vector<int32_t>& lane_begin = schedule.lane_begin;
@@ -37,8 +37,9 @@ Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies
 
   const auto lane_count = static_cast<int32_t>(lanes.size());
   std::vector<int32_t> next(lane_begin.begin(), lane_begin.end() - 1);  // by lane: its next task
-  std::vector<int32_t> waiting_on(tasks.size(), -1);                    // by task: a lane that waits for it
-  std::vector<int32_t> also_waiting(lanes.size(), -1);  // by lane: another that waits for the same task
+  std::vector<int32_t> waiting_on(tasks.size(), -1);  // by task: a lane that waits for it
+  std::vector<int32_t> also_waiting(lanes.size(),
+                                    -1);  // by lane: another that waits for the same task
   std::vector<char> placed(tasks.size(), 0);
   std::vector<int32_t> ready(lanes.size());
   for (int32_t l = 0; l < lane_count; ++l) ready[l] = lane_count - 1 - l;
@@ -57,7 +58,8 @@ Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies
         waiters = lane;
         break;
       }
-      steps_.push_back({task, tasks[task].program, task == lane_begin[lane] ? -1 : task - 1, first, last});
+      steps_.push_back(
+          {task, tasks[task].program, task == lane_begin[lane] ? -1 : task - 1, first, last});
       placed[task] = 1;
       for (int32_t l = waiting_on[task]; l >= 0; l = also_waiting[l]) ready.push_back(l);
     }

@@ -1,6 +1,6 @@
-// A Schedule fixes what runs where and in which order; timing it is a separate step (Retimer). Lanes are the
-// streams of ranks; the tasks of a lane run one after another in the order given; a task also waits for its
-// dependencies.
+// A Schedule fixes what runs where and in which order; timing it is a separate step (Retimer).
+// Lanes are the streams of ranks; the tasks of a lane run one after another in the order given; a
+// task also waits for its dependencies.
 #pragma once
 
 #include <cstdint>
@@ -57,7 +57,8 @@ struct Task {
   int16_t chunk = 0;  // model chunk of an interleaved pipeline
   int16_t part = -1;  // layer of the chunk where a task is split by layer, else -1
   Phase phase = Phase::kForward;
-  int16_t backward_chunk = -1;  // of kForwardBackward: whose backward it is; the rest is its forward's
+  int16_t backward_chunk =
+      -1;  // of kForwardBackward: whose backward it is; the rest is its forward's
   int32_t backward_micro_batch = -1;
 };
 
@@ -95,7 +96,8 @@ using Program = std::vector<ProgramStep>;
 
 struct Schedule {
   std::vector<Lane> lanes;
-  std::vector<int32_t> lane_begin;  // size lanes + 1: tasks of lane l are [lane_begin[l], lane_begin[l + 1])
+  std::vector<int32_t>
+      lane_begin;  // size lanes + 1: tasks of lane l are [lane_begin[l], lane_begin[l + 1])
   std::vector<Task> tasks;
   std::vector<int32_t> dependency_begin;  // size tasks + 1
   std::vector<Dependency> dependencies;
@@ -118,18 +120,19 @@ struct Timing {
   }
 };
 
-// Times a schedule where nothing contends: a task starts when its lane is free and its dependencies (with
-// their transfers) are done. The topological order is found once, each timing is one sweep over flat arrays.
+// Times a schedule where nothing contends: a task starts when its lane is free and its dependencies
+// (with their transfers) are done. The topological order is found once, each timing is one sweep
+// over flat arrays.
 class Retimer {
  public:
-  // Aborts where the arrays do not fit each other, or lane order and dependencies form a cycle: an order
-  // builder's defect.
+  // Aborts where the arrays do not fit each other, or lane order and dependencies form a cycle: an
+  // order builder's defect.
   explicit Retimer(const Schedule& schedule);
 
-  // `duration` by Task::program, `transfer` by Dependency::transfer; aborts where one is too short. Where not
-  // empty, `longer` is how much longer each task takes than its program's duration, or shorter where
-  // negative. Reuses the storage of `out`. REQUIRES: no negative times, and their sum along any path fits in
-  // Time.
+  // `duration` by Task::program, `transfer` by Dependency::transfer; aborts where one is too short.
+  // Where not empty, `longer` is how much longer each task takes than its program's duration, or
+  // shorter where negative. Reuses the storage of `out`. REQUIRES: no negative times, and their sum
+  // along any path fits in Time.
   void Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out,
            std::span<const Time> longer = {}) const;
 

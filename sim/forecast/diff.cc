@@ -46,9 +46,11 @@ PlanDifference Difference(const TrainReport& a, const Forecast& forecast_a, cons
   std::erase_if(d.causes, [](const CauseDifference& c) {
     return c.time.value == 0 && c.gpu_seconds_per_million_tokens == 0;
   });
-  std::stable_sort(d.causes.begin(), d.causes.end(), [](const CauseDifference& x, const CauseDifference& y) {
-    return std::fabs(x.gpu_seconds_per_million_tokens) > std::fabs(y.gpu_seconds_per_million_tokens);
-  });
+  std::stable_sort(d.causes.begin(), d.causes.end(),
+                   [](const CauseDifference& x, const CauseDifference& y) {
+                     return std::fabs(x.gpu_seconds_per_million_tokens) >
+                            std::fabs(y.gpu_seconds_per_million_tokens);
+                   });
 
   for (const HeadlineName& h : kHeadlines) {
     if (h.of_outages && !a.has_outages && !b.has_outages) continue;

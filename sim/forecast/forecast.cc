@@ -35,8 +35,8 @@ double Variance(const std::vector<double>& x) {
   return sum / static_cast<double>(x.size());
 }
 
-// The dimensions of a draw: the first are the best spread. Scenarios with one calibration number its sources
-// alike, so that they err alike in the same draw.
+// The dimensions of a draw: the first are the best spread. Scenarios with one calibration number
+// its sources alike, so that they err alike in the same draw.
 constexpr int kWholeStep = 0;
 constexpr int kFirstUnknown = 1;
 constexpr int kFirstSource = 9;
@@ -53,8 +53,8 @@ struct Uncertainties {
   std::set<uint16_t> sources;             // of some cost of some drawn plan
 };
 
-// Prepared variants by their choice, so that each distinct one is prepared once, and phases that an unknown
-// does not touch once for all.
+// Prepared variants by their choice, so that each distinct one is prepared once, and phases that an
+// unknown does not touch once for all.
 class Variants {
  public:
   Variants(const PreparedRun& base, const VariantOf& variant, StepCache& cache)
@@ -80,8 +80,8 @@ class Variants {
   std::map<std::vector<int>, std::unique_ptr<PreparedRun>> prepared_;
 };
 
-// One thing at a time, the rest at its median: first-order shares of the variance. A source that only some of
-// the drawn plans refer to counts as in those.
+// One thing at a time, the rest at its median: first-order shares of the variance. A source that
+// only some of the drawn plans refer to counts as in those.
 std::vector<UncertaintyShare> Shares(const PreparedRun& base,
                                      std::span<const UnknownField> unknowns, Variants& variants,
                                      const Uncertainties& uncertain,
@@ -138,9 +138,8 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base,
   for (const UncertaintyShare& s : shares) sum += s.share;
   if (sum <= 0) return {};
   for (UncertaintyShare& s : shares) s.share /= sum;
-  std::stable_sort(shares.begin(), shares.end(), [](const auto& a, const auto& b) {
-    return a.share > b.share;
-  });
+  std::stable_sort(shares.begin(), shares.end(),
+                   [](const auto& a, const auto& b) { return a.share > b.share; });
   return shares;
 }
 
@@ -176,9 +175,8 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
   for (int i = 0; i < options.samples; ++i) {
     std::vector<int>& choice = uncertain.choices.emplace_back();
     for (const UnknownField& u : unknowns)
-      choice.push_back(
-          static_cast<int>(PointOf(lattice, i, kFirstUnknown + (&u - unknowns.data()), kFirstSource) *
-                           u.values));
+      choice.push_back(static_cast<int>(
+          PointOf(lattice, i, kFirstUnknown + (&u - unknowns.data()), kFirstSource) * u.values));
     AddSources(variants.At(choice), uncertain.sources);
   }
   const std::vector<std::string>& names = *base.step(0).sources;
@@ -190,8 +188,8 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
                 .own = &lattice,
                 .draw = i};
     for (const uint16_t source : uncertain.sources)
-      noise.by_source[source] = NormalQuantile(
-          PointOf(lattice, i, kFirstSource + source, Lattice::kDimensions));
+      noise.by_source[source] =
+          NormalQuantile(PointOf(lattice, i, kFirstSource + source, Lattice::kDimensions));
     f.draws.push_back(DrawOf(variants.At(uncertain.choices[i]), base.detailed(), noise));
   }
   f.uncertainty = Shares(base, unknowns, variants, uncertain, options);

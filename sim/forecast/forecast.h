@@ -1,5 +1,6 @@
-// The uncertainty of a training run: its step times with the errors of the cost tables and the declared
-// unknowns drawn together, evenly over their space (Lattice) and always the same for the same seed.
+// The uncertainty of a training run: its step times with the errors of the cost tables and the
+// declared unknowns drawn together, evenly over their space (Lattice) and always the same for the
+// same seed.
 #pragma once
 
 #include <cstdint>
@@ -38,15 +39,16 @@ struct Draw {
 };
 
 struct Forecast {
-  std::vector<Draw> draws;                    // forecasts with one seed draw shared sources alike
-  std::vector<UncertaintyShare> uncertainty;  // largest first; sums to 1 (or empty: nothing is uncertain)
+  std::vector<Draw> draws;  // forecasts with one seed draw shared sources alike
+  std::vector<UncertaintyShare>
+      uncertainty;  // largest first; sums to 1 (or empty: nothing is uncertain)
 };
 
 // Of one figure over all draws.
 Interval IntervalOf(const Forecast& forecast, const std::function<double(const Draw&)>& figure);
 
-// `variant` makes the programme for a choice of a value for each unknown field (-1: as in the base), with as
-// many phases as the base.
+// `variant` makes the programme for a choice of a value for each unknown field (-1: as in the
+// base), with as many phases as the base.
 using VariantOf = std::function<Programme(std::span<const int>)>;
 
 // Variants are prepared with `cache`, the base's own.

@@ -8,9 +8,10 @@ Headlines HeadlinesOf(const PreparedRun& run, size_t detailed, Seconds step,
   const double length = static_cast<double>(p.phase().sequence_length);
   Headlines h;
   h.step_time_s = step.value;
-  h.tokens_per_gpu_per_s = static_cast<double>(p.phase().global_batch) * length / p.gpus() / step.value;
-  h.model_tflops_per_gpu =
-      h.tokens_per_gpu_per_s * TrainingFlopsPerToken(p.run().model, p.phase().sequence_length) / 1e12;
+  h.tokens_per_gpu_per_s =
+      static_cast<double>(p.phase().global_batch) * length / p.gpus() / step.value;
+  h.model_tflops_per_gpu = h.tokens_per_gpu_per_s *
+                           TrainingFlopsPerToken(p.run().model, p.phase().sequence_length) / 1e12;
   h.mfu = h.model_tflops_per_gpu * 1e12 / p.run().cluster.device.bf16_peak.value;
   Expense all;
   for (const Expense& e : phases) all += e;

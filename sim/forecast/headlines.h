@@ -1,4 +1,5 @@
-// The figures a run is summed up by: of a step of its detailed phase, and of all its phases together.
+// The figures a run is summed up by: of a step of its detailed phase, and of all its phases
+// together.
 #pragma once
 
 #include <span>
@@ -18,7 +19,8 @@ struct Headlines {
   double days = 0;
   double cost_usd = 0;
 
-  // With failures, checkpoints and restarts; availability is the share of the wall time that trains.
+  // With failures, checkpoints and restarts; availability is the share of the wall time that
+  // trains.
   double wall_days = 0;
   double wall_cost_usd = 0;
   double availability = 1;
@@ -44,6 +46,7 @@ inline constexpr HeadlineName kHeadlines[] = {
 };
 
 // `step` is of phase `detailed`, `phases` what each phase takes.
-Headlines HeadlinesOf(const PreparedRun& run, size_t detailed, Seconds step, std::span<const Expense> phases);
+Headlines HeadlinesOf(const PreparedRun& run, size_t detailed, Seconds step,
+                      std::span<const Expense> phases);
 
 }  // namespace moecast

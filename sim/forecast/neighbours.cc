@@ -47,7 +47,8 @@ const Measured* Fastest(const std::vector<Measured>& plans, Bytes limit) {
 }
 
 Marginal MemoryMarginal(const PreparedPhase& prepared, StepCache& cache) {
-  std::vector<Measured> plans = {{"the plan as it is", StepTime(prepared.step()), prepared.memory().peak}};
+  std::vector<Measured> plans = {
+      {"the plan as it is", StepTime(prepared.step()), prepared.memory().peak}};
   for (PlanChoice& choice : MemoryChoices(prepared.run()))
     plans.push_back(Measure(std::move(choice), prepared, cache));
   const Bytes device = prepared.run().cluster.device.memory;
@@ -102,7 +103,8 @@ Marginal ReplicaMarginal(const PreparedPhase& prepared, StepCache& cache) {
     best.choice = m.what + ", " + ShowNumber(growth, 3) + " times the GPUs";
   }
   if (!best.step_change_percent)
-    best.choice = refused.empty() ? "no larger tp, cp, pp or ep passes" : "nothing fits: " + refused;
+    best.choice =
+        refused.empty() ? "no larger tp, cp, pp or ep passes" : "nothing fits: " + refused;
   return best;
 }
 
@@ -163,11 +165,12 @@ std::vector<PlanChoice> LargerReplicas(const TrainingRun& run) {
     if (axis.size == &Parallel::pp) choice.run.plan.stage_layers = {};
     for (int size = now + 1; size <= kFurthest * now && p.gpus() <= kMostGpus; ++size) {
       p.*axis.size = size;
-      if (axis.size == &Parallel::pp && fullest_stage(p) == fullest_stage(run.plan.parallel)) continue;
+      if (axis.size == &Parallel::pp && fullest_stage(p) == fullest_stage(run.plan.parallel))
+        continue;
       const int per_node = run.cluster.gpus_per_node;
       const int64_t nodes = (p.gpus() + per_node - 1) / per_node;
-      const auto grown =
-          Resized(run.cluster, static_cast<int>(std::max<int64_t>(run.cluster.gpus, nodes * per_node)));
+      const auto grown = Resized(
+          run.cluster, static_cast<int>(std::max<int64_t>(run.cluster.gpus, nodes * per_node)));
       if (!grown) continue;
       choice.run.cluster = *grown;
       if (!Passes(choice.run)) continue;

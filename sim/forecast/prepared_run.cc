@@ -46,8 +46,8 @@ PreparedPhase::PreparedPhase(TrainingRun run, StepCache& cache, std::optional<do
   }
   for (const StageMemory& m : step().memory) memory_.peak = std::max(memory_.peak, m.total());
   memory_.host_per_node = HostBytesPerNode(*step().run, step().placement, step().memory);
-  memory_.fits =
-      memory_.peak <= run_->cluster.device.memory && memory_.host_per_node <= run_->cluster.host_memory;
+  memory_.fits = memory_.peak <= run_->cluster.device.memory &&
+                 memory_.host_per_node <= run_->cluster.host_memory;
 }
 
 const Step& PreparedPhase::Prepare(int64_t global_batch, StepCache& cache) {
@@ -61,10 +61,13 @@ const Step& PreparedPhase::Prepare(int64_t global_batch, StepCache& cache) {
   return *batch.step;
 }
 
-void PreparedPhase::Bisect(std::span<const BatchSteps> levels, size_t low, size_t high, StepCache& cache) {
+void PreparedPhase::Bisect(std::span<const BatchSteps> levels, size_t low, size_t high,
+                           StepCache& cache) {
   if (high - low < 2) return;
   const size_t middle = (low + high) / 2;
-  const auto time = [&](size_t level) { return StepTime(Prepare(levels[level].global_batch, cache)); };
+  const auto time = [&](size_t level) {
+    return StepTime(Prepare(levels[level].global_batch, cache));
+  };
   const double position =
       Position(levels[middle].global_batch, levels[low].global_batch, levels[high].global_batch);
   const Seconds line = time(low) * (1 - position) + time(high) * position;
@@ -102,14 +105,16 @@ Expense& Expense::operator+=(const Expense& o) {
 }
 
 PreparedRun::PreparedRun(const Programme& programme, StepCache& cache, const Phases& known)
-    : usd_per_gpu_hour_(programme.usd_per_gpu_hour), has_outages_(programme.reliability.has_value()) {
+    : usd_per_gpu_hour_(programme.usd_per_gpu_hour),
+      has_outages_(programme.reliability.has_value()) {
   double most = 0;
   for (const TrainingRun& run : programme.phases) {
-    const auto same =
-        std::find_if(known.begin(), known.end(), [&](const auto& phase) { return phase->run() == run; });
+    const auto same = std::find_if(known.begin(), known.end(),
+                                   [&](const auto& phase) { return phase->run() == run; });
     std::optional<double> stretch;
     if (phases_.size() < known.size()) stretch = known[phases_.size()]->step().stretch;
-    phases_.push_back(same != known.end() ? *same : std::make_shared<PreparedPhase>(run, cache, stretch));
+    phases_.push_back(same != known.end() ? *same
+                                          : std::make_shared<PreparedPhase>(run, cache, stretch));
     outages_.emplace_back();
     const PreparedPhase& phase = *phases_.back();
     const PhaseTime median = phase.Time();
@@ -124,7 +129,8 @@ PreparedRun::PreparedRun(const Programme& programme, StepCache& cache, const Pha
       return std::min(median.all, std::max(median.step, interval));
     };
     p.best_interval = possible(BestInterval(p.outages));
-    p.checkpoint_interval = possible(programme.reliability->checkpoint_interval.value_or(p.best_interval));
+    p.checkpoint_interval =
+        possible(programme.reliability->checkpoint_interval.value_or(p.best_interval));
     p.wall_per_work = WallPerWork(p.outages, p.checkpoint_interval);
     outages_.back() = p;
   }

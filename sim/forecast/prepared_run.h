@@ -27,9 +27,9 @@ struct PhaseMemory {
   bool fits = true;
 };
 
-// A phase has one prepared step, or with a batch ramp several: a step's time is close to affine in its
-// micro-batches, so batches are prepared by bisection until the one in the middle lies on the line between
-// its neighbours, and the steps of the batches in between are shared out over these.
+// A phase has one prepared step, or with a batch ramp several: a step's time is close to affine in
+// its micro-batches, so batches are prepared by bisection until the one in the middle lies on the
+// line between its neighbours, and the steps of the batches in between are shared out over these.
 class PreparedPhase {
  public:
   struct Batch {
@@ -38,8 +38,8 @@ class PreparedPhase {
     double steps = 0;  // that this one stands for
   };
 
-  // Batches after the first, and with a `stretch` all, take over what shared links cost. REQUIRES: the plan
-  // of `run` has one phase.
+  // Batches after the first, and with a `stretch` all, take over what shared links cost. REQUIRES:
+  // the plan of `run` has one phase.
   PreparedPhase(TrainingRun run, StepCache& cache, std::optional<double> stretch = std::nullopt);
 
   const TrainingRun& run() const { return *run_; }
@@ -87,8 +87,8 @@ class PreparedRun {
  public:
   using Phases = std::vector<std::shared_ptr<const PreparedPhase>>;
 
-  // Phases that are among `known` are not prepared again; others take over what shared links cost the known
-  // phase of their place.
+  // Phases that are among `known` are not prepared again; others take over what shared links cost
+  // the known phase of their place.
   PreparedRun(const Programme& programme, StepCache& cache, const Phases& known = {});
   PreparedRun(TrainingRun one_phase, StepCache& cache);
 

@@ -14,8 +14,8 @@ struct Sensitivity {
   double change_percent = 0;  // of the run's GPU-hours
 };
 
-// Of all phases together. Every cost source, link latency, whole-step scalar and assumed figure of the plan
-// that the run uses, moved up by a tenth (a cap down) one at a time; largest effect first.
+// Of all phases together. Every cost source, link latency, whole-step scalar and assumed figure of
+// the plan that the run uses, moved up by a tenth (a cap down) one at a time; largest effect first.
 std::vector<Sensitivity> Sensitivities(const PreparedRun& base, StepCache& cache);
 
 }  // namespace moecast

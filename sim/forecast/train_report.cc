@@ -37,7 +37,8 @@ LaneTime AllStepsOf(const PreparedPhase& phase) {
   return sum;
 }
 
-// The rows of blocks are at even loads; what they take longer for the slowest rank is a row of its own.
+// The rows of blocks are at even loads; what they take longer for the slowest rank is a row of its
+// own.
 std::vector<BreakdownRow> Breakdown(const LaneTime& lane, const LaneTime& even, Seconds total) {
   std::vector<BreakdownRow> rows;
   const auto add = [&](std::string name, Seconds t) {
@@ -63,15 +64,16 @@ std::vector<BusyLink> BusiestLinks(const Step& step, const Cluster& cluster, Sec
   const std::vector<SentBytes> traffic = TrafficByStage(step);
   for (size_t s = 0; s < traffic.size(); ++s) {
     const int gpu = step.RankOfStage(static_cast<int>(s));
-    for (const auto& [port, bytes] :
-         {std::pair{Port::kNvlinkOut, traffic[s].nvlink}, std::pair{Port::kNicOut, traffic[s].network}}) {
+    for (const auto& [port, bytes] : {std::pair{Port::kNvlinkOut, traffic[s].nvlink},
+                                      std::pair{Port::kNicOut, traffic[s].network}}) {
       const LinkId link = LinkOf(IsNic(port) ? cluster.NicOwner(gpu) : gpu, port);
       if (bytes.value > 0)
         links.push_back({LinkName(cluster, link), bytes, bytes / CapacityOf(cluster, link) / time});
     }
   }
-  std::stable_sort(links.begin(), links.end(),
-                   [](const BusyLink& a, const BusyLink& b) { return a.utilisation > b.utilisation; });
+  std::stable_sort(links.begin(), links.end(), [](const BusyLink& a, const BusyLink& b) {
+    return a.utilisation > b.utilisation;
+  });
   constexpr size_t kShown = 8;
   links.resize(std::min(links.size(), kShown));
   return links;
@@ -81,8 +83,8 @@ ExpenseInterval IntervalsOfPhase(const Forecast& forecast, size_t phase) {
   const auto of = [&](double Expense::*figure) {
     return IntervalOf(forecast, [&](const Draw& d) { return d.phases[phase].*figure; });
   };
-  return {of(&Expense::gpu_hours), of(&Expense::days), of(&Expense::cost_usd), of(&Expense::wall_days),
-          of(&Expense::wall_cost_usd)};
+  return {of(&Expense::gpu_hours), of(&Expense::days), of(&Expense::cost_usd),
+          of(&Expense::wall_days), of(&Expense::wall_cost_usd)};
 }
 
 // The step that the details are of.
@@ -165,7 +167,8 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, Ste
   }
   r.headlines = HeadlinesOf(prepared, r.phase, r.step_time, expenses);
   for (size_t i = 0; i < r.intervals.size(); ++i)
-    r.intervals[i] = IntervalOf(forecast, [&](const Draw& d) { return d.headlines.*kHeadlines[i].figure; });
+    r.intervals[i] =
+        IntervalOf(forecast, [&](const Draw& d) { return d.headlines.*kHeadlines[i].figure; });
   r.memory_peak = IntervalOf(forecast, &Draw::memory_peak_bytes);
   r.fits_share = static_cast<double>(std::count_if(forecast.draws.begin(), forecast.draws.end(),
                                                    [](const Draw& d) { return d.fits; })) /

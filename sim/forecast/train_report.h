@@ -60,8 +60,9 @@ struct TrainReport {
   double tokens_per_step = 0;
   double bubble_fraction = 0;
   double exposed_communication_fraction = 0;
-  // What the step would save were the tokens that are kept spread evenly over the expert-parallel ranks,
-  // timed anew as a whole. The critical path's own share of it is never less: another path may take over.
+  // What the step would save were the tokens that are kept spread evenly over the expert-parallel
+  // ranks, timed anew as a whole. The critical path's own share of it is never less: another path
+  // may take over.
   Seconds imbalance;
   Level level{};
   Seconds contention;                   // of the step, beyond every collective alone on idle links
@@ -76,7 +77,8 @@ struct TrainReport {
   std::vector<Marginal> marginal;    // of what Summarize can tell from the step; callers may add
   double extrapolated_fraction = 0;
 
-  // Of the whole run. The step and its rates are of the scenario's own values, the rest is the phases' sum.
+  // Of the whole run. The step and its rates are of the scenario's own values, the rest is the
+  // phases' sum.
   Headlines headlines;
   std::array<Interval, std::size(kHeadlines)> intervals;  // of kHeadlines, over all draws
   const Interval& interval(double Headlines::*figure) const;

@@ -54,8 +54,8 @@ std::vector<PathTask> PathOf(const Step& step) {
     // What it waited for: the task before it on its lane, or a dependency that ended just then.
     int32_t next = -1;
     if (task > schedule.lane_begin[lane] && timing.end[task - 1] == start) next = task - 1;
-    for (int32_t d = schedule.dependency_begin[task]; next < 0 && d < schedule.dependency_begin[task + 1];
-         ++d) {
+    for (int32_t d = schedule.dependency_begin[task];
+         next < 0 && d < schedule.dependency_begin[task + 1]; ++d) {
       const Dependency& on = schedule.dependencies[d];
       if (step.ArrivalOf(d) != start) continue;
       next = on.task;
@@ -80,12 +80,14 @@ std::string CauseOf(Phase phase) {
 
 std::vector<Cause> CausesOf(const BlockTime& block) {
   std::vector<Cause> causes;
-  for (const OpClass c : {OpClass::kGemm, OpClass::kGroupedGemm, OpClass::kAttention, OpClass::kElementwise})
+  for (const OpClass c :
+       {OpClass::kGemm, OpClass::kGroupedGemm, OpClass::kAttention, OpClass::kElementwise})
     causes.push_back({std::string(NameOf(c)), block.busy[static_cast<size_t>(c)]});
   causes.push_back({"recompute", block.recomputed});
   for (int g = 0; g < kGroupKinds; ++g)
-    causes.push_back({"exposed " + std::string(NameOf(static_cast<GroupKind>(g))) + " communication",
-                      block.exposed[static_cast<size_t>(g)]});
+    causes.push_back(
+        {"exposed " + std::string(NameOf(static_cast<GroupKind>(g))) + " communication",
+         block.exposed[static_cast<size_t>(g)]});
   return causes;
 }
 
@@ -103,7 +105,8 @@ std::vector<Cause> CriticalPath(const Step& step, const Step& even) {
   // The stage that the path visits for longest.
   std::vector<double> visited(static_cast<size_t>(step.shape.stages), 0);
   for (const PathTask& p : path) visited[p.stage] += runs_blocks(p) ? p.time.value : 0;
-  const int pivot = static_cast<int>(std::max_element(visited.begin(), visited.end()) - visited.begin());
+  const int pivot =
+      static_cast<int>(std::max_element(visited.begin(), visited.end()) - visited.begin());
   const auto on_pivot = [&](const PathTask& p) { return p.stage == pivot && runs_blocks(p); };
   const auto last_visit = std::find_if(path.begin(), path.end(), on_pivot);
   const auto first_visit = std::find_if(path.rbegin(), path.rend(), on_pivot).base();
@@ -123,7 +126,8 @@ std::vector<Cause> CriticalPath(const Step& step, const Step& even) {
     const BlockTime level = BlocksOfTask(even, t);
     const Time took = step.timing.end[p->task] - step.timing.start[p->task];
     const Seconds whole = step.flows > 0 ? took.seconds() : loaded.total;
-    // 1 but for the rounding of the engine's integer time, and where the step begins inside the task.
+    // 1 but for the rounding of the engine's integer time, and where the step begins inside the
+    // task.
     const double share = whole.value > 0 ? p->time / whole : 0;
     ledger.Add("contention", AboveRounding(whole - loaded.total) * share);
     ledger.Add("imbalance", (loaded.total - level.total) * share);

@@ -1,5 +1,5 @@
-// When what is next: a time for each of some numbers, of which each may be moved. A binary heap that knows
-// where its entries lie, so that it holds no more than there are.
+// When what is next: a time for each of some numbers, of which each may be moved. A binary heap
+// that knows where its entries lie, so that it holds no more than there are.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,8 @@ class Agenda {
 
   // In place of the time it had; kNever: it has none.
   void Set(int32_t id, Time at) {
-    if (static_cast<size_t>(id) >= place_.size()) place_.resize(static_cast<size_t>(id) + 1, kNowhere);
+    if (static_cast<size_t>(id) >= place_.size())
+      place_.resize(static_cast<size_t>(id) + 1, kNowhere);
     int32_t place = place_[id];
     if (place == kNowhere) {
       if (at == kNever) return;

@@ -25,13 +25,14 @@ void AnalyticNetwork::Rate(int64_t order, Alive& flow) {
   if (flow.rate > 0) flow.left -= flow.rate * (now_ - flow.since).seconds().value;
   flow.since = now_;
   flow.rate = std::numeric_limits<double>::infinity();
-  for (const LinkShare& s : flow.links) flow.rate = std::min(flow.rate, capacity_[s.link] / s.share);
+  for (const LinkShare& s : flow.links)
+    flow.rate = std::min(flow.rate, capacity_[s.link] / s.share);
   flow.end = CompletionTime(now_, flow.left, flow.rate);
   if (flow.end != kNever) ends_[flow.end].push_back(order);
 }
 
-void AnalyticNetwork::Start(Time now, std::span<const LinkShare> links, Bytes bytes, int64_t multiplicity,
-                            FlowTag tag) {
+void AnalyticNetwork::Start(Time now, std::span<const LinkShare> links, Bytes bytes,
+                            int64_t multiplicity, FlowTag tag) {
   MOECAST_CHECK(multiplicity >= 1 && bytes.value >= 0);
   MoveTo(now);
   Alive flow{.left = bytes.value};

@@ -1,5 +1,5 @@
-// Each start alone on idle links, at the capacities of its moment: bytes over the slowest share, the flows of
-// one start counted together. A lower bound: what others put on the links is left out.
+// Each start alone on idle links, at the capacities of its moment: bytes over the slowest share,
+// the flows of one start counted together. A lower bound: what others put on the links is left out.
 #pragma once
 
 #include <map>

@@ -3,16 +3,17 @@
 namespace moecast {
 namespace {
 
-// An even direct all-to-all goes by kinds of pairs, thousands of GPUs, millions of pairs. SimGrid is there to
-// look at each.
+// An even direct all-to-all goes by kinds of pairs, thousands of GPUs, millions of pairs. SimGrid
+// is there to look at each.
 bool GoesByKinds(const NamedCollective& c, const Cluster& cluster, Level level) {
   return c.algorithm->name == "direct" && c.call.kind != CollectiveKind::kSend && c.call.sms == 0 &&
          level != Level::kSimgrid && WaysFollowFromPlaces(cluster);
 }
 
-FlowChain ByKinds(const CollectiveCall& call, const Cluster& cluster, const Routes& routes, Level level,
-                  CollectiveReport::Job& job) {
-  const Bytes to_device = call.bytes * (call.spread.devices / static_cast<double>(call.group.size()));
+FlowChain ByKinds(const CollectiveCall& call, const Cluster& cluster, const Routes& routes,
+                  Level level, CollectiveReport::Job& job) {
+  const Bytes to_device =
+      call.bytes * (call.spread.devices / static_cast<double>(call.group.size()));
   EvenPairs pairs(call.group, cluster, routes);
   Traffic traffic = DirectAllToAllSteps(call.group, routes);
   std::vector<double> crossed(static_cast<size_t>(NumberOfLinks(cluster)));
@@ -39,7 +40,8 @@ FlowChain ByKinds(const CollectiveCall& call, const Cluster& cluster, const Rout
 
 }  // namespace
 
-CollectiveReport ReportCollectives(const Cluster& cluster, std::span<const NamedCollective> collectives,
+CollectiveReport ReportCollectives(const Cluster& cluster,
+                                   std::span<const NamedCollective> collectives,
                                    std::span<const CapacityChange> changes, Level level,
                                    std::unique_ptr<ChildProcess> helper) {
   const Routes routes(cluster);
@@ -67,7 +69,8 @@ CollectiveReport ReportCollectives(const Cluster& cluster, std::span<const Named
     if (run.jobs[j].end == kNever) continue;
     job.time = run.jobs[j].end.seconds();
     job.algorithm_bandwidth = call.bytes / *job.time;
-    job.bus_bandwidth = job.algorithm_bandwidth * BusFactor(call.kind, static_cast<int>(call.group.size()));
+    job.bus_bandwidth =
+        job.algorithm_bandwidth * BusFactor(call.kind, static_cast<int>(call.group.size()));
   }
   return report;
 }

@@ -1,4 +1,5 @@
-// Named collectives at once over a cluster: times, bandwidths and links, what `moecast collective` prints.
+// Named collectives at once over a cluster: times, bandwidths and links, what `moecast collective`
+// prints.
 #pragma once
 
 #include <memory>
@@ -32,7 +33,8 @@ struct CollectiveReport {
 };
 
 // All start at time zero. `helper` as for MakeNetwork.
-CollectiveReport ReportCollectives(const Cluster& cluster, std::span<const NamedCollective> collectives,
+CollectiveReport ReportCollectives(const Cluster& cluster,
+                                   std::span<const NamedCollective> collectives,
                                    std::span<const CapacityChange> changes, Level level,
                                    std::unique_ptr<ChildProcess> helper = nullptr);
 

@@ -27,8 +27,10 @@ std::vector<double> Carriable(std::span<const BytesPerSecond> capacity,
   return bytes;
 }
 
-// The busiest link, of what is stuck one without capacity if there is; of equals the first by number.
-std::optional<LinkId> BottleneckOf(const FlowChain& job, bool stuck, std::span<const double> utilisation,
+// The busiest link, of what is stuck one without capacity if there is; of equals the first by
+// number.
+std::optional<LinkId> BottleneckOf(const FlowChain& job, bool stuck,
+                                   std::span<const double> utilisation,
                                    std::span<const LinkId> blocked) {
   const auto rank = [&](LinkId l) {
     return std::tuple(stuck && std::ranges::binary_search(blocked, l), utilisation[l], -l);
@@ -55,7 +57,8 @@ CollectiveRun RunOn(Network& network, std::span<const BytesPerSecond> capacity,
   }
   std::ranges::stable_sort(run.links, std::ranges::greater{}, &LinkUse::utilisation);
   for (size_t j = 0; j < jobs.size(); ++j)
-    run.jobs.push_back({ends.end[j], BottleneckOf(jobs[j], ends.end[j] == kNever, utilisation, run.blocked)});
+    run.jobs.push_back(
+        {ends.end[j], BottleneckOf(jobs[j], ends.end[j] == kNever, utilisation, run.blocked)});
   return run;
 }
 
@@ -68,7 +71,8 @@ CollectiveRun RunGrouped(const GroupedFlows& flows) {
     if (job.bottleneck) job.bottleneck = flows.first_of[static_cast<size_t>(*job.bottleneck)];
   std::vector<double> utilisation(flows.capacity.size());
   std::vector<char> blocked(flows.capacity.size());
-  for (const LinkUse& use : colors.links) utilisation[static_cast<size_t>(use.link)] = use.utilisation;
+  for (const LinkUse& use : colors.links)
+    utilisation[static_cast<size_t>(use.link)] = use.utilisation;
   for (const LinkId color : colors.blocked) blocked[static_cast<size_t>(color)] = 1;
   for (size_t l = 0; l < flows.color_of.size(); ++l) {
     if (flows.color_of[l] < 0) continue;
@@ -84,7 +88,8 @@ CollectiveRun RunGrouped(const GroupedFlows& flows) {
 
 std::vector<BytesPerSecond> LinkCapacities(const Cluster& cluster) {
   std::vector<BytesPerSecond> capacity(static_cast<size_t>(NumberOfLinks(cluster)));
-  for (size_t l = 0; l < capacity.size(); ++l) capacity[l] = CapacityOf(cluster, static_cast<LinkId>(l));
+  for (size_t l = 0; l < capacity.size(); ++l)
+    capacity[l] = CapacityOf(cluster, static_cast<LinkId>(l));
   return capacity;
 }
 
@@ -108,7 +113,8 @@ CollectiveRun RunCollectives(const Cluster& cluster, std::vector<FlowChain> jobs
                              std::span<const CapacityChange> changes, Level level,
                              std::unique_ptr<ChildProcess> helper) {
   const std::vector<BytesPerSecond> capacity = LinkCapacities(cluster);
-  if (level == Level::kFluid) return RunGrouped(GroupFlows(std::move(jobs), capacity, changes, cluster));
+  if (level == Level::kFluid)
+    return RunGrouped(GroupFlows(std::move(jobs), capacity, changes, cluster));
   const auto network = MakeNetwork(level, capacity, std::move(helper));
   return RunOn(*network, capacity, jobs, changes);
 }

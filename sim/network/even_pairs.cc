@@ -21,8 +21,8 @@ EvenPairs::EvenPairs(std::vector<int> gpus, const Cluster& cluster, const Routes
   FindKinds();
 }
 
-// By all that tells nodes apart: places of the group's GPUs, leaves, rates of ports (0 for what has failed,
-// -1 for what is not there).
+// By all that tells nodes apart: places of the group's GPUs, leaves, rates of ports (0 for what has
+// failed, -1 for what is not there).
 void EvenPairs::FindNodeKinds() {
   const Cluster& c = *cluster_;
   std::map<int, std::vector<int>> places;  // by node
@@ -57,7 +57,8 @@ void EvenPairs::FindKinds() {
   const auto gpu = [&](int node, int place) { return node * cluster_->gpus_per_node + place; };
   for (const NodeKind& from : node_kinds_) {
     for (const NodeKind& to : node_kinds_) {
-      const auto n = static_cast<int64_t>(from.nodes.size()), m = static_cast<int64_t>(to.nodes.size());
+      const auto n = static_cast<int64_t>(from.nodes.size()),
+                 m = static_cast<int64_t>(to.nodes.size());
       const bool same = &from == &to;
       for (const int i : from.places) {
         for (const int j : to.places) {

@@ -1,8 +1,8 @@
 // Everyone of a group sends alike to everyone else: millions of pairs by kinds.
 //
-// Nodes that hang on the same leaves, with ports of the same rates and members at the same places, can be
-// exchanged for each other, so that the pairs between two places of two kinds of nodes load their links
-// evenly.
+// Nodes that hang on the same leaves, with ports of the same rates and members at the same places,
+// can be exchanged for each other, so that the pairs between two places of two kinds of nodes load
+// their links evenly.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,9 @@ bool WaysFollowFromPlaces(const Cluster& cluster);
 
 class EvenPairs {
  public:
-  // A link of the way of a kind's pairs. One of a node, here the first of its kind, stands for those of all
-  // nodes of the kind, which carry as much each; `nodes` is -1 for a link between switches.
+  // A link of the way of a kind's pairs. One of a node, here the first of its kind, stands for
+  // those of all nodes of the kind, which carry as much each; `nodes` is -1 for a link between
+  // switches.
   struct Crossing {
     int32_t nodes;  // kind
     LinkId link;
@@ -29,15 +30,16 @@ class EvenPairs {
     int32_t first, count;  // of crossings
   };
 
-  // Of different GPUs of the group, ascending. The cluster and its routes have to outlive it. REQUIRES:
-  // WaysFollowFromPlaces.
+  // Of different GPUs of the group, ascending. The cluster and its routes have to outlive it.
+  // REQUIRES: WaysFollowFromPlaces.
   EvenPairs(std::vector<int> gpus, const Cluster& cluster, const Routes& routes);
 
   const std::vector<int>& gpus() const { return gpus_; }
   Path Way(int from, int to) const { return routes_->Between(from, to); }
   std::span<const Kind> kinds() const { return kinds_; }
   std::span<const Crossing> WayOf(const Kind& kind) const {
-    return std::span(crossings_).subspan(static_cast<size_t>(kind.first), static_cast<size_t>(kind.count));
+    return std::span(crossings_)
+        .subspan(static_cast<size_t>(kind.first), static_cast<size_t>(kind.count));
   }
   int64_t unreachable() const { return unreachable_; }  // pairs without a way, of no kind
 
@@ -45,7 +47,8 @@ class EvenPairs {
   int64_t OnEach(const Kind& kind, Crossing c) const {
     return c.nodes < 0
                ? kind.pairs
-               : kind.pairs / static_cast<int64_t>(node_kinds_[static_cast<size_t>(c.nodes)].nodes.size());
+               : kind.pairs /
+                     static_cast<int64_t>(node_kinds_[static_cast<size_t>(c.nodes)].nodes.size());
   }
   bool StandsFor(Crossing c, LinkId link) const {
     if (c.nodes < 0 || c.link == link) return c.link == link;
@@ -61,8 +64,8 @@ class EvenPairs {
     for (const Kind& kind : kinds_)
       for (const Crossing& c : WayOf(kind)) {
         const auto link = static_cast<size_t>(c.link);
-        Number& sum =
-            c.nodes < 0 ? links[link] : of_nodes[static_cast<size_t>(c.nodes) * ports + link % ports];
+        Number& sum = c.nodes < 0 ? links[link]
+                                  : of_nodes[static_cast<size_t>(c.nodes) * ports + link % ports];
         sum += amount(kind, c);
       }
     for (size_t k = 0; k < node_kinds_.size(); ++k)

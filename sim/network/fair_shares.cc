@@ -9,11 +9,11 @@
 namespace moecast {
 namespace {
 
-// Links whose levels differ by less fill together: far above the rounding of a level (some 1e-16 a round),
-// far below anything that is looked at.
+// Links whose levels differ by less fill together: far above the rounding of a level (some 1e-16 a
+// round), far below anything that is looked at.
 constexpr double kSameLevel = 1e-12;
-// Rates this near to that of what changed count as equal to it: those of one level may be of several
-// solutions. More than needed is only looked at in vain.
+// Rates this near to that of what changed count as equal to it: those of one level may be of
+// several solutions. More than needed is only looked at in vain.
 constexpr double kAsFast = 1 - 1e-9;
 
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
@@ -91,7 +91,8 @@ void FairShares::SetCapacity(LinkId link, BytesPerSecond capacity) {
 std::vector<LinkId> FairShares::Blocked() const {
   std::vector<LinkId> blocked;
   for (size_t l = 0; l < links_.size(); ++l)
-    if (links_[l].capacity == 0 && !links_[l].kinds.empty()) blocked.push_back(static_cast<LinkId>(l));
+    if (links_[l].capacity == 0 && !links_[l].kinds.empty())
+      blocked.push_back(static_cast<LinkId>(l));
   return blocked;
 }
 
@@ -109,16 +110,18 @@ std::span<const int32_t> FairShares::Solve() {
     // At least as fast as the slowest of its links lets all its flows alike be.
     double from = kUnlimited;
     for (const Use& use : k.uses)
-      from = std::min(from,
-                      links_[use.link].capacity / (static_cast<double>(links_[use.link].weight) * 0x1.0p-64));
+      from = std::min(from, links_[use.link].capacity /
+                                (static_cast<double>(links_[use.link].weight) * 0x1.0p-64));
     // One link leads to all others of the kind.
     Touch(k.uses.front().link, from);
   }
   grown_.clear();
   if (touched_.empty()) return {};
   ++solve_;
-  // From the slowest on: what leads to a link touched from a faster rate on has gone over all it would.
-  std::ranges::sort(touched_, {}, [this](LinkId l) { return std::pair(links_[l].touched_from, l); });
+  // From the slowest on: what leads to a link touched from a faster rate on has gone over all it
+  // would.
+  std::ranges::sort(touched_, {},
+                    [this](LinkId l) { return std::pair(links_[l].touched_from, l); });
   for (const LinkId link : touched_) {
     if (links_[link].seen != solve_) SolveFrom(link, links_[link].touched_from * kAsFast);
     links_[link].touched_from = kUntouched;

@@ -1,13 +1,14 @@
-// Max-min fair rates of flows on links by progressive filling (Bertsekas and Gallager, Data Networks, 2nd
-// ed., section 6.5.2): all flows grow at one rate until a link is full; its flows keep that rate, the others
-// grow on. The rates are kept while flows come and go.
+// Max-min fair rates of flows on links by progressive filling (Bertsekas and Gallager, Data
+// Networks, 2nd ed., section 6.5.2): all flows grow at one rate until a link is full; its flows
+// keep that rate, the others grow on. The rates are kept while flows come and go.
 //
-// What comes or goes moves no rate below its own: a link that is full at a lower rate does not carry it, so
-// that filling passes through the same states up to there. Solve therefore goes outwards from the links that
-// were touched over kinds that are at least as fast, and leaves what is slower as it is.
+// What comes or goes moves no rate below its own: a link that is full at a lower rate does not
+// carry it, so that filling passes through the same states up to there. Solve therefore goes
+// outwards from the links that were touched over kinds that are at least as fast, and leaves what
+// is slower as it is.
 //
-// Which flows come first changes no bit of the result: sums over flows are taken in fixed point, which is
-// exact, and links that fill at one rate to rounding fill in one round.
+// Which flows come first changes no bit of the result: sums over flows are taken in fixed point,
+// which is exact, and links that fill at one rate to rounding fill in one round.
 #pragma once
 
 #include <cstdint>
@@ -29,24 +30,27 @@ class FairShares {
     double share;
   };
 
-  // A kind of flows with these shares, none as yet; its number, from 0. REQUIRES: each link once; not empty.
+  // A kind of flows with these shares, none as yet; its number, from 0. REQUIRES: each link once;
+  // not empty.
   int32_t Add(std::span<const LinkShare> shares);
   // Other shares in place of its own. REQUIRES: it has no flows.
   void Redefine(int32_t kind, std::span<const LinkShare> shares);
   void Change(int32_t kind, int64_t flows);  // so many more, or fewer
   void SetCapacity(LinkId link, BytesPerSecond capacity);
 
-  // Rates all kinds anew that may have another rate than at the last call: which, each once, in no order.
-  // Valid until the next call of anything.
+  // Rates all kinds anew that may have another rate than at the last call: which, each once, in no
+  // order. Valid until the next call of anything.
   std::span<const int32_t> Solve();
 
-  double rate(int32_t kind) const { return rate_[kind]; }  // bytes per second of one flow, as of Solve
+  double rate(int32_t kind) const {
+    return rate_[kind];
+  }  // bytes per second of one flow, as of Solve
   std::span<const Use> UsesOf(int32_t kind) const { return kinds_[kind].uses; }
   std::vector<LinkId> Blocked() const;  // links without capacity that carry flows, ascending
 
  private:
-  // Bytes on a link per byte of a flow, or bytes per second, times 2^64. Of a double no bit is lost above
-  // 2^-12.
+  // Bytes on a link per byte of a flow, or bytes per second, times 2^64. Of a double no bit is lost
+  // above 2^-12.
   __extension__ using Exact = __int128;
   static Exact ExactOf(double x);
 
@@ -87,7 +91,8 @@ class FairShares {
   std::vector<int32_t> grown_;  // kinds with more flows than at the last Solve
   std::vector<LinkId> touched_;
   int64_t solve_ = 0;
-  // Memory of Solve: kinds rated anew; links reached and in this round; links by the level they last had.
+  // Memory of Solve: kinds rated anew; links reached and in this round; links by the level they
+  // last had.
   std::vector<int32_t> solved_;
   std::vector<LinkId> reached_, filling_, changed_;
   std::vector<std::pair<double, LinkId>> by_level_;

@@ -23,7 +23,8 @@ ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> c
                     std::span<const CapacityChange> changes) {
   std::vector<CapacityChange> in_time(changes.begin(), changes.end());
   std::ranges::stable_sort(in_time, {}, &CapacityChange::at);
-  ChainEnds ends{.end = std::vector<Time>(chains.size(), kNever), .carried = std::vector<Bytes>(links)};
+  ChainEnds ends{.end = std::vector<Time>(chains.size(), kNever),
+                 .carried = std::vector<Bytes>(links)};
   struct State {
     size_t next = 0;  // stage
     size_t left = 0;  // flows of the stage before
@@ -85,7 +86,8 @@ ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> c
       alive += count;
       for (size_t i = first; i < first + count; ++i) {
         const Flow& f = stage_of(c)[i];
-        network.Start(now, f.links, f.bytes, f.multiplicity, static_cast<FlowTag>(c << kPlaceBits | i));
+        network.Start(now, f.links, f.bytes, f.multiplicity,
+                      static_cast<FlowTag>(c << kPlaceBits | i));
       }
     }
   }
@@ -93,7 +95,8 @@ ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> c
   return ends;
 }
 
-FlowEnds RunFlows(Network& network, std::span<const Flow> flows, std::span<const CapacityChange> changes) {
+FlowEnds RunFlows(Network& network, std::span<const Flow> flows,
+                  std::span<const CapacityChange> changes) {
   std::vector<FlowChain> chains;
   size_t links = 0;
   for (const Flow& f : flows) {

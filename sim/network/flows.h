@@ -1,4 +1,5 @@
-// Flows with the times they start at, run over a network to their ends; and the flows of a collective.
+// Flows with the times they start at, run over a network to their ends; and the flows of a
+// collective.
 #pragma once
 
 #include <span>
@@ -32,16 +33,16 @@ struct EvenStart {
   LinkCosts costs;
 };
 
-// Flows in stages, each beginning when all flows of the one before have ended: Flow::start counts from there,
-// and from zero in the first.
+// Flows in stages, each beginning when all flows of the one before have ended: Flow::start counts
+// from there, and from zero in the first.
 struct FlowChain {
   std::vector<std::vector<Flow>> stages;
   bool endless = false;         // something else keeps its last stage from ending
   std::vector<EvenStart> even;  // more flows of stages, for GroupFlows alone
 };
 
-// What happens at one time happens in this order: ends, new capacities, starts. RunChains and RunFlows
-// REQUIRE a network that nothing has been started on.
+// What happens at one time happens in this order: ends, new capacities, starts. RunChains and
+// RunFlows REQUIRE a network that nothing has been started on.
 
 struct ChainEnds {
   std::vector<Time> end;        // by chain; kNever where it cannot end
@@ -66,8 +67,8 @@ FlowEnds RunFlows(Network& network, std::span<const Flow> flows,
 // (LinkCostsOf). REQUIRES: traffic.Merge() has been called.
 std::vector<Flow> FlowsOf(const Traffic& traffic, const Cluster& cluster, Time start);
 
-// All paths of the traffic as one start that moves in step: as slow as its busiest link, the analytic time.
-// REQUIRES: traffic.Merge() has been called; !traffic.empty().
+// All paths of the traffic as one start that moves in step: as slow as its busiest link, the
+// analytic time. REQUIRES: traffic.Merge() has been called; !traffic.empty().
 Flow InStep(const Traffic& traffic, const Cluster& cluster, Time start);
 
 // Bytes that the flows put on each of `links` links.

@@ -81,8 +81,8 @@ void FluidNetwork::Serve(Kind& kind) {
   kind.since = now_;
 }
 
-void FluidNetwork::Start(Time now, std::span<const LinkShare> links, Bytes bytes, int64_t multiplicity,
-                         FlowTag tag) {
+void FluidNetwork::Start(Time now, std::span<const LinkShare> links, Bytes bytes,
+                         int64_t multiplicity, FlowTag tag) {
   MOECAST_CHECK(multiplicity >= 1 && bytes.value >= 0);
   MoveTo(now);
   const int64_t order = started_++;

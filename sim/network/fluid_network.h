@@ -1,9 +1,11 @@
-// Max-min fair sharing in time: at every moment each flow has the rate of sim/network/fair_shares.h.
+// Max-min fair sharing in time: at every moment each flow has the rate of
+// sim/network/fair_shares.h.
 //
-// Flows with the same link shares are one kind, however many they are and whenever they started: at any
-// moment they have one rate, so that one running sum of bytes per flow serves them all, and each ends when
-// that sum has grown by its bytes. Everything that happens at one time is solved once. A kind stays known for
-// a while after its last flow, so that flows that come again are found by their links.
+// Flows with the same link shares are one kind, however many they are and whenever they started: at
+// any moment they have one rate, so that one running sum of bytes per flow serves them all, and
+// each ends when that sum has grown by its bytes. Everything that happens at one time is solved
+// once. A kind stays known for a while after its last flow, so that flows that come again are found
+// by their links.
 #pragma once
 
 #include "sim/network/agenda.h"

@@ -15,8 +15,8 @@ namespace {
 
 // Trees of nodes settle after twice their depth, rings that cross units after the nodes of a unit.
 constexpr int kMostRounds = 64;
-// Kinds of even pairs that are not worth more than writing the pairs out: so many times those they have
-// alone, and more than these.
+// Kinds of even pairs that are not worth more than writing the pairs out: so many times those they
+// have alone, and more than these.
 constexpr size_t kMostSplit = 8, kFewKinds = 1 << 16;
 
 // What a color is made of first, so that what differs in kind differs in color.
@@ -52,7 +52,8 @@ class Partition {
   size_t CountLinkColors() const;
 
   uint64_t SaltOf(size_t chain, size_t stage, Time start, Bytes bytes) const {
-    return Mixed(Mixed(Mixed(Mixed(kFlow, chain), stage), static_cast<uint64_t>(start.ps)), bytes.value);
+    return Mixed(Mixed(Mixed(Mixed(kFlow, chain), stage), static_cast<uint64_t>(start.ps)),
+                 bytes.value);
   }
   // What one crossing of the link adds to a flow's color.
   uint64_t Crossed(LinkId link, double share) const {
@@ -114,10 +115,11 @@ void Partition::ColorFlows() {
         for (const EvenPairs::Crossing& x : even.pairs.WayOf(kind)) crossed += Crossed(x.link, 1);
         colors.push_back(Mixed(SaltOf(c, even.stage, even.start, BytesOf(even, kind)), crossed));
       }
-      even.pairs.AddTo(std::span(carried_), [&](const EvenPairs::Kind& kind, EvenPairs::Crossing x) {
-        const auto k = static_cast<size_t>(&kind - even.pairs.kinds().data());
-        return static_cast<uint64_t>(even.pairs.OnEach(kind, x)) * Carried(colors[k], 1);
-      });
+      even.pairs.AddTo(
+          std::span(carried_), [&](const EvenPairs::Kind& kind, EvenPairs::Crossing x) {
+            const auto k = static_cast<size_t>(&kind - even.pairs.kinds().data());
+            return static_cast<uint64_t>(even.pairs.OnEach(kind, x)) * Carried(colors[k], 1);
+          });
     }
   }
 }
@@ -146,8 +148,8 @@ bool Partition::Refine() {
       }
     ColorFlows();
     for (size_t l = 0; l < color_.size(); ++l) color_[l] = Mixed(color_[l], carried_[l]);
-    // Links whose colors have not come apart by what they carry of the flows' colors, which follow from
-    // theirs.
+    // Links whose colors have not come apart by what they carry of the flows' colors, which follow
+    // from theirs.
     const size_t before = std::exchange(colors, CountLinkColors());
     if (!split && colors == before) return true;
   }
@@ -163,8 +165,9 @@ GroupedFlows Partition::Apart() {
         for (const int to : even.pairs.gpus()) {
           const Path way = even.pairs.Way(from, to);
           if (way.size <= 0) continue;
-          Flow& flow = stage.emplace_back(
-              Flow{.start = even.start, .links = {}, .bytes = even.bytes * even.costs.of(cluster_, way)});
+          Flow& flow = stage.emplace_back(Flow{.start = even.start,
+                                               .links = {},
+                                               .bytes = even.bytes * even.costs.of(cluster_, way)});
           for (const LinkId link : way.span()) flow.links.push_back({link});
         }
     }
@@ -189,7 +192,8 @@ GroupedFlows Partition::Grouped() {
   std::unordered_map<uint64_t, int32_t> number;
   for (size_t l = 0; l < color_.size(); ++l) {
     if (carried_[l] == 0) continue;
-    const auto [at, is_new] = number.try_emplace(color_[l], static_cast<int32_t>(out.first_of.size()));
+    const auto [at, is_new] =
+        number.try_emplace(color_[l], static_cast<int32_t>(out.first_of.size()));
     out.color_of[l] = at->second;
     if (!is_new) continue;
     out.first_of.push_back(static_cast<LinkId>(l));
@@ -207,10 +211,12 @@ GroupedFlows Partition::Grouped() {
   };
   std::vector<Group> groups;
   std::unordered_map<uint64_t, size_t> group_of;
-  const auto join = [&](uint64_t color, size_t chain, size_t stage, Time start, Bytes bytes, int64_t flows) {
+  const auto join = [&](uint64_t color, size_t chain, size_t stage, Time start, Bytes bytes,
+                        int64_t flows) {
     const auto [at, is_new] = group_of.try_emplace(color, groups.size());
     if (is_new)
-      groups.push_back({chain, stage, {.start = start, .links = {}, .bytes = bytes, .multiplicity = 0}});
+      groups.push_back(
+          {chain, stage, {.start = start, .links = {}, .bytes = bytes, .multiplicity = 0}});
     groups[at->second].flow.multiplicity += flows;
     return at->second;
   };
@@ -228,8 +234,8 @@ GroupedFlows Partition::Grouped() {
     for (const EvenStart& even : chains_[c].even) {
       const auto kinds = even.pairs.kinds();
       for (size_t k = 0; k < kinds.size(); ++k) {
-        const size_t group =
-            join(even_color_[e][k], c, even.stage, even.start, BytesOf(even, kinds[k]), kinds[k].pairs);
+        const size_t group = join(even_color_[e][k], c, even.stage, even.start,
+                                  BytesOf(even, kinds[k]), kinds[k].pairs);
         for (const EvenPairs::Crossing& x : even.pairs.WayOf(kinds[k])) {
           const LinkId first = out.first_of[out.color_of[x.link]];
           if (even.pairs.StandsFor(x, first))

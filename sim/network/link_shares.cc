@@ -24,7 +24,8 @@ void MergeShares(std::vector<LinkShare>& shares) {
 
 void CanonicalShares(std::span<const LinkShare> shares, size_t links, std::vector<LinkShare>& out) {
   for (const LinkShare& s : shares)
-    MOECAST_CHECK(s.link >= 0 && static_cast<size_t>(s.link) < links && s.share > 0 && s.share <= 1e6);
+    MOECAST_CHECK(s.link >= 0 && static_cast<size_t>(s.link) < links && s.share > 0 &&
+                  s.share <= 1e6);
   out.assign(shares.begin(), shares.end());
   MergeShares(out);
 }

@@ -1,8 +1,8 @@
-// DualPipe (arXiv 2412.19437 section 3.2.1, in the order of DeepSeek's DualPipe repository): two copies of
-// the model, one laid down the stages and one up, so that stage s of p holds pieces s and p - 1 - s. Half the
-// micro-batches enter at each end. What a stage and its mirror hold is what one stage of DualPipeV holds with
-// p / 2 stages, and they run its order: each takes its own direction, the one that enters at the nearer end,
-// for chunk 0 of that V.
+// DualPipe (arXiv 2412.19437 section 3.2.1, in the order of DeepSeek's DualPipe repository): two
+// copies of the model, one laid down the stages and one up, so that stage s of p holds pieces s and
+// p - 1 - s. Half the micro-batches enter at each end. What a stage and its mirror hold is what one
+// stage of DualPipeV holds with p / 2 stages, and they run its order: each takes its own direction,
+// the one that enters at the nearer end, for chunk 0 of that V.
 #include <algorithm>
 #include <utility>
 

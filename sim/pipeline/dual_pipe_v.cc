@@ -1,11 +1,12 @@
-// DualPipeV (DeepSeek's DualPipe repository, where "cut-in-half" is credited to Sea AI Lab): V placement, two
-// chunks a stage. Stage s of p starts with forwards of chunk 0 and then of both, until the first backward of
-// chunk 1 is back; from then on it runs a forward of one chunk together with a full backward of the other, in
-// turn, and drains in the mirror image. Weight gradients are apart where a stage would else wait: beside the
-// backwards of chunk 1 before the first pair, and in the last backwards, oldest first.
+// DualPipeV (DeepSeek's DualPipe repository, where "cut-in-half" is credited to Sea AI Lab): V
+// placement, two chunks a stage. Stage s of p starts with forwards of chunk 0 and then of both,
+// until the first backward of chunk 1 is back; from then on it runs a forward of one chunk together
+// with a full backward of the other, in turn, and drains in the mirror image. Weight gradients are
+// apart where a stage would else wait: beside the backwards of chunk 1 before the first pair, and
+// in the last backwards, oldest first.
 //
-// The stage of the turn runs its first forward and backward one after the other: its neighbour waits for the
-// forward.
+// The stage of the turn runs its first forward and backward one after the other: its neighbour
+// waits for the forward.
 #include <algorithm>
 #include <array>
 #include <deque>
@@ -24,7 +25,9 @@ class Stage {
   }
 
   void Forward(int16_t chunk) { tasks_.push_back({Phase::kForward, forwards_[chunk]++, chunk}); }
-  void FullBackward(int16_t chunk) { tasks_.push_back({Phase::kFullBackward, backwards_[chunk]++, chunk}); }
+  void FullBackward(int16_t chunk) {
+    tasks_.push_back({Phase::kFullBackward, backwards_[chunk]++, chunk});
+  }
   void Backward(int16_t chunk) {
     weights_.push_back({Phase::kWeight, backwards_[chunk], chunk});
     tasks_.push_back({Phase::kBackward, backwards_[chunk]++, chunk});

@@ -1,13 +1,14 @@
 // Interleaved 1F1B (arXiv 2104.04473 section 2.2.2, in the order of Megatron-LM's
-// forward_backward_pipelining_with_interleaving): stage s of p holds the v virtual stages s, p + s, 2p + s,
-// ... Micro-batches go in groups; a group passes chunk 0, then chunk 1, ..., before the next group starts.
-// Stage s of p runs 2 (p - s - 1) + (v - 1) g chunk forwards first, g the size of a group, then alternates.
+// forward_backward_pipelining_with_interleaving): stage s of p holds the v virtual stages s, p + s,
+// 2p + s, ... Micro-batches go in groups; a group passes chunk 0, then chunk 1, ..., before the
+// next group starts. Stage s of p runs 2 (p - s - 1) + (v - 1) g chunk forwards first, g the size
+// of a group, then alternates.
 //
-// The paper wants micro-batches in whole groups of p. Later versions of Megatron-LM take any groups of at
-// least p (microbatch_group_size_per_virtual_pipeline_stage), because a group smaller than p starves the next
-// chunk and can even deadlock. We take floor(m / p) groups that differ by one at most, the larger first: any
-// number of micro-batches works, the bubble is that of whole groups, and the price is that up to (v - 1)(g -
-// p) / v more micro-batches are alive.
+// The paper wants micro-batches in whole groups of p. Later versions of Megatron-LM take any groups
+// of at least p (microbatch_group_size_per_virtual_pipeline_stage), because a group smaller than p
+// starves the next chunk and can even deadlock. We take floor(m / p) groups that differ by one at
+// most, the larger first: any number of micro-batches works, the bubble is that of whole groups,
+// and the price is that up to (v - 1)(g - p) / v more micro-batches are alive.
 #include <algorithm>
 
 #include "sim/pipeline/orders.h"
@@ -38,7 +39,8 @@ std::vector<PipelineTask> Forwards(const PipelineShape& shape) {
   for (int g = 0, begin = 0; g < groups; ++g) {
     const int end = begin + shape.micro_batches / groups + (g < larger ? 1 : 0);
     for (int chunk = 0; chunk < shape.chunks; ++chunk)
-      for (int i = begin; i < end; ++i) forwards.push_back({Phase::kForward, i, static_cast<int16_t>(chunk)});
+      for (int i = begin; i < end; ++i)
+        forwards.push_back({Phase::kForward, i, static_cast<int16_t>(chunk)});
     begin = end;
   }
   return forwards;

@@ -1,6 +1,6 @@
 // 1F1B (PipeDream-Flush, arXiv 2006.09503; Megatron-LM's non-interleaved schedule, arXiv 2104.04473
-// section 2.2.1). Stage s of p runs p - s - 1 forwards to fill the pipeline behind it, then alternates one
-// forward, one backward.
+// section 2.2.1). Stage s of p runs p - s - 1 forwards to fill the pipeline behind it, then
+// alternates one forward, one backward.
 #include <algorithm>
 
 #include "sim/pipeline/orders.h"

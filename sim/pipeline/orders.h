@@ -1,4 +1,5 @@
-// The order builders; the table in pipeline.cc names them. Each REQUIRES a shape that RejectPipeline accepts.
+// The order builders; the table in pipeline.cc names them. Each REQUIRES a shape that
+// RejectPipeline accepts.
 #pragma once
 
 #include "sim/pipeline/pipeline.h"
@@ -19,14 +20,17 @@ PipelineOrder DualPipeV(const PipelineShape& shape);
 
 // What builders share.
 
-// Stage s of p runs (p - s - 1) * `depth` forwards, then forwards and backwards in turn: 1F1B at depth 1.
+// Stage s of p runs (p - s - 1) * `depth` forwards, then forwards and backwards in turn: 1F1B at
+// depth 1.
 PipelineOrder WarmUpThenAlternate(const PipelineShape& shape, int depth);
-// Takes W out of the full backward passes: on stage s that of micro-batch i comes after B of micro-batch i +
-// s * `depth`.
+// Takes W out of the full backward passes: on stage s that of micro-batch i comes after B of
+// micro-batch i + s * `depth`.
 void SplitWeights(const PipelineShape& shape, int depth, PipelineOrder& order);
-// What stage s of a V of p stages runs in DualPipeV. DualPipe is two such Vs, each its own mirror image.
+// What stage s of a V of p stages runs in DualPipeV. DualPipe is two such Vs, each its own mirror
+// image.
 std::vector<PipelineTask> FoldedTasks(int stages, int stage, int micro_batches);
-// Moves weight gradients forward in an order, so that no stage puts off more than the shape's weight_delay.
+// Moves weight gradients forward in an order, so that no stage puts off more than the shape's
+// weight_delay.
 void LimitWeightDelay(const PipelineShape& shape, PipelineOrder& order);
 
 }  // namespace moecast

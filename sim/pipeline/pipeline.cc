@@ -17,8 +17,8 @@ int RoundRobin(const PipelineShape& shape, int stage, int chunk) {
   return chunk * shape.stages + stage;
 }
 
-// V placement: the model goes down the stages with chunk 0 and comes back up with chunk 1. Of two copies the
-// second starts where the first ends.
+// V placement: the model goes down the stages with chunk 0 and comes back up with chunk 1. Of two
+// copies the second starts where the first ends.
 int VShaped(const PipelineShape& shape, int stage, int chunk) {
   return chunk == 0 ? stage : 2 * shape.stages - 1 - stage;
 }
@@ -41,14 +41,16 @@ std::string RejectMemory(const PipelineShape& shape) {
 // Of schedules that keep to any limit that one micro-batch keeps to.
 std::string RejectLessThanOne(const PipelineShape& shape) {
   const double one = std::max(1.0, shape.kept_for_weight);
-  return shape.memory_limit == 0 || shape.memory_limit >= one ? "" : AtLeast(one, "one holds alive");
+  return shape.memory_limit == 0 || shape.memory_limit >= one ? ""
+                                                              : AtLeast(one, "one holds alive");
 }
 
 // Of schedules that are searched for stage by stage, moment by moment.
 template <PipelineOrder (*kBuild)(const PipelineShape&)>
 std::string RejectVShaped(const PipelineShape& shape) {
   constexpr int kMostStages = 1000;
-  if (shape.stages > kMostStages) return "at most " + std::to_string(kMostStages) + " stages in V placement";
+  if (shape.stages > kMostStages)
+    return "at most " + std::to_string(kMostStages) + " stages in V placement";
   return RejectMemory<kBuild>(shape);
 }
 
@@ -70,30 +72,33 @@ constexpr int kMostKept = 1000;
 constexpr int kAnyChunks = std::numeric_limits<int16_t>::max();
 
 constexpr PipelineSchedule kSchedules[] = {
-    {"1f1b", "one forward, one backward; stage s of p holds p - s micro-batches", OneFOneB, false, 1, 1,
-     false, RoundRobin, RejectMemory<OneFOneB>},
-    {"interleaved", "1F1B over several model chunks a stage (vpp); the bubble shrinks by their number",
+    {"1f1b", "one forward, one backward; stage s of p holds p - s micro-batches", OneFOneB, false,
+     1, 1, false, RoundRobin, RejectMemory<OneFOneB>},
+    {"interleaved",
+     "1F1B over several model chunks a stage (vpp); the bubble shrinks by their number",
      Interleaved, false, 1, kAnyChunks, false, RoundRobin, RejectMemory<Interleaved>},
-    {"zb-h1", "1F1B order, weight gradients delayed by the stage's index; memory of 1F1B", ZbH1, true, 1, 1,
-     false, RoundRobin, RejectMemory<ZbH1>},
-    {"zb-h2", "ZB-H1 twice as deep: no bubble where F = B = W; twice the memory of 1F1B", ZbH2, true, 1, 1,
-     false, RoundRobin, RejectMemory<ZbH2>},
-    {"zb-1p", "built from the times within the memory of 1F1B, or another memory limit", Zb1p, true, 1, 1,
-     true, RoundRobin, RejectLessThanOne},
-    {"zb-2p", "built from the times within twice the memory of 1F1B, or another memory limit", Zb2p, true, 1,
-     1, true, RoundRobin, RejectLessThanOne},
-    {"zb-v", "two chunks a stage in a V: hardly a bubble where F = B = W; memory of 1F1B", ZbV, true, 2, 2,
-     false, VShaped, RejectVShaped<ZbV>},
-    {"v-half", "two chunks a stage in a V: half the bubble (F = B = W) and half the memory of 1F1B", VHalf,
-     true, 2, 2, false, VShaped, RejectVShaped<VHalf>},
+    {"zb-h1", "1F1B order, weight gradients delayed by the stage's index; memory of 1F1B", ZbH1,
+     true, 1, 1, false, RoundRobin, RejectMemory<ZbH1>},
+    {"zb-h2", "ZB-H1 twice as deep: no bubble where F = B = W; twice the memory of 1F1B", ZbH2,
+     true, 1, 1, false, RoundRobin, RejectMemory<ZbH2>},
+    {"zb-1p", "built from the times within the memory of 1F1B, or another memory limit", Zb1p, true,
+     1, 1, true, RoundRobin, RejectLessThanOne},
+    {"zb-2p", "built from the times within twice the memory of 1F1B, or another memory limit", Zb2p,
+     true, 1, 1, true, RoundRobin, RejectLessThanOne},
+    {"zb-v", "two chunks a stage in a V: hardly a bubble where F = B = W; memory of 1F1B", ZbV,
+     true, 2, 2, false, VShaped, RejectVShaped<ZbV>},
+    {"v-half", "two chunks a stage in a V: half the bubble (F = B = W) and half the memory of 1F1B",
+     VHalf, true, 2, 2, false, VShaped, RejectVShaped<VHalf>},
     {"v-min",
-     "two chunks a stage in a V: two thirds of the bubble (F = B = W), a third of the memory of 1F1B", VMin,
-     true, 2, 2, false, VShaped, RejectVShaped<VMin>},
+     "two chunks a stage in a V: two thirds of the bubble (F = B = W), a third of the memory of "
+     "1F1B",
+     VMin, true, 2, 2, false, VShaped, RejectVShaped<VMin>},
     {"dualpipe",
-     "two copies of the model in opposite directions; forwards run together with backwards (overlapped)",
+     "two copies of the model in opposite directions; forwards run together with backwards "
+     "(overlapped)",
      DualPipe, true, 1, 1, false, VShaped, RejectDualPipe, 2, true},
-    {"dualpipev", "dualpipe cut in half: one copy, two chunks a stage in a V", DualPipeV, true, 2, 2, false,
-     VShaped, RejectDualPipeV, 1, true},
+    {"dualpipev", "dualpipe cut in half: one copy, two chunks a stage in a V", DualPipeV, true, 2,
+     2, false, VShaped, RejectDualPipeV, 1, true},
 };
 
 std::string RejectTimes(const PipelineSchedule& schedule, const PipelineShape& shape) {
@@ -112,7 +117,8 @@ std::string RejectTimes(const PipelineSchedule& schedule, const PipelineShape& s
       return "no time of an overlapped pair with schedule " + std::string(schedule.name) +
              ", which runs no forward together with a backward";
     if (shape.pair.size() != static_cast<size_t>(shape.virtual_stages()))
-      return "as many times of pairs as virtual stages (" + std::to_string(shape.virtual_stages()) + ")";
+      return "as many times of pairs as virtual stages (" + std::to_string(shape.virtual_stages()) +
+             ")";
     for (const Time t : shape.pair) {
       if (t < Time{}) return "no negative time";
       sum += t.seconds().value;
@@ -121,7 +127,8 @@ std::string RejectTimes(const PipelineSchedule& schedule, const PipelineShape& s
   if (shape.transfer < Time{}) return "no negative transfer time";
   // Every task and transfer one after another: no timing of any order is later.
   if (sum * shape.micro_batches > kMaxPipelineTime.value)
-    return "at most " + ShowSeconds(kMaxPipelineTime) + " of work over all stages and micro-batches";
+    return "at most " + ShowSeconds(kMaxPipelineTime) +
+           " of work over all stages and micro-batches";
   return "";
 }
 
@@ -158,9 +165,11 @@ std::string RejectPipeline(const PipelineSchedule& schedule, const PipelineShape
   MOECAST_CHECK(shape.copies == schedule.copies);
   if (shape.chunks < schedule.least_chunks ||
       (shape.chunks > schedule.most_chunks && schedule.most_chunks < kAnyChunks))
-    return std::to_string(schedule.least_chunks) + (schedule.least_chunks == 1 ? " chunk" : " chunks") +
-           " a stage (vpp) with schedule " + std::string(schedule.name);
-  if (shape.stages > kMaxPipelineStages) return "at most " + std::to_string(kMaxPipelineStages) + " stages";
+    return std::to_string(schedule.least_chunks) +
+           (schedule.least_chunks == 1 ? " chunk" : " chunks") + " a stage (vpp) with schedule " +
+           std::string(schedule.name);
+  if (shape.stages > kMaxPipelineStages)
+    return "at most " + std::to_string(kMaxPipelineStages) + " stages";
   if (shape.chunks > kAnyChunks) return "at most 32767 chunks a stage";
   // One factor at a time: their product may not fit in 64 bits.
   if (shape.stages > kMaxPipelineTasks / shape.micro_batches / shape.chunks)
@@ -170,7 +179,8 @@ std::string RejectPipeline(const PipelineSchedule& schedule, const PipelineShape
            ", which does not split the backward pass";
   if (!(shape.memory_limit >= 0)) return "a memory limit of 0 (none) or more micro-batches";
   if (!(shape.kept_for_weight >= 0 && shape.kept_for_weight <= kMostKept))
-    return "0 to " + std::to_string(kMostKept) + " of a micro-batch's memory kept for its weight gradients";
+    return "0 to " + std::to_string(kMostKept) +
+           " of a micro-batch's memory kept for its weight gradients";
   if (std::string times = RejectTimes(schedule, shape); !times.empty()) return times;
   return schedule.reject(shape);
 }
@@ -229,9 +239,10 @@ Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& sh
         if (DoesWeight(phase)) put(Phase::kWeight);
       });
       const bool pair = t.phase == Phase::kForwardBackward;
-      MOECAST_CHECK(!pair || (schedule.pairs && held_chunks == 2 && t.backward_chunk == 1 - t.chunk));
-      const int block =
-          held[s * held_chunks + t.chunk].virtual_stage * kPipelinePhases + static_cast<int>(t.phase);
+      MOECAST_CHECK(!pair ||
+                    (schedule.pairs && held_chunks == 2 && t.backward_chunk == 1 - t.chunk));
+      const int block = held[s * held_chunks + t.chunk].virtual_stage * kPipelinePhases +
+                        static_cast<int>(t.phase);
       out.tasks.push_back(
           {block, t.micro_batch, t.chunk, -1, t.phase, t.backward_chunk, t.backward_micro_batch});
     }
@@ -272,8 +283,8 @@ std::vector<Time> PipelineDurations(const PipelineSchedule& schedule, const Pipe
   std::vector<Time> durations;
   durations.reserve(static_cast<size_t>(shape.virtual_stages()) * kPipelinePhases);
   for (int v = 0; v < shape.virtual_stages(); ++v)
-    for (const Time t :
-         {shape.forward[v], shape.backward[v], shape.weight[v], shape.backward[v] + shape.weight[v], Time{}})
+    for (const Time t : {shape.forward[v], shape.backward[v], shape.weight[v],
+                         shape.backward[v] + shape.weight[v], Time{}})
       durations.push_back(t);
   if (!schedule.pairs) return durations;
   for (int s = 0; s < shape.stages; ++s) {
@@ -284,13 +295,15 @@ std::vector<Time> PipelineDurations(const PipelineSchedule& schedule, const Pipe
         return durations[stage * kPipelinePhases + static_cast<int>(phase)];
       };
       of(v, Phase::kForwardBackward) =
-          shape.pair.empty() ? of(v, Phase::kForward) + of(other, Phase::kFullBackward) : shape.pair[v];
+          shape.pair.empty() ? of(v, Phase::kForward) + of(other, Phase::kFullBackward)
+                             : shape.pair[v];
     }
   }
   return durations;
 }
 
-PipelineResult Summarize(const PipelineShape& shape, const Schedule& lowered, const Timing& timing) {
+PipelineResult Summarize(const PipelineShape& shape, const Schedule& lowered,
+                         const Timing& timing) {
   PipelineResult result;
   Time first_start = kNever, last_end{}, work{};
   for (int s = 0; s < shape.stages; ++s) {

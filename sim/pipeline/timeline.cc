@@ -6,7 +6,8 @@ namespace moecast {
 
 namespace {
 
-// Of two tasks of which one waits for the other: a forward waits for the same micro-batch's forward.
+// Of two tasks of which one waits for the other: a forward waits for the same micro-batch's
+// forward.
 bool CarriesActivations(const Task& from, const Task& to) {
   const auto forward = [](const Task& t) {
     return t.phase == Phase::kForward || t.phase == Phase::kForwardBackward ? t.micro_batch : -1;
@@ -33,9 +34,10 @@ void AddSends(const Schedule& schedule, const std::vector<int32_t>& span_of, Tim
   for (size_t i = 0; i < schedule.tasks.size(); ++i)
     for (int32_t d = schedule.dependency_begin[i]; d < schedule.dependency_begin[i + 1]; ++d)
       if (const Dependency& on = schedule.dependencies[d]; on.transfer >= 0)
-        timeline.flows.push_back(
-            {span_of[on.task], span_of[i],
-             CarriesActivations(schedule.tasks[on.task], schedule.tasks[i]) ? activations : gradients});
+        timeline.flows.push_back({span_of[on.task], span_of[i],
+                                  CarriesActivations(schedule.tasks[on.task], schedule.tasks[i])
+                                      ? activations
+                                      : gradients});
 }
 
 Timeline TimelineOf(const Schedule& lowered, const Timing& timing) {
@@ -44,8 +46,9 @@ Timeline TimelineOf(const Schedule& lowered, const Timing& timing) {
   std::vector<int32_t> span_of;
   for (size_t l = 0; l < lowered.lanes.size(); ++l) {
     const Lane& lane = lowered.lanes[l];
-    timeline.processes.push_back(
-        {.id = lane.rank, .name = "stage " + std::to_string(lane.rank), .stands_for = lane.stands_for});
+    timeline.processes.push_back({.id = lane.rank,
+                                  .name = "stage " + std::to_string(lane.rank),
+                                  .stands_for = lane.stands_for});
     timeline.tracks.push_back({.process = static_cast<int32_t>(l),
                                .thread = 1 + static_cast<int32_t>(lane.stream),
                                .name = std::string(NameOf(lane.stream))});

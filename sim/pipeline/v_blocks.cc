@@ -1,12 +1,13 @@
-// V-Half and V-Min (arXiv 2405.15362): V placement in a half and a third of the memory of 1F1B. A building
-// block says at which slots of one chunk task a stage runs F of chunk 0, F of chunk 1, B of chunk 1 and B of
-// chunk 0 of a micro-batch; it repeats every six slots (two F, two B, two W), and weight gradients take the
-// slots left. How long the blocks live is the memory: from stage to stage F and B of V-Half go on by 2, 1, 2
-// and 1 slots (6 p slots in all), those of V-Min by 1 each (4 p), where those of 1F1B take 12 p.
+// V-Half and V-Min (arXiv 2405.15362): V placement in a half and a third of the memory of 1F1B. A
+// building block says at which slots of one chunk task a stage runs F of chunk 0, F of chunk 1, B
+// of chunk 1 and B of chunk 0 of a micro-batch; it repeats every six slots (two F, two B, two W),
+// and weight gradients take the slots left. How long the blocks live is the memory: from stage to
+// stage F and B of V-Half go on by 2, 1, 2 and 1 slots (6 p slots in all), those of V-Min by 1 each
+// (4 p), where those of 1F1B take 12 p.
 //
-// The paper then squeezes and reorders the repeated blocks. We keep the shorter of two orders: the repeated
-// blocks each as early as it can run, and the earliest block first of what is ready, within the memory of the
-// former.
+// The paper then squeezes and reorders the repeated blocks. We keep the shorter of two orders: the
+// repeated blocks each as early as it can run, and the earliest block first of what is ready,
+// within the memory of the former.
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -42,8 +43,10 @@ std::vector<VTask> Repeat(const Block& block, int micro_batches) {
   };
   std::vector<Placed> placed;
   for (int i = 0; i < micro_batches; ++i)
-    for (size_t k = 0; k < block.size(); ++k) placed.push_back({block[k] + kInterval * i, kPasses[k]});
-  std::sort(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) { return a.slot < b.slot; });
+    for (size_t k = 0; k < block.size(); ++k)
+      placed.push_back({block[k] + kInterval * i, kPasses[k]});
+  std::sort(placed.begin(), placed.end(),
+            [](const Placed& a, const Placed& b) { return a.slot < b.slot; });
   std::vector<VTask> tasks;
   int slot = 0, pending = 0;
   for (const Placed& next : placed) {
@@ -74,12 +77,14 @@ PipelineOrder Blocks(const PipelineShape& shape, Block (*block_of)(int p, int s)
   std::vector<size_t> next(repeated.size());
   std::vector<std::array<int, 2>> most(repeated.size());  // alive, by stage and chunk
   int most_chunks = 0;
-  std::optional<VOrder> best = ChooseBySlot(shape, [&](int s, const VStage& stage) -> std::optional<VTask> {
-    for (int c = 0; c < 2; ++c) most[s][c] = std::max(most[s][c], stage.alive[c]);
-    most_chunks = std::max(most_chunks, stage.alive_chunks());
-    if (next[s] == repeated[s].size() || !Ready(stage, repeated[s][next[s]])) return std::nullopt;
-    return repeated[s][next[s]++];
-  });
+  std::optional<VOrder> best =
+      ChooseBySlot(shape, [&](int s, const VStage& stage) -> std::optional<VTask> {
+        for (int c = 0; c < 2; ++c) most[s][c] = std::max(most[s][c], stage.alive[c]);
+        most_chunks = std::max(most_chunks, stage.alive_chunks());
+        if (next[s] == repeated[s].size() || !Ready(stage, repeated[s][next[s]]))
+          return std::nullopt;
+        return repeated[s][next[s]++];
+      });
   MOECAST_CHECK(best.has_value());
 
   std::optional<VOrder> reordered = ChooseBySlot(shape, [&](int s, const VStage& stage) {
@@ -89,9 +94,11 @@ PipelineOrder Blocks(const PipelineShape& shape, Block (*block_of)(int p, int s)
       const VTask& task = kPasses[k];
       const bool forward = task.phase == Phase::kForward;
       if (!Ready(stage, task)) continue;
-      if (forward && (stage.alive[task.chunk] >= most[s][task.chunk] || stage.alive_chunks() >= most_chunks))
+      if (forward &&
+          (stage.alive[task.chunk] >= most[s][task.chunk] || stage.alive_chunks() >= most_chunks))
         continue;
-      const int slot = block[s][k] + kInterval * (forward ? stage.forwards : stage.backwards)[task.chunk];
+      const int slot =
+          block[s][k] + kInterval * (forward ? stage.forwards : stage.backwards)[task.chunk];
       if (earliest && earliest_slot <= slot) continue;
       earliest = task;
       earliest_slot = slot;

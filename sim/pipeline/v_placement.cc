@@ -23,8 +23,8 @@ std::optional<VOrder> ChooseBySlot(const PipelineShape& shape, const VChoice& ch
     for (int c = 0; c < 2; ++c) {
       const int v = c == 0 ? s : virtual_stages - 1 - s;
       stage.forward_ready[c] = forwards[v] < m && (v == 0 || forwards[v - 1] > forwards[v]);
-      stage.backward_ready[c] =
-          backwards[v] < forwards[v] && (v + 1 == virtual_stages || backwards[v + 1] > backwards[v]);
+      stage.backward_ready[c] = backwards[v] < forwards[v] &&
+                                (v + 1 == virtual_stages || backwards[v + 1] > backwards[v]);
     }
     stage.weight_pending = !weights[s].empty();
   };
@@ -55,7 +55,8 @@ std::optional<VOrder> ChooseBySlot(const PipelineShape& shape, const VChoice& ch
 
   int64_t left = int64_t{6} * p * m;
   for (int slot = 0; left > 0; ++slot) {
-    for (int s = 0; s < p; ++s) look(s);  // all before any runs: a task needs what ended before its slot
+    for (int s = 0; s < p; ++s)
+      look(s);  // all before any runs: a task needs what ended before its slot
     bool progress = false;
     for (int s = 0; s < p; ++s) {
       const std::optional<VTask> chosen = choice(s, stages[s]);

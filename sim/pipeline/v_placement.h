@@ -1,6 +1,6 @@
-// Orders of two chunks a stage in V placement (arXiv 2405.15362): chunk 0 of stage s of p is virtual stage s,
-// chunk 1 is 2 p - 1 - s. They are found in slots of one task each, as if F, B and W of a chunk took the same
-// time and transfers none; the times of a shape do not change them.
+// Orders of two chunks a stage in V placement (arXiv 2405.15362): chunk 0 of stage s of p is
+// virtual stage s, chunk 1 is 2 p - 1 - s. They are found in slots of one task each, as if F, B and
+// W of a chunk took the same time and transfers none; the times of a shape do not change them.
 #pragma once
 
 #include <array>
@@ -13,9 +13,10 @@ namespace moecast {
 
 // What a stage can choose from for its next slot.
 struct VStage {
-  std::array<bool, 2> forward_ready{}, backward_ready{};  // by chunk: what it needs ended before this slot
-  std::array<int, 2> forwards{}, backwards{};             // by chunk: done, so also the next micro-batch
-  std::array<int, 2> alive{};                             // by chunk, from F to W
+  std::array<bool, 2> forward_ready{},
+      backward_ready{};                        // by chunk: what it needs ended before this slot
+  std::array<int, 2> forwards{}, backwards{};  // by chunk: done, so also the next micro-batch
+  std::array<int, 2> alive{};                  // by chunk, from F to W
   bool weight_pending = false;
   Phase last = Phase::kBackward;  // of its forwards and backwards the last one
 

@@ -1,20 +1,24 @@
-// ZB-1p and ZB-2p: the automatic schedule of arXiv 2401.10241 (section 3.1) within p and 2 p micro-batches of
-// memory, from the times of the tasks. Tasks are placed round by round, each as early as it can start:
-// - before its first backward a stage runs the forwards that memory and the arrival of that backward leave
-// room for;
+// ZB-1p and ZB-2p: the automatic schedule of arXiv 2401.10241 (section 3.1) within p and 2 p
+// micro-batches of memory, from the times of the tasks. Tasks are placed round by round, each as
+// early as it can start:
+// - before its first backward a stage runs the forwards that memory and the arrival of that
+// backward leave room for;
 // - from then on each round gives every stage a forward and a backward;
-// - weight gradients fill gaps as long as they are; a shorter gap is filled too where leaving it would make
+// - weight gradients fill gaps as long as they are; a shorter gap is filled too where leaving it
+// would make
 //   the stage the one that has idled longest. They also free memory for a forward;
-// - a stage that is two or more forwards ahead of the next may leave one out that would delay its next
+// - a stage that is two or more forwards ahead of the next may leave one out that would delay its
+// next
 //   backward.
-// Where memory holds fewer micro-batches in flight than there are stages (a limit below p, or a micro-batch
-// that takes more memory from B to W than from F to B), rounds make neighbours wait for each other. There one
-// more order is tried, in the order of time: each stage starts what it can start first, of several things a
-// backward before a forward before a weight gradient, and a forward only within memory.
+// Where memory holds fewer micro-batches in flight than there are stages (a limit below p, or a
+// micro-batch that takes more memory from B to W than from F to B), rounds make neighbours wait for
+// each other. There one more order is tried, in the order of time: each stage starts what it can
+// start first, of several things a backward before a forward before a weight gradient, and a
+// forward only within memory.
 //
 // The paper leaves three yes-or-no choices open and searches over them, as we do: the order with
-// the shortest stage span is taken. It then hands that order to an integer linear program, which we leave
-// out; it does not say what it optimises further, nor how ties go.
+// the shortest stage span is taken. It then hands that order to an integer linear program, which we
+// leave out; it does not say what it optimises further, nor how ties go.
 #include <algorithm>
 #include <functional>
 #include <optional>
@@ -28,7 +32,8 @@ namespace {
 
 struct Choices {
   bool in_time_order;         // of the others only the last then chooses
-  bool delay_first_backward;  // a last warm-up forward may run past the arrival of the first backward
+  bool delay_first_backward;  // a last warm-up forward may run past the arrival of the first
+                              // backward
   bool skip_forwards;
   bool fill_every_gap;  // with a weight gradient, also where no stage has idled as long
 };
@@ -60,7 +65,8 @@ class Attempt {
       stages_[s].kept = shape.KeptForWeight(s);
       stages_[s].limit = LimitOf(shape, own_limit, s) + 1e-9;  // sums of shares, not exact
     }
-    for (std::vector<PipelineTask>& tasks : order_.by_stage) tasks.reserve(3 * static_cast<size_t>(m_));
+    for (std::vector<PipelineTask>& tasks : order_.by_stage)
+      tasks.reserve(3 * static_cast<size_t>(m_));
     if (choices.in_time_order) {
       InTimeOrder();
     } else {
@@ -84,7 +90,8 @@ class Attempt {
   }
   Time BackwardArrival(int s) const {
     const int i = stages_[s].backwards;
-    return s + 1 == p_ ? forward_end_[Index(s, i)] : backward_end_[Index(s + 1, i)] + shape_.transfer;
+    return s + 1 == p_ ? forward_end_[Index(s, i)]
+                       : backward_end_[Index(s + 1, i)] + shape_.transfer;
   }
   size_t Index(int s, int i) const { return static_cast<size_t>(s) * m_ + i; }
 
@@ -94,7 +101,9 @@ class Attempt {
   }
   bool Pending(int s) const { return stages_[s].weights < stages_[s].backwards; }
   // One more forward, and then a backward with no weight gradient before it.
-  double AliveAfterForward(int s) const { return Alive(stages_[s]) + 1 + std::max(0.0, stages_[s].kept - 1); }
+  double AliveAfterForward(int s) const {
+    return Alive(stages_[s]) + 1 + std::max(0.0, stages_[s].kept - 1);
+  }
 
   Time Put(int s, Phase phase, int micro_batch, Time arrival, Time duration) {
     Stage& stage = stages_[s];
@@ -116,9 +125,11 @@ class Attempt {
   void PutBackward(int s) {
     const int i = stages_[s].backwards;
     while (Pending(s) && Alive(stages_[s]) - 1 + stages_[s].kept > stages_[s].limit) PutWeight(s);
-    backward_end_[Index(s, i)] = Put(s, Phase::kBackward, i, BackwardArrival(s), shape_.backward[s]);
+    backward_end_[Index(s, i)] =
+        Put(s, Phase::kBackward, i, BackwardArrival(s), shape_.backward[s]);
     ++stages_[s].backwards;
-    while (shape_.weight_delay >= 0 && stages_[s].backwards - stages_[s].weights > shape_.weight_delay)
+    while (shape_.weight_delay >= 0 &&
+           stages_[s].backwards - stages_[s].weights > shape_.weight_delay)
       PutWeight(s);
   }
   void PutWeight(int s) { Put(s, Phase::kWeight, stages_[s].weights++, Time{}, shape_.weight[s]); }
@@ -135,12 +146,14 @@ class Attempt {
   void WarmUp() {
     for (int s = 0; s < p_; ++s) PutForward(s);
     std::vector<int> more(static_cast<size_t>(p_));
-    Time backward = stages_[p_ - 1].free + shape_.backward[p_ - 1];  // end of the first one behind stage s
+    Time backward =
+        stages_[p_ - 1].free + shape_.backward[p_ - 1];  // end of the first one behind stage s
     for (int s = p_ - 2; s >= 0; --s) {
       const Time arrival = backward + shape_.transfer;
       Time free = stages_[s].free;
-      while (1 + more[s] < m_ && AliveAfterForward(s) + more[s] <= stages_[s].limit &&
-             (choices_.delay_first_backward ? free < arrival : free + shape_.forward[s] <= arrival)) {
+      while (
+          1 + more[s] < m_ && AliveAfterForward(s) + more[s] <= stages_[s].limit &&
+          (choices_.delay_first_backward ? free < arrival : free + shape_.forward[s] <= arrival)) {
         free += shape_.forward[s];
         ++more[s];
       }
@@ -202,7 +215,8 @@ class Attempt {
     if (!choices_.skip_forwards || s + 1 == p_) return false;
     const Stage &here = stages_[s], &next = stages_[s + 1];
     if (here.forwards < next.forwards + 2) return false;
-    const Time backward = next.free + shape_.forward[s + 1] + shape_.backward[s + 1] + shape_.transfer;
+    const Time backward =
+        next.free + shape_.forward[s + 1] + shape_.backward[s + 1] + shape_.transfer;
     if (here.free >= backward) return true;
     Time end = here.free + shape_.forward[s];
     double alive = AliveAfterForward(s);

@@ -39,8 +39,8 @@ std::vector<double> WeightsFrom(BalanceLoss loss, const RoutingSetup& setup, con
   const Gate& gate = setup.gate;
   const int n = gate.experts, devices = setup.dropping_devices(), on_device = n / devices;
   const auto tokens = static_cast<double>(b.choices.tokens());
-  // The choices a token makes on average: K, or what top-p gives. The devices it may reach: M, or where
-  // groups are not limited as many as it has experts for.
+  // The choices a token makes on average: K, or what top-p gives. The devices it may reach: M, or
+  // where groups are not limited as many as it has experts for.
   const double k = static_cast<double>(b.choices.expert.size()) / tokens;
   const double m = gate.top_groups < gate.groups ? gate.top_groups : std::min<double>(devices, k);
   std::vector<double> w(n);
@@ -71,8 +71,8 @@ double LossOf(const std::vector<double>& w, const GatedBatch& b) {
 
 }  // namespace
 
-GatedBatch GateBatch(const RoutingSetup& setup, std::vector<uint16_t> clusters, std::vector<float> logits,
-                     std::span<const float> bias) {
+GatedBatch GateBatch(const RoutingSetup& setup, std::vector<uint16_t> clusters,
+                     std::vector<float> logits, std::span<const float> bias) {
   GatedBatch b{.clusters = std::move(clusters), .affinities = std::move(logits)};
   const int n = setup.gate.experts;
   // Many steps may carry logits beyond what the scoring takes.
@@ -100,8 +100,9 @@ BalanceStep ImbalanceOf(const RoutingSetup& setup, const GatedBatch& b) {
           .communication_loss = LossOf(WeightsFrom(BalanceLoss::kCommunication, setup, b, c), b)};
 }
 
-std::vector<double> CentroidGradient(const RoutingSetup& setup, const std::vector<BalanceLoss>& losses,
-                                     const GatedBatch& b, int clusters) {
+std::vector<double> CentroidGradient(const RoutingSetup& setup,
+                                     const std::vector<BalanceLoss>& losses, const GatedBatch& b,
+                                     int clusters) {
   const int n = setup.gate.experts;
   const Counts c = CountsOf(setup, b);
   std::vector<double> w(n);
@@ -123,7 +124,8 @@ std::vector<double> CentroidGradient(const RoutingSetup& setup, const std::vecto
   return gradient;
 }
 
-std::vector<BalanceStep> Balance(const RoutingSetup& setup, const BalanceOptions& options, uint64_t seed) {
+std::vector<BalanceStep> Balance(const RoutingSetup& setup, const BalanceOptions& options,
+                                 uint64_t seed) {
   Random random(seed);
   Centroids centroids = FirstLayer(setup.mix(), setup.gate.experts, random);
   const int64_t sequences = (options.tokens + setup.length - 1) / setup.length;
@@ -146,7 +148,8 @@ std::vector<BalanceStep> Balance(const RoutingSetup& setup, const BalanceOptions
     }
     const std::vector<double> visits = CountsOf(setup, batch).visits;
     for (size_t i = 0; i < bias.size(); ++i)
-      bias[i] += static_cast<float>(options.bias_rate * Sign(history.back().expert.mean - visits[i]));
+      bias[i] +=
+          static_cast<float>(options.bias_rate * Sign(history.back().expert.mean - visits[i]));
   }
   return history;
 }

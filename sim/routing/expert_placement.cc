@@ -8,14 +8,15 @@
 namespace moecast {
 namespace {
 
-// Things into packs of equally many, heaviest first, each into the lightest pack that has room (longest
-// processing time first, with equal counts). Returns the things of each pack.
+// Things into packs of equally many, heaviest first, each into the lightest pack that has room
+// (longest processing time first, with equal counts). Returns the things of each pack.
 std::vector<std::vector<int>> PackEvenly(std::span<const double> weights, int packs) {
   const int n = static_cast<int>(weights.size());
   const auto room = static_cast<size_t>(n / packs);
   std::vector<int> order(n);
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return weights[a] > weights[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return weights[a] > weights[b]; });
   std::vector<std::vector<int>> packed(packs);
   std::vector<double> weight(packs);
   for (const int thing : order) {
@@ -28,15 +29,16 @@ std::vector<std::vector<int>> PackEvenly(std::span<const double> weights, int pa
   return packed;
 }
 
-// Every expert once, then each further slot to the expert whose replicas carry most. Returns the expert of
-// each slot.
+// Every expert once, then each further slot to the expert whose replicas carry most. Returns the
+// expert of each slot.
 std::vector<int> Replicate(std::span<const double> loads, int slots) {
   std::vector<int> expert_of(loads.size()), replicas(loads.size(), 1);
   std::iota(expert_of.begin(), expert_of.end(), 0);
   while (static_cast<int>(expert_of.size()) < slots) {
     int hottest = 0;
     for (size_t e = 1; e < loads.size(); ++e)
-      if (loads[e] / replicas[e] > loads[hottest] / replicas[hottest]) hottest = static_cast<int>(e);
+      if (loads[e] / replicas[e] > loads[hottest] / replicas[hottest])
+        hottest = static_cast<int>(e);
     ++replicas[hottest];
     expert_of.push_back(hottest);
   }
@@ -68,7 +70,8 @@ std::vector<int> PlaceExperts(PlacementPolicy policy, std::span<const double> lo
                               const PlacementShape& shape) {
   const auto experts = static_cast<int>(loads.size());
   MOECAST_CHECK(CanPlace(policy, experts, shape));
-  if (policy == PlacementPolicy::kGlobal) return ReplicateAndPack(loads, shape.slots, shape.devices);
+  if (policy == PlacementPolicy::kGlobal)
+    return ReplicateAndPack(loads, shape.slots, shape.devices);
 
   const int group = experts / shape.groups;
   std::vector<double> group_loads(shape.groups);
@@ -83,7 +86,8 @@ std::vector<int> PlaceExperts(PlacementPolicy policy, std::span<const double> lo
         loads_here.push_back(loads[e]);
       }
     }
-    for (const int i : ReplicateAndPack(loads_here, shape.slots / shape.nodes, shape.devices / shape.nodes))
+    for (const int i :
+         ReplicateAndPack(loads_here, shape.slots / shape.nodes, shape.devices / shape.nodes))
       placed.push_back(here[i]);
   }
   return placed;

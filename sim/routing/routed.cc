@@ -29,7 +29,8 @@ class Seen {
 void CountVisits(const RoutingSetup& setup, RoutedLayer& layer) {
   const int on_rank = setup.gate.experts / setup.spread.ranks;
   layer.rank_visits.assign(setup.spread.ranks, 0.0);
-  for (int e = 0; e < setup.gate.experts; ++e) layer.rank_visits[e / on_rank] += layer.expert_visits[e];
+  for (int e = 0; e < setup.gate.experts; ++e)
+    layer.rank_visits[e / on_rank] += layer.expert_visits[e];
 }
 
 ExpertLoads WithMean(int layers, int micro_batches, std::vector<ExpertLoad> at) {
@@ -54,13 +55,14 @@ RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& p
   Gate gate = GateOf(RoutedBy(plan.routing.topk_group, model.moe));
   const LinkCosts tokens = LinkCostsOf({.transport = Transport::kTokens}, cluster);
   gate.top_p = plan.routing.top_p.value_or(0);
-  return {.gate = gate,
-          .load = plan.routing,
-          .sequences = plan.micro_batch,
-          .length = std::max<int64_t>(1, sequence_length / plan.parallel.cp),
-          .spread = spread,
-          .nvlink = cluster.device.nvlink_usable / tokens.nvlink,
-          .network = cluster.nic_usable * cluster.nics() / (cluster.gpus_per_node * tokens.network)};
+  return {
+      .gate = gate,
+      .load = plan.routing,
+      .sequences = plan.micro_batch,
+      .length = std::max<int64_t>(1, sequence_length / plan.parallel.cp),
+      .spread = spread,
+      .nvlink = cluster.device.nvlink_usable / tokens.nvlink,
+      .network = cluster.nic_usable * cluster.nics() / (cluster.gpus_per_node * tokens.network)};
 }
 
 LoadSummary SummaryOf(std::span<const double> loads) {
@@ -77,8 +79,9 @@ LoadSummary SummaryOf(std::span<const double> loads) {
   return s;
 }
 
-Choices RouteTokens(const RoutingSetup& setup, const Centroids& centroids, std::span<const uint16_t> clusters,
-                    std::span<const float> bias, Random& random) {
+Choices RouteTokens(const RoutingSetup& setup, const Centroids& centroids,
+                    std::span<const uint16_t> clusters, std::span<const float> bias,
+                    Random& random) {
   Choices choices;
   std::vector<float> block;
   const std::vector<float> popularities = PopularitiesOf(centroids);
@@ -103,8 +106,8 @@ RoutedLayer Measure(const RoutingSetup& setup, const Choices& chosen, int64_t dr
     const int64_t first_sequence = draw * setup.sequences * setup.spread.ranks;
     for (int64_t t = 0; t < tokens; ++t)
       stays[t] = IsProtected(first_sequence + t / setup.length, setup.load.never_dropped);
-    const std::vector<bool> dropped =
-        VisitsToDrop(chosen, gate.experts, setup.dropping_devices(), *setup.load.capacity_factor, stays);
+    const std::vector<bool> dropped = VisitsToDrop(chosen, gate.experts, setup.dropping_devices(),
+                                                   *setup.load.capacity_factor, stays);
     const std::vector<float> weights = WeightsOf(gate, chosen);
     double lost = 0, all = 0, visits = 0;
     for (size_t i = 0; i < dropped.size(); ++i) {
@@ -119,8 +122,8 @@ RoutedLayer Measure(const RoutingSetup& setup, const Choices& chosen, int64_t dr
     choices = &left;
   }
 
-  const int ranks = setup.spread.ranks, on_rank = gate.experts / ranks, on_node = setup.spread.ranks_per_node,
-            nodes = (ranks + on_node - 1) / on_node;
+  const int ranks = setup.spread.ranks, on_rank = gate.experts / ranks,
+            on_node = setup.spread.ranks_per_node, nodes = (ranks + on_node - 1) / on_node;
   layer.expert_visits.assign(gate.experts, 0.0);
   layer.rank_tokens.assign(ranks, 0.0);
   layer.sent.assign(static_cast<size_t>(ranks) * ranks, 0.0);
@@ -172,8 +175,8 @@ RoutedLayer MeasureCounts(const RoutingSetup& setup, std::span<const uint32_t> c
     double all = 0, kept = 0;
     for (const uint32_t count : counts) all += count;
     for (int d = 0; d < devices; ++d) {
-      const std::span<double> experts(layer.expert_visits.data() + static_cast<size_t>(d) * on_device,
-                                      on_device);
+      const std::span<double> experts(
+          layer.expert_visits.data() + static_cast<size_t>(d) * on_device, on_device);
       double visits = 0;
       for (const double v : experts) visits += v;
       const double stay =
@@ -199,7 +202,8 @@ RoutedDraws::RoutedDraws(const RoutingSetup& setup, int layers, uint64_t seed)
 
 Choices RoutedDraws::Next() {
   if (layer_ == 0)
-    clusters_ = DrawClusters(setup_.mix(), setup_.sequences * setup_.spread.ranks, setup_.length, random_);
+    clusters_ =
+        DrawClusters(setup_.mix(), setup_.sequences * setup_.spread.ranks, setup_.length, random_);
   const Centroids& centroids = layers_[layer_];
   layer_ = (layer_ + 1) % layers_.size();
   return RouteTokens(setup_, centroids, clusters_, {}, random_);
@@ -224,10 +228,10 @@ ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
   };
   // As of ExpertAllToAll (costmodel/collectives).
   const double to_device = setup.spread.uniform.devices / ranks;
-  const double even =
-      each * (setup.spread.sent_once == SentOnce::kPerNode
-                  ? slower(nodes * (local - 1) * to_device, (nodes - 1) * setup.spread.uniform.nodes / nodes)
-                  : slower((local - 1) * to_device, (ranks - local) * to_device));
+  const double even = each * (setup.spread.sent_once == SentOnce::kPerNode
+                                  ? slower(nodes * (local - 1) * to_device,
+                                           (nodes - 1) * setup.spread.uniform.nodes / nodes)
+                                  : slower((local - 1) * to_device, (ranks - local) * to_device));
   if (even == 0) {
     load.bytes = {};
     return load;
@@ -257,7 +261,8 @@ Choices ChoicesOf(const RoutingRecord& r, int layer) {
       if (r.choices[i] == kNoExpert) break;
       choices.expert.push_back(r.choices[i]);
       // Without affinities the order is what is known: a later choice goes before an earlier one.
-      choices.affinity.push_back(r.affinities.empty() ? 1.0f / static_cast<float>(1 + k) : r.affinities[i]);
+      choices.affinity.push_back(r.affinities.empty() ? 1.0f / static_cast<float>(1 + k)
+                                                      : r.affinities[i]);
     }
     choices.begin.push_back(static_cast<uint32_t>(choices.expert.size()));
   }
@@ -265,16 +270,18 @@ Choices ChoicesOf(const RoutingRecord& r, int layer) {
 }
 
 std::span<const uint32_t> CountsOf(const RoutingRecord& r, int layer, int64_t micro_batch) {
-  return std::span(r.counts).subspan((static_cast<size_t>(layer) * r.rows + micro_batch) * r.experts,
-                                     r.experts);
+  return std::span(r.counts).subspan(
+      (static_cast<size_t>(layer) * r.rows + micro_batch) * r.experts, r.experts);
 }
 
 ExpertLoads LoadsOf(const RoutingSetup& setup, int layers) {
   if (!setup.load.tokens) return {.mean = LoadOf(setup.load, setup.spread.ranks)};
-  // As many draws as half a million tokens make, at least eight: of every layer in sixteen micro-batches, or
-  // of a part of the layers in four. The seed is fixed: the loads are figures of the scenario.
+  // As many draws as half a million tokens make, at least eight: of every layer in sixteen
+  // micro-batches, or of a part of the layers in four. The seed is fixed: the loads are figures of
+  // the scenario.
   const int64_t tokens = setup.tokens_per_rank() * setup.spread.ranks;
-  const int draws = static_cast<int>(std::clamp<int64_t>((1 << 19) / tokens, 8, int64_t{16} * layers));
+  const int draws =
+      static_cast<int>(std::clamp<int64_t>((1 << 19) / tokens, 8, int64_t{16} * layers));
   const int micro_batches = std::clamp(draws / layers, 4, 16),
             routed = std::min(layers, draws / micro_batches);
   RoutedDraws drawn(setup, routed, KeyOf("routing", 1));
@@ -289,8 +296,9 @@ ExpertLoads LoadsOf(const RoutingSetup& setup, const RoutingRecord& record) {
   std::vector<ExpertLoad> at;
   for (int m = 0; m < micro_batches; ++m)
     for (int l = 0; l < record.layers; ++l)
-      at.push_back(LoadOf(setup, record.has_choices() ? Measure(setup, ChoicesOf(record, l), l)
-                                                      : MeasureCounts(setup, CountsOf(record, l, m))));
+      at.push_back(LoadOf(setup, record.has_choices()
+                                     ? Measure(setup, ChoicesOf(record, l), l)
+                                     : MeasureCounts(setup, CountsOf(record, l, m))));
   return WithMean(record.layers, micro_batches, std::move(at));
 }
 
@@ -302,7 +310,8 @@ double DistinctExperts(const Choices& choices, int experts, int64_t batch) {
   double distinct = 0;
   for (int64_t b = 0; b < batches; ++b)
     for (int64_t t = 0; t < batch; ++t)
-      for (const uint16_t expert : choices.ExpertsOf(b + t * batches)) distinct += seen.New(expert, b);
+      for (const uint16_t expert : choices.ExpertsOf(b + t * batches))
+        distinct += seen.New(expert, b);
   return distinct / static_cast<double>(batches);
 }
 

@@ -1,6 +1,6 @@
-// One MoE layer of one micro-batch, routed: what the experts, the ranks of the expert-parallel group and the
-// links between these take. The token-dropping devices are the model's groups, as for its losses; where a
-// model has none, they are the ranks.
+// One MoE layer of one micro-batch, routed: what the experts, the ranks of the expert-parallel
+// group and the links between these take. The token-dropping devices are the model's groups, as for
+// its losses; where a model has none, they are the ranks.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ namespace moecast {
 // What routes and where to.
 struct RoutingSetup {
   Gate gate;
-  RoutingLoad load;                      // capacity and protected sequences; `tokens` absent is uniform
+  RoutingLoad load;  // capacity and protected sequences; `tokens` absent is uniform
   int64_t sequences = 1, length = 4096;  // of a rank's micro-batch
   ExpertSpread spread;
   BytesPerSecond nvlink{1}, network{1};  // what tokens reach of a rank's ports
@@ -33,8 +33,8 @@ struct RoutingSetup {
   int64_t tokens_per_rank() const { return sequences * length; }
   bool operator==(const RoutingSetup&) const = default;
 };
-// An expert-parallel group of the plan, on the cluster. REQUIRES: a model with experts, a plan that CheckPlan
-// passed, and its own spread.
+// An expert-parallel group of the plan, on the cluster. REQUIRES: a model with experts, a plan that
+// CheckPlan passed, and its own spread.
 RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& plan,
                        const ExpertSpread& spread, int64_t sequence_length);
 
@@ -58,17 +58,20 @@ struct RoutedLayer {
 };
 
 // Tokens of all ranks, rank after rank, as the gate sends them, before any is dropped.
-Choices RouteTokens(const RoutingSetup& setup, const Centroids& centroids, std::span<const uint16_t> clusters,
-                    std::span<const float> bias, Random& random);
+Choices RouteTokens(const RoutingSetup& setup, const Centroids& centroids,
+                    std::span<const uint16_t> clusters, std::span<const float> bias,
+                    Random& random);
 
-// `draw` counts what was measured before, so that over many draws the protected sequences are that fraction.
+// `draw` counts what was measured before, so that over many draws the protected sequences are that
+// fraction.
 RoutedLayer Measure(const RoutingSetup& setup, const Choices& choices, int64_t draw);
 
-// Where only each expert's tokens are known: the fields of single tokens, dropped_weight and sent stay empty.
+// Where only each expert's tokens are known: the fields of single tokens, dropped_weight and sent
+// stay empty.
 RoutedLayer MeasureCounts(const RoutingSetup& setup, std::span<const uint32_t> counts);
 
-// The layers of micro-batches, drawn one by one: a micro-batch's tokens keep their clusters through its
-// layers.
+// The layers of micro-batches, drawn one by one: a micro-batch's tokens keep their clusters through
+// its layers.
 class RoutedDraws {
  public:
   RoutedDraws(const RoutingSetup& setup, int layers, uint64_t seed);
@@ -82,22 +85,24 @@ class RoutedDraws {
   size_t layer_ = 0;
 };
 
-// What the ranks take of the layer. Where only counts are known, tokens and bytes go with the visits.
-// REQUIRES: sent once per device, or per node where ranks fill their nodes.
+// What the ranks take of the layer. Where only counts are known, tokens and bytes go with the
+// visits. REQUIRES: sent once per device, or per node where ranks fill their nodes.
 ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer);
 
-// Loads of the MoE layers of a step's micro-batches. Fewer of both are routed than there are: those repeat,
-// shifted so that no two layers repeat each other.
+// Loads of the MoE layers of a step's micro-batches. Fewer of both are routed than there are: those
+// repeat, shifted so that no two layers repeat each other.
 struct ExpertLoads {
   ExpertLoad mean;
   int layers = 1, micro_batches = 1;  // routed
   std::vector<ExpertLoad> at;         // [micro-batch][layer]; empty: all are the mean
 
   size_t IndexOf(int layer, int micro_batch) const {
-    return static_cast<size_t>((micro_batch + layer / layers) % micro_batches) * layers + layer % layers;
+    return static_cast<size_t>((micro_batch + layer / layers) % micro_batches) * layers +
+           layer % layers;
   }
 };
-// Of `layers` layers: tokens as they are described, routed, or the closed form of device_cv (LoadOf).
+// Of `layers` layers: tokens as they are described, routed, or the closed form of device_cv
+// (LoadOf).
 ExpertLoads LoadsOf(const RoutingSetup& setup, int layers);
 // As recorded: each layer's counts of each micro-batch, or its choices as of one micro-batch.
 ExpertLoads LoadsOf(const RoutingSetup& setup, const RoutingRecord& record);
@@ -106,8 +111,9 @@ std::span<const uint32_t> CountsOf(const RoutingRecord& record, int layer, int64
 // A layer's choices. REQUIRES: record.has_choices().
 Choices ChoicesOf(const RoutingRecord& record, int layer);
 
-// Different experts that `batch` tokens go to, mean over the batches a micro-batch is cut into; a batch's
-// tokens are far apart, as those of different sequences. REQUIRES: 1 <= batch <= choices.tokens().
+// Different experts that `batch` tokens go to, mean over the batches a micro-batch is cut into; a
+// batch's tokens are far apart, as those of different sequences. REQUIRES: 1 <= batch <=
+// choices.tokens().
 double DistinctExperts(const Choices& choices, int experts, int64_t batch);
 
 }  // namespace moecast

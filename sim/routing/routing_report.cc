@@ -30,8 +30,8 @@ std::vector<double> VisitsOf(const Choices& choices, int experts) {
   return visits;
 }
 
-// Places each layer by what its experts are asked for, nothing dropped, and looks at the placement again in
-// the layer's next micro-batch.
+// Places each layer by what its experts are asked for, nothing dropped, and looks at the placement
+// again in the layer's next micro-batch.
 class Placing {
  public:
   Placing(PlacementPolicy policy, const PlacementShape& shape, int layers)
@@ -53,7 +53,8 @@ class Placing {
     ++n_;
   }
   PlacedLoad Result() const {
-    PlacedLoad p{.policy = policy_, .slots = shape_.slots, .before = before_ / n_, .after = after_ / n_};
+    PlacedLoad p{
+        .policy = policy_, .slots = shape_.slots, .before = before_ / n_, .after = after_ / n_};
     if (nexts_ > 0) p.next = next_ / nexts_;
     return p;
   }
@@ -69,10 +70,11 @@ class Placing {
 }  // namespace
 
 PlacementShape PlacementShapeOf(const RoutingSetup& setup, int redundant) {
-  return {.devices = setup.spread.ranks,
-          .nodes = (setup.spread.ranks + setup.spread.ranks_per_node - 1) / setup.spread.ranks_per_node,
-          .groups = setup.gate.groups,
-          .slots = setup.gate.experts + redundant};
+  return {
+      .devices = setup.spread.ranks,
+      .nodes = (setup.spread.ranks + setup.spread.ranks_per_node - 1) / setup.spread.ranks_per_node,
+      .groups = setup.gate.groups,
+      .slots = setup.gate.experts + redundant};
 }
 
 RoutingReport ReportRouting(const std::string& scenario, const Model& model, const Plan& plan,
@@ -84,7 +86,9 @@ RoutingReport ReportRouting(const std::string& scenario, const Model& model, con
                        .tokens_from = std::string(NameOf(setup.mix().distribution)),
                        .single_tokens = !record || record->has_choices()};
   const int layers = record ? record->layers : options.layers;
-  const int64_t micro_batches = !record ? options.micro_batches : record->has_choices() ? 1 : record->rows;
+  const int64_t micro_batches = !record                 ? options.micro_batches
+                                : record->has_choices() ? 1
+                                                        : record->rows;
   std::optional<Placing> placing;
   if (options.placement)
     placing.emplace(*options.placement, PlacementShapeOf(setup, options.redundant), layers);
@@ -102,11 +106,13 @@ RoutingReport ReportRouting(const std::string& scenario, const Model& model, con
         routed = Measure(setup, choices, draw);
         if (placing) placing->Add(l, VisitsOf(choices, setup.gate.experts));
         const auto tokens = static_cast<double>(choices.tokens());
-        report.experts_per_token += static_cast<double>(choices.expert.size()) / tokens / routed_layers;
+        report.experts_per_token +=
+            static_cast<double>(choices.expert.size()) / tokens / routed_layers;
         for (size_t i = 0; i < routed.sent.size(); ++i)
           report.dispatch_bytes[i] += routed.sent[i] * token_bytes / routed_layers;
         if (draw == 0)
-          for (int64_t batch = 1; batch <= std::min<int64_t>(256, static_cast<int64_t>(tokens)); batch *= 2)
+          for (int64_t batch = 1; batch <= std::min<int64_t>(256, static_cast<int64_t>(tokens));
+               batch *= 2)
             report.distinct.push_back({batch, DistinctExperts(choices, setup.gate.experts, batch)});
       } else {
         const std::span counts = CountsOf(*record, l, m);

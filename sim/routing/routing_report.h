@@ -30,8 +30,8 @@ struct RoutedRow {
   double devices_per_token = 0, nodes_per_token = 0, dropped = 0, dropped_weight = 0;
 };
 
-// The most loaded device over the mean: as the experts lie in order; placed by a micro-batch's own loads; and
-// with that placement in the next micro-batch (absent with one).
+// The most loaded device over the mean: as the experts lie in order; placed by a micro-batch's own
+// loads; and with that placement in the next micro-batch (absent with one).
 struct PlacedLoad {
   PlacementPolicy policy = PlacementPolicy::kHierarchical;
   int slots = 0;
@@ -59,12 +59,14 @@ struct RoutingReport {
   std::vector<BalanceStep> history;
 };
 
-// `record` in place of drawn tokens where it is not null. REQUIRES: options.placement fits (CanPlace).
+// `record` in place of drawn tokens where it is not null. REQUIRES: options.placement fits
+// (CanPlace).
 RoutingReport ReportRouting(const std::string& scenario, const Model& model, const Plan& plan,
                             const RoutingSetup& setup, const RoutingOptions& options,
                             const RoutingRecord* record);
 
-// The choices of the first micro-batch that ReportRouting draws with these options, before any is dropped.
+// The choices of the first micro-batch that ReportRouting draws with these options, before any is
+// dropped.
 RoutingRecord RecordRouting(const RoutingSetup& setup, const RoutingOptions& options);
 
 PlacementShape PlacementShapeOf(const RoutingSetup& setup, int redundant);

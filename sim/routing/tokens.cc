@@ -10,8 +10,8 @@
 namespace moecast {
 namespace {
 
-// Logarithm of a gamma variable of scale 1 (Marsaglia and Tsang, ACM TOMS 2000); shapes below 1 by their
-// Gamma(a) = Gamma(a + 1) U^(1/a), in logarithms, for which no shape is too small.
+// Logarithm of a gamma variable of scale 1 (Marsaglia and Tsang, ACM TOMS 2000); shapes below 1 by
+// their Gamma(a) = Gamma(a + 1) U^(1/a), in logarithms, for which no shape is too small.
 double LogGammaVariable(double shape, Random& random) {
   const double lift = shape < 1 ? std::log(std::max(random.Uniform(), 0x1.0p-53)) / shape : 0;
   const double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / std::sqrt(9 * d);
@@ -38,7 +38,8 @@ void Shuffle(std::vector<T>& items, Random& random) {
 // Uniform variables in (0, 1), in steps of 2^-23, in place of the numbers given, by f of four.
 template <class Function>
 void FillWithUniform(std::span<float> out, Random& random, Function f) {
-  // Bits and numbers apart: a vector loaded over two words just stored would wait for both to be written.
+  // Bits and numbers apart: a vector loaded over two words just stored would wait for both to be
+  // written.
   constexpr size_t kBlock = 1024;
   uint64_t bits[kBlock / 2] = {};
   for (size_t first = 0; first < out.size(); first += kBlock) {
@@ -63,7 +64,8 @@ Centroids FirstLayer(const TokenMix& mix, int experts, Random& random) {
   if (clustered)
     for (float& at : c.at) at = DirichletCentroid(mix, random);
   if (mix.distribution == TokenDistribution::kZipf) {
-    for (int r = 0; r < experts; ++r) c.at[r] = static_cast<float>(-mix.zipf_exponent * std::log(r + 1.0));
+    for (int r = 0; r < experts; ++r)
+      c.at[r] = static_cast<float>(-mix.zipf_exponent * std::log(r + 1.0));
     Shuffle(c.at, random);
   }
   return c;
@@ -83,7 +85,8 @@ void GoToNextLayer(const TokenMix& mix, Random& random, Centroids& c) {
   }
 }
 
-std::vector<uint16_t> DrawClusters(const TokenMix& mix, int64_t sequences, int64_t length, Random& random) {
+std::vector<uint16_t> DrawClusters(const TokenMix& mix, int64_t sequences, int64_t length,
+                                   Random& random) {
   std::vector<uint16_t> clusters(static_cast<size_t>(sequences * length));
   if (mix.distribution != TokenDistribution::kClusters) return clusters;
   const auto draw = [&] { return static_cast<uint16_t>(random.Below(mix.clusters)); };
@@ -97,7 +100,8 @@ std::vector<uint16_t> DrawClusters(const TokenMix& mix, int64_t sequences, int64
 
 std::vector<float> PopularitiesOf(const Centroids& centroids) {
   std::vector<float> popularities = centroids.at;
-  ForEachFour(popularities.data(), static_cast<int>(popularities.size()), [](Four z) { return Exp(z); });
+  ForEachFour(popularities.data(), static_cast<int>(popularities.size()),
+              [](Four z) { return Exp(z); });
   return popularities;
 }
 

@@ -7,8 +7,8 @@
 namespace moecast {
 namespace {
 
-// What runs beside the device's own share of an optimizer, bucket by bucket, ends with the longest. Weights
-// are cast when all are there.
+// What runs beside the device's own share of an optimizer, bucket by bucket, ends with the longest.
+// Weights are cast when all are there.
 BlockTime AtOnce(const CostedOps& costed, std::span<const Seconds> times) {
   Seconds longest;
   Seconds cast;
@@ -22,7 +22,8 @@ BlockTime AtOnce(const CostedOps& costed, std::span<const Seconds> times) {
 }
 
 BlockTime Solve(const StepBlock& block, std::span<const Seconds> times) {
-  return block.order == OpOrder::kAtOnce ? AtOnce(block.costed, times) : SolveBlock(block.costed, times);
+  return block.order == OpOrder::kAtOnce ? AtOnce(block.costed, times)
+                                         : SolveBlock(block.costed, times);
 }
 
 }  // namespace
@@ -81,10 +82,12 @@ std::vector<BlockTime> SolveBlocks(const StepBlocks& blocks, const OpTimes& time
     begins[id] = times.size();
     const std::vector<Cost>& costs = block->costed.costs;
     if (block->parts.empty()) {
-      for (size_t i = 0; i < costs.size(); ++i) times.push_back(time_of(costs[i], block->position + i));
+      for (size_t i = 0; i < costs.size(); ++i)
+        times.push_back(time_of(costs[i], block->position + i));
     }
     for (const int32_t part : block->parts)
-      for (size_t i = 0; i < blocks[part].costed.ops.size(); ++i) times.push_back(times[begins[part] + i]);
+      for (size_t i = 0; i < blocks[part].costed.ops.size(); ++i)
+        times.push_back(times[begins[part] + i]);
     solved[id] = Solve(*block, std::span(times).subspan(begins[id]));
   }
   return solved;

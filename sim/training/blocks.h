@@ -1,7 +1,8 @@
-// The blocks of a training step: every distinct piece of work that some task of it runs, with its ops, their
-// costs and its time alone. Each pass of each kind of layer is one; so is the reduction of its gradients and
-// the gather of its weights, a send between stages, the gradient norm and the optimizer of each stage, and,
-// where the schedule overlaps passes, each distinct pair of a forward and a full backward.
+// The blocks of a training step: every distinct piece of work that some task of it runs, with its
+// ops, their costs and its time alone. Each pass of each kind of layer is one; so is the reduction
+// of its gradients and the gather of its weights, a send between stages, the gradient norm and the
+// optimizer of each stage, and, where the schedule overlaps passes, each distinct pair of a forward
+// and a full backward.
 #pragma once
 
 #include <array>
@@ -58,8 +59,8 @@ struct SentBytes {
 struct StepBlock {
   CostedOps costed;
   OpOrder order = OpOrder::kStreams;
-  // Of an overlapped pair: the blocks whose ops it runs, by number, in the order of its ops. An op takes as
-  // long in a pair as it does alone.
+  // Of an overlapped pair: the blocks whose ops it runs, by number, in the order of its ops. An op
+  // takes as long in a pair as it does alone.
   std::vector<int32_t> parts;
   // The ops of a step are told apart by this number plus their place in the block.
   uint64_t position = 0;
@@ -113,7 +114,8 @@ class StepBlocks {
   std::vector<int32_t> pair_of;  // by virtual stage of the forward: index into pairs
 };
 
-// Times of all blocks, by number, where ops take `time_of`; of those that the step does not have none.
+// Times of all blocks, by number, where ops take `time_of`; of those that the step does not have
+// none.
 std::vector<BlockTime> SolveBlocks(const StepBlocks& blocks, const OpTimes& time_of);
 // At the median costs.
 std::vector<BlockTime> MedianTimes(const StepBlocks& blocks);

@@ -19,8 +19,8 @@ namespace {
 
 constexpr size_t kPhases = std::size(EnumNames<Phase>::kNames);
 
-// From the beginning of a stage's own step to its end: what the tasks of its compute lane took and how long
-// it waited, by the phase of the task and of what it waited for.
+// From the beginning of a stage's own step to its end: what the tasks of its compute lane took and
+// how long it waited, by the phase of the task and of what it waited for.
 struct LanePhases {
   Time begin{};
   Time end{};
@@ -57,14 +57,15 @@ bool HasBarrier(const Step& step) {
   return step.plan().optimizer.grad_clip == GradClip::kBarrier;
 }
 
-// Where a stage's own step begins: with all others where a barrier lets them go together, else with the
-// gathers that its first task waits for, one after another.
+// Where a stage's own step begins: with all others where a barrier lets them go together, else with
+// the gathers that its first task waits for, one after another.
 Time BeginOfLane(const Step& step, int stage) {
   if (HasBarrier(step)) return Time{};
   const Schedule& schedule = step.schedule();
   const int32_t first = schedule.lane_begin[stage];
   Time begin = step.timing.start[first];
-  for (int32_t d = schedule.dependency_begin[first]; d < schedule.dependency_begin[first + 1]; ++d) {
+  for (int32_t d = schedule.dependency_begin[first]; d < schedule.dependency_begin[first + 1];
+       ++d) {
     const int32_t last = schedule.dependencies[d].task;
     if (schedule.tasks[last].phase != Phase::kParamGather) continue;
     for (int32_t i = schedule.lane_begin[schedule.LaneOf(last)]; i <= last; ++i)
@@ -89,7 +90,8 @@ LanePhases PhasesOfLane(const Step& step, int stage) {
     charge(lane.waited, Phase::kParamGather, previous - lane.begin);
   }
   for (int32_t i = first; i < end; ++i) {
-    if (timing.start[i] > previous) charge(lane.waited, CauseOfWait(step, i), timing.start[i] - previous);
+    if (timing.start[i] > previous)
+      charge(lane.waited, CauseOfWait(step, i), timing.start[i] - previous);
     charge(lane.ran, schedule.tasks[i].phase, timing.end[i] - timing.start[i]);
     previous = timing.end[i];
   }
@@ -150,7 +152,8 @@ std::vector<SentBytes> TrafficByStage(const Step& step) {
         for (const StepBlock& pass : layer.passes) add(pass.sent, run.count * m);
         add(layer.data_parallel, run.count);
       }
-      // Activations to the next virtual stage, gradients to the one before, where they are on another stage.
+      // Activations to the next virtual stage, gradients to the one before, where they are on
+      // another stage.
       for (const int neighbour : {v - 1, v + 1}) {
         const bool there = neighbour < v ? !map.starts_model(v) : !map.ends_model(v);
         if (there && std::find(held.begin(), held.end(), neighbour) == held.end())

@@ -7,8 +7,8 @@
 
 namespace moecast {
 
-// The kinds of time a compute lane spends: every task and every gap is charged to one. They sum to the step,
-// but for kRoundingOfTask a task.
+// The kinds of time a compute lane spends: every task and every gap is charged to one. They sum to
+// the step, but for kRoundingOfTask a task.
 struct LaneTime {
   BlockTime blocks;      // forward, backward and weight-gradient blocks
   Seconds grad_reduce;   // waiting for gradients to be reduced
@@ -16,7 +16,7 @@ struct LaneTime {
   Seconds grad_norm;
   Seconds optimizer;
   Seconds contention;  // what blocks take longer because their collectives share links
-  Seconds bubble;      // waiting for other stages, in the step or, where there is no barrier, after it
+  Seconds bubble;  // waiting for other stages, in the step or, where there is no barrier, after it
   Seconds total() const;
 };
 

@@ -47,7 +47,8 @@ CostedOps Costed(std::vector<Op> ops, bool overlaps_passes, OpCosts& costs) {
   costed.costs.reserve(costed.ops.size());
   for (const Op& op : costed.ops) costed.costs.push_back(costs.Of(op));
   const auto communicates = [](const Op& op) { return op.stream() == Stream::kCommunication; };
-  const bool together = overlaps_passes || std::any_of(costed.ops.begin(), costed.ops.end(), communicates);
+  const bool together =
+      overlaps_passes || std::any_of(costed.ops.begin(), costed.ops.end(), communicates);
   costed.beside.assign(costed.ops.size(), 1);
   for (size_t i = 0; i < costed.ops.size() && together; ++i)
     costed.beside[i] = costs.Beside(costed.ops[i], costed.costs[i]);
@@ -63,8 +64,9 @@ StepBlock BlockOf(std::vector<Op> ops, uint64_t position, bool overlaps_passes, 
   return block;
 }
 
-// Weights or gradients that ZeRO moves in every micro-batch, beside the block's other work: weights for the
-// block that comes next, gradients of the one before, so nothing of the block waits for them.
+// Weights or gradients that ZeRO moves in every micro-batch, beside the block's other work: weights
+// for the block that comes next, gradients of the one before, so nothing of the block waits for
+// them.
 void Prefetch(std::vector<Op>& ops, const std::vector<Op>& moves) {
   const auto n = static_cast<int32_t>(moves.size());
   for (Op& op : ops)
@@ -72,9 +74,9 @@ void Prefetch(std::vector<Op>& ops, const std::vector<Op>& moves) {
   ops.insert(ops.begin(), moves.begin(), moves.end());
 }
 
-// Adam on the device and, of the part whose states are in host memory, on the host (ZeRO-Offload, arXiv
-// 2101.06840): gradients come down as they are summed, weights go up as the ranks hold them. Then the FP8
-// copies of all weights, where those are held in another format.
+// Adam on the device and, of the part whose states are in host memory, on the host (ZeRO-Offload,
+// arXiv 2101.06840): gradients come down as they are summed, weights go up as the ranks hold them.
+// Then the FP8 copies of all weights, where those are held in another format.
 std::vector<Op> OptimizerOps(const BlockParameters& held, const ShardPlan& shard, int copies) {
   const Precision& p = shard.precision;
   const double updated = OptimizedParameters(held, shard, copies);
@@ -90,7 +92,8 @@ std::vector<Op> OptimizerOps(const BlockParameters& held, const ShardPlan& shard
   };
   stream(OpName::kAdam, ElementwiseKind::kOptimizer, (updated - on_host) * AdamBytes(p));
   host(OpName::kGradToHost, HostWork::kCopy, down);
-  // Copies beside it do not slow it: Adam on the cores takes less than half of the memory's bandwidth.
+  // Copies beside it do not slow it: Adam on the cores takes less than half of the memory's
+  // bandwidth.
   host(OpName::kHostAdam, HostWork::kStream, on_host * AdamBytes(p));
   host(OpName::kWeightsToDevice, HostWork::kCopy, up);
   stream(OpName::kWeightCast, ElementwiseKind::kCast,
@@ -104,7 +107,8 @@ std::vector<Op> OptimizerOps(const BlockParameters& held, const ShardPlan& shard
 std::vector<Op> GradNormOps(double updated, const Precision& precision) {
   std::vector<Op> ops;
   const Bytes read(updated * ElementBytes(precision.main_grad));
-  ops.push_back({.name = OpName::kGradNorm, .query = ElementwiseQuery{ElementwiseKind::kReduce, read}});
+  ops.push_back(
+      {.name = OpName::kGradNorm, .query = ElementwiseQuery{ElementwiseKind::kReduce, read}});
   ops.push_back(CollectiveOp(OpName::kGradNorm, CollectiveKind::kAllReduce, GroupKind::kWorld, 4));
   ops.back().after = 0;
   return ops;
@@ -128,8 +132,8 @@ LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& cost
     return ops;
   };
   const std::vector<Op> reduce =
-      moves(zero == 0 ? CollectiveKind::kAllReduce : CollectiveKind::kReduceScatter, OpName::kGradReduce,
-            OpName::kExpertGradReduce, plan.precision.grad_reduce);
+      moves(zero == 0 ? CollectiveKind::kAllReduce : CollectiveKind::kReduceScatter,
+            OpName::kGradReduce, OpName::kExpertGradReduce, plan.precision.grad_reduce);
   const std::vector<Op> gather = moves(CollectiveKind::kAllGather, OpName::kParamGather,
                                        OpName::kExpertParamGather, plan.precision.weight_format());
   const auto ops_of = [&](const Work& work) {
@@ -174,7 +178,8 @@ StepBlock SendBlock(const TrainingRun& run, const Work& work, OpCosts& costs) {
 }
 
 std::vector<StepBlocks::OfStage> UpdateBlocks(const Plan& plan, const Layout& layout,
-                                              const StepBlocks& blocks, int copies, OpCosts& costs) {
+                                              const StepBlocks& blocks, int copies,
+                                              OpCosts& costs) {
   const ShardPlan shard = ShardOf(plan);
   std::vector<StepBlocks::OfStage> of_stages;
   std::vector<BlockParameters> held_by;
@@ -186,9 +191,10 @@ std::vector<StepBlocks::OfStage> UpdateBlocks(const Plan& plan, const Layout& la
         held.expert += run.count * blocks.layer(run.kind).parameters.expert;
       }
     }
-    const auto alike = std::find_if(held_by.begin(), held_by.end(), [&](const BlockParameters& other) {
-      return other.data == held.data && other.expert == held.expert;
-    });
+    const auto alike =
+        std::find_if(held_by.begin(), held_by.end(), [&](const BlockParameters& other) {
+          return other.data == held.data && other.expert == held.expert;
+        });
     const size_t before = static_cast<size_t>(alike - held_by.begin());
     held_by.push_back(held);
     if (before + 1 < held_by.size()) {

@@ -22,14 +22,16 @@ LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& cost
 // Activations or their gradients of a micro-batch, to a neighbouring stage.
 StepBlock SendBlock(const TrainingRun& run, const Work& work, OpCosts& costs);
 
-// The gradient norm and the optimizer of each stage of the layout. `copies` of the model are trained.
+// The gradient norm and the optimizer of each stage of the layout. `copies` of the model are
+// trained.
 std::vector<StepBlocks::OfStage> UpdateBlocks(const Plan& plan, const Layout& layout,
                                               const StepBlocks& blocks, int copies, OpCosts& costs);
 
-// Fills `pairs` and `pair_of`: all of a virtual stage's forward beside all of the other's full backward, one
-// block of two streams. Layer then runs beside layer as DualPipe has it (arXiv 2412.19437 figure 4): the
-// attention of one half and the experts of the other compute while tokens of the former are dispatched and
-// gradients of the latter return, and what has no partner runs alone. REQUIRES: a stage holds two.
+// Fills `pairs` and `pair_of`: all of a virtual stage's forward beside all of the other's full
+// backward, one block of two streams. Layer then runs beside layer as DualPipe has it (arXiv
+// 2412.19437 figure 4): the attention of one half and the experts of the other compute while tokens
+// of the former are dispatched and gradients of the latter return, and what has no partner runs
+// alone. REQUIRES: a stage holds two.
 void PairVirtualStages(const Layout& layout, StepBlocks& blocks);
 
 }  // namespace moecast

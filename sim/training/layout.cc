@@ -16,8 +16,8 @@ std::vector<BlockKind> LayerKinds(const Model& model) {
   return kinds;
 }
 
-std::vector<int> BalancedSplit(std::span<const Seconds> layer_times, Seconds first_extra, Seconds last_extra,
-                               int stages) {
+std::vector<int> BalancedSplit(std::span<const Seconds> layer_times, Seconds first_extra,
+                               Seconds last_extra, int stages) {
   const int n = static_cast<int>(layer_times.size());
   MOECAST_CHECK(stages >= 1 && stages <= n);
   std::vector<double> prefix(static_cast<size_t>(n) + 1, 0);
@@ -26,9 +26,9 @@ std::vector<int> BalancedSplit(std::span<const Seconds> layer_times, Seconds fir
     return prefix[end] - prefix[begin] + (stage == 0 ? first_extra.value : 0) +
            (stage == stages - 1 ? last_extra.value : 0);
   };
-  // best[s][i]: slowest stage and sum of squares of the first s stages over the first i layers. The two goals
-  // are taken one after the other, for the best sum under a given maximum is not the best sum of each
-  // prefix's own maximum.
+  // best[s][i]: slowest stage and sum of squares of the first s stages over the first i layers. The
+  // two goals are taken one after the other, for the best sum under a given maximum is not the best
+  // sum of each prefix's own maximum.
   const size_t width = static_cast<size_t>(n) + 1;
   constexpr double kInfinite = std::numeric_limits<double>::infinity();
   std::vector<double> slowest(width * (static_cast<size_t>(stages) + 1), kInfinite);
@@ -36,8 +36,8 @@ std::vector<int> BalancedSplit(std::span<const Seconds> layer_times, Seconds fir
   for (int s = 0; s < stages; ++s) {
     for (int end = s + 1; end <= n - (stages - 1 - s); ++end) {
       double& best = slowest[(s + 1) * width + end];
-      // Later beginnings make this stage shorter: once it alone is the smaller part, earlier ones only get
-      // worse.
+      // Later beginnings make this stage shorter: once it alone is the smaller part, earlier ones
+      // only get worse.
       for (int begin = end - 1; begin >= s; --begin) {
         const double own = time_of(s, begin, end);
         best = std::min(best, std::max(own, slowest[s * width + begin]));
@@ -57,7 +57,8 @@ std::vector<int> BalancedSplit(std::span<const Seconds> layer_times, Seconds fir
         const double own = time_of(s, begin, end);
         if (own > limit) break;
         const double sum = squares[s * width + begin] + own * own;
-        // Equal sums prefer the earlier beginning: more layers here, fewer before. Rounding must not decide.
+        // Equal sums prefer the earlier beginning: more layers here, fewer before. Rounding must
+        // not decide.
         if (sum < best * (1 - 1e-12) || (sum <= best * (1 + 1e-12) && sum < kInfinite)) {
           best = std::min(best, sum);
           from[(s + 1) * width + end] = begin;

@@ -1,5 +1,5 @@
-// Which blocks of the model each stage of a pipeline holds: where each piece of the model lies, and the split
-// of the layers over the pieces.
+// Which blocks of the model each stage of a pipeline holds: where each piece of the model lies, and
+// the split of the layers over the pieces.
 #pragma once
 
 #include <span>
@@ -23,14 +23,16 @@ using StageBlocks = std::vector<BlockRun>;
 // The kind of each layer of the model, first to last.
 std::vector<BlockKind> LayerKinds(const Model& model);
 
-// Layers of each of `stages` consecutive stages, each at least one, such that the slowest stage, embedding
-// (first stage) and head with MTP (last stage) included, is as fast as it can be; among those the split whose
-// times have the least sum of squares; among those the one with fewer layers on earlier stages, which hold
-// more micro-batches. Exact, by dynamic programming. REQUIRES: 1 <= stages <= layers.
-std::vector<int> BalancedSplit(std::span<const Seconds> layer_times, Seconds first_extra, Seconds last_extra,
-                               int stages);
+// Layers of each of `stages` consecutive stages, each at least one, such that the slowest stage,
+// embedding (first stage) and head with MTP (last stage) included, is as fast as it can be; among
+// those the split whose times have the least sum of squares; among those the one with fewer layers
+// on earlier stages, which hold more micro-batches. Exact, by dynamic programming. REQUIRES: 1 <=
+// stages <= layers.
+std::vector<int> BalancedSplit(std::span<const Seconds> layer_times, Seconds first_extra,
+                               Seconds last_extra, int stages);
 
-// The stages for a given split; embedding before the first layer, head and MTP modules behind the last.
+// The stages for a given split; embedding before the first layer, head and MTP modules behind the
+// last.
 std::vector<StageBlocks> StagesOf(const Model& model, std::span<const int> layers);
 
 // Where the pieces of the model lie. A virtual stage is a piece of one copy of the model
@@ -82,8 +84,8 @@ struct Layout {
   std::vector<int> LayersByPiece() const;
 };
 
-// The blocks of each piece of the model, laid out for every copy of it. REQUIRES: as many as the map's
-// pieces.
+// The blocks of each piece of the model, laid out for every copy of it. REQUIRES: as many as the
+// map's pieces.
 Layout LayoutOf(const PieceMap& map, std::span<const StageBlocks> pieces);
 
 // One pass of one block that a task runs.
@@ -94,10 +96,10 @@ struct TaskPass {
   int16_t chunk;
 };
 
-// visit(TaskPass) for each pass that a task of the pipeline runs on a stage, in the order in which they run:
-// forward from the first block to the last, backward from the last to the first, where a full backward does
-// both passes of a block before the next block's. Of a pair all of its forward, then all of its backward.
-// The one place that knows what a task of a step does.
+// visit(TaskPass) for each pass that a task of the pipeline runs on a stage, in the order in which
+// they run: forward from the first block to the last, backward from the last to the first, where a
+// full backward does both passes of a block before the next block's. Of a pair all of its forward,
+// then all of its backward. The one place that knows what a task of a step does.
 template <class Visit>
 void EachPass(const Layout& layout, int stage, const Task& task, Visit visit) {
   EachHalf(task, [&](Phase phase, int32_t micro_batch, int16_t chunk) {

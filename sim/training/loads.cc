@@ -29,7 +29,8 @@ Seconds Longer(const ExcessOfTask& excess, std::span<const BlockTime> times) {
   return longer;
 }
 
-std::vector<Time> LongerByTask(std::span<const ExcessOfTask> excess, std::span<const BlockTime> times) {
+std::vector<Time> LongerByTask(std::span<const ExcessOfTask> excess,
+                               std::span<const BlockTime> times) {
   std::vector<Time> longer;
   longer.reserve(excess.size());
   for (const ExcessOfTask& of_task : excess) {

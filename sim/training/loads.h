@@ -1,7 +1,7 @@
-// What unequal loads of the experts add to the tasks of a step. Each MoE layer and micro-batch is costed at
-// its own load (LayerBlocks::excess); how much longer its passes take than at the mean load is kept as a part
-// of their time, which also holds where costs are drawn anew. Of an overlapped pair both halves' excess is
-// added.
+// What unequal loads of the experts add to the tasks of a step. Each MoE layer and micro-batch is
+// costed at its own load (LayerBlocks::excess); how much longer its passes take than at the mean
+// load is kept as a part of their time, which also holds where costs are drawn anew. Of an
+// overlapped pair both halves' excess is added.
 #pragma once
 
 #include <array>
@@ -22,8 +22,10 @@ using ExcessOfTask = std::array<double, kPasses>;
 std::vector<ExcessOfTask> ExcessByTask(const Layout& layout, const StepBlocks& blocks,
                                        const ExpertLoads* loads, const Schedule& schedule);
 
-// How much longer a task takes than its program, negative where less; `times` of the blocks by number.
+// How much longer a task takes than its program, negative where less; `times` of the blocks by
+// number.
 Seconds Longer(const ExcessOfTask& excess, std::span<const BlockTime> times);
-std::vector<Time> LongerByTask(std::span<const ExcessOfTask> excess, std::span<const BlockTime> times);
+std::vector<Time> LongerByTask(std::span<const ExcessOfTask> excess,
+                               std::span<const BlockTime> times);
 
 }  // namespace moecast

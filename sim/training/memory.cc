@@ -26,7 +26,8 @@ double KeptBy(const BlockMemory& m, Pass pass) {
   MOECAST_CHECK(false);
 }
 
-// What a task adds to what is alive: of a pair its forward, then its full backward, of others all at once.
+// What a task adds to what is alive: of a pair its forward, then its full backward, of others all
+// at once.
 struct Kept {
   double first = 0;
   double then = 0;
@@ -110,14 +111,17 @@ std::vector<StageMemory> MemoryWithoutActivations(const TrainingRun& run, const 
         needs(blocks_run.kind, nullptr);
         // Some block of a forward and some of a backward at once.
         if (!blocks.pairs.empty())
-          for (const BlockRun& other : layout.runs[layout.map.Beside(v)]) needs(blocks_run.kind, &other.kind);
-        bucket = std::max(bucket, (one.data + one.expert) * ElementBytes(plan.precision.grad_reduce));
+          for (const BlockRun& other : layout.runs[layout.map.Beside(v)])
+            needs(blocks_run.kind, &other.kind);
+        bucket =
+            std::max(bucket, (one.data + one.expert) * ElementBytes(plan.precision.grad_reduce));
       }
     }
-    // Of activations and of gradients one message arrives while one leaves, bf16. Megatron-LM receives each
-    // into a tensor of its own (megatron/core/pipeline_parallel/p2p_communication.py, _communicate) and frees
-    // what it sends once it is sent (schedules.py, deallocate_output_tensor). What has arrived and is
-    // computed on is counted with the activations.
+    // Of activations and of gradients one message arrives while one leaves, bf16. Megatron-LM
+    // receives each into a tensor of its own (megatron/core/pipeline_parallel/p2p_communication.py,
+    // _communicate) and frees what it sends once it is sent (schedules.py,
+    // deallocate_output_tensor). What has arrived and is computed on is counted with the
+    // activations.
     constexpr double kMessages = 2 * 2;
     constexpr double kBf16 = 2;
     memory.receive_buffers =
@@ -138,7 +142,8 @@ std::vector<AliveBytes> ActivationsAlong(const Layout& layout, const StepBlocks&
   return along;
 }
 
-std::vector<Bytes> PeakActivations(const Layout& layout, const StepBlocks& blocks, const Schedule& schedule) {
+std::vector<Bytes> PeakActivations(const Layout& layout, const StepBlocks& blocks,
+                                   const Schedule& schedule) {
   const KeptByProgram kept(blocks, schedule.programs);
   std::vector<Bytes> peaks;
   for (int stage = 0; stage < layout.map.stages(); ++stage) {
@@ -155,7 +160,8 @@ Bytes HostBytesPerNode(const TrainingRun& run, const Placement& placement,
   const int last = placement.world() - 1;
   std::vector<Bytes> of_node(static_cast<size_t>(run.cluster.NodeOf(last)) + 1);
   for (int gpu = 0; gpu <= last; ++gpu)
-    of_node[run.cluster.NodeOf(gpu)] += by_stage[placement.CoordinatesOf(gpu)[Axis::kPp]].states.host;
+    of_node[run.cluster.NodeOf(gpu)] +=
+        by_stage[placement.CoordinatesOf(gpu)[Axis::kPp]].states.host;
   return *std::max_element(of_node.begin(), of_node.end());
 }
 
@@ -165,8 +171,10 @@ void LimitMemory(const TrainingRun& run, const Layout& layout, const StepBlocks&
   const bool by_number = limit && limit->micro_batches > 0;
   const Bytes most = limit && !by_number ? limit->bytes : run.cluster.device.memory;
   const auto refuse = [&](const std::string& value, const std::string& expected) {
-    throw UserError(
-        {.file = run.name, .pointer = "/training/memory_limit", .value = value, .expected = expected});
+    throw UserError({.file = run.name,
+                     .pointer = "/training/memory_limit",
+                     .value = value,
+                     .expected = expected});
   };
   bool one_fits = true;
   for (int stage = 0; stage < layout.map.stages(); ++stage) {
@@ -185,15 +193,17 @@ void LimitMemory(const TrainingRun& run, const Layout& layout, const StepBlocks&
     shape.stage_kept_for_weight.push_back(ratio);
     if (by_number) {
       if (limit->micro_batches < one)
-        refuse(ShowNumber(limit->micro_batches), "at least " + ShowNumber(std::ceil(one * 1000) / 1000, 6) +
-                                                     " micro-batches, which one holds alive on stage " +
-                                                     std::to_string(stage));
+        refuse(ShowNumber(limit->micro_batches),
+               "at least " + ShowNumber(std::ceil(one * 1000) / 1000, 6) +
+                   " micro-batches, which one holds alive on stage " + std::to_string(stage));
       continue;
     }
-    // What does not fit on the device is an answer; what cannot keep to the plan's own limit is refused.
+    // What does not fit on the device is an answer; what cannot keep to the plan's own limit is
+    // refused.
     if (limit && taken + kept * one > most)
       refuse("\"" + PrintBytes(limit->bytes) + "\"",
-             "at least " + PrintBytes(Bytes(std::ceil((taken + kept * one) / MiB(1)) * MiB(1).value)) +
+             "at least " +
+                 PrintBytes(Bytes(std::ceil((taken + kept * one) / MiB(1)) * MiB(1).value)) +
                  ", which stage " + std::to_string(stage) + " takes with one micro-batch");
     shape.stage_limit.push_back((most - taken) / kept);
     one_fits = one_fits && shape.stage_limit.back() >= one;
@@ -201,7 +211,8 @@ void LimitMemory(const TrainingRun& run, const Layout& layout, const StepBlocks&
   // No order fits then; the schedule's own limit says by how much it does not.
   if (!one_fits) shape.stage_limit.clear();
   if (by_number) shape.memory_limit = limit->micro_batches;
-  // A limit in bytes takes the place of the schedule's own: no more than all micro-batches are alive.
+  // A limit in bytes takes the place of the schedule's own: no more than all micro-batches are
+  // alive.
   if (limit && !by_number)
     shape.memory_limit =
         shape.micro_batches * std::max(1.0, *std::max_element(shape.stage_kept_for_weight.begin(),

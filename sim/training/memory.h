@@ -33,22 +33,25 @@ struct AliveBytes {
 
 // All but the activations, by stage. `copies` of the model are trained.
 std::vector<StageMemory> MemoryWithoutActivations(const TrainingRun& run, const Work& work,
-                                                  const Layout& layout, const StepBlocks& blocks, int copies);
+                                                  const Layout& layout, const StepBlocks& blocks,
+                                                  int copies);
 
-// Activations alive along the tasks of the stage's compute lane, in its order: a running sum of what each
-// pass of a block keeps and frees. The forward of a pair allocates before its backward frees.
+// Activations alive along the tasks of the stage's compute lane, in its order: a running sum of
+// what each pass of a block keeps and frees. The forward of a pair allocates before its backward
+// frees.
 std::vector<AliveBytes> ActivationsAlong(const Layout& layout, const StepBlocks& blocks,
                                          const Schedule& schedule, int stage);
 // The most of that, by stage.
-std::vector<Bytes> PeakActivations(const Layout& layout, const StepBlocks& blocks, const Schedule& schedule);
+std::vector<Bytes> PeakActivations(const Layout& layout, const StepBlocks& blocks,
+                                   const Schedule& schedule);
 
 // The optimizer's states of the fullest node, in host memory.
 Bytes HostBytesPerNode(const TrainingRun& run, const Placement& placement,
                        std::span<const StageMemory> by_stage);
 
-// Sets the limits of a shape whose schedule keeps to any: bytes become micro-batches of each stage, what
-// states, buffers and the runtime leave over what a micro-batch keeps from its forward pass on. Throws
-// UserError where the plan's own limit cannot be kept.
+// Sets the limits of a shape whose schedule keeps to any: bytes become micro-batches of each stage,
+// what states, buffers and the runtime leave over what a micro-batch keeps from its forward pass
+// on. Throws UserError where the plan's own limit cannot be kept.
 void LimitMemory(const TrainingRun& run, const Layout& layout, const StepBlocks& blocks,
                  std::span<const StageMemory> fixed, PipelineShape& shape);
 

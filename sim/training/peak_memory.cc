@@ -17,8 +17,8 @@ struct Held {
   BlockCounts backwarded{};  // backward pass done, weight pass not
 };
 
-// What each micro-batch of a chunk holds when the tasks of the stage's compute lane up to `last` hold the
-// most: of a pair that frees more than it keeps, before its backward.
+// What each micro-batch of a chunk holds when the tasks of the stage's compute lane up to `last`
+// hold the most: of a pair that frees more than it keeps, before its backward.
 std::map<std::pair<int, int>, Held> HeldAt(const Step& step, int stage, int32_t last,
                                            const AliveBytes& alive) {
   const Schedule& schedule = step.schedule();
@@ -65,7 +65,8 @@ class Lister {
     };
     const auto format = [](Dtype d) { return std::string(NameOf(d)); };
     both("weights",
-         format(p.weight_format()) + (WeightCopyBytes(p) > 0 ? " and copies in " + format(p.gemm) : ""),
+         format(p.weight_format()) +
+             (WeightCopyBytes(p) > 0 ? " and copies in " + format(p.gemm) : ""),
          &StateBytes::weights);
     both("gradients", format(p.main_grad), &StateBytes::gradients);
     both("optimizer", "master weights, " + format(p.master), &StateBytes::master);
@@ -73,7 +74,8 @@ class Lister {
   }
 
   void Activations(int32_t last, const AliveBytes& alive) {
-    BlockCounts forwarded{}, backwarded{}, holding_forwarded{}, holding_backwarded{}, holding_either{};
+    BlockCounts forwarded{}, backwarded{}, holding_forwarded{}, holding_backwarded{},
+        holding_either{};
     for (const auto& [micro_batch, h] : HeldAt(step_, stage_, last, alive)) {
       for (size_t k = 0; k < kBlockKinds; ++k) {
         forwarded[k] += h.forwarded[k];
@@ -103,7 +105,8 @@ class Lister {
         if (t.lifetime == Lifetime::kWithinPass) AddTensor("transient", kind, t, 1, 0);
     Add({.part = "buffers", .what = "pipeline receive buffers", .bytes = memory.receive_buffers});
     Add({.part = "buffers",
-         .what = "two buckets of gradients, " + std::string(NameOf(step_.plan().precision.grad_reduce)),
+         .what =
+             "two buckets of gradients, " + std::string(NameOf(step_.plan().precision.grad_reduce)),
          .bytes = memory.buckets});
     Add({.part = "runtime", .what = "CUDA context and NCCL", .bytes = memory.runtime});
   }
@@ -111,9 +114,10 @@ class Lister {
   // Parts in the order they were added, the largest rows of each first.
   std::vector<PeakRow> Take() {
     for (auto begin = rows_.begin(); begin != rows_.end();) {
-      const auto end =
-          std::find_if(begin, rows_.end(), [&](const PeakRow& row) { return row.part != begin->part; });
-      std::stable_sort(begin, end, [](const PeakRow& a, const PeakRow& b) { return a.bytes > b.bytes; });
+      const auto end = std::find_if(begin, rows_.end(),
+                                    [&](const PeakRow& row) { return row.part != begin->part; });
+      std::stable_sort(begin, end,
+                       [](const PeakRow& a, const PeakRow& b) { return a.bytes > b.bytes; });
       begin = end;
     }
     return std::move(rows_);
@@ -124,7 +128,8 @@ class Lister {
     if (row.bytes.value > 0) rows_.push_back(std::move(row));
   }
   // Tensors of one name and lifetime are one row.
-  void AddTensor(const char* part, BlockKind kind, const KeptTensor& t, int copies, int micro_batches) {
+  void AddTensor(const char* part, BlockKind kind, const KeptTensor& t, int copies,
+                 int micro_batches) {
     PeakRow row{.part = part,
                 .block = std::string(NameOf(kind)),
                 .what = NameOfTensor(t),
@@ -151,10 +156,13 @@ class Lister {
 
 PeakMemory PeakMemoryOf(const Step& step, int stage) {
   const StageMemory memory = step.memory[stage];
-  const std::vector<AliveBytes> alive = ActivationsAlong(step.layout, step.blocks, step.schedule(), stage);
-  const auto most = std::max_element(
-      alive.begin(), alive.end(), [](const AliveBytes& a, const AliveBytes& b) { return a.most < b.most; });
-  const int32_t task = step.schedule().lane_begin[stage] + static_cast<int32_t>(most - alive.begin());
+  const std::vector<AliveBytes> alive =
+      ActivationsAlong(step.layout, step.blocks, step.schedule(), stage);
+  const auto most =
+      std::max_element(alive.begin(), alive.end(),
+                       [](const AliveBytes& a, const AliveBytes& b) { return a.most < b.most; });
+  const int32_t task =
+      step.schedule().lane_begin[stage] + static_cast<int32_t>(most - alive.begin());
   const Task& t = step.schedule().tasks[task];
   Lister lister(step, stage);
   lister.States();

@@ -1,5 +1,5 @@
-// What a rank's memory holds at its peak, part by part: which states, which tensors of which blocks, how many
-// of them and until when.
+// What a rank's memory holds at its peak, part by part: which states, which tensors of which
+// blocks, how many of them and until when.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ struct PeakRow {
   std::string block;  // the kind of block a tensor belongs to, or ""
   std::string what;   // "expert parameters, bf16", "expert-up input"
   std::string until;  // "F to W", "within a pass"; of what the rank always holds ""
-  // Of activations: blocks times micro-batches that hold the tensor, and the micro-batches (of a chunk) that
-  // do.
+  // Of activations: blocks times micro-batches that hold the tensor, and the micro-batches (of a
+  // chunk) that do.
   int copies = 1;
   int micro_batches = 0;
   Bytes bytes;  // of all copies

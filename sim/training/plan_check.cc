@@ -22,12 +22,14 @@ std::string Number(int64_t n) {
 Fault CheckTensorParallel(const Parallel& p, const Model& m) {
   const auto divides = [&](int64_t n, const char* what) -> Fault {
     if (n % p.tp == 0) return std::nullopt;
-    return PlanFault{"/parallel/tp", std::string("a divisor of the ") + what + ", " + Number(n), ""};
+    return PlanFault{"/parallel/tp", std::string("a divisor of the ") + what + ", " + Number(n),
+                     ""};
   };
   if (Fault f = divides(m.attention.heads, "attention heads")) return f;
   if (m.attention.kv_heads % p.tp != 0 && p.tp % m.attention.kv_heads != 0)
     return PlanFault{"/parallel/tp",
-                     "a divisor or a multiple of the KV heads, " + Number(m.attention.kv_heads), ""};
+                     "a divisor or a multiple of the KV heads, " + Number(m.attention.kv_heads),
+                     ""};
   if (m.dense_inter > 0)
     if (Fault f = divides(m.dense_inter, "MLP's intermediate size")) return f;
   if (m.moe.experts > 0)
@@ -37,17 +39,17 @@ Fault CheckTensorParallel(const Parallel& p, const Model& m) {
 
 Fault CheckExpertParallel(const Parallel& p, const Model& m) {
   if (p.dp % p.ep != 0)
-    return PlanFault{"/parallel/ep",
-                     "a divisor of dp, " + Number(p.dp) + ": expert-parallel ranks are data-parallel too",
-                     ""};
+    return PlanFault{
+        "/parallel/ep",
+        "a divisor of dp, " + Number(p.dp) + ": expert-parallel ranks are data-parallel too", ""};
   if (p.ep == 1) return std::nullopt;
   if (m.moe.experts == 0) return PlanFault{"/parallel/ep", "1 for a model without experts", ""};
   if (m.moe.experts % p.ep != 0)
     return PlanFault{"/parallel/ep", "a divisor of the experts, " + Number(m.moe.experts), ""};
   // A device holds whole groups, or a part of one group.
   if (m.moe.groups % p.ep != 0 && p.ep % m.moe.groups != 0)
-    return PlanFault{"/parallel/ep", "a divisor or a multiple of the expert groups, " + Number(m.moe.groups),
-                     ""};
+    return PlanFault{"/parallel/ep",
+                     "a divisor or a multiple of the expert groups, " + Number(m.moe.groups), ""};
   return std::nullopt;
 }
 
@@ -64,10 +66,12 @@ Fault CheckRouting(const Plan& plan, const Model& model) {
   const RoutingLoad& routing = plan.routing;
   const Moe& moe = model.moe;
   if (routing.device_cv > 0 && plan.parallel.ep == 1)
-    return PlanFault{"/routing/device_cv", "0 without expert parallelism: one device takes all tokens", ""};
-  if (routing.tokens && routing.device_cv > 0)
     return PlanFault{"/routing/device_cv",
-                     "0 where /routing/tokens say what is routed: --set training/routing/device_cv=0", ""};
+                     "0 without expert parallelism: one device takes all tokens", ""};
+  if (routing.tokens && routing.device_cv > 0)
+    return PlanFault{
+        "/routing/device_cv",
+        "0 where /routing/tokens say what is routed: --set training/routing/device_cv=0", ""};
   if (routing.recorded && (routing.tokens || routing.device_cv > 0))
     return PlanFault{routing.tokens ? "/routing/tokens" : "/routing/device_cv",
                      "none where /routing/recorded says what was routed", ""};
@@ -76,15 +80,16 @@ Fault CheckRouting(const Plan& plan, const Model& model) {
   if (routing.tokens && moe.experts == 0)
     return PlanFault{"/routing/tokens", "none: the model has no experts", ""};
   if (routing.top_p && !routing.tokens)
-    return PlanFault{"/routing/top_p", "none without /routing/tokens, which say how many experts that is",
-                     ""};
+    return PlanFault{"/routing/top_p",
+                     "none without /routing/tokens, which say how many experts that is", ""};
   if (!routing.topk_group) return std::nullopt;
   if (moe.groups == 1)
     return PlanFault{"/routing/topk_group", "none: the model's experts are in no groups", ""};
   const int size = moe.experts / moe.groups, least = (moe.top_k + size - 1) / size;
   if (*routing.topk_group < least || *routing.topk_group > moe.groups)
     return PlanFault{"/routing/topk_group",
-                     "from " + Number(least) + ", which hold the experts of a token, to the model's " +
+                     "from " + Number(least) +
+                         ", which hold the experts of a token, to the model's " +
                          Number(moe.groups) + " groups",
                      ""};
   return std::nullopt;
@@ -95,10 +100,11 @@ Fault CheckStages(const Plan& plan, const Model& m) {
   std::vector<std::string_view> names;
   for (const PipelineSchedule& s : PipelineSchedules()) names.push_back(s.name);
   const PipelineSchedule* schedule = FindPipelineSchedule(plan.schedule);
-  if (!schedule) return PlanFault{"/schedule", "one of " + Join(names), Nearest(plan.schedule, names)};
+  if (!schedule)
+    return PlanFault{"/schedule", "one of " + Join(names), Nearest(plan.schedule, names)};
   if (p.vpp < schedule->least_chunks || p.vpp > schedule->most_chunks)
-    return PlanFault{"/parallel/vpp", Number(schedule->least_chunks) + " with the schedule " + plan.schedule,
-                     ""};
+    return PlanFault{"/parallel/vpp",
+                     Number(schedule->least_chunks) + " with the schedule " + plan.schedule, ""};
   if (plan.memory_limit && !schedule->times_matter) {
     std::vector<std::string_view> limited;
     for (const PipelineSchedule& s : PipelineSchedules())
@@ -124,28 +130,30 @@ Fault CheckStages(const Plan& plan, const Model& m) {
   if (!plan.stage_layers.balanced()) {
     const std::vector<int>& layers = plan.stage_layers.layers;
     if (static_cast<int64_t>(layers.size()) != virtual_stages)
-      return PlanFault{"/stage_layers", Number(virtual_stages) + " numbers, one for each of pp * vpp stages",
-                       ""};
+      return PlanFault{"/stage_layers",
+                       Number(virtual_stages) + " numbers, one for each of pp * vpp stages", ""};
     for (const int n : layers)
       if (n < 1) return PlanFault{"/stage_layers", "at least one layer on every stage", ""};
     const int64_t sum = std::accumulate(layers.begin(), layers.end(), int64_t{0});
     if (sum != m.layers())
-      return PlanFault{"/stage_layers",
-                       "numbers that sum to the " + Number(m.layers()) + " layers, not " + Number(sum), ""};
+      return PlanFault{
+          "/stage_layers",
+          "numbers that sum to the " + Number(m.layers()) + " layers, not " + Number(sum), ""};
   }
   return std::nullopt;
 }
 
 // How much a phase trains, and its batch where that is none of the plan's business.
 Fault CheckExtent(const TrainingPhase& phase, const std::string& at) {
-  const int given = phase.tokens.has_value() + phase.steps.has_value() + phase.sequences.has_value();
+  const int given =
+      phase.tokens.has_value() + phase.steps.has_value() + phase.sequences.has_value();
   if (given != 1) return PlanFault{at, "one of tokens, steps and sequences", ""};
   if (phase.mean_length && !phase.sequences)
     return PlanFault{at + "/mean_length", "sequences, whose mean length it would be", ""};
   if (phase.mean_length && *phase.mean_length > static_cast<double>(phase.sequence_length))
-    return PlanFault{at + "/mean_length",
-                     "at most the sequence_length they are packed into, " + Number(phase.sequence_length),
-                     ""};
+    return PlanFault{
+        at + "/mean_length",
+        "at most the sequence_length they are packed into, " + Number(phase.sequence_length), ""};
   if (!phase.global_batch_from) return std::nullopt;
   if (phase.steps)
     return PlanFault{at + "/global_batch_from",
@@ -159,12 +167,14 @@ Fault CheckExtent(const TrainingPhase& phase, const std::string& at) {
 Fault CheckBatch(const Plan& plan, int64_t batch, const std::string& at) {
   const Parallel& p = plan.parallel;
   const int64_t at_once = plan.micro_batch * p.dp;
-  if (batch % at_once != 0) return PlanFault{at, "a multiple of micro_batch * dp, " + Number(at_once), ""};
+  if (batch % at_once != 0)
+    return PlanFault{at, "a multiple of micro_batch * dp, " + Number(at_once), ""};
   const int64_t micro_batches = batch / at_once;
   if (micro_batches > kMaxPipelineTasks / (int64_t{1} * p.pp * p.vpp))
     return PlanFault{at,
-                     "at most " + Number(kMaxPipelineTasks) + " stages * chunks * micro-batches, not " +
-                         Number(micro_batches) + " micro-batches",
+                     "at most " + Number(kMaxPipelineTasks) +
+                         " stages * chunks * micro-batches, not " + Number(micro_batches) +
+                         " micro-batches",
                      ""};
   const PipelineSchedule& schedule = *FindPipelineSchedule(plan.schedule);
   if (const std::string expected =
@@ -182,7 +192,8 @@ Fault CheckPhases(const Plan& plan, const Model& model) {
     const std::string at = "/phases/" + Number(static_cast<int64_t>(i));
     if (Fault f = CheckExtent(phase, at)) return f;
     // Products of these numbers stay far inside 64 bits.
-    const int64_t tokens = plan.micro_batch * phase.sequence_length, choices = std::max(1, model.moe.top_k);
+    const int64_t tokens = plan.micro_batch * phase.sequence_length,
+                  choices = std::max(1, model.moe.top_k);
     if (tokens > kMaxMicroBatchTokens / choices)
       return PlanFault{at + "/sequence_length",
                        "at most " + Number(kMaxMicroBatchTokens / choices) +
@@ -194,10 +205,11 @@ Fault CheckPhases(const Plan& plan, const Model& model) {
     if (p.cp > 1 && phase.sequence_length % (2 * p.cp) != 0)
       return PlanFault{
           at + "/sequence_length",
-          "a multiple of 2 cp, " + Number(2 * p.cp) + ": each rank takes two slices of a sequence", ""};
+          "a multiple of 2 cp, " + Number(2 * p.cp) + ": each rank takes two slices of a sequence",
+          ""};
     if (p.tp > 1 && p.sequence && plan.micro_batch * phase.sequence_length / p.cp % p.tp != 0)
-      return PlanFault{at + "/sequence_length", "a number of tokens that tp, " + Number(p.tp) + ", divides",
-                       ""};
+      return PlanFault{at + "/sequence_length",
+                       "a number of tokens that tp, " + Number(p.tp) + ", divides", ""};
   }
   return std::nullopt;
 }
@@ -228,8 +240,8 @@ std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const C
   if (Fault f = CheckStages(plan, model)) return f;
   if (p.gpus() > cluster.gpus)
     return PlanFault{"/parallel",
-                     "tp * pp * cp * dp of at most the cluster's " + Number(cluster.gpus) + " GPUs, not " +
-                         Number(p.gpus()),
+                     "tp * pp * cp * dp of at most the cluster's " + Number(cluster.gpus) +
+                         " GPUs, not " + Number(p.gpus()),
                      ""};
   if (Fault f = CheckPhases(plan, model)) return f;
   for (size_t i = 0; i < plan.recompute.size(); ++i) {
@@ -250,7 +262,8 @@ std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const C
 std::vector<int64_t> BatchesOf(const Plan& plan, const TrainingPhase& phase) {
   std::vector<int64_t> batches;
   const int64_t least = phase.global_batch_from.value_or(phase.global_batch);
-  for (int64_t batch = least; batch <= phase.global_batch; batch += plan.micro_batch * plan.parallel.dp)
+  for (int64_t batch = least; batch <= phase.global_batch;
+       batch += plan.micro_batch * plan.parallel.dp)
     if (!CheckBatch(plan, batch, "")) batches.push_back(batch);
   return batches;
 }
@@ -260,9 +273,9 @@ std::optional<PlanFault> CheckReliability(const Reliability& reliability, const 
   // Far beyond what one would run: e^10 times the work. Keeps the exponentials finite.
   constexpr int kMost = 10;
   const Outages o = OutagesOf(reliability, model, plan, cluster);
-  const std::string expected = "at most " + ShowNumber(o.mtbf.value * kMost / 3600) + " h, " + Number(kMost) +
-                               " times the mean time between failures of " + Number(plan.parallel.gpus()) +
-                               " GPUs";
+  const std::string expected = "at most " + ShowNumber(o.mtbf.value * kMost / 3600) + " h, " +
+                               Number(kMost) + " times the mean time between failures of " +
+                               Number(plan.parallel.gpus()) + " GPUs";
   const std::pair<const char*, Seconds> times[] = {
       {"/checkpoint_interval", reliability.checkpoint_interval.value_or(Seconds(0))},
       {"/checkpoint_write", o.checkpoint_write},

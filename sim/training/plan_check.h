@@ -1,6 +1,6 @@
-// Whether a plan can be laid out at all: sizes that divide each other, a schedule that takes them, ranks that
-// the cluster has. A plan that is well formed but does not fit in memory is an answer of the report, not a
-// fault.
+// Whether a plan can be laid out at all: sizes that divide each other, a schedule that takes them,
+// ranks that the cluster has. A plan that is well formed but does not fit in memory is an answer of
+// the report, not a fault.
 #pragma once
 
 #include <optional>
@@ -23,12 +23,12 @@ struct PlanFault {
 // The first fault found, or nothing.
 std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const Cluster& cluster);
 
-// The global batches that the steps of a phase can have, ascending: those that the plan's ranks and schedule
-// take, from the first to the last of a ramp. REQUIRES: CheckPlan passed.
+// The global batches that the steps of a phase can have, ascending: those that the plan's ranks and
+// schedule take, from the first to the last of a ramp. REQUIRES: CheckPlan passed.
 std::vector<int64_t> BatchesOf(const Plan& plan, const TrainingPhase& phase);
 
-// Times so long that a run would hardly ever get from one checkpoint to the next; pointers are below the
-// reliability section. REQUIRES: CheckPlan passed.
+// Times so long that a run would hardly ever get from one checkpoint to the next; pointers are
+// below the reliability section. REQUIRES: CheckPlan passed.
 std::optional<PlanFault> CheckReliability(const Reliability& reliability, const Model& model,
                                           const Plan& plan, const Cluster& cluster);
 

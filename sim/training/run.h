@@ -22,9 +22,10 @@ struct TrainingRun {
   std::shared_ptr<const Calibration> calibration;
   Plan plan;
   WholeStep whole_step;
-  Level level = Level::kFluid;                  // kSimgrid is for single steps, checked against fluid
+  Level level = Level::kFluid;  // kSimgrid is for single steps, checked against fluid
   std::shared_ptr<const RoutingRecord> record;  // what plan.routing.recorded names
-  // Every rank of a MoE layer takes the mean of what they are routed: what imbalance is measured against.
+  // Every rank of a MoE layer takes the mean of what they are routed: what imbalance is measured
+  // against.
   bool even_loads = false;
 
   bool operator==(const TrainingRun&) const = default;

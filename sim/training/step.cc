@@ -13,7 +13,8 @@
 namespace moecast {
 namespace {
 
-PipelineShape SizesOf(const Plan& plan, const TrainingPhase& phase, const PipelineSchedule& pipeline) {
+PipelineShape SizesOf(const Plan& plan, const TrainingPhase& phase,
+                      const PipelineSchedule& pipeline) {
   PipelineShape shape;
   shape.stages = plan.parallel.pp;
   shape.chunks = plan.parallel.vpp;
@@ -33,8 +34,8 @@ std::vector<BlockKind> KindsOf(const Model& model) {
   return kinds;
 }
 
-// The layers of each piece of the model: the plan's, or the split that makes the slowest piece as fast as
-// possible.
+// The layers of each piece of the model: the plan's, or the split that makes the slowest piece as
+// fast as possible.
 std::vector<int> SplitOf(const TrainingRun& run, const StepBlocks& blocks, int pieces) {
   if (!run.plan.stage_layers.balanced()) return run.plan.stage_layers.layers;
   const auto all_passes = [&](BlockKind kind) {
@@ -49,10 +50,12 @@ std::vector<int> SplitOf(const TrainingRun& run, const StepBlocks& blocks, int p
   std::vector<Seconds> times;
   for (const BlockKind kind : LayerKinds(run.model)) times.push_back(time_of(kind));
   return BalancedSplit(times, time_of(BlockKind::kEmbedding),
-                       time_of(BlockKind::kHead) + time_of(BlockKind::kMtp) * run.model.mtp_layers, pieces);
+                       time_of(BlockKind::kHead) + time_of(BlockKind::kMtp) * run.model.mtp_layers,
+                       pieces);
 }
 
-// The integer time of the engine ends; a step that long is a mistake in the plan, and said so before.
+// The integer time of the engine ends; a step that long is a mistake in the plan, and said so
+// before.
 void CheckHorizon(const Step& step) {
   const PipelineShape& shape = step.shape;
   Seconds sum = step.blocks.send.alone.total * (2.0 * shape.virtual_stages() * shape.micro_batches);
@@ -86,7 +89,8 @@ void AddTimes(Step& step) {
     step.shape.weight.push_back(time_of(v, Phase::kWeight));
   }
   step.shape.transfer = Time::From(step.blocks.send.alone.total);
-  if (step.pipeline->times_matter) LimitMemory(*step.run, step.layout, step.blocks, step.memory, step.shape);
+  if (step.pipeline->times_matter)
+    LimitMemory(*step.run, step.layout, step.blocks, step.memory, step.shape);
 }
 
 std::shared_ptr<const OrderedStep> OrderOf(const Step& step, StepCache& cache) {
@@ -94,22 +98,23 @@ std::shared_ptr<const OrderedStep> OrderOf(const Step& step, StepCache& cache) {
   const bool data_parallel = ReducesGradients(ShardOf(plan), step.shape.copies);
   const int zero = plan.parallel.zero;
   const GradClip clip = plan.optimizer.grad_clip;
-  return cache.OrderFor(step.shape, step.layout, step.blocks.pair_of,
-                        {.pipeline = step.pipeline,
-                         .stages = step.shape.stages,
-                         .micro_batches = step.shape.micro_batches,
-                         .chunks = step.shape.chunks,
-                         .weight_delay = step.shape.weight_delay,
-                         .stands_for = static_cast<int32_t>(plan.parallel.gpus() / plan.parallel.pp),
-                         .step = {.reduces = data_parallel && zero <= 1,
-                                  .overlap_reduce = plan.overlap.grad_reduce,
-                                  .gathers = data_parallel && (zero == 1 || zero == 2),
-                                  .overlap_gather = plan.overlap.param_gather,
-                                  .norm = clip != GradClip::kNone,
-                                  .norm_is_barrier = clip == GradClip::kBarrier},
-                         .blocks = step.layout.runs,
-                         .times = {},
-                         .memory = {}});
+  return cache.OrderFor(
+      step.shape, step.layout, step.blocks.pair_of,
+      {.pipeline = step.pipeline,
+       .stages = step.shape.stages,
+       .micro_batches = step.shape.micro_batches,
+       .chunks = step.shape.chunks,
+       .weight_delay = step.shape.weight_delay,
+       .stands_for = static_cast<int32_t>(plan.parallel.gpus() / plan.parallel.pp),
+       .step = {.reduces = data_parallel && zero <= 1,
+                .overlap_reduce = plan.overlap.grad_reduce,
+                .gathers = data_parallel && (zero == 1 || zero == 2),
+                .overlap_gather = plan.overlap.param_gather,
+                .norm = clip != GradClip::kNone,
+                .norm_is_barrier = clip == GradClip::kBarrier},
+       .blocks = step.layout.runs,
+       .times = {},
+       .memory = {}});
 }
 
 // Times the step on its network level.
@@ -133,8 +138,8 @@ int Step::RankOfStage(int stage) const {
   return placement.GpuOf(c);
 }
 
-Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& phase, StepCache& cache,
-                 std::optional<double> stretch) {
+Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& phase,
+                 StepCache& cache, std::optional<double> stretch) {
   const TrainingRun& run = *of;
   const Plan& plan = run.plan;
   Step step{.run = std::move(of), .placement = PlacementOf(plan.parallel)};
@@ -144,21 +149,23 @@ Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& pha
   step.shape = SizesOf(plan, phase, *step.pipeline);
   const int copies = step.shape.copies;
 
-  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, plan, run.whole_step, copies);
+  OpCosts& costs =
+      cache.CostsFor(run.calibration, run.cluster, run.model, plan, run.whole_step, copies);
   step.sources = costs.sources();
   std::shared_ptr<const ExpertLoads> loads;  // none without experts
   step.work = MicroBatchOf(plan.micro_batch, phase.sequence_length);
   if (run.model.moe.experts > 0) {
-    loads = cache.LoadsFor(RoutingOf(run.model, run.cluster, plan, costs.spread(), phase.sequence_length),
-                           run.model.layers(LayerKind::kMoe), run.record);
+    loads = cache.LoadsFor(
+        RoutingOf(run.model, run.cluster, plan, costs.spread(), phase.sequence_length),
+        run.model.layers(LayerKind::kMoe), run.record);
     step.work.load = run.even_loads ? EvenOf(loads->mean) : loads->mean;
   }
   if (run.even_loads) loads = nullptr;
 
   const PieceMap map(*step.pipeline, step.shape);
   for (const BlockKind kind : KindsOf(run.model))
-    step.blocks.layers[static_cast<size_t>(kind)] = std::make_shared<LayerBlocks>(
-        BlocksOfLayer(kind, {run, step.work, loads.get(), map.EndsApart(), step.pipeline->pairs}, costs));
+    step.blocks.layers[static_cast<size_t>(kind)] = std::make_shared<LayerBlocks>(BlocksOfLayer(
+        kind, {run, step.work, loads.get(), map.EndsApart(), step.pipeline->pairs}, costs));
   step.blocks.send = SendBlock(run, step.work, costs);
   step.layout = LayoutOf(map, StagesOf(run.model, SplitOf(run, step.blocks, map.pieces())));
   step.blocks.of_stages = UpdateBlocks(plan, step.layout, step.blocks, copies, costs);

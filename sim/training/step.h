@@ -1,6 +1,6 @@
-// One training step of a plan as a chain of values: layout, blocks, schedule, memory, timing. Each is made by
-// one function from those before it, and PrepareStep makes them all. What a step takes with other costs is
-// sim/training/step_time.h, where its time goes sim/training/breakdown.h.
+// One training step of a plan as a chain of values: layout, blocks, schedule, memory, timing. Each
+// is made by one function from those before it, and PrepareStep makes them all. What a step takes
+// with other costs is sim/training/step_time.h, where its time goes sim/training/breakdown.h.
 #pragma once
 
 #include <memory>
@@ -35,11 +35,11 @@ struct Step {
   std::vector<StageMemory> memory;   // by stage
   // At the median costs, on the run's network level.
   Timing timing;
-  // What sharing links costs: the step's time over that with every collective alone on idle links. Found by
-  // a run on the network, or taken over from a step much like this one.
+  // What sharing links costs: the step's time over that with every collective alone on idle links.
+  // Found by a run on the network, or taken over from a step much like this one.
   double stretch = 1;
-  int64_t flows = 0;                              // that were started to find it; 0: no run was made
-  std::shared_ptr<const StepFlows> shared_links;  // null then
+  int64_t flows = 0;  // that were started to find it; 0: no run was made
+  std::shared_ptr<const StepFlows> shared_links;            // null then
   std::shared_ptr<const std::vector<std::string>> sources;  // a text for each Cost::source
 
   const Plan& plan() const { return run->plan; }
@@ -47,8 +47,8 @@ struct Step {
   Time ArrivalOf(int32_t dependency) const {
     return timing.ArrivalOf(schedule(), dependency, shape.transfer);
   }
-  // How much longer a task takes than its program, because in its layers and micro-batch the slowest rank of
-  // the experts has more to do than on average; negative where less.
+  // How much longer a task takes than its program, because in its layers and micro-batch the
+  // slowest rank of the experts has more to do than on average; negative where less.
   Seconds Longer(int32_t task) const {
     return excess.empty() ? Seconds(0) : moecast::Longer(excess[task], times);
   }
@@ -56,10 +56,11 @@ struct Step {
   int RankOfStage(int stage) const;
 };
 
-// `stretch`, where given, is what shared links cost a step much like this one, and no network is run to find
-// it. What steps prepared with the same cache have solved is reused. REQUIRES: CheckPlan has passed. Throws
-// UserError where the step is too long to be timed, or the plan's own memory limit cannot be kept.
-Step PrepareStep(std::shared_ptr<const TrainingRun> run, const TrainingPhase& phase, StepCache& cache,
-                 std::optional<double> stretch = std::nullopt);
+// `stretch`, where given, is what shared links cost a step much like this one, and no network is
+// run to find it. What steps prepared with the same cache have solved is reused. REQUIRES:
+// CheckPlan has passed. Throws UserError where the step is too long to be timed, or the plan's own
+// memory limit cannot be kept.
+Step PrepareStep(std::shared_ptr<const TrainingRun> run, const TrainingPhase& phase,
+                 StepCache& cache, std::optional<double> stretch = std::nullopt);
 
 }  // namespace moecast

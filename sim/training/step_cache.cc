@@ -2,8 +2,9 @@
 
 namespace moecast {
 
-OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
-                             const Model& model, const Plan& plan, const WholeStep& whole_step, int copies) {
+OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibration,
+                             const Cluster& cluster, const Model& model, const Plan& plan,
+                             const WholeStep& whole_step, int copies) {
   for (Placed& p : placed_)
     if (p.calibration == calibration.get() && p.parallel == plan.parallel && p.copies == copies &&
         p.overlap == plan.overlap && p.moe == RoutedBy(plan.routing.topk_group, model.moe) &&
@@ -20,25 +21,28 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
   const ShardPlan shard = ShardOf(plan);
   const Placement placement = PlacementOf(plan.parallel);
   auto costs = std::make_unique<OpCosts>(*kernels, *owned, shard, placement,
-                                         ExpertSpreadOf(model, shard, placement, *owned), whole_step, copies);
+                                         ExpertSpreadOf(model, shard, placement, *owned),
+                                         whole_step, copies);
   placed_.push_back({calibration.get(), plan.parallel, copies, plan.overlap,
                      RoutedBy(plan.routing.topk_group, model.moe), whole_step, std::move(owned),
                      std::move(costs)});
   return *placed_.back().costs;
 }
 
-std::shared_ptr<const ExpertLoads> StepCache::LoadsFor(const RoutingSetup& routing, int layers,
-                                                       const std::shared_ptr<const RoutingRecord>& record) {
+std::shared_ptr<const ExpertLoads> StepCache::LoadsFor(
+    const RoutingSetup& routing, int layers, const std::shared_ptr<const RoutingRecord>& record) {
   for (const Loaded& l : loaded_)
     if (l.routing == routing && l.layers == layers && l.record == record) return l.loads;
-  loaded_.push_back(
-      {routing, layers, record,
-       std::make_shared<const ExpertLoads>(record ? LoadsOf(routing, *record) : LoadsOf(routing, layers))});
+  loaded_.push_back({routing, layers, record,
+                     std::make_shared<const ExpertLoads>(record ? LoadsOf(routing, *record)
+                                                                : LoadsOf(routing, layers))});
   return loaded_.back().loads;
 }
 
-std::shared_ptr<const OrderedStep> StepCache::OrderFor(const PipelineShape& shape, const Layout& layout,
-                                                       std::span<const int32_t> pair_of, OrderKey key) {
+std::shared_ptr<const OrderedStep> StepCache::OrderFor(const PipelineShape& shape,
+                                                       const Layout& layout,
+                                                       std::span<const int32_t> pair_of,
+                                                       OrderKey key) {
   if (key.pipeline->times_matter) {
     for (const std::vector<Time>* times : {&shape.forward, &shape.backward, &shape.weight})
       key.times.insert(key.times.end(), times->begin(), times->end());

@@ -1,6 +1,6 @@
-// What plans share, so that a set of them solves each distinct thing once: kernel costs by shape, collectives
-// by placement, expert loads by routing, orders by their sizes. A value that the caller owns; nothing outside
-// it remembers.
+// What plans share, so that a set of them solves each distinct thing once: kernel costs by shape,
+// collectives by placement, expert loads by routing, orders by their sizes. A value that the caller
+// owns; nothing outside it remembers.
 #pragma once
 
 #include <deque>
@@ -28,8 +28,8 @@ struct OrderKey {
   int32_t stands_for = 1;
   StepShape step;
   std::vector<StageBlocks> blocks;  // by virtual stage
-  // Where the pipeline's order depends on times: forward, backward, weight and transfer, and the memory that
-  // such an order keeps within. Else empty.
+  // Where the pipeline's order depends on times: forward, backward, weight and transfer, and the
+  // memory that such an order keeps within. Else empty.
   std::vector<Time> times;
   std::vector<double> memory;
   bool operator==(const OrderKey&) const = default;
@@ -37,8 +37,8 @@ struct OrderKey {
 
 class StepCache {
  public:
-  // Costs of a plan's ops where the pipeline keeps `copies` of the model. The cache keeps the calibration
-  // alive.
+  // Costs of a plan's ops where the pipeline keeps `copies` of the model. The cache keeps the
+  // calibration alive.
   OpCosts& CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
                     const Model& model, const Plan& plan, const WholeStep& whole_step, int copies);
   std::shared_ptr<const ExpertLoads> LoadsFor(const RoutingSetup& routing, int layers,

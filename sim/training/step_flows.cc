@@ -19,7 +19,8 @@ struct Folded {
   std::map<LinkId, Bytes> switches;
 };
 
-// Whether the port is the receiver's: what comes after the network, or after NVLink where nothing else does.
+// Whether the port is the receiver's: what comes after the network, or after NVLink where nothing
+// else does.
 bool Receives(const Ports& ports, size_t i) {
   const auto nic = std::find(ports.begin(), ports.end(), Port::kNicIn);
   const auto at = static_cast<ptrdiff_t>(i);
@@ -65,7 +66,8 @@ std::vector<RankCoordinates> StepFlows::MembersOf(const CollectiveQuery& query, 
 
 UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to, OpCosts& costs) {
   const OpCosts::Lowered& alone = costs.Lower(query);
-  UnitCollective unit{.alpha = alone.alpha, .per_byte = alone.per_byte, .flows = {}, .shared = false};
+  UnitCollective unit{
+      .alpha = alone.alpha, .per_byte = alone.per_byte, .flows = {}, .shared = false};
   if (alone.unit.empty()) return unit;
   if (extent_ == StepExtent::kOneGpuPerStage) return Fold(query, from, to, costs);
   const auto in_replica = [&](LinkId link) {
@@ -89,7 +91,8 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, O
   const Cluster& cluster = costs.cluster();
   const Placement& placement = costs.placement();
   const OpCosts::Lowered& alone = costs.Lower(query);
-  UnitCollective unit{.alpha = alone.alpha, .per_byte = alone.per_byte, .flows = {}, .shared = false};
+  UnitCollective unit{
+      .alpha = alone.alpha, .per_byte = alone.per_byte, .flows = {}, .shared = false};
 
   // A network that does not block has the GPUs' ports alone, which are alike in all groups.
   std::vector<RankCoordinates> members = MembersOf(query, from, placement);
@@ -124,7 +127,8 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, O
   for (const auto& [ports, f] : folded) {
     const int flows = std::max(1, static_cast<int>(std::lround(f.flows / gpus)));
     const Bytes each = f.bytes / (gpus * flows);
-    UnitFlow& flow = unit.flows.emplace_back(UnitFlow{.links = {}, .bytes = each, .multiplicity = flows});
+    UnitFlow& flow =
+        unit.flows.emplace_back(UnitFlow{.links = {}, .bytes = each, .multiplicity = flows});
     for (size_t i = 0; i < ports.size(); ++i)
       flow.links.push_back({port_of(Receives(ports, i) ? to : from, ports[i])});
     for (const auto& [link, bytes] : f.switches)

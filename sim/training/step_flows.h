@@ -1,7 +1,7 @@
-// The collectives of a training step as flows that share links. Replicas are alike and each stage's ranks run
-// in lockstep, so one GPU of each stage can stand for all: by symmetry it receives what it sends, and a path
-// between two ranks of the stage leads from its own out-ports to its own in-ports. Or one whole replica,
-// every pair of ranks a flow of its own, as a check.
+// The collectives of a training step as flows that share links. Replicas are alike and each stage's
+// ranks run in lockstep, so one GPU of each stage can stand for all: by symmetry it receives what
+// it sends, and a path between two ranks of the stage leads from its own out-ports to its own
+// in-ports. Or one whole replica, every pair of ranks a flow of its own, as a check.
 #pragma once
 
 #include <map>
@@ -18,13 +18,14 @@ enum class StepExtent : uint8_t { kOneGpuPerStage, kReplica };
 
 class StepFlows {
  public:
-  // Who may communicate at the same time as others: what the blocks of a stage do, what data parallelism
-  // does there, what a stage sends to another. A send may also meet itself.
+  // Who may communicate at the same time as others: what the blocks of a stage do, what data
+  // parallelism does there, what a stage sends to another. A send may also meet itself.
   enum class Sender : uint8_t { kBlocks, kDataParallel };
 
   explicit StepFlows(StepExtent extent) : extent_(extent) {}
 
-  // Collects the collectives of a stage, and the sends of one stage to another; then finds which share links.
+  // Collects the collectives of a stage, and the sends of one stage to another; then finds which
+  // share links.
   void Add(int stage, Sender sender, const CollectiveQuery& query, OpCosts& costs);
   void AddSend(int from, int to, OpCosts& costs);
   void FindShared();

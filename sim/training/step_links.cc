@@ -22,8 +22,8 @@ template <class Visit>
 void EachTransfer(const Schedule& schedule, Visit visit) {
   std::vector<int> stage_of(schedule.tasks.size());
   for (size_t l = 0; l < schedule.lanes.size(); ++l)
-    std::fill(stage_of.begin() + schedule.lane_begin[l], stage_of.begin() + schedule.lane_begin[l + 1],
-              schedule.lanes[l].rank);
+    std::fill(stage_of.begin() + schedule.lane_begin[l],
+              stage_of.begin() + schedule.lane_begin[l + 1], schedule.lanes[l].rank);
   for (size_t t = 0; t < schedule.tasks.size(); ++t) {
     for (int32_t d = schedule.dependency_begin[t]; d < schedule.dependency_begin[t + 1]; ++d) {
       const Dependency& on = schedule.dependencies[d];
@@ -55,13 +55,15 @@ StepFlows FlowsOf(const Step& step, OpCosts& costs, StepExtent extent) {
 
 LinkedSchedule Linked(const Step& step, const StepFlows& flows) {
   LinkedSchedule linked(step.schedule(), step.blocks.size());
-  const auto collective = [](const UnitCollective& unit, const CollectiveQuery& query, Seconds time) {
+  const auto collective = [](const UnitCollective& unit, const CollectiveQuery& query,
+                             Seconds time) {
     const double bytes = query.bytes.value;
     return LinkedCollective{&unit, bytes, time / (unit.alpha + unit.per_byte * bytes)};
   };
   const auto link = [&](int stage, int32_t id) {
     const StepBlock& block = step.blocks[id];
-    LinkedBlock as_run{.costed = &block.costed, .time = {}, .shared = {}, .alone = {}, .is_shared = {}};
+    LinkedBlock as_run{
+        .costed = &block.costed, .time = {}, .shared = {}, .alone = {}, .is_shared = {}};
     as_run.alone = block.alone.total;
     bool any = false;
     for (size_t i = 0; i < block.costed.ops.size(); ++i) {
@@ -83,13 +85,16 @@ LinkedSchedule Linked(const Step& step, const StepFlows& flows) {
   for (size_t l = 0; l < schedule.lanes.size(); ++l)
     for (int32_t t = schedule.lane_begin[l]; t < schedule.lane_begin[l + 1]; ++t)
       for (const ProgramStep& part : schedule.programs[schedule.tasks[t].program])
-        if (!linked.Has(schedule.lanes[l].rank, part.block)) link(schedule.lanes[l].rank, part.block);
-  for (const ExcessOfTask& excess : step.excess) linked.longer.push_back(Longer(excess, step.times));
+        if (!linked.Has(schedule.lanes[l].rank, part.block))
+          link(schedule.lanes[l].rank, part.block);
+  for (const ExcessOfTask& excess : step.excess)
+    linked.longer.push_back(Longer(excess, step.times));
   linked.transfers.resize(schedule.dependencies.size());
   const StepBlock& send = step.blocks.send;
   const auto& query = std::get<CollectiveQuery>(send.costed.ops[0].query);
   EachTransfer(schedule, [&](int32_t dependency, int from, int to) {
-    linked.transfers[dependency] = collective(flows.OfSend(from, to), query, send.costed.costs[0].time);
+    linked.transfers[dependency] =
+        collective(flows.OfSend(from, to), query, send.costed.costs[0].time);
   });
   return linked;
 }

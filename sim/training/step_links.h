@@ -15,7 +15,8 @@ namespace moecast {
 // The flows that the step's collectives are, of which those that share links are found.
 StepFlows FlowsOf(const Step& step, OpCosts& costs, StepExtent extent);
 
-// The step's schedule at its median costs with those flows. REQUIRES: both outlive what is returned.
+// The step's schedule at its median costs with those flows. REQUIRES: both outlive what is
+// returned.
 LinkedSchedule Linked(const Step& step, const StepFlows& flows);
 
 // One replica of the run, every pair of ranks a flow, on two networks. They should agree.
@@ -24,8 +25,10 @@ struct ReplicaTimes {
   Seconds farthest;       // that the two put the end of a task apart
   int64_t flows = 0;
 };
-using NetworkMaker = std::function<std::unique_ptr<Network>(std::span<const BytesPerSecond> capacities)>;
-// REQUIRES: a network between the nodes that does not block, for other replicas' flows are not there.
+using NetworkMaker =
+    std::function<std::unique_ptr<Network>(std::span<const BytesPerSecond> capacities)>;
+// REQUIRES: a network between the nodes that does not block, for other replicas' flows are not
+// there.
 ReplicaTimes CompareOnReplica(const Step& step, OpCosts& costs, const NetworkMaker& first,
                               const NetworkMaker& second);
 

@@ -24,7 +24,9 @@ struct ProgramIndex {
     return Whole(virtual_stages + kBlockKinds, Phase::kForward) + static_cast<int>(kind);
   }
   int ParamGather(BlockKind kind) const { return GradReduce(kind) + kBlockKinds; }
-  int GradNorm(int stage) const { return GradReduce(BlockKind::kEmbedding) + 2 * kBlockKinds + stage; }
+  int GradNorm(int stage) const {
+    return GradReduce(BlockKind::kEmbedding) + 2 * kBlockKinds + stage;
+  }
   int Optimizer(int stage) const { return GradNorm(stages) + stage; }
   int size() const { return Optimizer(stages); }
 };
@@ -33,7 +35,8 @@ std::vector<Program> ProgramsOf(const Layout& layout, std::span<const int32_t> p
                                 const ProgramIndex& index) {
   std::vector<Program> programs(static_cast<size_t>(index.size()));
   const BlockIds ids{index.stages};
-  constexpr Phase kPhases[] = {Phase::kForward, Phase::kBackward, Phase::kWeight, Phase::kFullBackward};
+  constexpr Phase kPhases[] = {Phase::kForward, Phase::kBackward, Phase::kWeight,
+                               Phase::kFullBackward};
   for (const Phase phase : kPhases) {
     for (int v = 0; v < index.virtual_stages; ++v)
       programs[index.Whole(v, phase)] = ProgramOf(layout.runs[v], phase);
@@ -57,11 +60,12 @@ std::vector<Program> ProgramsOf(const Layout& layout, std::span<const int32_t> p
   return programs;
 }
 
-// Builds the lanes one after another; dependencies are given by the final task ids, known once all lanes are
-// laid out.
+// Builds the lanes one after another; dependencies are given by the final task ids, known once all
+// lanes are laid out.
 class Assembler {
  public:
-  Assembler(const PipelineShape& shape, const Schedule& pipeline, const Layout& layout, const StepShape& step)
+  Assembler(const PipelineShape& shape, const Schedule& pipeline, const Layout& layout,
+            const StepShape& step)
       : shape_(shape),
         pipeline_(pipeline),
         layout_(layout),
@@ -109,7 +113,8 @@ class Assembler {
   void ComputeLane(int s, int32_t stands_for) {
     OpenLane(s, Stream::kCompute, stands_for);
     const int32_t begin = pipeline_.lane_begin[s], end = pipeline_.lane_begin[s + 1];
-    std::vector<int32_t> first_forward(static_cast<size_t>(shape_.held()), -1), last_gradient = first_forward;
+    std::vector<int32_t> first_forward(static_cast<size_t>(shape_.held()), -1),
+        last_gradient = first_forward;
     for (int32_t i = begin; i < end; ++i) {
       EachHalf(pipeline_.tasks[i], [&](Phase phase, int32_t, int16_t chunk) {
         if (phase == Phase::kForward && first_forward[chunk] < 0) first_forward[chunk] = i;
@@ -130,7 +135,8 @@ class Assembler {
       first_part_[i] = static_cast<int32_t>(out_.tasks.size());
       if (gathers || reduces) {
         EachBlock(v, reduces, [&](BlockKind kind, int16_t part) {
-          const int32_t id = Append({index_.Part(kind, t.phase), t.micro_batch, t.chunk, part, t.phase});
+          const int32_t id =
+              Append({index_.Part(kind, t.phase), t.micro_batch, t.chunk, part, t.phase});
           if (gathers) gather_[v].push_back(id);
           if (reduces) gradients_[v].push_back(id);
         });
@@ -156,7 +162,9 @@ class Assembler {
     for (int c = 0; c < shape_.held(); ++c) forward_order.push_back(static_cast<int16_t>(c));
     gradient_order = forward_order;
     const auto by_task = [&](const std::vector<std::vector<int32_t>>& ids) {
-      return [&](int a, int b) { return ids[virtual_stage(a)].front() < ids[virtual_stage(b)].front(); };
+      return [&](int a, int b) {
+        return ids[virtual_stage(a)].front() < ids[virtual_stage(b)].front();
+      };
     };
     std::sort(forward_order.begin(), forward_order.end(), by_task(gather_));
     std::sort(gradient_order.begin(), gradient_order.end(), by_task(gradients_));
@@ -182,7 +190,8 @@ class Assembler {
         EachBlock(v, true, [&](BlockKind kind, int16_t part) {
           last = Append({index_.GradReduce(kind), 0, c, part, Phase::kGradReduce});
           // Gradients of a piece are summed over its copies, on whatever stages those are.
-          for (int copy = v % shape_.pieces(); copy < shape_.virtual_stages(); copy += shape_.pieces()) {
+          for (int copy = v % shape_.pieces(); copy < shape_.virtual_stages();
+               copy += shape_.pieces()) {
             const int32_t own = gradients_[virtual_stage(gradient_order.back())].back();
             edges_.push_back({last,
                               {step_.overlap_reduce ? gradients_[copy][i]
@@ -195,7 +204,8 @@ class Assembler {
       }
       if (last >= 0) edges_.push_back({step_.norm ? norms_[s] : optimizers_[s], {last, -1}});
     }
-    // With a barrier the norm's task stands for a stage's share of it; every optimizer waits for all of them.
+    // With a barrier the norm's task stands for a stage's share of it; every optimizer waits for
+    // all of them.
     if (step_.norm && step_.norm_is_barrier)
       for (const int32_t norm : norms_) edges_.push_back({optimizers_[s], {norm, -1}});
     CloseLane();
@@ -204,12 +214,14 @@ class Assembler {
   void Link() {
     for (size_t i = 0; i < pipeline_.tasks.size(); ++i)
       for (int32_t d = pipeline_.dependency_begin[i]; d < pipeline_.dependency_begin[i + 1]; ++d)
-        edges_.push_back({first_part_[i],
-                          {last_part_[pipeline_.dependencies[d].task], pipeline_.dependencies[d].transfer}});
+        edges_.push_back(
+            {first_part_[i],
+             {last_part_[pipeline_.dependencies[d].task], pipeline_.dependencies[d].transfer}});
     // Counting sort by task.
     out_.dependency_begin.assign(out_.tasks.size() + 1, 0);
     for (const Edge& e : edges_) ++out_.dependency_begin[e.task + 1];
-    for (size_t i = 0; i < out_.tasks.size(); ++i) out_.dependency_begin[i + 1] += out_.dependency_begin[i];
+    for (size_t i = 0; i < out_.tasks.size(); ++i)
+      out_.dependency_begin[i + 1] += out_.dependency_begin[i];
     std::vector<int32_t> at(out_.dependency_begin.begin(), out_.dependency_begin.end() - 1);
     out_.dependencies.resize(edges_.size());
     for (const Edge& e : edges_) out_.dependencies[at[e.task]++] = e.on;
@@ -222,9 +234,10 @@ class Assembler {
   ProgramIndex index_;
   Schedule out_;
   std::vector<int32_t> first_part_, last_part_;  // by task of the pipeline
-  std::vector<std::vector<int32_t>> gather_;     // by virtual stage: tasks that need its weights first
-  std::vector<std::vector<int32_t>> gradients_;  // by virtual stage: tasks that complete its gradients
-  std::vector<int32_t> norms_, optimizers_;      // by stage
+  std::vector<std::vector<int32_t>> gather_;  // by virtual stage: tasks that need its weights first
+  std::vector<std::vector<int32_t>>
+      gradients_;                            // by virtual stage: tasks that complete its gradients
+  std::vector<int32_t> norms_, optimizers_;  // by stage
   std::vector<Edge> edges_;
 };
 
@@ -249,8 +262,9 @@ Program ProgramOf(const StageBlocks& blocks, Phase phase) {
 }
 
 Schedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
-                           const PipelineOrder& order, const Layout& layout, std::span<const int32_t> pair_of,
-                           const StepShape& step, int32_t stands_for) {
+                           const PipelineOrder& order, const Layout& layout,
+                           std::span<const int32_t> pair_of, const StepShape& step,
+                           int32_t stands_for) {
   MOECAST_CHECK(layout.map.virtual_stages() == shape.virtual_stages());
   const Schedule pipeline = LowerPipeline(schedule, shape, order);
   return Assembler(shape, pipeline, layout, step).Build(pair_of, stands_for);

@@ -1,7 +1,7 @@
-// The Schedule of a whole training step: the pipeline's order, and around it what data parallelism adds. On
-// each stage's communication lane the updated weights come in before the first forward and the gradients
-// leave after the last weight gradient, block by block where they overlap; then the gradient norm and the
-// optimizer.
+// The Schedule of a whole training step: the pipeline's order, and around it what data parallelism
+// adds. On each stage's communication lane the updated weights come in before the first forward and
+// the gradients leave after the last weight gradient, block by block where they overlap; then the
+// gradient norm and the optimizer.
 #pragma once
 
 #include <span>
@@ -27,11 +27,12 @@ struct StepShape {
   bool operator==(const StepShape&) const = default;
 };
 
-// Compute lanes first, by stage, then their communication lanes. Rank of a lane: its stage. A virtual stage
-// may hold no block. Programs are of blocks as BlockIds numbers them; `pair_of` as in StepBlocks, empty where
-// the schedule overlaps no passes.
+// Compute lanes first, by stage, then their communication lanes. Rank of a lane: its stage. A
+// virtual stage may hold no block. Programs are of blocks as BlockIds numbers them; `pair_of` as in
+// StepBlocks, empty where the schedule overlaps no passes.
 Schedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
-                           const PipelineOrder& order, const Layout& layout, std::span<const int32_t> pair_of,
-                           const StepShape& step, int32_t stands_for);
+                           const PipelineOrder& order, const Layout& layout,
+                           std::span<const int32_t> pair_of, const StepShape& step,
+                           int32_t stands_for);
 
 }  // namespace moecast

@@ -14,7 +14,8 @@ double NoiseOf(const Cost& cost, const Noise& noise, uint64_t position) {
   const auto deviate = [&noise](const Lattice& lattice, uint64_t key) {
     return NormalQuantile(lattice.KeyedPoint(noise.draw, key));
   };
-  if (noise.curves && cost.sigma_curve > 0) shift += deviate(*noise.curves, cost.curve) * cost.sigma_curve;
+  if (noise.curves && cost.sigma_curve > 0)
+    shift += deviate(*noise.curves, cost.curve) * cost.sigma_curve;
   if (noise.own && cost.sigma_own > 0)
     shift += deviate(*noise.own, position * 0x9e3779b97f4a7c15ULL) * cost.sigma_own;
   return std::exp(shift);
@@ -49,8 +50,8 @@ StepSpan SpanOf(const Step& step, const Timing& timing) {
     const int32_t last = schedule.lane_begin[s + 1] - 1;
     const int32_t communication = step.shape.stages + s;
     Time begin{};
-    // Without a barrier a stage starts its next step when it is done with this one: its span, from the gather
-    // of the weights that its first forward needs. With one all stages start together.
+    // Without a barrier a stage starts its next step when it is done with this one: its span, from
+    // the gather of the weights that its first forward needs. With one all stages start together.
     if (!barrier) {
       Time gather{};
       const int32_t end = schedule.lane_begin[communication + 1];
@@ -61,7 +62,8 @@ StepSpan SpanOf(const Step& step, const Timing& timing) {
       }
       begin = timing.start[schedule.lane_begin[s]] - gather;
     }
-    if (timing.end[last] - begin > longest.end - longest.begin) longest = {begin, timing.end[last], last};
+    if (timing.end[last] - begin > longest.end - longest.begin)
+      longest = {begin, timing.end[last], last};
   }
   return longest;
 }
@@ -94,7 +96,8 @@ Seconds StepTime(const Step& step, const Noise& noise) {
 Seconds StepTime(const Step& step, const WholeStep& whole_step) {
   MOECAST_CHECK(step.run->whole_step == kKernelsAlone);
   return StepTime(step, [&](const Cost& cost, uint64_t) {
-    return (IsKernel(cost.resource) ? Sustained(cost, whole_step) : SustainedCollective(cost, whole_step))
+    return (IsKernel(cost.resource) ? Sustained(cost, whole_step)
+                                    : SustainedCollective(cost, whole_step))
         .time;
   });
 }

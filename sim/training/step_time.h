@@ -14,15 +14,15 @@ namespace moecast {
 struct Noise {
   std::vector<double> by_source;  // by Cost::source
   double whole_step = 0;          // of WholeStep::sigma
-  // Where the errors common to a curve (Cost::curve) and each estimate's own are drawn from, as point number
-  // `draw` of it; null: there are none. REQUIRES: it outlives this.
+  // Where the errors common to a curve (Cost::curve) and each estimate's own are drawn from, as
+  // point number `draw` of it; null: there are none. REQUIRES: it outlives this.
   const Lattice* curves = nullptr;
   const Lattice* own = nullptr;
   int draw = 0;
 };
 
-// How much faster each resource is. An op takes the time of the one that bounds it; what bounds it next is
-// not looked at, so small changes are meant.
+// How much faster each resource is. An op takes the time of the one that bounds it; what bounds it
+// next is not looked at, so small changes are meant.
 struct Speedup {
   double compute = 1;
   double hbm = 1;
@@ -30,9 +30,9 @@ struct Speedup {
   double network = 1;
 };
 
-// Time from one step to the next: all stages with a barrier at the optimizer, else the longest of one stage.
-// On the run's network level at the median times; at others what the medians lose to shared links is taken in
-// proportion.
+// Time from one step to the next: all stages with a barrier at the optimizer, else the longest of
+// one stage. On the run's network level at the median times; at others what the medians lose to
+// shared links is taken in proportion.
 Seconds StepTime(const Step& step);
 Seconds StepTime(const Step& step, const Noise& noise);
 Seconds StepTime(const Step& step, const Speedup& speedup);
@@ -40,8 +40,8 @@ Seconds StepTime(const Step& step, const OpTimes& time_of);
 // With these whole-step effects. REQUIRES: prepared with kernels alone.
 Seconds StepTime(const Step& step, const WholeStep& whole_step);
 
-// More than the engine's integer time rounds of a task: it counts picoseconds, and a task's end is rounded
-// from a sum of a few times.
+// More than the engine's integer time rounds of a task: it counts picoseconds, and a task's end is
+// rounded from a sum of a few times.
 inline constexpr Seconds kRoundingOfTask = Microseconds(1e-3);
 
 // A difference of two sums of the engine's times, without what their rounding may make of nothing.
@@ -57,8 +57,8 @@ Seconds Contention(const Step& step);
 // With blocks that take these times, by number, each collective alone on idle links.
 Timing TimingAlone(const Step& step, std::span<const BlockTime> times);
 
-// The part of a Timing that is one step's own, of the stage that takes longest: from where the step begins
-// there to where its last task ends and the next step may begin.
+// The part of a Timing that is one step's own, of the stage that takes longest: from where the step
+// begins there to where its last task ends and the next step may begin.
 struct StepSpan {
   Time begin;
   Time end;
@@ -66,7 +66,8 @@ struct StepSpan {
 };
 StepSpan SpanOf(const Step& step, const Timing& timing);
 
-// Share of the compute and communication time of the blocks that comes from outside measured ranges.
+// Share of the compute and communication time of the blocks that comes from outside measured
+// ranges.
 double ExtrapolatedFraction(const Step& step);
 
 }  // namespace moecast

@@ -13,8 +13,8 @@ namespace moecast {
 namespace {
 
 enum class Thread : uint8_t { kCompute, kCommunication, kDataParallel };
-constexpr std::string_view kThreadNames[] = {NameOf(Stream::kCompute), NameOf(Stream::kCommunication),
-                                             "data-parallel communication"};
+constexpr std::string_view kThreadNames[] = {
+    NameOf(Stream::kCompute), NameOf(Stream::kCommunication), "data-parallel communication"};
 
 class Builder {
  public:
@@ -22,7 +22,8 @@ class Builder {
       : step_(step), schedule_(step.schedule()), timing_(step.timing), detail_(detail) {}
 
   Timeline Build() {
-    if (const StepFlows* flows = step_.shared_links.get(); flows && detail_ != TimelineDetail::kTasks) {
+    if (const StepFlows* flows = step_.shared_links.get();
+        flows && detail_ != TimelineDetail::kTasks) {
       FluidNetwork network(flows->capacities());
       RunOnNetwork(Linked(step_, *flows), network, &blocks_of_task_);
     }
@@ -126,15 +127,16 @@ class Builder {
     return span;
   }
 
-  // The ops of a block that starts `at` after its task; moves `at` to its end. The task's end was rounded
-  // from a sum in another order, so times are cut there.
-  void AddOps(BlockKind kind, Phase phase, Time task_start, Time task_end, int32_t task, Seconds& at) {
+  // The ops of a block that starts `at` after its task; moves `at` to its end. The task's end was
+  // rounded from a sum in another order, so times are cut there.
+  void AddOps(BlockKind kind, Phase phase, Time task_start, Time task_end, int32_t task,
+              Seconds& at) {
     const auto pass_ops = [&](Pass pass) {
       const BlockSpan* ran = NextBlock();
       if (ran) at = ran->at;
       AddSpans(step_.blocks.Of(kind, pass).costed,
-               op_spans_[static_cast<size_t>(kind)][static_cast<size_t>(pass)], ran, task_start, task_end,
-               task, at, [pass](size_t) { return pass; });
+               op_spans_[static_cast<size_t>(kind)][static_cast<size_t>(pass)], ran, task_start,
+               task_end, task, at, [pass](size_t) { return pass; });
       at = ran ? ran->end : at + step_.blocks.Of(kind, pass).alone.total;
     };
     if (phase == Phase::kForward) pass_ops(Pass::kForward);
@@ -145,21 +147,22 @@ class Builder {
   void AddPairOps(size_t pair, Time task_start, Time task_end, int32_t task) {
     pair_spans_.resize(step_.blocks.pairs.size());
     const CostedOps& costed = step_.blocks.pairs[pair].costed;
-    AddSpans(costed, pair_spans_[pair], NextBlock(), task_start, task_end, task, Seconds(0), [&](size_t i) {
-      size_t list = 0;
-      while (i >= costed.list_ends[list]) ++list;
-      return static_cast<Pass>(list);
-    });
+    AddSpans(costed, pair_spans_[pair], NextBlock(), task_start, task_end, task, Seconds(0),
+             [&](size_t i) {
+               size_t list = 0;
+               while (i >= costed.list_ends[list]) ++list;
+               return static_cast<Pass>(list);
+             });
   }
   // Of the task at hand, as it ran on shared links; null where nothing is shared.
   const BlockSpan* NextBlock() {
     return blocks_of_task_.empty() ? nullptr : &blocks_of_task_[task_].at(next_block_++);
   }
-  // `alone`: spans of the ops from the start of their block where its links are idle, found where not yet
-  // known; of one that ran otherwise `ran` has them.
+  // `alone`: spans of the ops from the start of their block where its links are idle, found where
+  // not yet known; of one that ran otherwise `ran` has them.
   template <class PassOfOp>
-  void AddSpans(const CostedOps& costed, std::vector<OpSpan>& alone, const BlockSpan* ran, Time task_start,
-                Time task_end, int32_t task, Seconds at, PassOfOp pass_of) {
+  void AddSpans(const CostedOps& costed, std::vector<OpSpan>& alone, const BlockSpan* ran,
+                Time task_start, Time task_end, int32_t task, Seconds at, PassOfOp pass_of) {
     const bool shared = ran && !ran->ops.empty();
     if (!shared && alone.empty() && !costed.ops.empty()) {
       std::vector<Seconds> times;
@@ -175,13 +178,15 @@ class Builder {
       if (start == end) continue;  // collectives of a single rank
       std::string name(NameOf(op.name));
       name += op.recomputed ? " recompute" : kSuffix[static_cast<size_t>(pass_of(i))];
-      AddSpan(start, end, op.stream() == Stream::kCompute ? Thread::kCompute : Thread::kCommunication, name,
+      AddSpan(start, end,
+              op.stream() == Stream::kCompute ? Thread::kCompute : Thread::kCommunication, name,
               task);
     }
   }
 
-  // Buffers and the largest transient for the whole step; activations from the start of the task that keeps
-  // them to the end of the one that frees them. The highest value is StageMemory::total().
+  // Buffers and the largest transient for the whole step; activations from the start of the task
+  // that keeps them to the end of the one that frees them. The highest value is
+  // StageMemory::total().
   void AddMemory(int stage, const StageMemory& memory) {
     Timeline::Counter counter{.process = static_cast<int32_t>(timeline_.processes.size()) - 1,
                               .name = timeline_.names.IndexOf("memory"),
@@ -190,7 +195,8 @@ class Builder {
     counter.samples.push_back({Time{}, fixed / GiB(1)});
     Bytes before;
     int32_t i = schedule_.lane_begin[stage];
-    for (const auto& [most, after] : ActivationsAlong(step_.layout, step_.blocks, step_.schedule(), stage)) {
+    for (const auto& [most, after] :
+         ActivationsAlong(step_.layout, step_.blocks, step_.schedule(), stage)) {
       if (most > before) counter.samples.push_back({timing_.start[i], (fixed + most) / GiB(1)});
       if (after < most) counter.samples.push_back({timing_.end[i], (fixed + after) / GiB(1)});
       before = after;

@@ -1,7 +1,7 @@
-// A prepared training step as a Timeline: a process for each stage (its first rank, which stands for all
-// alike), threads for its streams, a slice for each task, arrows for what stages send each other, the memory
-// of the rank as a counter. Which tasks also show their blocks and ops is a choice: all of them would be some
-// 10^6 slices.
+// A prepared training step as a Timeline: a process for each stage (its first rank, which stands
+// for all alike), threads for its streams, a slice for each task, arrows for what stages send each
+// other, the memory of the rank as a counter. Which tasks also show their blocks and ops is a
+// choice: all of them would be some 10^6 slices.
 #pragma once
 
 #include "sim/training/step.h"
@@ -9,10 +9,15 @@
 
 namespace moecast {
 
-enum class TimelineDetail : uint8_t { kTasks, kFirstMicroBatch, kAll };  // whose blocks and ops are shown
+enum class TimelineDetail : uint8_t {
+  kTasks,
+  kFirstMicroBatch,
+  kAll
+};  // whose blocks and ops are shown
 
-// Of the median times. Collectives of a block are on the thread "communication"; gradients to be reduced and
-// weights to be gathered have one of their own, as they have communicators of their own.
+// Of the median times. Collectives of a block are on the thread "communication"; gradients to be
+// reduced and weights to be gathered have one of their own, as they have communicators of their
+// own.
 Timeline TimelineOf(const Step& step, TimelineDetail detail = TimelineDetail::kFirstMicroBatch);
 
 }  // namespace moecast

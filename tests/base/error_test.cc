@@ -10,7 +10,8 @@ namespace {
 TEST(UserErrorTest, NamesPlaceValueExpectedAndHintAndLeavesOutWhatIsEmpty) {
   EXPECT_STREQ(
       UserError(
-          UserError::Parts{.file = "a.json", .pointer = "/x/0", .value = "3", .expected = "2", .hint = "two"})
+          UserError::Parts{
+              .file = "a.json", .pointer = "/x/0", .value = "3", .expected = "2", .hint = "two"})
           .what(),
       "a.json: /x/0: found 3, expected 2 (did you mean \"two\"?)");
   EXPECT_STREQ(UserError(UserError::Parts{.file = "a.json", .expected = "a file"}).what(),
@@ -19,7 +20,8 @@ TEST(UserErrorTest, NamesPlaceValueExpectedAndHintAndLeavesOutWhatIsEmpty) {
 }
 
 TEST(NearestTest, GuessesASlipOfTheKeyboard) {
-  const std::vector<std::string_view> names = {"micro_batch", "global_batch", "tp", "pp", "schedule", "zero"};
+  const std::vector<std::string_view> names = {"micro_batch", "global_batch", "tp",
+                                               "pp",          "schedule",     "zero"};
   EXPECT_EQ(Nearest("micro_bacth", names), "micro_batch");  // two neighbours swapped
   EXPECT_EQ(Nearest("microbatch", names), "micro_batch");   // one missing
   EXPECT_EQ(Nearest("schedulle", names), "schedule");       // one too many

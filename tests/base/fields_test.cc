@@ -34,11 +34,11 @@ struct Sample {
 };
 
 const Fields<Inner>& FieldsOf(const Inner*) {
-  static const Fields<Inner> fields("inner",
-                                    {
-                                        Row("depth", &Inner::depth, "how deep", {.low = 0, .high = 9}),
-                                        Row("note", &Inner::note, "a remark"),
-                                    });
+  static const Fields<Inner> fields(
+      "inner", {
+                   Row("depth", &Inner::depth, "how deep", {.low = 0, .high = 9}),
+                   Row("note", &Inner::note, "a remark"),
+               });
   return fields;
 }
 const Fields<Sample>& FieldsOf(const Sample*) {
@@ -90,7 +90,8 @@ TEST(FieldsTest, AnAbsentFieldKeepsTheStructsDefaultInNestedStructsToo) {
 }
 
 TEST(FieldsTest, EveryKindOfMemberIsParsed) {
-  const Sample s = Parse(R"({"flag": false, "count": 9, "large": 9007199254740993, "ratio": 0.25, "text": "w",
+  const Sample s =
+      Parse(R"({"flag": false, "count": 9, "large": 9007199254740993, "ratio": 0.25, "text": "w",
     "size": "2GB", "time": "3us", "rate": "50GB/s", "peak": "1PFLOP/s", "dtype": "fp8_block", "inner": {"depth": 1},
     "list": [{}], "numbers": [5], "maybe": 6})");
   EXPECT_EQ(s, (Sample{.flag = false,
@@ -136,10 +137,11 @@ TEST(FieldsTest, ParsingWhatWasPrintedGivesTheValueBack) {
 
 TEST(FieldsTest, UnknownFieldsAreRefusedWithTheNearestName) {
   const std::string fault = Fault(R"({"count": 1, "inner": {"dept": 3}})");
-  EXPECT_EQ(
-      fault,
-      "f.json: /inner/dept: found an unknown field, expected one of depth, note (did you mean \"depth\"?)");
-  EXPECT_NE(Fault(R"({"count": 1, "falg": true})").find("(did you mean \"flag\"?)"), std::string::npos);
+  EXPECT_EQ(fault,
+            "f.json: /inner/dept: found an unknown field, expected one of depth, note (did you "
+            "mean \"depth\"?)");
+  EXPECT_NE(Fault(R"({"count": 1, "falg": true})").find("(did you mean \"flag\"?)"),
+            std::string::npos);
 }
 
 TEST(FieldsTest, MissingRequiredFieldsAreNamed) {
@@ -158,14 +160,17 @@ TEST(FieldsTest, ValuesOfTheWrongTypeUnitOrSizeAreRefusedWithTheirPlace) {
       {R"({"count": 1, "size": "16"})", "/size: found \"16\", expected a text with a unit"},
       {R"({"count": 1, "size": "-1GB"})", "/size: found \"-1GB\", expected from 1B to "},
       {R"({"count": 1, "size": "0B"})", "/size: found \"0B\", expected from 1B to "},
-      {R"({"count": 1, "time": "5GB"})", "/time: found \"5GB\", expected a text with a unit such as 18.5ms"},
+      {R"({"count": 1, "time": "5GB"})",
+       "/time: found \"5GB\", expected a text with a unit such as 18.5ms"},
       {R"({"count": 1, "dtype": "bf61"})",
        "/dtype: found \"bf61\", expected one of fp32, bf16, fp8, fp8_block"},
       {R"({"count": 1, "list": {}})", "/list: found an empty object, expected a list"},
-      {R"({"count": 1, "list": [{}, {}, {}, {}]})", "/list: found a list of 4, expected at most 3 items"},
+      {R"({"count": 1, "list": [{}, {}, {}, {}]})",
+       "/list: found a list of 4, expected at most 3 items"},
       {R"({"count": 1, "list": [{}, {"depth": 10}]})",
        "/list/1/depth: found 10, expected a whole number from 0 to 9"},
-      {R"({"count": 1, "numbers": [1, -1]})", "/numbers/1: found -1, expected a whole number from 0 to 5"},
+      {R"({"count": 1, "numbers": [1, -1]})",
+       "/numbers/1: found -1, expected a whole number from 0 to 5"},
       {R"([])", "/: found an empty list, expected an object"},
       {R"({"count": 1, "inner": null})", "/inner: found null, expected an object"},
   };
@@ -200,11 +205,12 @@ TEST(FieldsTest, EveryLeafIsDocumentedOnceByItsPointer) {
     EXPECT_FALSE(d.help.empty()) << d.pointer;
     EXPECT_FALSE(d.type.empty()) << d.pointer;
   }
-  EXPECT_EQ(pointers, (std::vector<std::string>{
-                          "/sample/flag", "/sample/count", "/sample/large", "/sample/ratio", "/sample/text",
-                          "/sample/size", "/sample/time", "/sample/rate", "/sample/peak", "/sample/dtype",
-                          "/sample/inner/depth", "/sample/inner/note", "/sample/list/0/depth",
-                          "/sample/list/0/note", "/sample/numbers", "/sample/maybe"}));
+  EXPECT_EQ(pointers,
+            (std::vector<std::string>{
+                "/sample/flag", "/sample/count", "/sample/large", "/sample/ratio", "/sample/text",
+                "/sample/size", "/sample/time", "/sample/rate", "/sample/peak", "/sample/dtype",
+                "/sample/inner/depth", "/sample/inner/note", "/sample/list/0/depth",
+                "/sample/list/0/note", "/sample/numbers", "/sample/maybe"}));
   EXPECT_EQ(docs[1].default_value, "");
   EXPECT_EQ(docs[5].default_value, "\"16MiB\"");
 }

@@ -21,7 +21,8 @@ TEST(JsonDiffTest, NamesTheDeepestPlaceThatDiffers) {
   EXPECT_EQ(Lines(R"({"a/b~c": 1})", R"({"a/b~c": 2})"), (List{"/a~1b~0c 1 2"}));
   // Lists: of objects item by item, of scalars or of other lengths as a whole.
   EXPECT_EQ(Lines(R"([{"n": 1}, {"n": 2}])", R"([{"n": 1}, {"n": 3}])"), (List{"/1/n 2 3"}));
-  EXPECT_EQ(Lines(R"({"r": ["p", "q"]})", R"({"r": ["p", "s"]})"), (List{R"(/r ["p","q"] ["p","s"])"}));
+  EXPECT_EQ(Lines(R"({"r": ["p", "q"]})", R"({"r": ["p", "s"]})"),
+            (List{R"(/r ["p","q"] ["p","s"])"}));
   EXPECT_EQ(Lines(R"([{"n": 1}])", "[]"), (List{R"( [{"n":1}] [])"}));
 }
 

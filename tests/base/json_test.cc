@@ -28,15 +28,17 @@ TEST(ParseJsonTest, AFaultIsNamedWithItsLineAndColumn) {
 
 TEST(ParseJsonTest, RefusesWhatIsNotJson) {
   for (const char* text :
-       {"nan", "NaN", "Infinity", "01", "1.", ".5", "+1", "'a'", "{a: 1}", "[1,]", "// x\n1", "\"\xff\"",
-        "\"a\nb\"", "\"\\x\"", "tru", "[1 2]", "{\"a\" 1}", "\"\\ud800\""}) {
+       {"nan", "NaN", "Infinity", "01", "1.", ".5", "+1", "'a'", "{a: 1}", "[1,]", "// x\n1",
+        "\"\xff\"", "\"a\nb\"", "\"\\x\"", "tru", "[1 2]", "{\"a\" 1}", "\"\\ud800\""}) {
     EXPECT_NE(ParseError(text).find("found no valid JSON"), std::string::npos) << text;
   }
 }
 
 TEST(ParseJsonTest, ANumberBeyondDoubleIsRefusedAndNotInfinity) {
-  EXPECT_NE(ParseError("[1e999]").find("a number beyond the range of double precision"), std::string::npos);
-  EXPECT_NE(ParseError("[-1e999]").find("a number beyond the range of double precision"), std::string::npos);
+  EXPECT_NE(ParseError("[1e999]").find("a number beyond the range of double precision"),
+            std::string::npos);
+  EXPECT_NE(ParseError("[-1e999]").find("a number beyond the range of double precision"),
+            std::string::npos);
   EXPECT_EQ(Cursor("1e308").Number(0, 1e308), 1e308);
   // An integer beyond 64 bits becomes a double.
   EXPECT_EQ(Cursor("100000000000000000000").Number(0, 1e30), 1e20);
@@ -45,14 +47,16 @@ TEST(ParseJsonTest, ANumberBeyondDoubleIsRefusedAndNotInfinity) {
 TEST(ParseJsonTest, AKeyTwiceInOneObjectIsRefusedAndInTwoObjectsIsFine) {
   EXPECT_EQ(ParseError("{\"a\": 1, \"b\": 2, \"a\": 3}"),
             "f.json: found the key \"a\" twice in one object, expected each key once");
-  EXPECT_EQ(ParseError("{\"x\": {\"a\": 1, \"a\": 1}}").substr(0, 27), "f.json: found the key \"a\" t");
+  EXPECT_EQ(ParseError("{\"x\": {\"a\": 1, \"a\": 1}}").substr(0, 27),
+            "f.json: found the key \"a\" t");
   EXPECT_EQ(ParseError("[{\"a\": 1}, {\"a\": {\"a\": 2}}]"), "no UserError");
 }
 
 TEST(ParseJsonTest, NestsToDepth64AndNoDeeper) {
   const auto nested = [](size_t n) { return std::string(n, '[') + std::string(n, ']'); };
   EXPECT_EQ(ParseError(nested(64)), "no UserError");
-  EXPECT_EQ(ParseError(nested(65)), "f.json: found values nested deeper than 64, expected a flatter file");
+  EXPECT_EQ(ParseError(nested(65)),
+            "f.json: found values nested deeper than 64, expected a flatter file");
   // A million open brackets must not exhaust the stack.
   EXPECT_EQ(ParseError(std::string(1'000'000, '[')),
             "f.json: found values nested deeper than 64, expected a flatter file");
@@ -64,7 +68,8 @@ TEST(ParseJsonTest, ATextOf17MegabytesIsRefusedUnread) {
 }
 
 TEST(ParseJsonTest, KeysKeepTheirOrder) {
-  EXPECT_EQ(Cursor("{\"b\": 1, \"a\": 2, \"c\": 3}").Keys(), (std::vector<std::string>{"b", "a", "c"}));
+  EXPECT_EQ(Cursor("{\"b\": 1, \"a\": 2, \"c\": 3}").Keys(),
+            (std::vector<std::string>{"b", "a", "c"}));
 }
 
 TEST(PatchJsonTest, ReplacesAddsAndWalksLists) {
@@ -74,7 +79,8 @@ TEST(PatchJsonTest, ReplacesAddsAndWalksLists) {
   PatchJson(*document, "l/0", 7, {"--set", ""});
   PatchJson(*document, "l/1/x", 8, {"--set", ""});
   PatchJson(*document, "a~1b/~0", 9, {"--set", ""});  // the keys "a/b" and "~"
-  EXPECT_EQ(DumpJson(document->root, -1), R"({"a":{"b":5,"c":{"d":"new"}},"l":[7,{"x":8}],"a/b":{"~":9}})");
+  EXPECT_EQ(DumpJson(document->root, -1),
+            R"({"a":{"b":5,"c":{"d":"new"}},"l":[7,{"x":8}],"a/b":{"~":9}})");
 }
 
 TEST(PatchJsonTest, APathThroughAScalarOrBesideAListIsTheUsersFault) {
@@ -117,15 +123,17 @@ TEST(JsonCursorTest, KnowsItsPointer) {
 }
 
 TEST(JsonCursorTest, ScalarsRefuseOtherTypesAndValuesOutside) {
-  const JsonCursor root =
-      Cursor(R"({"i": 3, "f": 2.5, "whole": 4.0, "s": "x", "b": true, "n": null, "l": [1], "o": {}})");
+  const JsonCursor root = Cursor(
+      R"({"i": 3, "f": 2.5, "whole": 4.0, "s": "x", "b": true, "n": null, "l": [1], "o": {}})");
   EXPECT_EQ(root.Key("i").Int(0, 3), 3);
   EXPECT_EQ(root.Key("whole").Int(0, 9), 4);
   EXPECT_EQ(root.Key("f").Number(0, 3), 2.5);
   EXPECT_EQ(root.Key("i").Number(0, 3), 3);
   EXPECT_EQ(root.Key("s").Text(), "x");
   EXPECT_TRUE(root.Key("b").Bool());
-  const auto fault = [&](const char* key, auto read) { return MessageOf([&] { read(root.Key(key)); }); };
+  const auto fault = [&](const char* key, auto read) {
+    return MessageOf([&] { read(root.Key(key)); });
+  };
   const auto as_int = [](const JsonCursor& c) { c.Int(0, 2); };
   EXPECT_EQ(fault("i", as_int), "f.json: /i: found 3, expected a whole number from 0 to 2");
   EXPECT_EQ(fault("f", as_int), "f.json: /f: found 2.5, expected a whole number from 0 to 2");
@@ -135,15 +143,19 @@ TEST(JsonCursorTest, ScalarsRefuseOtherTypesAndValuesOutside) {
             "f.json: /l: found a list of 1, expected a number from 0 to 1.00000");
   EXPECT_EQ(fault("o", [](const JsonCursor& c) { c.Text(); }),
             "f.json: /o: found an empty object, expected a text");
-  EXPECT_EQ(fault("i", [](const JsonCursor& c) { c.Bool(); }), "f.json: /i: found 3, expected true or false");
-  EXPECT_EQ(fault("i", [](const JsonCursor& c) { c.size(); }), "f.json: /i: found 3, expected a list");
-  EXPECT_EQ(fault("i", [](const JsonCursor& c) { c.Keys(); }), "f.json: /i: found 3, expected an object");
+  EXPECT_EQ(fault("i", [](const JsonCursor& c) { c.Bool(); }),
+            "f.json: /i: found 3, expected true or false");
+  EXPECT_EQ(fault("i", [](const JsonCursor& c) { c.size(); }),
+            "f.json: /i: found 3, expected a list");
+  EXPECT_EQ(fault("i", [](const JsonCursor& c) { c.Keys(); }),
+            "f.json: /i: found 3, expected an object");
   EXPECT_EQ(fault("i", [](const JsonCursor& c) { c.Required("x"); }),
             "f.json: /i: found 3, expected an object");
 }
 
 TEST(JsonCursorTest, WholeNumbersKeepAll64BitsAndRefuseMore) {
-  constexpr int64_t kLow = std::numeric_limits<int64_t>::min(), kHigh = std::numeric_limits<int64_t>::max();
+  constexpr int64_t kLow = std::numeric_limits<int64_t>::min(),
+                    kHigh = std::numeric_limits<int64_t>::max();
   EXPECT_EQ(Cursor("9223372036854775807").Int(kLow, kHigh), kHigh);
   EXPECT_EQ(Cursor("-9223372036854775808").Int(kLow, kHigh), kLow);
   EXPECT_EQ(Cursor("9007199254740993").Int(0, kHigh), 9007199254740993);  // 2^53 + 1
@@ -155,9 +167,10 @@ TEST(JsonCursorTest, WholeNumbersKeepAll64BitsAndRefuseMore) {
 TEST(JsonCursorTest, AnUnknownFieldIsNamedWithTheNearestAndAMissingOneWithItsName) {
   const JsonCursor root = Cursor("{\"micro_bacth\": 1}");
   const std::vector<std::string_view> valid = {"micro_batch", "tp"};
-  EXPECT_EQ(MessageOf([&] { root.AllowOnly(valid); }),
-            "f.json: /micro_bacth: found an unknown field, expected one of micro_batch, tp (did you mean "
-            "\"micro_batch\"?)");
+  EXPECT_EQ(
+      MessageOf([&] { root.AllowOnly(valid); }),
+      "f.json: /micro_bacth: found an unknown field, expected one of micro_batch, tp (did you mean "
+      "\"micro_batch\"?)");
   EXPECT_EQ(MessageOf([&] { root.Required("tp"); }),
             "f.json: /: found an object, expected a value for \"tp\" in it");
 }
@@ -174,7 +187,8 @@ TEST(DumpJsonTest, PrintsNineDigitsAndIntegersExactly) {
 
 TEST(DumpJsonTest, ListsOfScalarsStayOnOneLine) {
   EXPECT_EQ(DumpJson(ParseJson(R"({"a":[1,2],"b":[{"c":[]},[]],"d":{}})", "")->root),
-            "{\n  \"a\": [1, 2],\n  \"b\": [\n    {\n      \"c\": []\n    },\n    []\n  ],\n  \"d\": {}\n}");
+            "{\n  \"a\": [1, 2],\n  \"b\": [\n    {\n      \"c\": []\n    },\n    []\n  ],\n  "
+            "\"d\": {}\n}");
   EXPECT_EQ(DumpJson(ParseJson(R"({"a":[1,2],"d":{"x":null}})", "")->root, -1),
             R"({"a":[1,2],"d":{"x":null}})");
 }

@@ -54,8 +54,9 @@ TEST(QuantityTextTest, EveryUnitHasItsScale) {
                          {"1MiB/s", 1048576},
                          {"1GiB/s", 1073741824}},
                         ParseRate);
-  Check<FlopsPerSecond>({{"1FLOP/s", 1}, {"2GFLOP/s", 2e9}, {"989TFLOP/s", 989e12}, {"2PFLOP/s", 2e15}},
-                        ParseFlopRate);
+  Check<FlopsPerSecond>(
+      {{"1FLOP/s", 1}, {"2GFLOP/s", 2e9}, {"989TFLOP/s", 989e12}, {"2PFLOP/s", 2e15}},
+      ParseFlopRate);
   Check<Count>({{"7", 7},
                 {"2K", 2e3},
                 {"3M", 3e6},
@@ -67,16 +68,19 @@ TEST(QuantityTextTest, EveryUnitHasItsScale) {
 }
 
 TEST(QuantityTextTest, WhatIsNoQuantityHasNoValue) {
-  for (const char* text : {"", " ", "1", "B", "1b", "1 byte", "1GB/s", "1GBs", "x1GB", "1GB x", "nanGB",
-                           "infGB", "1e999B", "1e300TB1", "0x10B", "--1B", "+1B", "1,5GB", "1GiB\n"}) {
+  for (const char* text :
+       {"", " ", "1", "B", "1b", "1 byte", "1GB/s", "1GBs", "x1GB", "1GB x", "nanGB", "infGB",
+        "1e999B", "1e300TB1", "0x10B", "--1B", "+1B", "1,5GB", "1GiB\n"}) {
     EXPECT_FALSE(ParseBytes(text)) << text;
   }
-  for (const char* text : {"1", "1m", "1S", "1 sec", "1e308d"}) EXPECT_FALSE(ParseSeconds(text)) << text;
+  for (const char* text : {"1", "1m", "1S", "1 sec", "1e308d"})
+    EXPECT_FALSE(ParseSeconds(text)) << text;
   for (const char* text : {"1", "1GB", "400G/s", "1gb/s"}) EXPECT_FALSE(ParseRate(text)) << text;
   for (const char* text : {"1", "1TFLOPS", "1TFLOP"}) EXPECT_FALSE(ParseFlopRate(text)) << text;
   for (const char* text : {"", "T", "1 Ttokens more", "tokens", "1Q", "1k"})
     EXPECT_FALSE(ParseCount(text)) << text;
-  for (const char* text : {"", "1 2", "nan", "inf", "1e999", "1s"}) EXPECT_FALSE(ParseNumber(text)) << text;
+  for (const char* text : {"", "1 2", "nan", "inf", "1e999", "1s"})
+    EXPECT_FALSE(ParseNumber(text)) << text;
 }
 
 TEST(QuantityTextTest, PrintingChoosesTheShortestExactText) {

@@ -55,13 +55,14 @@ TEST(RandomTest, NormalHasMeanZeroAndVarianceOne) {
 }
 
 TEST(NormalQuantileTest, GivesTheTabulatedQuantiles) {
-  // To 9 decimals, from any table of the standard normal; both tails, the centre and the seams of the
-  // approximation.
+  // To 9 decimals, from any table of the standard normal; both tails, the centre and the seams of
+  // the approximation.
   const std::pair<double, double> kTable[] = {
       {0.5, 0.0},           {0.75, 0.674489750},  {0.9, 1.281551566},
       {0.95, 1.644853627},  {0.975, 1.959963985}, {0.99, 2.326347874},
       {0.999, 3.090232306}, {0.1, -1.281551566},  {1e-6, -4.753424309}};
-  for (const auto& [p, z] : kTable) EXPECT_NEAR(NormalQuantile(p), z, 1e-9 + 2e-9 * std::fabs(z)) << p;
+  for (const auto& [p, z] : kTable)
+    EXPECT_NEAR(NormalQuantile(p), z, 1e-9 + 2e-9 * std::fabs(z)) << p;
 }
 
 TEST(NormalQuantileTest, InvertsTheDistributionFunctionToItsStatedError) {

@@ -65,7 +65,8 @@ TEST(DtypeTest, ABlockScaledElementCarriesAn128thOfItsScale) {
 }
 
 TEST(EnumNamesTest, EveryNameFindsItsValueAgain) {
-  for (const auto& row : EnumNames<Dtype>::kNames) EXPECT_EQ(ByName<Dtype>(NameOf(row.value)), row.value);
+  for (const auto& row : EnumNames<Dtype>::kNames)
+    EXPECT_EQ(ByName<Dtype>(NameOf(row.value)), row.value);
   EXPECT_EQ(ByName<Dtype>("fp16"), std::nullopt);
 }
 

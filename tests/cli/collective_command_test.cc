@@ -18,14 +18,14 @@ Json JsonOf(const std::string& arguments) {
 
 TEST(CollectiveCommandTest, JsonHasTheKeysOfTheContract) {
   const Json json = JsonOf("all-reduce --cluster h800-64 --ranks 0-63 --bytes 1GiB");
-  for (const char* key : {"time_s", "algorithm_bandwidth", "bus_bandwidth", "bottleneck", "links", "level",
-                          "algorithm", "jobs", "finishes"})
+  for (const char* key : {"time_s", "algorithm_bandwidth", "bus_bandwidth", "bottleneck", "links",
+                          "level", "algorithm", "jobs", "finishes"})
     EXPECT_TRUE(json.contains(key)) << key;
   EXPECT_EQ(json["level"], "fluid");
   EXPECT_EQ(json["ranks"], 64);
   EXPECT_EQ(json["bytes"], 1073741824);
-  EXPECT_NEAR(json["bus_bandwidth"].get<double>() / json["algorithm_bandwidth"].get<double>(), 2 * 63 / 64.0,
-              1e-8);
+  EXPECT_NEAR(json["bus_bandwidth"].get<double>() / json["algorithm_bandwidth"].get<double>(),
+              2 * 63 / 64.0, 1e-8);
   EXPECT_EQ(json["links"].size(), 256u);
   EXPECT_GE(json["links"][0]["utilisation"], json["links"][255]["utilisation"]);
   EXPECT_EQ(json["links"][0]["name"], json["bottleneck"]);
@@ -58,8 +58,8 @@ TEST(CollectiveCommandTest, AFailureThatCutsAGroupOffIsAnAnswer) {
   EXPECT_EQ(at_a_time["blocked_links"], Json::array({"node1.gpu3.nic-in"}));
   EXPECT_EQ(at_a_time["bottleneck"], "node1.gpu3.nic-in");
   // A switch takes its links with it.
-  const Json leaf =
-      JsonOf("all-reduce --cluster h800-32-fat-tree --ranks 0-31 --bytes 1GiB --fail unit0.leaf0@1ms");
+  const Json leaf = JsonOf(
+      "all-reduce --cluster h800-32-fat-tree --ranks 0-31 --bytes 1GiB --fail unit0.leaf0@1ms");
   EXPECT_EQ(leaf["finishes"], false);
   EXPECT_EQ(leaf["blocked_links"][0], "node0.gpu0.nic-out");
   // Missing from the start, the way is another.
@@ -74,17 +74,20 @@ TEST(CollectiveCommandTest, AFailureThatCutsAGroupOffIsAnAnswer) {
 TEST(CollectiveCommandTest, ADegradedLinkSlowsWhatUsesIt) {
   const std::string what = "send --cluster h800-64 --ranks 0,8 --bytes 64MiB";
   const double whole = JsonOf(what)["time_s"].get<double>(),
-               half = JsonOf(what + " --degrade node0.gpu0.nic-out@0s=24.25GB/s")["time_s"].get<double>();
+               half = JsonOf(what + " --degrade node0.gpu0.nic-out@0s=24.25GB/s")["time_s"]
+                          .get<double>();
   EXPECT_GT(half, 1.9 * whole);
   EXPECT_LT(half, 2 * whole);
 }
 
 TEST(CollectiveCommandTest, CablesOfABundleFailOneAfterTheOther) {
-  // All first GPUs of one unit send to those of the next: over the 32 cables of a leaf, with 32 NICs' bytes.
+  // All first GPUs of one unit send to those of the next: over the 32 cables of a leaf, with 32
+  // NICs' bytes.
   std::string ranks;
   for (int node = 0; node < 64; ++node) ranks += (node > 0 ? "," : "") + std::to_string(8 * node);
   const std::string what = "send --cluster h800-2048-fat-tree --bytes 64MiB --ranks " + ranks,
-                    first = " --fail unit0.leaf0.up.spine0@0s", second = " --fail unit0.leaf0.up.spine1@0s";
+                    first = " --fail unit0.leaf0.up.spine0@0s",
+                    second = " --fail unit0.leaf0.up.spine1@0s";
   const double whole = JsonOf(what)["time_s"].get<double>(),
                one = JsonOf(what + first)["time_s"].get<double>(),
                two = JsonOf(what + second + first)["time_s"].get<double>();
@@ -105,7 +108,8 @@ TEST(CollectiveCommandTest, FewerSmsAndAWiderSpreadTakeLonger) {
 }
 
 TEST(CollectiveCommandTest, WhatThePersonReadsIsBounded) {
-  const Ran ran = RunCommand("collective all-gather --cluster h800-2048 --ranks 0-2047 --bytes 1GiB");
+  const Ran ran =
+      RunCommand("collective all-gather --cluster h800-2048 --ranks 0-2047 --bytes 1GiB");
   EXPECT_EQ(ran.exit_code, 0);
   EXPECT_LT(std::count(ran.output.begin(), ran.output.end(), '\n'), 20) << ran.output;
   EXPECT_NE(ran.output.find("and 8,184 more"), std::string::npos) << ran.output;
@@ -164,9 +168,10 @@ TEST(CollectiveCommandTest, WithoutTheSimgridProgramTheLevelIsAFault) {
   fs::remove(program, error);
   fs::create_hard_link(MOECAST_BINARY, program, error);
   if (error) fs::copy_file(MOECAST_BINARY, program);
-  const std::string command = program.string() +
-                              " collective send --cluster h800-8 --ranks 0,1 --bytes 1MiB --level simgrid "
-                              "2>/dev/null";
+  const std::string command =
+      program.string() +
+      " collective send --cluster h800-8 --ranks 0,1 --bytes 1MiB --level simgrid "
+      "2>/dev/null";
   const int status = std::system(command.c_str());
   fs::remove_all(folder);
   EXPECT_EQ(WEXITSTATUS(status), 2);

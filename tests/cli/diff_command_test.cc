@@ -12,7 +12,8 @@ Json JsonOf(const std::string& arguments) {
 }
 
 TEST(DiffCommandTest, CausesSumToTheDifferenceOfTheTwoTrainPrints) {
-  const Json d = JsonOf("diff deepseek-v2-pretrain deepseek-v2-pretrain --set-b training/schedule=1f1b");
+  const Json d =
+      JsonOf("diff deepseek-v2-pretrain deepseek-v2-pretrain --set-b training/schedule=1f1b");
   const Json a = JsonOf("train deepseek-v2-pretrain"),
              b = JsonOf("train deepseek-v2-pretrain --set training/schedule=1f1b");
   double seconds = 0;
@@ -45,7 +46,8 @@ TEST(DiffCommandTest, APlanAndItselfDifferInNothing) {
   EXPECT_TRUE(d["causes"].empty());
   EXPECT_TRUE(d["fields"].empty());
   EXPECT_EQ(d["difference_s"], 0);
-  EXPECT_NE(RunCommand("diff deepseek-67b-pretrain deepseek-67b-pretrain").output.find("no field differs"),
+  EXPECT_NE(RunCommand("diff deepseek-67b-pretrain deepseek-67b-pretrain")
+                .output.find("no field differs"),
             std::string::npos);
 }
 
@@ -57,7 +59,8 @@ TEST(DiffCommandTest, WrongInputsAreOneErrorAndExitCodeTwo) {
       {"diff", "a is required"},
       {"diff deepseek-v2-pretrain", "b is required"},
       {"diff deepseek-v2-pretrain deepseek-v2-pretran", "did you mean \"deepseek-v2-pretrain\""},
-      {"diff deepseek-v2-pretrain deepseek-67b-pretrain deepseek-v3-pretrain", "deepseek-v3-pretrain"},
+      {"diff deepseek-v2-pretrain deepseek-67b-pretrain deepseek-v3-pretrain",
+       "deepseek-v3-pretrain"},
       {"diff deepseek-v2-pretrain deepseek-v2-pretrain --set-b training/paralel/tp=2",
        "/training/paralel: found an unknown field"},
       {"diff deepseek-v2-pretrain deepseek-v2-pretrain --set-b training/parallel/tpp=2",

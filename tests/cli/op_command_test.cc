@@ -24,7 +24,8 @@ TEST(OpCommandTest, EveryKindAnswersWithTheKeysOfTheContract) {
       "grouped-gemm --groups 16 --rows 1024 --n 512 --k 128 --batched",
       "mla-decode --heads 128 --batch 32 --context 8192",
       "mla-decode --heads 128 --batch 32 --context 8192 --qk-dim 288 --v-dim 256",
-      "moe --tokens 4096 --hidden 7168 --inter 2048 --experts 256 --topk 8 --ep 8 --dtype fp8_block",
+      "moe --tokens 4096 --hidden 7168 --inter 2048 --experts 256 --topk 8 --ep 8 --dtype "
+      "fp8_block",
       "elementwise --kind rmsnorm --bytes 64MiB",
   };
   for (const char* kind : kinds) {
@@ -44,7 +45,8 @@ TEST(OpCommandTest, RatesAreFlopsAndBytesOverTheTime) {
   const Json json = JsonOf("gemm --m 4096 --n 7168 --k 2048");
   const double us = json["time_us"].get<double>();
   EXPECT_NEAR(json["tflops"].get<double>(), 2.0 * 4096 * 7168 * 2048 / us * 1e-6, 1e-4);
-  EXPECT_NEAR(json["gbps"].get<double>(), 2.0 * (4096 * 2048 + 7168 * 2048 + 4096 * 7168) / us * 1e-3, 1e-4);
+  EXPECT_NEAR(json["gbps"].get<double>(),
+              2.0 * (4096 * 2048 + 7168 * 2048 + 4096 * 7168) / us * 1e-3, 1e-4);
 }
 
 TEST(OpCommandTest, MemoryBoundWorkIsFasterWithTheMemoryOfAnH200) {
@@ -77,7 +79,8 @@ TEST(OpCommandTest, WrongInputsAreOneErrorAndExitCodeTwo) {
       {"mla-decode --heads 8 --context 8 --kv-bits 0", "--kv-bits"},
       {"mla-decode --heads 8 --context 8 --qk-dim 64 --v-dim 65", "--v-dim"},
       {"attention --heads 8 --query 8 --form mlo", "did you mean \"mla\""},
-      {"grouped-gemm --groups 16 --rows 100 --n 512 --k 128 --batched", "a multiple of --groups 16"},
+      {"grouped-gemm --groups 16 --rows 100 --n 512 --k 128 --batched",
+       "a multiple of --groups 16"},
       {"moe --tokens 8 --hidden 8 --inter 8 --experts 8 --topk 9", "--topk"},
       {"moe --tokens 8 --hidden 8 --inter 8 --experts 8 --topk 2 --ep 3", "--ep"},
       {"elementwise --kind rmsnorm --bytes 64", "unit"},

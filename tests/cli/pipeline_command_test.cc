@@ -35,8 +35,8 @@ TEST(PipelineCommandTest, JsonHasTheFiguresOfASchedule) {
 
 TEST(PipelineCommandTest, TimesMayDifferByStageAndTransfersCount) {
   // One micro-batch of 1F1B: (1 + 2) F, 2 (1 + 1) B and W, two transfers of 0.5 ms.
-  const Json json =
-      RunJson("--stages 2 --micro-batches 1 --forward 1ms,2ms --backward 1ms --weight 1ms --comm 500us");
+  const Json json = RunJson(
+      "--stages 2 --micro-batches 1 --forward 1ms,2ms --backward 1ms --weight 1ms --comm 500us");
   EXPECT_DOUBLE_EQ(json["total_time_s"].get<double>(), 0.008);
 }
 
@@ -50,7 +50,8 @@ TEST(PipelineCommandTest, TheTimelineIsAFileOfItsTasks) {
   int slices = 0;
   for (const Json& event : timeline["traceEvents"]) slices += event["ph"] == "B";
   EXPECT_EQ(slices, 12);  // 2 stages, 3 micro-batches, forward and backward
-  EXPECT_EQ(RunPipeline("--stages 2 --micro-batches 3 --timeline - --json -" + kTimes).exit_code, 2);
+  EXPECT_EQ(RunPipeline("--stages 2 --micro-batches 3 --timeline - --json -" + kTimes).exit_code,
+            2);
 }
 
 TEST(PipelineCommandTest, VppDividesTheTimesOfAStage) {
@@ -65,25 +66,28 @@ TEST(PipelineCommandTest, TheTimelineIsPrintedOnRequest) {
       DumpJson(RunJson(arguments)["timeline"], -1),
       R"([{"stage":0,"phase":"forward","micro_batch":0,"chunk":0,"start_s":0,"end_s":0.001},)"
       R"({"stage":0,"phase":"full-backward","micro_batch":0,"chunk":0,"start_s":0.001,"end_s":0.003}])");
-  EXPECT_NE(RunPipeline(arguments).output.find("0  BW 0              0    1.00000 ms    3.00000 ms"),
-            std::string::npos);
+  EXPECT_NE(
+      RunPipeline(arguments).output.find("0  BW 0              0    1.00000 ms    3.00000 ms"),
+      std::string::npos);
 }
 
 TEST(PipelineCommandTest, APersonSeesTheScheduleDrawn) {
-  const Ran ran =
-      RunPipeline("--schedule 1f1b --stages 2 --micro-batches 2 --forward 1ms --backward 2ms --weight 2ms");
+  const Ran ran = RunPipeline(
+      "--schedule 1f1b --stages 2 --micro-batches 2 --forward 1ms --backward 2ms --weight 2ms");
   EXPECT_EQ(ran.exit_code, 0);
-  // 15 ms in all, 7 columns a millisecond. Stage 0: F at 0 and 1, idle from 2 to 6, B at 6 to 10, idle, b
-  // at 11.
+  // 15 ms in all, 7 columns a millisecond. Stage 0: F at 0 and 1, idle from 2 to 6, B at 6 to 10,
+  // idle, b at 11.
   const std::string stage_0 = std::string(7, 'F') + std::string(7, 'f') + std::string(28, ' ') +
-                              std::string(28, 'B') + std::string(7, ' ') + std::string(28, 'b') + "\n";
+                              std::string(28, 'B') + std::string(7, ' ') + std::string(28, 'b') +
+                              "\n";
   EXPECT_NE(ran.output.find("    0  " + stage_0), std::string::npos) << ran.output;
 }
 
 TEST(PipelineCommandTest, MemoryKeptForWeightGradientsChangesAnAutomaticOrder) {
-  // Two stages with memory for two micro-batches: where nothing is kept for them, weight gradients can all
-  // wait.
-  const std::string shape = "--schedule zb-2p --memory-limit 2 --stages 2 --micro-batches 8" + kTimes;
+  // Two stages with memory for two micro-batches: where nothing is kept for them, weight gradients
+  // can all wait.
+  const std::string shape =
+      "--schedule zb-2p --memory-limit 2 --stages 2 --micro-batches 8" + kTimes;
   const Json all = RunJson(shape), none = RunJson(shape + " --kept-for-weight 0");
   EXPECT_LE(all["peak_activations"][1]["until_weight"].get<double>(), 2);
   EXPECT_GT(none["peak_activations"][1]["until_weight"].get<double>(), 2);
@@ -113,10 +117,12 @@ TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
     const char* error;
   };
   const Case cases[] = {
-      {"--stages 4 --micro-batches 0", "--micro-batches: found 0, expected a whole number from 1 to 250000"},
+      {"--stages 4 --micro-batches 0",
+       "--micro-batches: found 0, expected a whole number from 1 to 250000"},
       {"--stages 1000000000000000000 --micro-batches 8",
        "--stages: found 1000000000000000000, expected a whole number from 1 to 10000"},
-      {"--stages -4 --micro-batches 8", "--stages: found -4, expected a whole number from 1 to 10000"},
+      {"--stages -4 --micro-batches 8",
+       "--stages: found -4, expected a whole number from 1 to 10000"},
       {"--stages 4 --micro-batches 8 --vpp 2",
        "--vpp: found 2, expected 1: schedule 1f1b has one chunk a stage"},
       {"--stages 4 --micro-batches 8 --schedule zb-v --vpp 3",
@@ -124,7 +130,8 @@ TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
       {"--stages 4 --micro-batches 8 --schedule zb-1p --kept-for-weight=-1",
        "expected 0 to 1000 of a micro-batch's memory kept for its weight gradients"},
       {"--stages 4 --micro-batches 8 --schedule zb-h",
-       "--schedule: found \"zb-h\", expected one of 1f1b, interleaved, zb-h1, zb-h2, zb-1p, zb-2p, zb-v, "
+       "--schedule: found \"zb-h\", expected one of 1f1b, interleaved, zb-h1, zb-h2, zb-1p, zb-2p, "
+       "zb-v, "
        "v-half, v-min, dualpipe, dualpipev (did you mean \"zb-h1\"?)"},
       {"--stages 4 --micro-batches 8 --comm 3",
        "--comm: found \"3\", expected a time with a unit such as 18.5ms"},
@@ -132,7 +139,8 @@ TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
        "--comm: found \"-3ms\", expected a time from 0s to 2500h"},
       {"--stages 4 --micro-batches 8 --comm 1ms,2ms",
        "--comm: found \"1ms,2ms\", expected one time; these are 2"},
-      {"--stages 4 --micro-batches 8 --comm nanms", "--comm: found \"nanms\", expected a time with a unit"},
+      {"--stages 4 --micro-batches 8 --comm nanms",
+       "--comm: found \"nanms\", expected a time with a unit"},
       {"--stages 4 --micro-batches 8 --memory-limit 3",
        "expected a memory limit of at least 4 micro-batches, which this schedule holds alive"},
       {"--stages 4 --micro-batches 8 --memory-limit nan",
@@ -140,7 +148,8 @@ TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
       {"--stages 1 --micro-batches 60000 --print timeline",
        "--print timeline: found 120000 tasks, expected at most"},
       {"--stages 4 --micro-batches 8 --overlapped-pair 2ms",
-       "--overlapped-pair: found \"2ms\", expected a schedule that runs forwards together with backwards, "
+       "--overlapped-pair: found \"2ms\", expected a schedule that runs forwards together with "
+       "backwards, "
        "not "
        "1f1b"},
       {"--stages 4 --micro-batches 8 --schedule dualpipe --overlapped-pair 2",
@@ -148,7 +157,8 @@ TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
       {"--stages 4 --micro-batches 8 --schedule dualpipe --overlapped-pair=-2ms",
        "--overlapped-pair: found \"-2ms\", expected a time from 0s to 2500h"},
       {"--stages 4 --micro-batches 8 --schedule dualpipev --overlapped-pair 1ms,2ms",
-       "--overlapped-pair: found \"1ms,2ms\", expected one time, or one for each of the 4 stages; these are "
+       "--overlapped-pair: found \"1ms,2ms\", expected one time, or one for each of the 4 stages; "
+       "these are "
        "2"},
       {"--stages 5 --micro-batches 10 --schedule dualpipe",
        "expected an even number of stages with schedule dualpipe"},
@@ -168,7 +178,8 @@ TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
       RunPipeline("--stages 4 --micro-batches 8 --forward 1ms,2ms --backward 1ms --weight 1ms");
   EXPECT_EQ(lengths.exit_code, 2);
   EXPECT_EQ(lengths.output,
-            "error: --forward: found \"1ms,2ms\", expected one time, or one for each of the 4 stages; these "
+            "error: --forward: found \"1ms,2ms\", expected one time, or one for each of the 4 "
+            "stages; these "
             "are 2\n");
 }
 

@@ -13,7 +13,8 @@ namespace {
 
 // Small enough for a test: one sequence of 512 tokens a rank, one layer.
 constexpr char kSmall[] =
-    "deepseek-v2-pretrain --layers 1 --step-tokens 512 --set training/phases/0/sequence_length=512 ";
+    "deepseek-v2-pretrain --layers 1 --step-tokens 512 --set "
+    "training/phases/0/sequence_length=512 ";
 
 Json Routed(const std::string& arguments) {
   return RunForJson("routing " + arguments);
@@ -41,9 +42,10 @@ TEST(RoutingCommandTest, JsonHoldsLoadsSpreadAndBytesBetweenRanks) {
 }
 
 TEST(RoutingCommandTest, StepsOfALossLowerItsImbalanceAndNoneDoNot) {
-  const std::string skewed = std::string(kSmall) +
-                             "--set training/routing/tokens/distribution=zipf "
-                             "--set training/routing/tokens/zipf_exponent=1 --steps 40 --rate 0.05 --losses ";
+  const std::string skewed =
+      std::string(kSmall) +
+      "--set training/routing/tokens/distribution=zipf "
+      "--set training/routing/tokens/zipf_exponent=1 --steps 40 --rate 0.05 --losses ";
   const auto change = [&](const std::string& losses, const char* of) {
     const Json history = Routed(skewed + losses)["history"];
     EXPECT_EQ(history.size(), 41u);
@@ -67,14 +69,16 @@ TEST(RoutingCommandTest, WhatIsRecordedIsRoutedAlikeAgain) {
   WriteFile(file, ReadFile(file).substr(0, 1000));
   const Ran ran = RunCommand("routing " + std::string(kSmall) + "--recorded " + file);
   EXPECT_EQ(ran.exit_code, 2);
-  EXPECT_NE(ran.output.find("after the header: found 960 bytes, expected 147456 bytes"), std::string::npos)
+  EXPECT_NE(ran.output.find("after the header: found 960 bytes, expected 147456 bytes"),
+            std::string::npos)
       << ran.output;
   std::remove(file.c_str());
 }
 
 TEST(RoutingCommandTest, WhatIsRecordedFeedsTraining) {
   const std::string even = testing::TempDir() + "even_counts.csv",
-                    hot = testing::TempDir() + "hot_counts.csv", choices = testing::TempDir() + "choices.bin";
+                    hot = testing::TempDir() + "hot_counts.csv",
+                    choices = testing::TempDir() + "choices.bin";
   std::string even_rows = "layer,micro_batch,expert,tokens\n", hot_rows = even_rows;
   for (int e = 0; e < 160; ++e) {
     const std::string row = "0,0," + std::to_string(e) + ",";
@@ -99,9 +103,10 @@ TEST(RoutingCommandTest, WhatIsRecordedFeedsTraining) {
   EXPECT_GT(of_tokens, 0);
   EXPECT_GT(imbalance, of_tokens);
   // `routing` reads what the scenario names, too.
-  EXPECT_EQ(Routed(std::string(kSmall) +
-                   "--set training/routing={} --set training/routing/recorded=" + hot)["device_load"]["max"],
-            4800);
+  EXPECT_EQ(
+      Routed(std::string(kSmall) + "--set training/routing={} --set training/routing/recorded=" +
+             hot)["device_load"]["max"],
+      4800);
   for (const std::string& file : {even, hot, choices}) std::remove(file.c_str());
 }
 
@@ -138,8 +143,8 @@ TEST(RoutingCommandTest, TopPAndTheWayTokensTravelAreChosen) {
   const Json few = Routed(std::string(kSmall) + "--top-p 0.1"),
              many = Routed(std::string(kSmall) + "--top-p 0.3");
   EXPECT_LT(few["experts_per_token"].get<double>(), many["experts_per_token"].get<double>());
-  const Json wide =
-      Routed(std::string(kSmall) + "--set unknown={} --set training/parallel/ep=16 --sent-once expert");
+  const Json wide = Routed(std::string(kSmall) +
+                           "--set unknown={} --set training/parallel/ep=16 --sent-once expert");
   EXPECT_EQ(wide["sent_once_per"], "expert");
   EXPECT_EQ(Routed(std::string(kSmall) + "--set training/parallel/ep=16")["sent_once_per"], "node");
 }

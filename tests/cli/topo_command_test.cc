@@ -53,10 +53,10 @@ TEST(TopoCommandTest, FaultsAreTheUsers) {
   EXPECT_EQ(RunTopo("h800-8 --fields").exit_code, 2);
   const Ran link = RunTopo("h800-32-fat-tree --fail unit0.leaf8.up");
   EXPECT_EQ(link.exit_code, 2);
-  EXPECT_NE(
-      link.output.find("--fail: found \"unit0.leaf8.up\", expected a link or a switch of h800-32-fat-tree "
-                       "(did you mean \"unit0.leaf0.up\"?)"),
-      std::string::npos)
+  EXPECT_NE(link.output.find(
+                "--fail: found \"unit0.leaf8.up\", expected a link or a switch of h800-32-fat-tree "
+                "(did you mean \"unit0.leaf0.up\"?)"),
+            std::string::npos)
       << link.output;
 }
 

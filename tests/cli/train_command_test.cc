@@ -44,8 +44,10 @@ TEST(TrainCommandTest, JsonHasTheKeysOfTheContract) {
   double sum = 0;
   for (const Json& row : json["breakdown"]) sum += row["fraction"].get<double>();
   EXPECT_NEAR(sum, 1, 1e-6);
-  EXPECT_LE(json["gpu_hours_per_trillion_tokens"]["p10"], json["gpu_hours_per_trillion_tokens"]["p50"]);
-  EXPECT_LE(json["gpu_hours_per_trillion_tokens"]["p50"], json["gpu_hours_per_trillion_tokens"]["p90"]);
+  EXPECT_LE(json["gpu_hours_per_trillion_tokens"]["p10"],
+            json["gpu_hours_per_trillion_tokens"]["p50"]);
+  EXPECT_LE(json["gpu_hours_per_trillion_tokens"]["p50"],
+            json["gpu_hours_per_trillion_tokens"]["p90"]);
   EXPECT_EQ(json["published"]["gpu_hours_per_trillion_tokens"], 172800);
 }
 
@@ -80,8 +82,8 @@ TEST(TrainCommandTest, EachResourceHasItsValueOrAReason) {
     resources.push_back(m["resource"].Text());
     EXPECT_TRUE(m["step_change_percent"].is_number() || !m["choice"].get<std::string>().empty());
   }
-  EXPECT_EQ(resources,
-            (std::vector<std::string>{"compute", "hbm", "nvlink", "ib", "memory", "gpus_per_replica"}));
+  EXPECT_EQ(resources, (std::vector<std::string>{"compute", "hbm", "nvlink", "ib", "memory",
+                                                 "gpus_per_replica"}));
 }
 
 TEST(TrainCommandTest, JsonOfAProgrammeSaysWhatEachPhaseTakes) {
@@ -89,9 +91,9 @@ TEST(TrainCommandTest, JsonOfAProgrammeSaysWhatEachPhaseTakes) {
   double hours = 0, days = 0, wall_days = 0, cost = 0;
   ASSERT_EQ(json["phases"].size(), 4u);
   for (const Json& phase : json["phases"]) {
-    for (const char* key :
-         {"name", "gpus", "steps", "tokens", "step_time_s", "mtbf_s", "checkpoint_interval_s",
-          "best_checkpoint_interval_s", "checkpoint_write_s", "availability", "wall_cost_usd", "memory"})
+    for (const char* key : {"name", "gpus", "steps", "tokens", "step_time_s", "mtbf_s",
+                            "checkpoint_interval_s", "best_checkpoint_interval_s",
+                            "checkpoint_write_s", "availability", "wall_cost_usd", "memory"})
       EXPECT_TRUE(phase.contains(key)) << key;
     for (const char* key : {"gpu_hours", "days", "cost_usd", "wall_days", "wall_cost_usd"}) {
       EXPECT_LE(phase["intervals"][key]["p10"], phase["intervals"][key]["p50"]) << key;
@@ -113,8 +115,10 @@ TEST(TrainCommandTest, JsonOfAProgrammeSaysWhatEachPhaseTakes) {
 
 TEST(TrainCommandTest, APhaseThatDoesNotFitIsAnAnswer) {
   const std::string change = " --set unknown={} --set training/phases/2/plan/weight_delay=8";
-  EXPECT_EQ(RunForJson("train deepseek-v2-programme --samples 4" + change)["memory"]["fits"], false);
-  EXPECT_NE(RunCommand("train deepseek-v2-programme --samples 4" + change).output.find("GiB, DOES NOT FIT"),
+  EXPECT_EQ(RunForJson("train deepseek-v2-programme --samples 4" + change)["memory"]["fits"],
+            false);
+  EXPECT_NE(RunCommand("train deepseek-v2-programme --samples 4" + change)
+                .output.find("GiB, DOES NOT FIT"),
             std::string::npos);
 }
 
@@ -140,14 +144,16 @@ TEST(TrainCommandTest, WhyMemoryListsRowsThatSumToThePeakOfTheFullestRank) {
       EXPECT_TRUE(row.contains(key)) << key;
     sum += row["bytes"].get<double>();
   }
-  EXPECT_NEAR(sum / json["memory"]["peak_bytes"].get<double>(), 1, 1e-8);  // nine digits are printed
+  EXPECT_NEAR(sum / json["memory"]["peak_bytes"].get<double>(), 1,
+              1e-8);  // nine digits are printed
   for (const char* key : {"rank", "stage", "task", "micro_batch", "chunk", "at_s", "peak_bytes"})
     EXPECT_TRUE(json["why_memory"].contains(key)) << key;
   EXPECT_FALSE(RunForJson("train deepseek-v2-pretrain --samples 4").contains("why_memory"));
 }
 
 TEST(TrainCommandTest, OffloadedStatesThatTheHostCannotHoldDoNotFit) {
-  // 67.4e9 parameters on one rank of a host of 2 TB: 18 bytes each are 1.2 TB; eight such ranks do not fit.
+  // 67.4e9 parameters on one rank of a host of 2 TB: 18 bytes each are 1.2 TB; eight such ranks do
+  // not fit.
   const Json json = RunForJson(
       "train deepseek-67b-pretrain --samples 4 --set unknown={} --set "
       "training/parallel='{\"pp\":1,\"dp\":16,\"zero\":0}' --set training/optimizer/offload=1");
@@ -162,16 +168,18 @@ TEST(TrainCommandTest, AChangedScenarioIsNotComparedWithThePublishedRun) {
 
 TEST(TrainCommandTest, TheTimelineIsAFileOfSlices) {
   const std::string path = testing::TempDir() + "train_timeline.json";
-  const Ran ran = RunCommand("train deepseek-v2-lite-pretrain --samples 4 --timeline '" + path + "'");
+  const Ran ran =
+      RunCommand("train deepseek-v2-lite-pretrain --samples 4 --timeline '" + path + "'");
   EXPECT_EQ(ran.exit_code, 0) << ran.output;
   EXPECT_GT(ParseJson(ReadFile(path), path)->root["traceEvents"].size(), 200u);
   std::remove(path.c_str());
 }
 
 TEST(TrainCommandTest, PrintShowsEveryStageOfThePipe) {
-  const Json json =
-      RunForJson("train deepseek-v2-lite-pretrain --samples 4 --print layout,ops,costs,blocks,schedule");
-  for (const char* key : {"ops", "costs", "blocks", "schedule"}) EXPECT_GT(json[key].size(), 10u) << key;
+  const Json json = RunForJson(
+      "train deepseek-v2-lite-pretrain --samples 4 --print layout,ops,costs,blocks,schedule");
+  for (const char* key : {"ops", "costs", "blocks", "schedule"})
+    EXPECT_GT(json[key].size(), 10u) << key;
   // Blocks are all that runs, reductions and updates too, and their ops are all ops.
   std::set<std::string> passes;
   for (const Json& block : json["blocks"]) passes.insert(block["pass"].get<std::string>());
@@ -182,7 +190,8 @@ TEST(TrainCommandTest, PrintShowsEveryStageOfThePipe) {
   int layers = 0;
   for (const Json& stage : json["layout"])
     for (const Json& run : stage["blocks"])
-      if (run["kind"] == "dense-layer" || run["kind"] == "moe-layer") layers += run["count"].get<int>();
+      if (run["kind"] == "dense-layer" || run["kind"] == "moe-layer")
+        layers += run["count"].get<int>();
   EXPECT_EQ(layers, 27);
   // An op shows what it runs, a cost where it comes from.
   EXPECT_TRUE(json["ops"][0].contains("shape"));
@@ -190,7 +199,8 @@ TEST(TrainCommandTest, PrintShowsEveryStageOfThePipe) {
 }
 
 TEST(TrainCommandTest, SensitivityListsQuantitiesWithTheirSourceLargestFirst) {
-  const Json rows = RunForJson("train deepseek-v2-pretrain --samples 4 --sensitivity")["sensitivity"];
+  const Json rows =
+      RunForJson("train deepseek-v2-pretrain --samples 4 --sensitivity")["sensitivity"];
   ASSERT_GT(rows.size(), 10u);
   for (size_t i = 0; i < rows.size(); ++i) {
     EXPECT_FALSE(rows[i]["source"].get<std::string>().empty()) << rows[i];
@@ -220,7 +230,8 @@ TEST(TrainCommandTest, WrongInputsAreOneErrorAndExitCodeTwo) {
       {"train deepseek-v2-pretrain --samples many", "--samples"},
       {"train deepseek-v2-pretrain --print op", "did you mean \"ops\""},
       {"train deepseek-v2-pretrain --set training/parallel/tp=7", "/training/parallel/tp"},
-      {"train deepseek-v2-pretrain --set training/parallel/dp=1000000000000000000", "/training/parallel/dp"},
+      {"train deepseek-v2-pretrain --set training/parallel/dp=1000000000000000000",
+       "/training/parallel/dp"},
       {"train " + folder, "directory"},
       {"train /no/such/file.json", "cannot open"},
       {"train " + deep, "nested deeper"},
@@ -232,7 +243,8 @@ TEST(TrainCommandTest, WrongInputsAreOneErrorAndExitCodeTwo) {
       {"train deepseek-v3-pretrain --set training/parallel/pp=15",
        "/training/parallel/pp: found 15, expected an even number of stages with schedule dualpipe"},
       {"train deepseek-v3-pretrain --set training/phases/0/global_batch=2048",
-       "/training/phases/0/global_batch: found 2048, expected an even number of micro-batches, at least 32"},
+       "/training/phases/0/global_batch: found 2048, expected an even number of micro-batches, at "
+       "least 32"},
       {"train deepseek-v3-pretrain --set training/parallel/vpp=2",
        "/training/parallel/vpp: found 2, expected 1 with the schedule dualpipe"},
       {"validate trainings", "did you mean \"training\""},
@@ -251,7 +263,8 @@ TEST(TrainCommandTest, AFailedRunLeavesNoFileBehind) {
   const std::string path = testing::TempDir() + "not_written.json";
   std::remove(path.c_str());
   EXPECT_EQ(
-      RunCommand("train deepseek-v2-pretrain --set training/parallel/tp=7 --json '" + path + "'").exit_code,
+      RunCommand("train deepseek-v2-pretrain --set training/parallel/tp=7 --json '" + path + "'")
+          .exit_code,
       2);
   struct stat info {};
   EXPECT_NE(stat(path.c_str(), &info), 0);
@@ -280,7 +293,8 @@ TEST(ValidateCommandTest, TheEraFactorMakesTheFittedRunComeOutAsPublished) {
 
 TEST(CalibrateCommandTest, FitPrintsTheScalarsAndEveryRun) {
   const Json json = RunForJson("calibrate fit");
-  for (const char* key : {"sustained", "gap_us", "sigma"}) EXPECT_GT(json[key].get<double>(), 0) << key;
+  for (const char* key : {"sustained", "gap_us", "sigma"})
+    EXPECT_GT(json[key].get<double>(), 0) << key;
   EXPECT_EQ(json["runs"].size(), 5u);
 }
 

@@ -18,22 +18,23 @@ TEST(ParametersTest, BlocksSumToTheModel) {
     const auto of = [&](BlockKind kind) { return Sum(ParametersOf(kind, m, {}, false)); };
     double sum = of(BlockKind::kEmbedding) + of(BlockKind::kHead);
     if (m.tied_embeddings) sum -= static_cast<double>(EmbeddingParameters(m));
-    sum +=
-        m.layers(LayerKind::kDense) * of(BlockKind::kDense) + m.layers(LayerKind::kMoe) * of(BlockKind::kMoe);
+    sum += m.layers(LayerKind::kDense) * of(BlockKind::kDense) +
+           m.layers(LayerKind::kMoe) * of(BlockKind::kMoe);
     if (m.mtp_layers > 0) sum += m.mtp_layers * of(BlockKind::kMtp);
     EXPECT_EQ(sum, static_cast<double>(TotalParameters(m) + MtpParameters(m))) << name;
   }
 }
 
-// 160 experts of 3 x 5120 x 1536 over tp 2 and ep 8; the rest over tp, but for norms, router and MLA's
-// down-projections.
+// 160 experts of 3 x 5120 x 1536 over tp 2 and ep 8; the rest over tp, but for norms, router and
+// MLA's down-projections.
 TEST(ParametersTest, ARankHoldsItsPartOfALayer) {
   const Model m = LoadModel("deepseek-v2");
   const ShardPlan shard{.tp = 2, .ep = 8, .dp = 8};
   const BlockParameters p = ParametersOf(BlockKind::kMoe, m, shard, true);
   EXPECT_EQ(p.expert, 160 / 8 * 3.0 * 5120 * 1536 / 2);
   const double whole = 2 * 5120 + 160 * 5120 + 5120 * (1536 + 512 + 64) + 1536 + 512;
-  const double cut = 1536.0 * 128 * 192 + 512.0 * 128 * 256 + 128.0 * 128 * 5120 + 2 * 3.0 * 5120 * 1536;
+  const double cut =
+      1536.0 * 128 * 192 + 512.0 * 128 * 256 + 128.0 * 128 * 5120 + 2 * 3.0 * 5120 * 1536;
   EXPECT_EQ(p.data, whole + cut / 2);
 }
 

@@ -40,11 +40,12 @@ TEST(CollectiveAlgorithmsTest, EveryKindHasAnAutomaticAlgorithmAndEveryRowAHelp)
     EXPECT_NE(a.name, "auto");
     if (a.automatic) automatic.insert(a.kind);
   }
-  for (const auto& kind : EnumNames<CollectiveKind>::kNames) EXPECT_TRUE(automatic.count(kind.value));
+  for (const auto& kind : EnumNames<CollectiveKind>::kNames)
+    EXPECT_TRUE(automatic.count(kind.value));
 }
 
-// In one node the busiest link of a ring or a direct algorithm carries the bus-bandwidth factor of the
-// buffer: what makes nccl-tests' bus bandwidth the rate of the link.
+// In one node the busiest link of a ring or a direct algorithm carries the bus-bandwidth factor of
+// the buffer: what makes nccl-tests' bus bandwidth the rate of the link.
 TEST(CollectiveAlgorithmsTest, InANodeTheBusiestLinkCarriesTheBusBandwidthFactor) {
   const Routes routes(Gpus(8, 8));
   for (const CollectiveAlgorithm& a : CollectiveAlgorithms()) {
@@ -72,7 +73,8 @@ TEST(CollectiveAlgorithmsTest, WhatLeavesEqualsWhatArrives) {
                                     routes)) {
         double out = 0, in = 0;
         for (const LinkLoad& l : t.loads)
-          (PortOf(l.link) == Port::kNvlinkOut || PortOf(l.link) == Port::kNicOut ? out : in) += l.bytes.value;
+          (PortOf(l.link) == Port::kNvlinkOut || PortOf(l.link) == Port::kNicOut ? out : in) +=
+              l.bytes.value;
         EXPECT_NEAR(out, in, 1e-6 * out) << NameOf(a.kind) << " " << a.name;
       }
     }
@@ -95,8 +97,9 @@ TEST(CollectiveAlgorithmsTest, AShorterMessageIsNeverSlowerAlone) {
   }
 }
 
-// On 8 GPUs of 200 GB/s: few bytes by lines, which start sooner; many by the switch, 9/8 / 0.85 of the buffer
-// a link where a ring carries 14.5/8. Over nodes few bytes by the tree, many by the ring.
+// On 8 GPUs of 200 GB/s: few bytes by lines, which start sooner; many by the switch, 9/8 / 0.85 of
+// the buffer a link where a ring carries 14.5/8. Over nodes few bytes by the tree, many by the
+// ring.
 TEST(CollectiveAlgorithmsTest, AutoTakesWhatIsFastestForTheSize) {
   const auto fastest = [](CollectiveKind kind, int gpus, Bytes bytes) {
     const Cluster c = Gpus(gpus, 8);
@@ -131,10 +134,12 @@ TEST(CollectiveAlgorithmsTest, AnUnknownOrUnfitAlgorithmIsTheUsersFault) {
   const Cluster c = Gpus(16, 8);
   const Routes routes(c);
   const auto message = [&](CollectiveKind kind, int n, std::string_view name) {
-    return MessageOf([&] { FindAlgorithm({.kind = kind, .group = First(n), .bytes = MB(1)}, name, routes); });
+    return MessageOf(
+        [&] { FindAlgorithm({.kind = kind, .group = First(n), .bytes = MB(1)}, name, routes); });
   };
   EXPECT_EQ(message(CollectiveKind::kAllReduce, 16, "rinf"),
-            "--algorithm: found \"rinf\", expected for all-reduce auto or one of ring, ring-ll, tree, nvls, "
+            "--algorithm: found \"rinf\", expected for all-reduce auto or one of ring, ring-ll, "
+            "tree, nvls, "
             "hierarchical (did you mean \"ring\"?)");
   EXPECT_EQ(message(CollectiveKind::kAllToAll, 8, "nvls"),
             "--algorithm: found \"nvls\", expected for all-to-all auto or one of direct, two-hop, "

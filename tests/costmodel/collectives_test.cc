@@ -10,8 +10,11 @@ namespace moecast {
 namespace {
 
 Cluster Gpus(int gpus, int gpus_per_node) {
-  Cluster c{
-      .name = "test", .gpus = gpus, .gpus_per_node = gpus_per_node, .nic = GBps(50), .nic_usable = GBps(50)};
+  Cluster c{.name = "test",
+            .gpus = gpus,
+            .gpus_per_node = gpus_per_node,
+            .nic = GBps(50),
+            .nic_usable = GBps(50)};
   c.device.nvlink = c.device.nvlink_usable = GBps(200);
   return c;
 }
@@ -35,11 +38,12 @@ double BytesOver(const Traffic& t, Port port) {
 void ExpectConserved(const Traffic& t) {
   EXPECT_NEAR(BytesOver(t, Port::kNvlinkOut), BytesOver(t, Port::kNvlinkIn),
               1e-9 * BytesOver(t, Port::kNvlinkOut));
-  EXPECT_NEAR(BytesOver(t, Port::kNicOut), BytesOver(t, Port::kNicIn), 1e-9 * BytesOver(t, Port::kNicOut));
+  EXPECT_NEAR(BytesOver(t, Port::kNicOut), BytesOver(t, Port::kNicIn),
+              1e-9 * BytesOver(t, Port::kNicOut));
 }
 
-// nccl-tests, doc/PERFORMANCE.md: time = bytes / rate times (n-1)/n, for all-reduce 2(n-1)/n. A round waits
-// half a step: (n - 1/2)/n of the buffer at the link's rate.
+// nccl-tests, doc/PERFORMANCE.md: time = bytes / rate times (n-1)/n, for all-reduce 2(n-1)/n. A
+// round waits half a step: (n - 1/2)/n of the buffer at the link's rate.
 TEST(RingTest, InsideANodeEveryRankSendsTheBusBandwidthFactorOfTheBuffer) {
   const Cluster c = Gpus(8, 8);
   const Routes routes(c);
@@ -63,9 +67,9 @@ TEST(RingTest, InsideANodeEveryRankSendsTheBusBandwidthFactorOfTheBuffer) {
   }
 }
 
-// 16 ranks on 2 nodes: 15/16 of the buffer leaves each node, an eighth of that through each NIC. A ring of 16
-// hops has two between nodes; 8 rings with 1/8 of the bytes each, and each GPU sends inside its node in all
-// but one: 7/8 of 15/16.
+// 16 ranks on 2 nodes: 15/16 of the buffer leaves each node, an eighth of that through each NIC. A
+// ring of 16 hops has two between nodes; 8 rings with 1/8 of the bytes each, and each GPU sends
+// inside its node in all but one: 7/8 of 15/16.
 TEST(RingTest, AcrossNodesEveryNicCarriesAnEqualShare) {
   const Cluster c = Gpus(16, 8);
   const auto group = FirstGpus(16);
@@ -119,7 +123,8 @@ TEST(TreeTest, StepsGrowWithTheLogarithmOfTheNodes) {
   EXPECT_EQ(TreeAllReduce(FirstGpus(8), Bytes(4), Routes(Gpus(8, 8))).network_steps, 0);
 }
 
-// 8 MB of tokens, each to 4 of 8 devices: 0.5 MB a device on average, and the sender's own share stays.
+// 8 MB of tokens, each to 4 of 8 devices: 0.5 MB a device on average, and the sender's own share
+// stays.
 TEST(ExpertAllToAllTest, InOneNodeARankSendsToSevenOfItsEightDevices) {
   const Cluster c = Gpus(8, 8);
   const Traffic t = ExpertAllToAll(FirstGpus(8), MB(8), {.devices = 4, .nodes = 1}, Routes(c));
@@ -132,9 +137,9 @@ TEST(ExpertAllToAllTest, InOneNodeARankSendsToSevenOfItsEightDevices) {
   EXPECT_EQ(t.network_steps, 0);
 }
 
-// 64 ranks on 8 nodes, 64 MB of tokens, each to 3 nodes and 5 devices. A node: 24 MB, a device: 5 MB.
-// Network: 7 other nodes, 24 MB each = 168 MB = 64 x 3 x 7/8, whatever the devices.
-// NVLink: to 7 peers at home 5 MB each, and for 7 peers of its index on other nodes 5 MB to each of 7
+// 64 ranks on 8 nodes, 64 MB of tokens, each to 3 nodes and 5 devices. A node: 24 MB, a device: 5
+// MB. Network: 7 other nodes, 24 MB each = 168 MB = 64 x 3 x 7/8, whatever the devices. NVLink: to
+// 7 peers at home 5 MB each, and for 7 peers of its index on other nodes 5 MB to each of 7
 // neighbours: 8 x 7 x 5 = 280 MB.
 TEST(ExpertAllToAllTest, AcrossNodesATokenCrossesTheNetworkOncePerNodeAndIsPassedOnByNvlink) {
   const Cluster c = Gpus(64, 8);
@@ -150,7 +155,8 @@ TEST(ExpertAllToAllTest, AcrossNodesATokenCrossesTheNetworkOncePerNodeAndIsPasse
 }
 
 TEST(ExpertAllToAllTest, OneGpuANodeSendsEveryCopyOverTheNetwork) {
-  const Traffic t = ExpertAllToAll(FirstGpus(4, 8), MB(4), {.devices = 2, .nodes = 2}, Routes(Gpus(32, 8)));
+  const Traffic t =
+      ExpertAllToAll(FirstGpus(4, 8), MB(4), {.devices = 2, .nodes = 2}, Routes(Gpus(32, 8)));
   for (const int gpu : FirstGpus(4, 8))
     EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNicOut)), 4e6 * 2 * 3 / 4, 1e-3);
   EXPECT_EQ(BytesOver(t, Port::kNvlinkOut), 0);
@@ -159,8 +165,8 @@ TEST(ExpertAllToAllTest, OneGpuANodeSendsEveryCopyOverTheNetwork) {
 TEST(ExpertAllToAllTest, BytesOutAreBytesInForGroupsOfAnyShape) {
   for (const int per_node : {1, 3, 4, 8})
     for (int n = 2; n <= 32; n += 3) {
-      const Traffic t =
-          ExpertAllToAll(FirstGpus(n), MB(1), {.devices = 1.5, .nodes = 1.2}, Routes(Gpus(48, per_node)));
+      const Traffic t = ExpertAllToAll(FirstGpus(n), MB(1), {.devices = 1.5, .nodes = 1.2},
+                                       Routes(Gpus(48, per_node)));
       ExpectConserved(t);
     }
 }
@@ -178,9 +184,9 @@ TEST(SendTest, EveryRankSendsItsPartAtOnce) {
   EXPECT_TRUE(Send(from, from, MB(2), routes).empty());
 }
 
-// 16 ranks on 2 nodes, 16 MB: each of 8 rings carries 2 MB past every rank but into the first, GPU 0. It gets
-// nothing by NVLink, and nothing by its NIC: all rings pass the second node to end at a GPU of it or the
-// first.
+// 16 ranks on 2 nodes, 16 MB: each of 8 rings carries 2 MB past every rank but into the first, GPU
+// 0. It gets nothing by NVLink, and nothing by its NIC: all rings pass the second node to end at a
+// GPU of it or the first.
 TEST(RingTest, ABroadcastPassesEveryRankOnceAndNothingGoesToTheFirst) {
   const Cluster c = Gpus(16, 8);
   const Traffic t = RingBroadcast(FirstGpus(16), MB(16), Routes(c));
@@ -188,7 +194,8 @@ TEST(RingTest, ABroadcastPassesEveryRankOnceAndNothingGoesToTheFirst) {
   EXPECT_NEAR(BytesOver(t, Port::kNvlinkOut) + BytesOver(t, Port::kNicOut), 16e6 * 15, 1);
   EXPECT_EQ(BytesOn(t, LinkOf(0, Port::kNvlinkIn)) + BytesOn(t, LinkOf(0, Port::kNicIn)), 0);
   for (int gpu = 1; gpu < 16; ++gpu)
-    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNvlinkIn)) + BytesOn(t, LinkOf(gpu, Port::kNicIn)), 16e6, 1);
+    EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNvlinkIn)) + BytesOn(t, LinkOf(gpu, Port::kNicIn)),
+                16e6, 1);
   EXPECT_EQ(t.network_steps, 1);
   EXPECT_EQ(t.nvlink_steps, 14);
 }
@@ -211,7 +218,8 @@ TEST(NvlsTest, TheSwitchReadsEveryGpuAsOftenAsThereAreRanks) {
   EXPECT_NEAR(BusyTime(reduce, c).value, 9e6 / (200e9 * 0.85), 1e-12);
 }
 
-// 4 nodes of 8 and 32 MB. Inside: 7/8 of 32 MB by NVLink, twice for all-reduce. Between: 3/4 of 4 MB a NIC.
+// 4 nodes of 8 and 32 MB. Inside: 7/8 of 32 MB by NVLink, twice for all-reduce. Between: 3/4 of 4
+// MB a NIC.
 TEST(HierarchicalTest, EveryNicCarriesItsShareOfOneRankPerNode) {
   const Cluster c = Gpus(32, 8);
   const Routes routes(c);
@@ -233,7 +241,8 @@ TEST(HierarchicalTest, EveryNicCarriesItsShareOfOneRankPerNode) {
   EXPECT_EQ(reduce[0].nvlink_steps, 7);
 }
 
-// The traffic of the test of two hops above, its hops apart: the network's 168 MB, then NVLink's 280.
+// The traffic of the test of two hops above, its hops apart: the network's 168 MB, then NVLink's
+// 280.
 TEST(ExpertAllToAllTest, StoredAndForwardedTheHopsAreTheSameBytesOneAfterTheOther) {
   const Cluster c = Gpus(64, 8);
   const Routes routes(c);
@@ -247,7 +256,8 @@ TEST(ExpertAllToAllTest, StoredAndForwardedTheHopsAreTheSameBytesOneAfterTheOthe
   EXPECT_EQ(BytesOver(parts[0], Port::kNvlinkOut) + BytesOver(parts[1], Port::kNicOut), 0);
   const double network = 168e6 / 50e9, nvlink = 280e6 / 200e9;
   EXPECT_NEAR(BusyTime(parts[0], c).value + BusyTime(parts[1], c).value, network + nvlink, 1e-12);
-  EXPECT_NEAR(BusyTime(ExpertAllToAll(FirstGpus(64), MB(64), spread, routes), c).value, network, 1e-12);
+  EXPECT_NEAR(BusyTime(ExpertAllToAll(FirstGpus(64), MB(64), spread, routes), c).value, network,
+              1e-12);
   EXPECT_EQ(StoreAndForwardAllToAll(FirstGpus(8), MB(8), spread, routes).size(), 1u);
 }
 
@@ -260,8 +270,8 @@ TEST(DirectAllToAllTest, EveryRankSendsItsPartToEveryOther) {
   }
 }
 
-// V3's gate on 32 ranks: 8 experts a token of 256, so one copy of 8/32 of the tokens for every rank; of 31
-// others, 7 on the node.
+// V3's gate on 32 ranks: 8 experts a token of 256, so one copy of 8/32 of the tokens for every
+// rank; of 31 others, 7 on the node.
 TEST(LowLatencyAllToAllTest, ATokenIsSentOnceForEachExpert) {
   const Moe moe{.experts = 256, .top_k = 8, .groups = 1, .top_groups = 1};
   const TokenSpread spread = SpreadOf(moe, 32, 8);

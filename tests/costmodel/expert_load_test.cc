@@ -27,8 +27,8 @@ TEST(LoadTest, ABalancedLoadAboveTheCapacityIsCutToItOrToWhatIsNeverDropped) {
   EXPECT_EQ(LoadOf({.capacity_factor = 2.0}, 8).visits.mean, 1);
 }
 
-// The larger of two log-normal variables of mean 1 is 2 Phi(sigma / sqrt(2)) = 1 + erf(sigma / 2) in the mean
-// (Margrabe, Journal of Finance 1978: one asset exchanged for another).
+// The larger of two log-normal variables of mean 1 is 2 Phi(sigma / sqrt(2)) = 1 + erf(sigma / 2)
+// in the mean (Margrabe, Journal of Finance 1978: one asset exchanged for another).
 TEST(LoadTest, OfTwoDevicesTheLargerLoadIsKnownInClosedForm) {
   for (const double sigma : {0.01, 0.3, 1.0}) {
     const double cv = std::sqrt(std::expm1(sigma * sigma));
@@ -36,8 +36,8 @@ TEST(LoadTest, OfTwoDevicesTheLargerLoadIsKnownInClosedForm) {
   }
 }
 
-// For a small variation a log-normal is a normal: 1 + cv x 1.4236, the expected largest of 8 (H. L. Harter,
-// Biometrika 48, 1961), and cut at the mean the mean loses cv / sqrt(2 pi).
+// For a small variation a log-normal is a normal: 1 + cv x 1.4236, the expected largest of 8 (H. L.
+// Harter, Biometrika 48, 1961), and cut at the mean the mean loses cv / sqrt(2 pi).
 TEST(LoadTest, ASmallVariationIsThatOfNormals) {
   EXPECT_NEAR(LoadOf({.device_cv = 0.001}, 8).visits.most, 1 + 0.001 * 1.4236, 1e-6);
   const ExpertLoad cut = LoadOf({.device_cv = 0.001, .capacity_factor = 1.0}, 8);

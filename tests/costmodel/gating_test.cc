@@ -33,7 +33,8 @@ TEST(FourTest, ExpAndLogAreTheLibrarysToTheErrorTheyState) {
     const auto near = static_cast<float>(32 * random.Uniform() - 16);
     exp_error = std::max(exp_error, std::fabs(Exp(Fill(near))[0] / std::exp(double{near}) - 1));
     const auto far = static_cast<float>(-87 * random.Uniform());
-    far_exp_error = std::max(far_exp_error, std::fabs(Exp(Fill(far))[1] / std::exp(double{far}) - 1));
+    far_exp_error =
+        std::max(far_exp_error, std::fabs(Exp(Fill(far))[1] / std::exp(double{far}) - 1));
     const auto x = static_cast<float>(std::exp(40 * random.Uniform() - 20));
     log_error = std::max(log_error, std::fabs(Log(Fill(x))[2] - std::log(double{x})));
   }
@@ -127,7 +128,8 @@ TEST(GateTest, TheBiasChoosesAndIsNotInTheWeight) {
 }
 
 TEST(GateTest, OfEqualExpertsAndGroupsTheLowerIndexIsTaken) {
-  const Gate plain{.experts = 4, .top_k = 2}, grouped{.experts = 4, .top_k = 1, .groups = 2, .top_groups = 1};
+  const Gate plain{.experts = 4, .top_k = 2},
+      grouped{.experts = 4, .top_k = 1, .groups = 2, .top_groups = 1};
   EXPECT_EQ(ExpertsOf(Chosen(plain, {0.25f, 0.25f, 0.25f, 0.25f}), 0), (Experts{0, 1}));
   EXPECT_EQ(ExpertsOf(Chosen(plain, {0.1f, 0.3f, 0.3f, 0.3f}), 0), (Experts{1, 2}));
   EXPECT_EQ(ExpertsOf(Chosen(grouped, {0.2f, 0.3f, 0.3f, 0.2f}), 0), (Experts{1}));
@@ -146,13 +148,15 @@ TEST(GateTest, TopPTakesExpertsUntilTheirPartOfTheAffinityIsReached) {
   EXPECT_EQ(experts(0.89), (Experts{1, 3, 2}));
   EXPECT_EQ(experts(0.95), (Experts{1, 3, 2, 0}));
   // The number differs from token to token, and it is a part of the sum: 8 of 10.
-  const Choices two = Chosen({.experts = 4, .top_k = 1, .top_p = 0.7}, {8, 1, 0.5f, 0.5f, 3, 3, 3, 1});
+  const Choices two =
+      Chosen({.experts = 4, .top_k = 1, .top_p = 0.7}, {8, 1, 0.5f, 0.5f, 3, 3, 3, 1});
   EXPECT_EQ(ExpertsOf(two, 0), (Experts{0}));
   EXPECT_EQ(ExpertsOf(two, 1), (Experts{0, 1, 2}));
   // Candidates of the groups taken, where these do not reach it.
-  EXPECT_EQ(
-      ExpertsOf(Chosen({.experts = 4, .top_k = 1, .groups = 2, .top_groups = 1, .top_p = 1}, affinities), 0),
-      (Experts{1, 0}));
+  EXPECT_EQ(ExpertsOf(Chosen({.experts = 4, .top_k = 1, .groups = 2, .top_groups = 1, .top_p = 1},
+                             affinities),
+                      0),
+            (Experts{1, 0}));
 }
 
 TEST(GateTest, TheModelsFieldsMakeItsGate) {
@@ -193,8 +197,9 @@ TEST(TopKMethodTest, RowsScoreGroupsByTheirBestOrTheirTwoBest) {
   EXPECT_EQ(names, (std::set<std::string_view>{"greedy", "group_limited_greedy", "noaux_tc"}));
 }
 
-// Logits far beyond what affinities take come within reach without changing which is greater, and the slope
-// of an affinity's logarithm is its difference quotient: softmax's sum left out, exp(z) itself.
+// Logits far beyond what affinities take come within reach without changing which is greater, and
+// the slope of an affinity's logarithm is its difference quotient: softmax's sum left out, exp(z)
+// itself.
 TEST(ScoringTest, RowsTakeLogitsWithinReachAndKnowTheirSlope) {
   std::set<std::string_view> names;
   for (const Scoring* scoring : Scorings()) {
@@ -243,7 +248,8 @@ Experts SlowChoice(const Gate& g, const float* affinity, const std::vector<float
 TEST(GatePropertyTest, ChoicesAreThoseOfSortingEverything) {
   Random random(7);
   for (int round = 0; round < 400; ++round) {
-    const int groups = 1 + static_cast<int>(random.Below(8)), size = 1 + static_cast<int>(random.Below(40)),
+    const int groups = 1 + static_cast<int>(random.Below(8)),
+              size = 1 + static_cast<int>(random.Below(40)),
               top_groups = 1 + static_cast<int>(random.Below(groups));
     const Gate gate{.experts = groups * size,
                     .top_k = 1 + static_cast<int>(random.Below(std::min(30, top_groups * size))),
@@ -252,7 +258,9 @@ TEST(GatePropertyTest, ChoicesAreThoseOfSortingEverything) {
                     .method = random.Below(2) == 0 ? &kGroupLimitedTopK : &kNoAuxTopK};
     // Eighths make ties, and sums of them are exact.
     const double steps = random.Below(2) == 0 ? 8 : 1 << 20;
-    const auto number = [&] { return static_cast<float>(std::floor(random.Uniform() * steps) / steps); };
+    const auto number = [&] {
+      return static_cast<float>(std::floor(random.Uniform() * steps) / steps);
+    };
     std::vector<float> affinities(static_cast<size_t>(gate.experts) * 5), bias;
     for (float& a : affinities) a = number();
     if (random.Below(2) == 0)
@@ -263,7 +271,8 @@ TEST(GatePropertyTest, ChoicesAreThoseOfSortingEverything) {
       const float* token = affinities.data() + t * gate.experts;
       const Experts expected = SlowChoice(gate, token, bias);
       ASSERT_EQ(ExpertsOf(c, t), expected) << "round " << round;
-      for (size_t k = 0; k < expected.size(); ++k) ASSERT_EQ(c.AffinitiesOf(t)[k], token[expected[k]]);
+      for (size_t k = 0; k < expected.size(); ++k)
+        ASSERT_EQ(c.AffinitiesOf(t)[k], token[expected[k]]);
     }
   }
 }
@@ -301,7 +310,8 @@ TEST(DroppingTest, ProtectedTokensStayAlsoAboveTheCapacity) {
 
 TEST(DroppingTest, OfEqualAffinitiesTheLaterVisitGoes) {
   const Choices c = OneEach({0, 1, 0, 2}, {0.5f, 0.5f, 0.5f, 0.5f});
-  EXPECT_EQ(VisitsToDrop(c, 4, 2, 1.0, std::vector<bool>(4)), (std::vector<bool>{false, false, true, false}));
+  EXPECT_EQ(VisitsToDrop(c, 4, 2, 1.0, std::vector<bool>(4)),
+            (std::vector<bool>{false, false, true, false}));
 }
 
 TEST(DroppingTest, ATenthOfTheSequencesIsEveryTenth) {
@@ -317,7 +327,8 @@ TEST(DroppingTest, ATenthOfTheSequencesIsEveryTenth) {
 TEST(DroppingPropertyTest, WhatStaysFitsOrIsProtectedAndNothingBelowItStays) {
   Random random(3);
   for (int round = 0; round < 100; ++round) {
-    const int devices = 1 << random.Below(4), experts = devices * (1 + static_cast<int>(random.Below(6)));
+    const int devices = 1 << random.Below(4),
+              experts = devices * (1 + static_cast<int>(random.Below(6)));
     const double factor = 0.3 + 1.5 * random.Uniform();
     Experts chosen;
     std::vector<float> affinities;

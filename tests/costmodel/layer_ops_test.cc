@@ -23,7 +23,8 @@ double ModelFlops(const std::vector<Op>& ops) {
   return GemmFlops(ops) + FlopsIn(ops, OpClass::kAttention);
 }
 
-// MLA's down-projections and the router are whole on every rank of tp and run on its part of the tokens.
+// MLA's down-projections and the router are whole on every rank of tp and run on its part of the
+// tokens.
 TEST(LayerOpsTest, ForwardFlopsAreTheModelsOverTp) {
   int cut = 0;
   for (const char* name : kModels) {
@@ -35,7 +36,8 @@ TEST(LayerOpsTest, ForwardFlopsAreTheModelsOverTp) {
       plan.parallel.tp = tp;
       double flops = 0, mtp = 0;
       for (const auto& [kind, count] : BlocksOf(m))
-        (kind == BlockKind::kMtp ? mtp : flops) += count * ModelFlops(StepOps(kind, m, plan)[Pass::kForward]);
+        (kind == BlockKind::kMtp ? mtp : flops) +=
+            count * ModelFlops(StepOps(kind, m, plan)[Pass::kForward]);
       const double expected = ForwardFlopsPerToken(m, 4096) * 4096 / tp;
       EXPECT_NEAR(flops, expected, 1e-12 * expected) << name << " tp " << tp;
       const double expected_mtp = MtpForwardFlopsPerToken(m, 4096) * 4096 / tp;
@@ -64,8 +66,8 @@ TEST(LayerOpsTest, EachGradientTakesTheForwardFlopsAndAttentionTwoAndAHalfTimes)
   });
 }
 
-// DeepSeek-7B, 4096 tokens of 4096, 11008 between the MLP's two products, 102,400 tokens in the vocabulary;
-// bf16 but for the scores of the vocabulary and the main gradients, which are fp32.
+// DeepSeek-7B, 4096 tokens of 4096, 11008 between the MLP's two products, 102,400 tokens in the
+// vocabulary; bf16 but for the scores of the vocabulary and the main gradients, which are fp32.
 TEST(LayerOpsTest, KernelsThatStreamReadAndWriteEachOperandOnce) {
   const Model m = LoadModel("deepseek-7b");
   const auto bytes = [&](BlockKind kind, Pass pass, OpName name) {
@@ -89,11 +91,14 @@ TEST(LayerOpsTest, KernelsThatStreamReadAndWriteEachOperandOnce) {
       {BlockKind::kDense, OpName::kResidual, 2 * 3 * x, 2 * 3 * x, 0},
       // queries and keys, read and written
       {BlockKind::kDense, OpName::kRope, 2 * 2 * x, 2 * 2 * x, 0},
-      // gate and up, and their product; these two and the product's gradient, and their two gradients
+      // gate and up, and their product; these two and the product's gradient, and their two
+      // gradients
       {BlockKind::kDense, OpName::kMlpAct, 3 * gate, 5 * gate, 0},
-      // rows of the table and what is looked up; its gradient, added to fp32 rows that are read and written
+      // rows of the table and what is looked up; its gradient, added to fp32 rows that are read and
+      // written
       {BlockKind::kEmbedding, OpName::kEmbedding, 2 * x, 0, x + 2 * x * 2},
-      // bf16 scores, written in fp32, read, exponentials written; these read and bf16 gradients written
+      // bf16 scores, written in fp32, read, exponentials written; these read and bf16 gradients
+      // written
       {BlockKind::kHead, OpName::kLoss, logits * (2 + 4 + 4 + 4), logits * (4 + 2), 0},
   };
   for (const Row& row : rows) {
@@ -103,8 +108,8 @@ TEST(LayerOpsTest, KernelsThatStreamReadAndWriteEachOperandOnce) {
   }
 }
 
-// Context parallelism cuts the tokens; only MLA's keys and values are made by every rank for the whole
-// sequence.
+// Context parallelism cuts the tokens; only MLA's keys and values are made by every rank for the
+// whole sequence.
 TEST(LayerOpsTest, ContextParallelRanksShareTheFlops) {
   Plan alone, cut;
   cut.parallel.cp = 4;
@@ -126,7 +131,8 @@ TEST(LayerOpsTest, APassAloneHasTheOpsItHasInTheStep) {
     for (const Pass pass : kAllPasses) {
       Work work = kSequence;
       work.pass = pass;
-      const std::vector<Op> alone = OpsOf(kind, m, ShardOf(plan), SpreadOnOneNode(m, ShardOf(plan)), work);
+      const std::vector<Op> alone =
+          OpsOf(kind, m, ShardOf(plan), SpreadOnOneNode(m, ShardOf(plan)), work);
       ASSERT_EQ(alone.size(), step[pass].size()) << NameOf(pass);
       for (size_t i = 0; i < alone.size(); ++i)
         EXPECT_EQ(alone[i], step[pass][i]) << NameOf(pass) << " " << i;
@@ -136,7 +142,8 @@ TEST(LayerOpsTest, APassAloneHasTheOpsItHasInTheStep) {
 
 TEST(LayerOpsTest, AnOpWaitsForAnEarlierOpOfTheOtherStream) {
   EachBlockOfAnyPlan(8, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
-    if (random.Below(2) == 0) plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp, Recompute::kPermute};
+    if (random.Below(2) == 0)
+      plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp, Recompute::kPermute};
     if (random.Below(4) == 0) plan.recompute = {Recompute::kLayer};
     const BlockOps block = StepOps(kind, m, plan);
     for (const Pass pass : kAllPasses) {
@@ -174,7 +181,8 @@ Sizes SizesOf(const BlockOps& block) {
 void ExpectSame(const Sizes& a, const Sizes& b) {
   ASSERT_EQ(a.work.size(), b.work.size());
   ASSERT_EQ(a.moved.size(), b.moved.size());
-  for (const auto& [name, size] : a.work) EXPECT_NEAR(b.work.at(name), size, 1e-12 * size) << NameOf(name);
+  for (const auto& [name, size] : a.work)
+    EXPECT_NEAR(b.work.at(name), size, 1e-12 * size) << NameOf(name);
   for (const auto& [what, size] : a.moved)
     EXPECT_NEAR(b.moved.at(what), size, 1e-12 * size)
         << NameOf(what.first) << " over " << NameOf(what.second);
@@ -235,9 +243,9 @@ TEST(LayerOpsTest, EveryTokenIsDispatchedAndCombinedOnceEachWay) {
   EXPECT_EQ((moved[{CollectiveKind::kCombine, GroupKind::kEp}]), 2 * 4096.0 * 5120 * 2);
 }
 
-// Megatron's sequence parallelism (arXiv 2205.05198): a layer gathers and scatters tokens x hidden twice in
-// the forward and twice in the backward pass, and gathers the inputs of its two column layers once more for
-// their weight gradients.
+// Megatron's sequence parallelism (arXiv 2205.05198): a layer gathers and scatters tokens x hidden
+// twice in the forward and twice in the backward pass, and gathers the inputs of its two column
+// layers once more for their weight gradients.
 TEST(LayerOpsTest, TensorParallelLayersGatherAndScatterTheTokens) {
   const Model m = LoadModel("deepseek-67b");
   Plan plan;
@@ -259,8 +267,8 @@ size_t IndexOf(const std::vector<Op>& ops, OpName name, size_t from = 0) {
   return from;
 }
 
-// An eighth of the gathered tokens is waited for, seven come in beside; seven are sent off beside the output
-// projection, an eighth after it.
+// An eighth of the gathered tokens is waited for, seven come in beside; seven are sent off beside
+// the output projection, an eighth after it.
 TEST(LayerOpsTest, ATensorParallelProductOverlapsAllButOnePartOfItsCollective) {
   Plan plan;
   plan.parallel.tp = 8;
@@ -290,8 +298,8 @@ std::vector<double> BytesOfAll(const std::vector<Op>& ops, OpName name) {
   return bytes;
 }
 
-// DeepSeek-V3 over 64 ranks, 4096 tokens of 7168: a token goes to 8 experts of D devices. fp8_block takes 1 +
-// 4/128 bytes an element.
+// DeepSeek-V3 over 64 ranks, 4096 tokens of 7168: a token goes to 8 experts of D devices. fp8_block
+// takes 1 + 4/128 bytes an element.
 TEST(LayerOpsTest, AnFp8DispatchBringsTheExpertsTheirOperand) {
   const Model m = LoadModel("deepseek-v3");
   Plan plan;
@@ -302,12 +310,16 @@ TEST(LayerOpsTest, AnFp8DispatchBringsTheExpertsTheirOperand) {
   plan.precision.dispatch = Dtype::kFp8Block;
   const auto fp8 = StepOps(BlockKind::kMoe, m, plan);
   const double e = 1 + 4.0 / 128, tokens = 4096.0 * 7168, devices = SpreadOf(m.moe, 64, 64).devices;
-  const auto sum = [](const std::vector<double>& x) { return std::accumulate(x.begin(), x.end(), 0.0); };
+  const auto sum = [](const std::vector<double>& x) {
+    return std::accumulate(x.begin(), x.end(), 0.0);
+  };
   for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
     // Instead of eight copies of a token after the exchange, the token is cast once before it.
-    const auto before = BytesOfAll(bf16[pass], OpName::kCast), after = BytesOfAll(fp8[pass], OpName::kCast);
+    const auto before = BytesOfAll(bf16[pass], OpName::kCast),
+               after = BytesOfAll(fp8[pass], OpName::kCast);
     EXPECT_EQ(before.size(), after.size());
-    EXPECT_NEAR(sum(before) - sum(after), (8 - 1) * tokens * (2 + e), 1e3) << static_cast<int>(pass);
+    EXPECT_NEAR(sum(before) - sum(after), (8 - 1) * tokens * (2 + e), 1e3)
+        << static_cast<int>(pass);
   }
   // Forward: packed and copied in fp8, brought back in bf16. Backward: the other way round.
   const double pack = tokens * (1 + devices), copy = tokens * (devices + 8);
@@ -315,7 +327,8 @@ TEST(LayerOpsTest, AnFp8DispatchBringsTheExpertsTheirOperand) {
   EXPECT_NEAR(sum(BytesOfAll(fp8[Pass::kForward], OpName::kUnpermute)), (pack + copy) * 2, 1e3);
   EXPECT_NEAR(sum(BytesOfAll(fp8[Pass::kBackward], OpName::kPermute)), (pack + copy) * 2, 1e3);
   EXPECT_NEAR(sum(BytesOfAll(fp8[Pass::kBackward], OpName::kUnpermute)), (pack + copy) * e, 1e3);
-  // Both operands of the weight gradients are still transposed, the down-projection's gradient from fp8.
+  // Both operands of the weight gradients are still transposed, the down-projection's gradient from
+  // fp8.
   EXPECT_NEAR(sum(BytesOfAll(bf16[Pass::kWeight], OpName::kCast)) -
                   sum(BytesOfAll(fp8[Pass::kWeight], OpName::kCast)),
               8 * tokens * (2 - e), 1e3);
@@ -331,12 +344,14 @@ TEST(LayerOpsTest, SharedExpertsComputeBesideTheExchangeOfTheirPass) {
     EXPECT_GT(IndexOf(forward, name), dispatch);
     EXPECT_EQ(forward[IndexOf(forward, name)].after, -1);
   }
-  EXPECT_EQ(forward[IndexOf(forward, OpName::kPermute, dispatch)].after, static_cast<int>(dispatch));
+  EXPECT_EQ(forward[IndexOf(forward, OpName::kPermute, dispatch)].after,
+            static_cast<int>(dispatch));
   const auto& backward = block[Pass::kBackward];
   const size_t combine = IndexOf(backward, OpName::kCombine);
   EXPECT_EQ(IndexOf(backward, OpName::kSharedDown), combine + 1);
   EXPECT_EQ(backward[combine + 1].after, -1);
-  EXPECT_EQ(backward[IndexOf(backward, OpName::kUnpermute, combine)].after, static_cast<int>(combine));
+  EXPECT_EQ(backward[IndexOf(backward, OpName::kUnpermute, combine)].after,
+            static_cast<int>(combine));
 }
 
 TEST(LayerOpsTest, TheSlowestDeviceSetsTheTimeAndTheTokensKeptTheWeightGradients) {
@@ -353,7 +368,8 @@ TEST(LayerOpsTest, TheSlowestDeviceSetsTheTimeAndTheTokensKeptTheWeightGradients
   EXPECT_EQ(experts(uneven, Pass::kForward), 1.5 * experts(even, Pass::kForward));
   EXPECT_EQ(experts(uneven, Pass::kBackward), 1.5 * experts(even, Pass::kBackward));
   EXPECT_EQ(experts(uneven, Pass::kWeight), 0.75 * experts(even, Pass::kWeight));
-  EXPECT_EQ(FlopsIn(uneven[Pass::kForward], OpClass::kGemm), FlopsIn(even[Pass::kForward], OpClass::kGemm));
+  EXPECT_EQ(FlopsIn(uneven[Pass::kForward], OpClass::kGemm),
+            FlopsIn(even[Pass::kForward], OpClass::kGemm));
   EXPECT_GT(uneven.memory.kept(), even.memory.kept());
   // The exchanges carry the bytes of the busiest port, both ways.
   for (const Pass pass : {Pass::kForward, Pass::kBackward}) {

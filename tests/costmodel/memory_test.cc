@@ -5,9 +5,9 @@
 namespace moecast {
 namespace {
 
-// 1000 parameters on 8 data-parallel ranks; 800 of experts, on 4 expert-parallel ranks, so 2 replicas. Each
-// rank's share when cut: 1000/8 + 800/2 = 525. bf16 weights, fp32 gradients, fp32 master and two moments: 2,
-// 4 and 12 bytes.
+// 1000 parameters on 8 data-parallel ranks; 800 of experts, on 4 expert-parallel ranks, so 2
+// replicas. Each rank's share when cut: 1000/8 + 800/2 = 525. bf16 weights, fp32 gradients, fp32
+// master and two moments: 2, 4 and 12 bytes.
 constexpr BlockParameters kParameters{.data = 1000, .expert = 800};
 ShardPlan Zero(int stage, int cp = 1) {
   return {.cp = cp, .ep = 4, .dp = 8, .zero = stage};
@@ -31,8 +31,10 @@ TEST(MemoryTest, ZeroCutsOptimizerStatesThenGradientsThenWeights) {
 
 TEST(MemoryTest, ContextParallelRanksShareStatesToo) {
   EXPECT_EQ(OptimizedParameters(kParameters, Zero(1, 2)), 1000.0 / 16 + 800.0 / 4);
-  EXPECT_EQ(OptimizedParameters(kParameters, Zero(1), 2), OptimizedParameters(kParameters, Zero(1, 2)));
-  EXPECT_EQ(OptimizedParameters(kParameters, Zero(0), 2), 1800);  // two copies, each whole on its rank
+  EXPECT_EQ(OptimizedParameters(kParameters, Zero(1), 2),
+            OptimizedParameters(kParameters, Zero(1, 2)));
+  EXPECT_EQ(OptimizedParameters(kParameters, Zero(0), 2),
+            1800);  // two copies, each whole on its rank
   EXPECT_EQ(OptimizedParameters(kParameters, Zero(0, 2)), 1800);
 }
 
@@ -46,7 +48,8 @@ TEST(MemoryTest, Bf16WeightsAreTheirOwnBf16Master) {
   EXPECT_EQ(StatesOf(kParameters, shard).weights.value, 1800);
 }
 
-// 525 parameters are updated; half of them on the host: 12 bytes of states each, 4 of gradient, 2 of weight.
+// 525 parameters are updated; half of them on the host: 12 bytes of states each, 4 of gradient, 2
+// of weight.
 TEST(MemoryTest, OffloadedStatesAreOnTheHostWithTheirGradientsAndWeights) {
   ShardPlan shard = Zero(1);
   shard.optimizer_offload = 0.5;
@@ -71,8 +74,8 @@ TEST(MemoryTest, WeightsHeldWiderThanTheGemmsTakeThemHaveCopies) {
   EXPECT_EQ(StatesOf(kParameters, shard).weights.value, 1800 * 2);
 }
 
-// Gradient 4, master read and written 8, two moments 16, the bf16 weight written 2. With bf16 throughout:
-// gradient 2, the weight read and written 4, moments 8.
+// Gradient 4, master read and written 8, two moments 16, the bf16 weight written 2. With bf16
+// throughout: gradient 2, the weight read and written 4, moments 8.
 TEST(MemoryTest, AdamReadsAndWritesItsStatesOnce) {
   Precision p;
   EXPECT_EQ(AdamBytes(p), 30);

@@ -44,7 +44,8 @@ TEST(ModelTest, GqaAttentionIsQueryKeyValueAndOutputMatrices) {
 
 TEST(ModelTest, MlaAttentionIsDownAndUpProjectionsOutputAndTheLatentsNorms) {
   Model m = SmallMla();
-  const int64_t q = 8 * 6 + 6 * (2 * 6), kv_down = 8 * (5 + 2), kv_up = 5 * 2 * (4 + 3), output = 2 * 3 * 8;
+  const int64_t q = 8 * 6 + 6 * (2 * 6), kv_down = 8 * (5 + 2), kv_up = 5 * 2 * (4 + 3),
+                output = 2 * 3 * 8;
   EXPECT_EQ(AttentionParameters(m), q + kv_down + kv_up + output + 6 + 5);
   m.attention.qkv_bias = true;  // on the down-projections: 6 and 5 + 2
   EXPECT_EQ(AttentionParameters(m), q + kv_down + kv_up + output + 11 + 13);
@@ -112,7 +113,8 @@ TEST(ModelTest, MtpModuleIsAProjectionThreeNormsAndALayerOfTheLastKind) {
   EXPECT_EQ(MtpParameters(m), 0);
   const int64_t total = TotalParameters(m);
   m.mtp_layers = 2;
-  EXPECT_EQ(MtpParameters(m), 2 * (2 * 8 * 8 + 3 * 8 + LayerParameters(m, LayerKind::kMoe).total()));
+  EXPECT_EQ(MtpParameters(m),
+            2 * (2 * 8 * 8 + 3 * 8 + LayerParameters(m, LayerKind::kMoe).total()));
   EXPECT_EQ(TotalParameters(m), total);
 }
 
@@ -122,7 +124,8 @@ TEST(ModelTest, LayersAreCountedAndFoundByRun) {
   EXPECT_EQ(m.layers(), 4);
   EXPECT_EQ(m.layers(LayerKind::kDense), 2);
   EXPECT_EQ(m.layers(LayerKind::kMoe), 2);
-  const LayerKind expected[] = {LayerKind::kDense, LayerKind::kMoe, LayerKind::kMoe, LayerKind::kDense};
+  const LayerKind expected[] = {LayerKind::kDense, LayerKind::kMoe, LayerKind::kMoe,
+                                LayerKind::kDense};
   for (int i = 0; i < 4; ++i) EXPECT_EQ(m.kind_of(i), expected[i]) << i;
 }
 
@@ -142,14 +145,16 @@ TEST(ModelTest, SlidingWindowBoundsTheCacheAndTheContext) {
   EXPECT_EQ(MeanContext(m.attention, 100, 100), 32);
   EXPECT_EQ(MeanContext(m.attention, 40, 40), 20);
   EXPECT_EQ(MeanContext(m.attention, 20, 100), 40);  // a chunk behind the window
-  EXPECT_EQ(MeanContext(m.attention, 40, 60), 35);   // keys 20 ... 40 of 20 queries, 40 of the others
+  EXPECT_EQ(MeanContext(m.attention, 40, 60),
+            35);  // keys 20 ... 40 of 20 queries, 40 of the others
 }
 
 TEST(ModelTest, FlopsAreTwoAMultiplyAddWithCausalAttentionHalf) {
   const Model m = SmallDense();
   const LayerFlops flops = ForwardLayerFlops(m, LayerKind::kDense, 10);
   EXPECT_EQ(flops.attention_projections, 2 * 192);
-  EXPECT_EQ(flops.attention_core, 2 * (10 / 2) * 2 * (4 + 4));  // two heads; scores 4 deep, values 4 wide
+  EXPECT_EQ(flops.attention_core,
+            2 * (10 / 2) * 2 * (4 + 4));  // two heads; scores 4 deep, values 4 wide
   EXPECT_EQ(flops.dense_mlp, 2 * 384);
   EXPECT_EQ(HeadFlops(m), 2 * 8 * 100);
   EXPECT_EQ(ForwardFlopsPerToken(m, 10), 1600 + 3 * (384 + 160 + 768));
@@ -181,11 +186,14 @@ TEST(ModelTest, MtpFlopsAreItsProjectionItsLayerAndTheHeadAgain) {
             2 * 16 * 8 + ForwardLayerFlops(m, LayerKind::kMoe, 10).total() + HeadFlops(m));
 }
 
-// Over random models: what a token uses is part of the whole, all of it where it chooses every expert, and as
-// the sequence shrinks the forward flops come down to two for each activated matrix element.
+// Over random models: what a token uses is part of the whole, all of it where it chooses every
+// expert, and as the sequence shrinks the forward flops come down to two for each activated matrix
+// element.
 TEST(ModelTest, ActivatedIsAtMostTotalAndFlopsAreTwiceTheActivatedMatrices) {
   Random rng(7);
-  const auto draw = [&rng](int low, int high) { return low + static_cast<int>(rng.Below(high - low + 1)); };
+  const auto draw = [&rng](int low, int high) {
+    return low + static_cast<int>(rng.Below(high - low + 1));
+  };
   for (int trial = 0; trial < 300; ++trial) {
     Model m = draw(0, 1) ? SmallMla() : SmallDense();
     m.hidden = draw(1, 300);
@@ -197,7 +205,8 @@ TEST(ModelTest, ActivatedIsAtMostTotalAndFlopsAreTwiceTheActivatedMatrices) {
     m.moe.shared_experts = draw(0, 3);
     m.moe.inter = draw(1, 200);
     m.runs = {{LayerKind::kDense, draw(1, 5)}, {LayerKind::kMoe, draw(1, 5)}};
-    const int64_t total = TotalParameters(m), activated = ActivatedParameters(m, InputEmbedding::kCounted);
+    const int64_t total = TotalParameters(m),
+                  activated = ActivatedParameters(m, InputEmbedding::kCounted);
     ASSERT_LE(activated, total);
     ASSERT_LE(ActivatedParameters(m, InputEmbedding::kLeftOut), activated);
     Model all = m;

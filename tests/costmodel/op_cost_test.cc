@@ -44,7 +44,8 @@ TEST(BesideTest, AGemmRunsAtTheRateOfItsTilesOnTheSmsThatAreLeft) {
   EXPECT_DOUBLE_EQ(c.Beside(gemm), whole / left);
   EXPECT_GT(c.Beside(gemm), 0.7);
   EXPECT_LT(c.Beside(gemm), 0.95);
-  Costs none({"training/overlap/communication_sms=0"}), all({"training/overlap/communication_sms=4096"});
+  Costs none({"training/overlap/communication_sms=0"}),
+      all({"training/overlap/communication_sms=4096"});
   EXPECT_EQ(none.Beside(gemm), 1);
   EXPECT_LT(all.Beside(gemm), 0.2);  // a few SMs are always left
   EXPECT_GT(all.Beside(gemm), 0);
@@ -77,7 +78,8 @@ TEST(BesideTest, ACollectiveTakesHbmForEachByteSentTwiceAndThriceWhereItReduces)
     const CollectiveQuery query{kind, group, GB(1)};
     const PortBytes unit = c.costs.UnitBytes(query);
     const double seconds = c.costs.Of({.query = query}).time.value;
-    EXPECT_DOUBLE_EQ(c.Beside(query), times * 1e9 * (unit.nvlink + unit.network).value / seconds / 3.35e12);
+    EXPECT_DOUBLE_EQ(c.Beside(query),
+                     times * 1e9 * (unit.nvlink + unit.network).value / seconds / 3.35e12);
     EXPECT_GT(c.Beside(query), 0);
     EXPECT_LT(c.Beside(query), 0.3);
   }

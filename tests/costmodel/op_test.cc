@@ -30,8 +30,9 @@ TEST(OpTest, GroupedProductsReadEveryExpertsWeightsOnce) {
   EXPECT_EQ(BytesOf(q).value, 2 * (12 * 6 + 12 * 8) + 2 * 4 * (3 * 6 * 8));
 }
 
-// Two sequences of 16 tokens, 4 heads: 16 * 16 / 2 pairs a head where a token attends to those before it, of
-// which each takes 2 * (192 + 128) flops; the backward pass five such products for two.
+// Two sequences of 16 tokens, 4 heads: 16 * 16 / 2 pairs a head where a token attends to those
+// before it, of which each takes 2 * (192 + 128) flops; the backward pass five such products for
+// two.
 TEST(OpTest, CausalAttentionMeetsHalfOfTheSquare) {
   AttentionQuery q{AttentionPhase::kTrainForward, 4, 4, 192, 128, 2, 16, 16};
   EXPECT_EQ(FlopsOf(q).value, 2 * 4 * (16 * 16 / 2) * 2 * (192 + 128));

@@ -10,7 +10,10 @@ namespace moecast {
 namespace {
 
 TrainingPhase PhaseOf(double tokens, int64_t length, int64_t from, int64_t to) {
-  return {.tokens = Count(tokens), .sequence_length = length, .global_batch = to, .global_batch_from = from};
+  return {.tokens = Count(tokens),
+          .sequence_length = length,
+          .global_batch = to,
+          .global_batch_from = from};
 }
 
 std::vector<int64_t> Multiples(int64_t from, int64_t to, int64_t of) {
@@ -43,8 +46,8 @@ TEST(PhaseTest, WithoutARampTheLastStepMayBeAPart) {
 }
 
 TEST(PhaseTest, StepsOfASmallRampByHand) {
-  // From 2 to 6 over 40 tokens: the line is nearest to 2 until it reaches 3, at 10 tokens: 5 steps. Then to 4
-  // until it reaches 5, at 30: 5 steps. The last 10 tokens are 1 2/3 steps of 6.
+  // From 2 to 6 over 40 tokens: the line is nearest to 2 until it reaches 3, at 10 tokens: 5 steps.
+  // Then to 4 until it reaches 5, at 30: 5 steps. The last 10 tokens are 1 2/3 steps of 6.
   const std::vector<BatchSteps> all = StepsByBatch(PhaseOf(40, 1, 2, 6), Multiples(2, 6, 2));
   ASSERT_EQ(all.size(), 3u);
   EXPECT_EQ(all[0].steps, 5);
@@ -53,11 +56,13 @@ TEST(PhaseTest, StepsOfASmallRampByHand) {
 }
 
 TEST(PhaseTest, StepsOfV2sRampAreTheIntegralOfOneOverTheBatch) {
-  // Batch b0 + (b1 - b0) x / X: steps = X / length * ln(b1 / b0) / (b1 - b0) = 225e9 / 4096 ln 4 / 6912.
+  // Batch b0 + (b1 - b0) x / X: steps = X / length * ln(b1 / b0) / (b1 - b0) = 225e9 / 4096 ln 4 /
+  // 6912.
   const double expected = 225e9 / 4096 * std::log(4.0) / 6912;
   EXPECT_NEAR(expected, 11017.2, 0.1);
-  // Of the first multiple only the half above the first batch is on the line, of the last the half below: off
-  // by (multiple / b0)^2 / 8 at most. Steps follow the line at their first token, half a step late.
+  // Of the first multiple only the half above the first batch is on the line, of the last the half
+  // below: off by (multiple / b0)^2 / 8 at most. Steps follow the line at their first token, half a
+  // step late.
   for (const int64_t multiple : {64, 128, 384}) {
     const double part = static_cast<double>(multiple) / 2304;
     const double steps =

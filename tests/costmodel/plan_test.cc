@@ -19,8 +19,8 @@ std::string MessageOf(const std::string& text) {
   return "";
 }
 std::string With(const std::string& fields) {
-  return R"({"phases": [{"tokens": "8.1T", "global_batch": 9216}])" + (fields.empty() ? "" : ", " + fields) +
-         "}";
+  return R"({"phases": [{"tokens": "8.1T", "global_batch": 9216}])" +
+         (fields.empty() ? "" : ", " + fields) + "}";
 }
 
 TEST(PlanTest, FieldsLeftOutHaveTheirDefaults) {
@@ -72,12 +72,14 @@ TEST(PlanTest, FaultsNameThePlaceTheValueAndWhatIsRight) {
       EXPECT_NE(message.find(word), std::string::npos) << word << " in: " << message;
   }
   EXPECT_NE(MessageOf("{}").find("phases"), std::string::npos);
-  EXPECT_NE(MessageOf(R"({"phases": [{"tokens": 8.1, "global_batch": 1}]})").find("/phases/0/tokens"),
-            std::string::npos);
+  EXPECT_NE(
+      MessageOf(R"({"phases": [{"tokens": 8.1, "global_batch": 1}]})").find("/phases/0/tokens"),
+      std::string::npos);
 }
 
 TEST(PlanTest, TheLargestSizesDoNotOverflowTheGpuCount) {
-  const Plan plan = Parse(With(R"("parallel": {"tp": 16384, "pp": 16384, "cp": 16384, "dp": 1048576})"));
+  const Plan plan =
+      Parse(With(R"("parallel": {"tp": 16384, "pp": 16384, "cp": 16384, "dp": 1048576})"));
   EXPECT_EQ(plan.parallel.gpus(), int64_t{1} << 62);
 }
 

@@ -13,7 +13,8 @@ namespace {
 using Contexts = std::vector<int64_t>;
 using Prompts = std::vector<Prompt>;
 
-std::vector<Op> OpsIn(BlockKind kind, const Model& m, const Work& work, const ShardPlan& shard = {}) {
+std::vector<Op> OpsIn(BlockKind kind, const Model& m, const Work& work,
+                      const ShardPlan& shard = {}) {
   return OpsOf(kind, m, shard, SpreadOnOneNode(m, shard), work);
 }
 
@@ -27,21 +28,23 @@ double GemmFlops(const std::vector<Op>& ops) {
   return FlopsIn(ops, OpClass::kGemm) + FlopsIn(ops, OpClass::kGroupedGemm);
 }
 
-// Every projection of a token costs 2 flops a matrix element, absorbed or not: applying W_UK to queries takes
-// what making keys from latents would.
+// Every projection of a token costs 2 flops a matrix element, absorbed or not: applying W_UK to
+// queries takes what making keys from latents would.
 TEST(ServingOpsTest, ATokensProjectionsCostTwoFlopsAMatrixElement) {
   for (const char* name : {"deepseek-v2", "deepseek-v2-lite", "deepseek-67b"}) {
     const Model m = LoadModel(name);
     const double layer = ForwardLayerFlops(m, LayerKind::kDense, 1).total() -
                          ForwardLayerFlops(m, LayerKind::kDense, 1).attention_core;
-    EXPECT_EQ(GemmFlops(OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{1000, 3000}))), 2 * layer) << name;
+    EXPECT_EQ(GemmFlops(OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{1000, 3000}))), 2 * layer)
+        << name;
     // A prompt from an empty cache: as many keys and values are projected up as there are tokens.
-    EXPECT_EQ(GemmFlops(OpsIn(BlockKind::kDense, m, PrefillOf(Prompts{{512, 512}}))), 512 * layer) << name;
+    EXPECT_EQ(GemmFlops(OpsIn(BlockKind::kDense, m, PrefillOf(Prompts{{512, 512}}))), 512 * layer)
+        << name;
   }
 }
 
-// 2 n H (2 r + e): 128 heads, latents of 512 and a RoPE key of 64. Over the sum of the contexts, whatever
-// each is.
+// 2 n H (2 r + e): 128 heads, latents of 512 and a RoPE key of 64. Over the sum of the contexts,
+// whatever each is.
 TEST(ServingOpsTest, DecodeOfMlaAttendsToTheLatentsOfTheContextSum) {
   const Model m = LoadModel("deepseek-v2");
   const std::vector<Op> ops = OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{1000, 3000}));
@@ -53,7 +56,8 @@ TEST(ServingOpsTest, DecodeOfMlaAttendsToTheLatentsOfTheContextSum) {
   EXPECT_EQ(read, 2.0 * 4000 * 576 + 2.0 * 2 * 128 * (576 + 512));
 }
 
-// 64 heads of 128 share 8 of keys and values. 2 n H (d + d) flops; the cache is read once for a group.
+// 64 heads of 128 share 8 of keys and values. 2 n H (d + d) flops; the cache is read once for a
+// group.
 TEST(ServingOpsTest, DecodeOfGqaReadsKeysAndValuesOfTheContextSum) {
   const Model m = LoadModel("deepseek-67b");
   const std::vector<Op> ops = OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{100, 200, 600}));
@@ -76,14 +80,15 @@ TEST(ServingOpsTest, AnFp8CacheHalvesWhatDecodeReads) {
     const Model m = LoadModel(name);
     const double elements = static_cast<double>(KvElementsPerToken(m)) / m.layers();
     const Work work = DecodeOf(Contexts{5000});
-    EXPECT_EQ(read(OpsIn(BlockKind::kDense, m, work)) - read(OpsIn(BlockKind::kDense, m, work, fp8)),
-              5000 * elements)
+    EXPECT_EQ(
+        read(OpsIn(BlockKind::kDense, m, work)) - read(OpsIn(BlockKind::kDense, m, work, fp8)),
+        5000 * elements)
         << name;
   }
 }
 
-// 1024 new tokens behind 3072 cached ones, twice. With the diagonal counted half a query meets 3072 + 1024 /
-// 2 = 3584 keys on average. MLA makes keys and values of all 4096 tokens anew.
+// 1024 new tokens behind 3072 cached ones, twice. With the diagonal counted half a query meets 3072
+// + 1024 / 2 = 3584 keys on average. MLA makes keys and values of all 4096 tokens anew.
 TEST(ServingOpsTest, AChunkMeetsItsCacheAndMlaProjectsItUpAgain) {
   const Work work = PrefillOf(Prompts{{1024, 4096}, {1024, 4096}});
   const Model m = LoadModel("deepseek-v2");
@@ -102,15 +107,17 @@ TEST(ServingOpsTest, AWindowBoundsWhatServingAttendsTo) {
             2.0 * 500 * 32 * 256);
   EXPECT_EQ(FlopsIn(OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{5000})), OpClass::kAttention),
             2.0 * 1000 * 32 * 256);
-  EXPECT_EQ(FlopsIn(OpsIn(BlockKind::kDense, m, PrefillOf(Prompts{{100, 5000}})), OpClass::kAttention),
-            100 * 2.0 * 1000 * 32 * 256);
+  EXPECT_EQ(
+      FlopsIn(OpsIn(BlockKind::kDense, m, PrefillOf(Prompts{{100, 5000}})), OpClass::kAttention),
+      100 * 2.0 * 1000 * 32 * 256);
 }
 
-// Sequences that differ count as many alike with the same sums: 100 tokens of 100 and 300 of 1100 have 5,050
-// and 285,150 pairs, 725.5 a token; 200 tokens each meet that at a context of 825.
+// Sequences that differ count as many alike with the same sums: 100 tokens of 100 and 300 of 1100
+// have 5,050 and 285,150 pairs, 725.5 a token; 200 tokens each meet that at a context of 825.
 TEST(ServingOpsTest, PromptsThatDifferAreTakenAsAlikeWithAsManyPairs) {
   const Model m = LoadModel("deepseek-67b");
-  const std::vector<Op> ops = OpsIn(BlockKind::kDense, m, PrefillOf(Prompts{{100, 100}, {300, 1100}}));
+  const std::vector<Op> ops =
+      OpsIn(BlockKind::kDense, m, PrefillOf(Prompts{{100, 100}, {300, 1100}}));
   for (const Op& op : ops) {
     if (op.name != OpName::kAttention) continue;
     const auto& q = std::get<AttentionQuery>(op.query);
@@ -125,7 +132,8 @@ TEST(ServingOpsTest, PromptsThatDifferAreTakenAsAlikeWithAsManyPairs) {
 TEST(ServingOpsTest, TheHeadTakesATokenASequenceAndEveryRankGathersItsLogits) {
   const Model m = LoadModel("deepseek-v3");
   ShardPlan shard{.tp = 8, .sequence = false};
-  const std::vector<Op> ops = OpsIn(BlockKind::kHead, m, PrefillOf(Prompts{{100, 100}, {300, 300}}), shard);
+  const std::vector<Op> ops =
+      OpsIn(BlockKind::kHead, m, PrefillOf(Prompts{{100, 100}, {300, 300}}), shard);
   EXPECT_EQ(GemmFlops(ops), 2.0 * 2 * 7168 * 129280 / 8);
   std::map<OpName, double> bytes;
   for (const Op& op : ops) bytes[op.name] += BytesOf(op.query).value;
@@ -147,8 +155,10 @@ TEST(ServingOpsTest, ServingRunsTheForwardPassOfTheExperts) {
     work.erase(OpName::kRope);
     return work;
   };
-  const auto prefill = without_attention(OpsIn(BlockKind::kMoe, m, PrefillOf(Prompts{{512, 512}}), shard));
-  const auto forward = without_attention(OpsIn(BlockKind::kMoe, m, MicroBatchOf(1, 512), {.ep = 8, .dp = 8}));
+  const auto prefill =
+      without_attention(OpsIn(BlockKind::kMoe, m, PrefillOf(Prompts{{512, 512}}), shard));
+  const auto forward =
+      without_attention(OpsIn(BlockKind::kMoe, m, MicroBatchOf(1, 512), {.ep = 8, .dp = 8}));
   EXPECT_EQ(prefill, forward);
 }
 

@@ -90,7 +90,8 @@ TEST(ShardPlanTest, WhateverChangesARanksOpsCostsOrMemoryTellsThemApart) {
   EXPECT_NE(HashOf(cached), HashOf(shard));
 }
 
-// 8 sequences of 1024 over cp 2: 4096 tokens a rank, of which sequence parallelism leaves tp 2 half each.
+// 8 sequences of 1024 over cp 2: 4096 tokens a rank, of which sequence parallelism leaves tp 2 half
+// each.
 TEST(ShardPlanTest, ContextParallelRanksShareTheTokensAndSequenceParallelOnesThoseOutsideTp) {
   const Work work = MicroBatchOf(8, 1024);
   ShardPlan shard{.tp = 2, .cp = 2};

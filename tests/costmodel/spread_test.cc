@@ -18,7 +18,8 @@ double Choose(int n, int k) {
 }
 
 Moe Experts(int experts, int top_k, int groups = 1, int top_groups = 1) {
-  return {.experts = experts, .top_k = top_k, .inter = 1, .groups = groups, .top_groups = top_groups};
+  return {
+      .experts = experts, .top_k = top_k, .inter = 1, .groups = groups, .top_groups = top_groups};
 }
 const Moe kV2 = Experts(160, 6, 8, 3);
 
@@ -31,7 +32,8 @@ std::vector<int> Ranked(int n, Random& random) {
   return all;
 }
 
-// Parts that a token with these experts, best first, goes to: its groups are those of the best expert.
+// Parts that a token with these experts, best first, goes to: its groups are those of the best
+// expert.
 std::set<int> PartsOf(const Moe& moe, int parts, const std::vector<int>& ranked) {
   std::set<int> groups, hit;
   for (const int e : ranked) {
@@ -55,8 +57,8 @@ double SampledParts(const Moe& moe, int parts, int tokens, Random& random) {
   return hits / tokens;
 }
 
-// With one group a device a token goes to as many devices as its 6 best experts of all are in, but to 3 at
-// most: it goes to fewer only where all 6 lie in two groups or in one.
+// With one group a device a token goes to as many devices as its 6 best experts of all are in, but
+// to 3 at most: it goes to fewer only where all 6 lie in two groups or in one.
 TEST(SpreadTest, DeepSeekV2WithOneGroupADevice) {
   const double one = 8 * Choose(20, 6) / Choose(160, 6),
                two = 8 * 7 / 2 * (Choose(40, 6) - 2 * Choose(20, 6)) / Choose(160, 6);
@@ -83,8 +85,8 @@ TEST(SpreadTest, NodesAreCountedAsDevicesOfAllTheirExperts) {
   EXPECT_EQ(SpreadOf(kV2, 8, 3).nodes, SpreadOf(kV2, 8, 3).devices);  // 3 does not divide 8
 }
 
-// 6 experts in 3 groups of 2, of which 2 are taken, and 3 experts chosen: all 720 orders, one by one; with 2
-// parts of 3, which cut the middle group.
+// 6 experts in 3 groups of 2, of which 2 are taken, and 3 experts chosen: all 720 orders, one by
+// one; with 2 parts of 3, which cut the middle group.
 TEST(SpreadTest, EqualsCountingAllOrdersWherePartsCutGroups) {
   const Moe moe = Experts(6, 3, 3, 2);
   for (const int parts : {1, 2, 3, 6}) {
@@ -113,22 +115,24 @@ TEST(SpreadTest, AgreesWithSampledTokens) {
                {Experts(64, 6), 16},
                {Experts(8, 2), 4}};
   for (const auto& c : cases) {
-    // A token hits at most top_k parts and at least one: the mean's standard error is below top_k / 2 /
-    // sqrt(tokens).
+    // A token hits at most top_k parts and at least one: the mean's standard error is below top_k /
+    // 2 / sqrt(tokens).
     const double error = c.moe.top_k / 2.0 / std::sqrt(kTokens);
-    EXPECT_NEAR(SpreadOf(c.moe, c.ep, c.ep).devices, SampledParts(c.moe, c.ep, kTokens, random), 4 * error)
+    EXPECT_NEAR(SpreadOf(c.moe, c.ep, c.ep).devices, SampledParts(c.moe, c.ep, kTokens, random),
+                4 * error)
         << c.moe.experts << " experts on " << c.ep;
   }
 }
 
-// DeepSeek-V2's experts over 32 ranks on nodes of 8, then over 8 on one node; a model without experts goes
-// nowhere.
+// DeepSeek-V2's experts over 32 ranks on nodes of 8, then over 8 on one node; a model without
+// experts goes nowhere.
 TEST(SpreadTest, AGroupsRanksAndNodesAreThoseOfItsPlacement) {
   Model m;
   m.moe = kV2;
   const Cluster cluster{.gpus = 64, .gpus_per_node = 8};
   const auto spread = [&](int tp, int ep) {
-    const Placement placement({tp, 1, ep, 1, 1}, {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp});
+    const Placement placement({tp, 1, ep, 1, 1},
+                              {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp});
     return ExpertSpreadOf(m, {.tp = tp, .ep = ep, .dp = ep}, placement, cluster);
   };
   EXPECT_EQ(spread(1, 32), (ExpertSpread{.ranks = 32,

@@ -13,9 +13,9 @@
 
 namespace moecast {
 
-inline constexpr const char* kModels[] = {"deepseek-v2",   "deepseek-v2-lite", "deepseek-v3", "deepseek-67b",
-                                          "deepseek-7b",   "deepseek-moe-16b", "llama-3-70b", "llama-3.1-70b",
-                                          "mixtral-8x22b", "qwen1.5-72b"};
+inline constexpr const char* kModels[] = {
+    "deepseek-v2",      "deepseek-v2-lite", "deepseek-v3",   "deepseek-67b",  "deepseek-7b",
+    "deepseek-moe-16b", "llama-3-70b",      "llama-3.1-70b", "mixtral-8x22b", "qwen1.5-72b"};
 inline constexpr Pass kAllPasses[] = {Pass::kForward, Pass::kBackward, Pass::kWeight};
 inline const Work kSequence = MicroBatchOf(1, 4096);
 
@@ -59,7 +59,8 @@ inline Plan AnyPlan(Random& random, const Model& m) {
 }
 
 // A micro-batch under a plan whose expert-parallel ranks are on one node.
-inline BlockOps StepOps(BlockKind kind, const Model& m, const Plan& plan, const Work& work = kSequence) {
+inline BlockOps StepOps(BlockKind kind, const Model& m, const Plan& plan,
+                        const Work& work = kSequence) {
   const ShardPlan shard = ShardOf(plan);
   return TrainingOpsOf(kind, m, shard, SpreadOnOneNode(m, shard), work);
 }
@@ -73,8 +74,8 @@ void EachBlockOfAnyPlan(int rounds, Visit visit) {
       const Plan plan = AnyPlan(random, m);
       for (const auto& [kind, count] : BlocksOf(m)) {
         SCOPED_TRACE(std::string(name) + " " + std::string(NameOf(kind)) + ", tp " +
-                     std::to_string(plan.parallel.tp) + " ep " + std::to_string(plan.parallel.ep) + " cp " +
-                     std::to_string(plan.parallel.cp));
+                     std::to_string(plan.parallel.tp) + " ep " + std::to_string(plan.parallel.ep) +
+                     " cp " + std::to_string(plan.parallel.cp));
         visit(m, kind, plan, random);
       }
     }

@@ -1,4 +1,5 @@
-// Any text as a cluster file: a cluster whose first and last GPU have a path or none, or a UserError.
+// Any text as a cluster file: a cluster whose first and last GPU have a path or none, or a
+// UserError.
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -12,7 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace moecast;
   const std::string text(reinterpret_cast<const char*>(data), size);
   // A cluster may name its device by a path; the fuzzer shall not read the machine's files.
-  if (text.find('/') != text.npos && (text.find("dev/") != text.npos || text.find("/proc") != text.npos))
+  if (text.find('/') != text.npos &&
+      (text.find("dev/") != text.npos || text.find("/proc") != text.npos))
     return 0;
   try {
     const Cluster cluster = ClusterFromText(text, "fuzz");

@@ -1,4 +1,5 @@
-// Any text to the reader of Hugging Face config.json: a model or a UserError, and a model has parameters.
+// Any text to the reader of Hugging Face config.json: a model or a UserError, and a model has
+// parameters.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

@@ -1,5 +1,6 @@
-// Any text at all to the JSON parser, the cursor and the printer. A UserError is a right answer; a crash, a
-// hang or any other exception is a defect, and so is a value that printing and parsing change.
+// Any text at all to the JSON parser, the cursor and the printer. A UserError is a right answer; a
+// crash, a hang or any other exception is a defect, and so is a value that printing and parsing
+// change.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -35,7 +36,8 @@ void Walk(const JsonCursor& at) {
   }
 }
 
-// Printing keeps 9 digits of a fraction, so a value may change the first time it is printed and never again.
+// Printing keeps 9 digits of a fraction, so a value may change the first time it is printed and
+// never again.
 void RoundTrip(const Json& value, int indent) {
   const auto printed = ParseJson(DumpJson(value, indent), "printed");
   MOECAST_CHECK(ParseJson(DumpJson(printed->root, indent), "printed twice")->root == printed->root);

@@ -13,7 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     const NcclTest test = ParseNcclTest(text, "all_reduce");
     MOECAST_CHECK(LooksLikeNcclTest(text) && test.rank_hosts.size() >= 2 && !test.rows.empty());
-    for (const NcclTestRow& row : test.rows) MOECAST_CHECK(row.bytes > 0 && row.out_of_place.value > 0);
+    for (const NcclTestRow& row : test.rows)
+      MOECAST_CHECK(row.bytes > 0 && row.out_of_place.value > 0);
   } catch (const UserError&) {
   }
   return 0;

@@ -1,5 +1,5 @@
-// Any text to the parsers of quantities: what parses is finite, and prints as a text that gives the same
-// value.
+// Any text to the parsers of quantities: what parses is finite, and prints as a text that gives the
+// same value.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>

@@ -10,8 +10,10 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace moecast;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  // A scenario may name its model or cluster by a path; the fuzzer shall not read the machine's files.
-  if (text.find("/dev") != text.npos || text.find("/proc") != text.npos || text.find("/sys") != text.npos)
+  // A scenario may name its model or cluster by a path; the fuzzer shall not read the machine's
+  // files.
+  if (text.find("/dev") != text.npos || text.find("/proc") != text.npos ||
+      text.find("/sys") != text.npos)
     return 0;
   try {
     const Scenario scenario = Scenario::FromText(text, "fuzz", "fuzz", {});

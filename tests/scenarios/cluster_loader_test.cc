@@ -104,7 +104,8 @@ TEST(ClusterFieldsTest, ChangingAFieldChangesWhatTopoPrints) {
 TEST(ClusterFieldsTest, PrintedAndParsedItIsTheSame) {
   const auto& table = Codec<ClusterSpec>::Table();
   for (const FieldCase& c : FieldCases()) {
-    const Json printed = table.Print(table.Parse(JsonCursor(ParseJson(WithFields(c.sets), "small"))));
+    const Json printed =
+        table.Print(table.Parse(JsonCursor(ParseJson(WithFields(c.sets), "small"))));
     EXPECT_EQ(table.Print(table.Parse(JsonCursor(ParseJson(DumpJson(printed), "small")))), printed)
         << c.pointer;
   }
@@ -138,7 +139,8 @@ TEST(ClusterLoaderTest, FaultsNameFilePlaceAndWhatWasExpected) {
        "/fabric/nodes_per_leaf: found 1, expected "
        "more: 1048576 leaves"},
       {{"nics_per_node=3"}, "/nics_per_node: found 3, expected a divisor of the 8 GPUs of a node"},
-      {{R"(nic_usable="60GB/s")"}, "/nic_usable: found \"60GB/s\", expected at most the card's rate, 50GB/s"},
+      {{R"(nic_usable="60GB/s")"},
+       "/nic_usable: found \"60GB/s\", expected at most the card's rate, 50GB/s"},
       {{R"(pools=[{"device": "h800", "nodes": 7}])"},
        "/gpus: found 64, expected 56, as many as the pools' 7 nodes have"},
       {{R"(pools=[{"device": "h800", "nodes": 8, "gpus_per_node": 4}])"}, "/pools/0"},

@@ -54,10 +54,10 @@ struct Published {
   int64_t total, activated, without_input_embedding, attention, kv_elements;
 };
 
-// Counted from each config.json of Hugging Face, weight by weight, by a program of its own.
-// Papers: V2 236B, 21B activated (arXiv 2405.04434); V2-Lite 15.7B, 2.4B; V3 671B, 37B (arXiv 2412.19437);
-// 67B and 7B (arXiv 2401.02954); MoE-16B 16.4B, 2.8B (arXiv 2401.06066); Mixtral 141B, 39B (mistral.ai, April
-// 2024).
+// Counted from each config.json of Hugging Face, weight by weight, by a program of its own. Papers:
+// V2 236B, 21B activated (arXiv 2405.04434); V2-Lite 15.7B, 2.4B; V3 671B, 37B (arXiv 2412.19437);
+// 67B and 7B (arXiv 2401.02954); MoE-16B 16.4B, 2.8B (arXiv 2401.06066); Mixtral 141B, 39B
+// (mistral.ai, April 2024).
 constexpr Published kPublished[] = {
     {"deepseek-v2", 235741434880, 21375800320, 20851512320, 149227520, 34560},
     {"deepseek-v2-lite", 15706484224, 2661150208, 2451435008, 13763072, 15552},
@@ -77,7 +77,8 @@ TEST(BuiltinModelTest, ParametersAndKvElementsAreThoseOfTheReleasedWeights) {
     EXPECT_EQ(m.name, p.name);
     EXPECT_EQ(TotalParameters(m), p.total) << p.name;
     EXPECT_EQ(ActivatedParameters(m, InputEmbedding::kCounted), p.activated) << p.name;
-    EXPECT_EQ(ActivatedParameters(m, InputEmbedding::kLeftOut), p.without_input_embedding) << p.name;
+    EXPECT_EQ(ActivatedParameters(m, InputEmbedding::kLeftOut), p.without_input_embedding)
+        << p.name;
     EXPECT_EQ(AttentionParameters(m), p.attention) << p.name;
     EXPECT_EQ(KvElementsPerToken(m), p.kv_elements) << p.name;
   }
@@ -85,7 +86,8 @@ TEST(BuiltinModelTest, ParametersAndKvElementsAreThoseOfTheReleasedWeights) {
 
 TEST(BuiltinModelTest, EveryBuiltinModelIsInTheTable) {
   size_t of_megatron = 0;
-  for (const std::string_view name : BuiltinNames("models")) of_megatron += name.starts_with("megatron-gpt-");
+  for (const std::string_view name : BuiltinNames("models"))
+    of_megatron += name.starts_with("megatron-gpt-");
   EXPECT_EQ(BuiltinNames("models").size() - of_megatron, std::size(kPublished));
 }
 
@@ -94,13 +96,15 @@ TEST(BuiltinModelTest, MegatronsModelsHaveTheSizesTheyAreNamedAfter) {
   const std::pair<const char*, double> sizes[] = {
       {"1.7b", 1.7}, {"16b", 16}, {"70b", 70}, {"177b", 177}, {"462b", 462}};
   for (const auto& [name, billions] : sizes)
-    EXPECT_NEAR(static_cast<double>(TotalParameters(LoadModel("megatron-gpt-" + std::string(name)))) / 1e9,
-                billions, 0.03 * billions)
+    EXPECT_NEAR(
+        static_cast<double>(TotalParameters(LoadModel("megatron-gpt-" + std::string(name)))) / 1e9,
+        billions, 0.03 * billions)
         << name;
 }
 
-// arXiv 2405.04434 section 1: the KV cache of V2 is 93.3% smaller than DeepSeek 67B's; section 3.2.3: 6 bits
-// an element. 34,560 x 6 / 8 = 25,920 bytes; 194,560 x 2 = 389,120 bytes; 1 - 25,920 / 389,120 = 0.93339.
+// arXiv 2405.04434 section 1: the KV cache of V2 is 93.3% smaller than DeepSeek 67B's; section
+// 3.2.3: 6 bits an element. 34,560 x 6 / 8 = 25,920 bytes; 194,560 x 2 = 389,120 bytes; 1 - 25,920
+// / 389,120 = 0.93339.
 TEST(BuiltinModelTest, KvCacheOfV2AtSixBitsIs93Point3PercentSmallerThan67B) {
   const Bytes v2 = KvBytesPerToken(LoadModel("deepseek-v2"), 6),
               dense = KvBytesPerToken(LoadModel("deepseek-67b"), 16);
@@ -109,15 +113,17 @@ TEST(BuiltinModelTest, KvCacheOfV2AtSixBitsIs93Point3PercentSmallerThan67B) {
   EXPECT_NEAR(1 - v2 / dense, 0.933, 0.0005);
 }
 
-// README_WEIGHTS of DeepSeek-V3: 11.5B parameters of the module's own. A 2 x 7168 x 7168 projection, 3 norms
-// of 7168 and a MoE layer of 187,107,328 + 2 x 7168 + 256 x 7169 + 257 x 3 x 7168 x 2048 = 11,507,286,272.
+// README_WEIGHTS of DeepSeek-V3: 11.5B parameters of the module's own. A 2 x 7168 x 7168
+// projection, 3 norms of 7168 and a MoE layer of 187,107,328 + 2 x 7168 + 256 x 7169 + 257 x 3 x
+// 7168 x 2048 = 11,507,286,272.
 TEST(BuiltinModelTest, MtpModuleOfV3IsBesideTheTotal) {
   const Model m = LoadModel("deepseek-v3");
   EXPECT_EQ(m.mtp_layers, 1);
   EXPECT_EQ(MtpParameters(m), 102760448 + 21504 + 11507286272);
 }
 
-// arXiv 2505.09343 table 2, at sequence length 4096: 155 and 250 GFLOP a token of training for V2 and V3.
+// arXiv 2505.09343 table 2, at sequence length 4096: 155 and 250 GFLOP a token of training for V2
+// and V3.
 TEST(BuiltinModelTest, TrainingFlopsAreThePublishedOnes) {
   EXPECT_NEAR(TrainingFlopsPerToken(LoadModel("deepseek-v2"), 4096) * 1e-9, 155, 0.5);
   EXPECT_NEAR(TrainingFlopsPerToken(LoadModel("deepseek-v3"), 4096) * 1e-9, 250, 0.5);
@@ -198,7 +204,8 @@ TEST(HfConfigTest, MistralHasAWindowAndQwen2BiasesOnQueriesKeysAndValues) {
   EXPECT_TRUE(Parse(qwen).attention.qkv_bias);
   EXPECT_FALSE(Parse(qwen).attention.output_bias);
   EXPECT_EQ(Parse(With(qwen, "sliding_window", "512")).attention.sliding_window, 0);
-  EXPECT_NE(Refusal(With(qwen, "use_sliding_window", "true")).find("/use_sliding_window"), std::string::npos);
+  EXPECT_NE(Refusal(With(qwen, "use_sliding_window", "true")).find("/use_sliding_window"),
+            std::string::npos);
 }
 
 TEST(HfConfigTest, MixtralHasExpertsInEveryLayer) {
@@ -257,14 +264,17 @@ TEST(HfConfigTest, EachFaultIsNamedWithItsPlaceAndWhatWasExpected) {
       {kLlama, "num_key_value_heads", "3",
        "/num_key_value_heads: found 3, expected a divisor of num_attention_heads, 8"},
       {kLlama, "num_attention_heads", "1", "/num_key_value_heads: found 2"},
-      {kLlama, "hidden_size", "63", "/num_attention_heads: found 8, expected a divisor of hidden_size, 63"},
+      {kLlama, "hidden_size", "63",
+       "/num_attention_heads: found 8, expected a divisor of hidden_size, 63"},
       {kLlama, "hidden_act", "\"gelu\"", "/hidden_act: found \"gelu\", expected \"silu\""},
       {kLlama, "tie_word_embeddings", "1", "/tie_word_embeddings: found 1, expected true or false"},
       {kLlama, "model_type", "", "expected a value for \"model_type\""},
       {kLlama, "model_type", "\"lama\"", "did you mean \"llama\"?"},
       {kDeepseekV2, "q_lora_rank", "", "expected a value for \"q_lora_rank\""},
-      {kDeepseekV2, "num_experts_per_tok", "9", "/num_experts_per_tok: found 9, expected at most 8"},
-      {kDeepseekV2, "n_group", "5", "/n_group: found 5, expected a divisor of n_routed_experts, 16"},
+      {kDeepseekV2, "num_experts_per_tok", "9",
+       "/num_experts_per_tok: found 9, expected at most 8"},
+      {kDeepseekV2, "n_group", "5",
+       "/n_group: found 5, expected a divisor of n_routed_experts, 16"},
       {kDeepseekV2, "topk_group", "5", "/topk_group: found 5, expected a whole number from 1 to 4"},
       {kDeepseekV2, "topk_method", "\"gredy\"", "did you mean \"greedy\"?"},
       {kDeepseekV2, "scoring_func", "\"relu\"",
@@ -276,13 +286,15 @@ TEST(HfConfigTest, EachFaultIsNamedWithItsPlaceAndWhatWasExpected) {
   };
   for (const Fault& f : faults) {
     const std::string message = Refusal(With(f.text, f.key, f.value));
-    EXPECT_NE(message.find(f.message), std::string::npos) << f.key << " = " << f.value << ": " << message;
+    EXPECT_NE(message.find(f.message), std::string::npos)
+        << f.key << " = " << f.value << ": " << message;
   }
 }
 
 // EleutherAI/gpt-neox-20b has 20,554,567,680 parameters: 44 (12 h^2 + 13 h) + 2 v h + 2 h.
 TEST(HfConfigTest, GptNeoxHasTwoMlpMatricesAndABiasOnEveryMatrixAndNorm) {
-  const std::string text = R"({"model_type": "gpt_neox", "hidden_size": 6144, "num_hidden_layers": 44,
+  const std::string text =
+      R"({"model_type": "gpt_neox", "hidden_size": 6144, "num_hidden_layers": 44,
     "num_attention_heads": 64, "intermediate_size": 24576, "vocab_size": 50432,
     "max_position_embeddings": 2048, "hidden_act": "gelu_fast"})";
   EXPECT_EQ(TotalParameters(Parse(text)), 20'554'567'680);
@@ -297,7 +309,8 @@ TEST(HfConfigTest, AnUnknownTypeSaysWhichFieldsItMisses) {
   EXPECT_NE(Refusal(text).find("to be read as llama it misses intermediate_size, vocab_size"),
             std::string::npos);
   text = With(With(kDeepseekV2, "model_type", "\"kimi_k9\""), "v_head_dim", "");
-  EXPECT_NE(Refusal(text).find("to be read as deepseek_v2 it misses v_head_dim"), std::string::npos);
+  EXPECT_NE(Refusal(text).find("to be read as deepseek_v2 it misses v_head_dim"),
+            std::string::npos);
 }
 
 TEST(HfConfigTest, AnAbsurdWholeOfPlausiblePartsIsRefused) {
@@ -306,8 +319,8 @@ TEST(HfConfigTest, AnAbsurdWholeOfPlausiblePartsIsRefused) {
   EXPECT_NE(Refusal(text).find("10^15 parameters"), std::string::npos);
 }
 
-// Any field of any built-in model set to a hostile value: a model or a UserError, nothing else, and a model
-// that is accepted can be counted without overflow.
+// Any field of any built-in model set to a hostile value: a model or a UserError, nothing else, and
+// a model that is accepted can be counted without overflow.
 TEST(HfConfigTest, HostileValuesAreRefusedOrGiveACountableModel) {
   const char* const values[] = {"null",  "0",       "-1",         "1",     "3",       "7",
                                 "16384", "1048576", "2147483648", "1e308", "-0.5",    "1.5",
@@ -326,7 +339,8 @@ TEST(HfConfigTest, HostileValuesAreRefusedOrGiveACountableModel) {
       const Model m = Parse(json.dump());
       ++accepted;
       ASSERT_GT(ActivatedParameters(m, InputEmbedding::kCounted), 0) << json.dump();
-      ASSERT_LE(ActivatedParameters(m, InputEmbedding::kCounted), TotalParameters(m)) << json.dump();
+      ASSERT_LE(ActivatedParameters(m, InputEmbedding::kCounted), TotalParameters(m))
+          << json.dump();
       ASSERT_GE(MtpParameters(m), 0) << json.dump();
       ASSERT_GT(KvElementsPerToken(m), 0) << json.dump();
     } catch (const UserError&) {

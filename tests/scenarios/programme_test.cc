@@ -25,11 +25,11 @@ TrainReport ReportOf(const Scenario& s, int samples = 1) {
   std::vector<UnknownField> unknowns;
   for (const Unknown& u : s.spec().unknown.list)
     unknowns.push_back({u.pointer, static_cast<int>(u.values.size())});
-  return Summarize(
-      run,
-      ForecastRun(
-          run, unknowns, [&](std::span<const int> c) { return s.Variant(c); }, {.samples = samples}, cache),
-      cache);
+  return Summarize(run,
+                   ForecastRun(
+                       run, unknowns, [&](std::span<const int> c) { return s.Variant(c); },
+                       {.samples = samples}, cache),
+                   cache);
 }
 
 TrainReport ReportOf(const std::string& name, std::vector<std::string> sets = {}) {
@@ -38,8 +38,9 @@ TrainReport ReportOf(const std::string& name, std::vector<std::string> sets = {}
 }
 
 TEST(ProgrammeTest, APhasesPlanIsMergedOntoTheTrainingSection) {
-  const Scenario s = Load(kProgramme, {"unknown={}", "training/parallel/zero=2",
-                                       "training/phases/2/plan={\"parallel\":{\"cp\":8,\"dp\":16}}"});
+  const Scenario s =
+      Load(kProgramme, {"unknown={}", "training/parallel/zero=2",
+                        "training/phases/2/plan={\"parallel\":{\"cp\":8,\"dp\":16}}"});
   const Plan& base = s.training().phases[kMain].plan;
   const Plan& own = s.training().phases[kLong].plan;
   EXPECT_EQ(base.parallel, s.spec().training.parallel);
@@ -53,8 +54,9 @@ TEST(ProgrammeTest, APhasesPlanIsMergedOntoTheTrainingSection) {
 }
 
 TEST(ProgrammeTest, SetAndUnknownsReachIntoAPhasesPlan) {
-  const Scenario s = Load(kProgramme, {"training/phases/2/plan/parallel/cp=4",
-                                       "unknown={\"/training/phases/2/plan/parallel/cp\": [2, 8]}"});
+  const Scenario s =
+      Load(kProgramme, {"training/phases/2/plan/parallel/cp=4",
+                        "unknown={\"/training/phases/2/plan/parallel/cp\": [2, 8]}"});
   EXPECT_EQ(s.training().phases[kLong].plan.parallel.cp, 4);
   const int choice[] = {1};
   const Programme variant = s.Variant(choice);
@@ -98,7 +100,8 @@ TEST(ProgrammeTest, ThePhasesSumToTheWhole) {
     draws += p.interval.gpu_hours.p50;
     wall_draws += p.interval.wall_days.p50;
     // Each phase with its own GPUs: 1024, 1024, 2048 and 512.
-    EXPECT_NEAR(p.expense.gpu_hours / (p.expense.days * 24 * static_cast<double>(p.gpus)), 1, 1e-12);
+    EXPECT_NEAR(p.expense.gpu_hours / (p.expense.days * 24 * static_cast<double>(p.gpus)), 1,
+                1e-12);
     EXPECT_NEAR(p.expense.cost_usd / (2.0 * p.expense.gpu_hours), 1, 1e-12);
     EXPECT_NEAR(p.expense.wall_days / p.expense.days, p.outages->wall_per_work, 1e-12);
   }
@@ -131,8 +134,8 @@ Seconds EveryBatchTimed(const TrainingRun& run, StepCache& cache) {
 }
 
 TEST(BatchRampTest, FewBatchesGiveTheTimeOfAll) {
-  // Few micro-batches to many, orders that depend on the times, interleaved ones that take only multiples of
-  // the stages.
+  // Few micro-batches to many, orders that depend on the times, interleaved ones that take only
+  // multiples of the stages.
   const std::vector<std::string> v2 = {"unknown={}", "training/weight_delay=null"};
   std::vector<Scenario> scenarios = {Load(kProgramme, {"unknown={}"})};
   for (const char* schedule : {"1f1b", "zb-h1", "zb-h2", "zb-2p"})
@@ -148,8 +151,8 @@ TEST(BatchRampTest, FewBatchesGiveTheTimeOfAll) {
   scenarios.push_back(
       Load("deepseek-67b-pretrain",
            {"unknown={}", "training/schedule=interleaved",
-            "training/parallel={\"tp\":8,\"pp\":8,\"vpp\":3,\"dp\":8}", "training/phases/0/global_batch=2048",
-            "training/phases/0/global_batch_from=64"}));
+            "training/parallel={\"tp\":8,\"pp\":8,\"vpp\":3,\"dp\":8}",
+            "training/phases/0/global_batch=2048", "training/phases/0/global_batch_from=64"}));
   for (const Scenario& s : scenarios) {
     StepCache cache;
     // On shared links the batches after the first take over what those cost.
@@ -166,7 +169,8 @@ TEST(BatchRampTest, FewBatchesGiveTheTimeOfAll) {
 }
 
 TEST(BatchRampTest, FewerMicroBatchesAStepMakeTokensDearer) {
-  // The pipeline fills and drains once a step: 2304 sequences are 18 micro-batches of 16 stages, 9216 are 72.
+  // The pipeline fills and drains once a step: 2304 sequences are 18 micro-batches of 16 stages,
+  // 9216 are 72.
   const TrainReport r = ReportOf(kProgramme);
   const auto hours_per_token = [&](size_t i) {
     return r.phases[i].expense.gpu_hours / r.phases[i].tokens.value;
@@ -184,9 +188,9 @@ TEST(ProgrammeTest, FailuresAndCheckpointsMakeDaysLongerAndLeaveGpuHours) {
   EXPECT_EQ(best.headlines.gpu_hours_total, none.headlines.gpu_hours_total);
   EXPECT_GT(best.headlines.wall_days, best.headlines.days);
   for (const char* interval : {"60s", "10min", "1h", "6h"})
-    EXPECT_GE(
-        ReportOf(kPretrain, {std::string("reliability/checkpoint_interval=") + interval}).headlines.wall_days,
-        best.headlines.wall_days * (1 - 1e-9))
+    EXPECT_GE(ReportOf(kPretrain, {std::string("reliability/checkpoint_interval=") + interval})
+                  .headlines.wall_days,
+              best.headlines.wall_days * (1 - 1e-9))
         << interval;
   EXPECT_GT(ReportOf(kPretrain, {"reliability/mtbf_per_gpu=5000h"}).headlines.wall_days,
             best.headlines.wall_days);
@@ -198,7 +202,8 @@ TEST(ProgrammeTest, FailuresAndCheckpointsMakeDaysLongerAndLeaveGpuHours) {
 }
 
 TEST(ProgrammeTest, UnknownsOfOnePhaseLeaveTheOthersAlone) {
-  const Scenario s = Load(kProgramme, {"unknown={\"/training/phases/3/mean_length\": [500, 2000]}"});
+  const Scenario s =
+      Load(kProgramme, {"unknown={\"/training/phases/3/mean_length\": [500, 2000]}"});
   const TrainReport r = ReportOf(s, 64), fixed = ReportOf(Load(kProgramme, {"unknown={}"}), 64);
   EXPECT_EQ(r.phases[kMain].interval.gpu_hours.p10, fixed.phases[kMain].interval.gpu_hours.p10);
   const Interval& sft = r.phases[kSft].interval.gpu_hours;
@@ -225,27 +230,34 @@ TEST(ProgrammeErrorTest, WhatIsWrongIsNamedWithItsPlaceInThePhase) {
     const char* says;
   };
   const Case cases[] = {
-      {"training/phases/2/plan/paralel/cp=8", "/training/phases/2/plan/paralel", "did you mean \"parallel\""},
+      {"training/phases/2/plan/paralel/cp=8", "/training/phases/2/plan/paralel",
+       "did you mean \"parallel\""},
       {"training/phases/2/plan/parallel/zeros=2", "/training/phases/2/plan/parallel/zeros",
        "did you mean \"zero\""},
       {"training/phases/2/plan/phases=[]", "/training/phases/2/plan/phases", "no phases inside"},
       {"training/phases/2/plan=7", "/training/phases/2/plan", "an object"},
-      {"training/phases/2/plan/parallel/dp=24", "/training/phases/2/plan/parallel", "cluster's 2048 GPUs"},
+      {"training/phases/2/plan/parallel/dp=24", "/training/phases/2/plan/parallel",
+       "cluster's 2048 GPUs"},
       {"training/phases/2/plan/parallel/dp=7", "/training/phases/2/plan/parallel",
        "parallel/ep a divisor of dp"},
-      {"training/phases/2/plan/parallel/cp=3", "/training/phases/2/sequence_length", "a multiple of 2 cp"},
-      {"training/phases/2/plan/schedule=zbh1", "/training/phases/2/plan/schedule", "did you mean \"zb-h1\""},
+      {"training/phases/2/plan/parallel/cp=3", "/training/phases/2/sequence_length",
+       "a multiple of 2 cp"},
+      {"training/phases/2/plan/schedule=zbh1", "/training/phases/2/plan/schedule",
+       "did you mean \"zb-h1\""},
       {"training/phases/2/global_batch=580", "/training/phases/2/global_batch",
        "multiple of micro_batch * dp"},
-      {"training/phases/0/global_batch_from=10000", "/training/phases/0/global_batch_from", "at most"},
-      {"training/phases/0/global_batch_from=2305", "/training/phases/0/global_batch_from", "multiple of"},
+      {"training/phases/0/global_batch_from=10000", "/training/phases/0/global_batch_from",
+       "at most"},
+      {"training/phases/0/global_batch_from=2305", "/training/phases/0/global_batch_from",
+       "multiple of"},
       {"training/phases/0/global_batch_from=0", "/training/phases/0/global_batch_from", "from 1"},
       {"training/phases/2/global_batch_from=288", "/training/phases/2/global_batch_from",
        "in place of steps"},
       {"training/phases/2/tokens=1T", "/training/phases/2", "one of tokens, steps and sequences"},
       {"training/phases/2/steps=null", "/training/phases/2", "one of tokens, steps and sequences"},
       {"training/phases/2/steps=0", "/training/phases/2/steps", "from 1"},
-      {"training/phases/3/mean_length=5000", "/training/phases/3/mean_length", "at most the sequence_length"},
+      {"training/phases/3/mean_length=5000", "/training/phases/3/mean_length",
+       "at most the sequence_length"},
       {"training/phases/2/mean_length=5", "/training/phases/2/mean_length", "sequences"},
       {"training/parallel/tp=3", "/training/parallel/tp", "attention heads"},
       {"reliability/mtbf_per_gpu=0h", "/reliability/mtbf_per_gpu", "from 1h"},
@@ -253,7 +265,8 @@ TEST(ProgrammeErrorTest, WhatIsWrongIsNamedWithItsPlaceInThePhase) {
       {"reliability/checkpoint_interval=30d", "/reliability/checkpoint_interval",
        "mean time between failures"},
       {"reliability/checkpoint_interval=0s", "/reliability/checkpoint_interval", "from 1s"},
-      {"reliability/checkpoint_write=30d", "/reliability/checkpoint_write", "mean time between failures"},
+      {"reliability/checkpoint_write=30d", "/reliability/checkpoint_write",
+       "mean time between failures"},
       {"reliability/restart=30d", "/reliability/restart", "mean time between failures"},
       {"reliability/mtbf=5h", "/reliability/mtbf", "mtbf_per_gpu"},
       {"reliability=5h", "/reliability", "an object"},

@@ -28,11 +28,12 @@ std::string Report(const Scenario& s, StepCache& cache) {
   std::vector<UnknownField> unknowns;
   for (const Unknown& u : s.spec().unknown.list)
     unknowns.push_back({u.pointer, static_cast<int>(u.values.size())});
-  TrainReport report = Summarize(
-      run,
-      ForecastRun(
-          run, unknowns, [&](std::span<const int> c) { return s.Variant(c); }, {.samples = 8}, cache),
-      cache);
+  TrainReport report =
+      Summarize(run,
+                ForecastRun(
+                    run, unknowns, [&](std::span<const int> c) { return s.Variant(c); },
+                    {.samples = 8}, cache),
+                cache);
   report.source = s.spec().source;
   return DumpJson(TrainJson(report, std::nullopt));
 }
@@ -84,7 +85,8 @@ std::string RecordedCounts() {
   return file;
 }
 
-// A value for every field of the table whose change must change the report, and the scenario where it does.
+// A value for every field of the table whose change must change the report, and the scenario where
+// it does.
 struct FieldCase {
   const char* pointer;
   const char* scenario;
@@ -111,16 +113,20 @@ const std::vector<FieldCase>& FieldCases() {
        {R"(training/phases=[{"steps":10,"global_batch":9216}])", "training/phases/0/steps=20"}},
       {"/training/phases/0/sequences",
        kMoe,
-       {R"(training/phases=[{"sequences":"1M","global_batch":9216}])", "training/phases/0/sequences=2M"}},
+       {R"(training/phases=[{"sequences":"1M","global_batch":9216}])",
+        "training/phases/0/sequences=2M"}},
       {"/training/phases/0/mean_length",
        kMoe,
-       {R"(training/phases=[{"sequences":"1M","global_batch":9216}])", "training/phases/0/mean_length=700"}},
+       {R"(training/phases=[{"sequences":"1M","global_batch":9216}])",
+        "training/phases/0/mean_length=700"}},
       {"/training/phases/0/plan", kMoe, {R"(training/phases/0/plan={"parallel":{"ep":4}})"}},
       {"/training/micro_batch", kMoe, {"training/micro_batch=2"}},
       {"/training/precision/gemm", kMoe, {"training/precision/gemm=fp8_block"}},
       {"/training/precision/dispatch", kMoe, {"training/precision/dispatch=fp8_block"}},
       {"/training/precision/combine", kMoe, {"training/precision/combine=fp8_block"}},
-      {"/training/precision/saved_activations", kMoe, {"training/precision/saved_activations=fp8_block"}},
+      {"/training/precision/saved_activations",
+       kMoe,
+       {"training/precision/saved_activations=fp8_block"}},
       {"/training/precision/saved_swiglu", kMoe, {"training/precision/saved_swiglu=fp8_block"}},
       {"/training/precision/weights",
        kMoe,
@@ -129,7 +135,9 @@ const std::vector<FieldCase>& FieldCases() {
       {"/training/precision/grad_reduce", kMoe, {"training/precision/grad_reduce=fp32"}},
       {"/training/precision/master", kMoe, {"training/precision/master=bf16"}},
       {"/training/precision/moments", kMoe, {"training/precision/moments=bf16"}},
-      {"/training/parallel/tp", kDense, {"unknown={}", "training/parallel/dp=4", "training/parallel/tp=4"}},
+      {"/training/parallel/tp",
+       kDense,
+       {"unknown={}", "training/parallel/dp=4", "training/parallel/tp=4"}},
       {"/training/parallel/pp", kDense, {"unknown={}", "training/parallel/pp=4"}},
       {"/training/parallel/vpp",
        kDense,
@@ -154,7 +162,9 @@ const std::vector<FieldCase>& FieldCases() {
       {"/training/overlap/shared_experts", kMoe, {"training/overlap/shared_experts=false"}},
       {"/training/overlap/tp", kDense, {"training/overlap/tp=false"}},
       {"/training/overlap/grad_reduce", kMoe, {"training/overlap/grad_reduce=false"}},
-      {"/training/overlap/param_gather", kDense, {"unknown={}", "training/overlap/param_gather=true"}},
+      {"/training/overlap/param_gather",
+       kDense,
+       {"unknown={}", "training/overlap/param_gather=true"}},
       {"/training/overlap/offload",
        kMoe,
        {"training/optimizer/offload=0.5", "training/overlap/offload=false"}},
@@ -175,7 +185,8 @@ const std::vector<FieldCase>& FieldCases() {
       {"/training/routing/tokens/concentration",
        kMoe,
        {"unknown={}", "training/phases/0/sequence_length=512", "training/routing/device_cv=0",
-        "training/routing/tokens/distribution=clusters", "training/routing/tokens/concentration=0.1"}},
+        "training/routing/tokens/distribution=clusters",
+        "training/routing/tokens/concentration=0.1"}},
       {"/training/routing/tokens/dwell",
        kMoe,
        {"unknown={}", "training/phases/0/sequence_length=512", "training/routing/device_cv=0",
@@ -183,7 +194,8 @@ const std::vector<FieldCase>& FieldCases() {
       {"/training/routing/tokens/layer_correlation",
        kMoe,
        {"unknown={}", "training/phases/0/sequence_length=512", "training/routing/device_cv=0",
-        "training/routing/tokens/distribution=clusters", "training/routing/tokens/layer_correlation=0"}},
+        "training/routing/tokens/distribution=clusters",
+        "training/routing/tokens/layer_correlation=0"}},
       {"/training/routing/recorded",
        kMoe,
        {"training/routing/device_cv=0", "training/routing/recorded=" + RecordedCounts()}},
@@ -202,8 +214,12 @@ const std::vector<FieldCase>& FieldCases() {
       {"/whole_step/sigma", kMoe, {"whole_step/sigma=0"}},
       {"/price/usd_per_gpu_hour", kMoe, {"price/usd_per_gpu_hour=3"}},
       {"/reliability/mtbf_per_gpu", kMoe, {"reliability={}", "reliability/mtbf_per_gpu=1000h"}},
-      {"/reliability/checkpoint_interval", kMoe, {"reliability={}", "reliability/checkpoint_interval=1h"}},
-      {"/reliability/checkpoint_write", kMoe, {"reliability={}", "reliability/checkpoint_write=30s"}},
+      {"/reliability/checkpoint_interval",
+       kMoe,
+       {"reliability={}", "reliability/checkpoint_interval=1h"}},
+      {"/reliability/checkpoint_write",
+       kMoe,
+       {"reliability={}", "reliability/checkpoint_write=30s"}},
       {"/reliability/checkpoint_bandwidth",
        kMoe,
        {"reliability={}", "reliability/checkpoint_bandwidth=1GB/s"}},
@@ -213,7 +229,8 @@ const std::vector<FieldCase>& FieldCases() {
   return cases;
 }
 
-// Of another folder than the built-in one; tests/scenarios/calibrate/import_test.cc reads such a folder.
+// Of another folder than the built-in one; tests/scenarios/calibrate/import_test.cc reads such a
+// folder.
 constexpr char kNotHere[] = "/calibration";
 
 TEST(ScenarioFieldsTest, EveryFieldOfTheTableHasACase) {
@@ -264,9 +281,13 @@ TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
       {{"training/parallel/tp=3"}, "/training/parallel/tp", "divisor of the attention heads, 128"},
       {{"training/parallel/ep=3"}, "/training/parallel/ep", "divisor of dp"},
       {{"training/parallel/ep=64"}, "/training/parallel/ep", "divisor of the experts, 160"},
-      {{"training/parallel/dp=120"}, "/training/phases/0/global_batch", "multiple of micro_batch * dp, 120"},
+      {{"training/parallel/dp=120"},
+       "/training/phases/0/global_batch",
+       "multiple of micro_batch * dp, 120"},
       {{"training/parallel/pp=61"}, "/training/parallel/pp", "at most"},
-      {{"training/parallel/dp=1000000000000000000"}, "/training/parallel/dp", "whole number from 1"},
+      {{"training/parallel/dp=1000000000000000000"},
+       "/training/parallel/dp",
+       "whole number from 1"},
       {{"training/phases=[]"}, "/training/phases", "at least one phase"},
       {{"training/phases/0/global_batch=0"}, "/training/phases/0/global_batch", "from 1"},
       {{"training/phases/0/tokens=8100000000000"}, "/training/phases/0/tokens", "text with a unit"},
@@ -287,12 +308,16 @@ TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
       {{"training/parallel/rank_order=[\"tp\"]"},
        "/training/parallel/rank_order",
        "each of tp, cp, ep, dp, pp once"},
-      {{"training/routing/tokens/distribution=zip"}, "/training/routing/tokens/distribution", "\"zipf\""},
+      {{"training/routing/tokens/distribution=zip"},
+       "/training/routing/tokens/distribution",
+       "\"zipf\""},
       {{"training/routing/tokens/dwell=0"}, "/training/routing/tokens/dwell", "a number from 1"},
       {{"training/routing/topk_group=9"},
        "/training/routing/topk_group",
        "from 1, which hold the experts of a token, to the model's 8"},
-      {{"model=mixtral-8x22b", "training/recompute=[]", "training/routing/topk_group=1"}, "", "groups"},
+      {{"model=mixtral-8x22b", "training/recompute=[]", "training/routing/topk_group=1"},
+       "",
+       "groups"},
       {{"training/routing/top_p=0.5"}, "/training/routing/top_p", "none without /routing/tokens"},
       {{"training/routing/device_cv=0", "training/routing/tokens={}", "training/routing/top_p=0"},
        "/training/routing/top_p",
@@ -306,18 +331,32 @@ TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
       {{"training/routing/tokens/layer_correlation=1.5"},
        "/training/routing/tokens/layer_correlation",
        "to 1"},
-      {{"training/routing/capacity_factor=0"}, "/training/routing/capacity_factor", "a number from 0.1"},
-      {{"training/routing/recorded=x.csv"}, "/training/routing/device_cv", "none where /routing/recorded"},
-      {{"training/routing/device_cv=0", "training/routing/recorded=/nowhere/x.csv"}, "", "/nowhere/x.csv"},
-      {{"training/routing/tokens={}"}, "/training/routing/device_cv", "0 where /routing/tokens say"},
+      {{"training/routing/capacity_factor=0"},
+       "/training/routing/capacity_factor",
+       "a number from 0.1"},
+      {{"training/routing/recorded=x.csv"},
+       "/training/routing/device_cv",
+       "none where /routing/recorded"},
+      {{"training/routing/device_cv=0", "training/routing/recorded=/nowhere/x.csv"},
+       "",
+       "/nowhere/x.csv"},
+      {{"training/routing/tokens={}"},
+       "/training/routing/device_cv",
+       "0 where /routing/tokens say"},
       {{"training/routing/device_cv=1e999"}, "", "--set"},
-      {{"training/micro_batch=1048576"}, "/training/phases/0/sequence_length", "tokens in a micro-batch"},
+      {{"training/micro_batch=1048576"},
+       "/training/phases/0/sequence_length",
+       "tokens in a micro-batch"},
       {{"training/precision/moments=fp8"}, "/training/precision", "fp32 or bf16"},
       {{"training/precision/weights=fp4"}, "/training/precision/weights", "one of fp32"},
       {{"training/optimizer/offload=1.5"}, "/training/optimizer/offload", "from 0"},
       {{"training/overlap/offload=1"}, "/training/overlap/offload", "true or false"},
-      {{"training/memory_limit=60GiB"}, "/training/memory_limit", "no limit with the schedule zb-h1"},
-      {{"training/memory_limit=60 parsecs"}, "/training/memory_limit", "or a number of micro-batches"},
+      {{"training/memory_limit=60GiB"},
+       "/training/memory_limit",
+       "no limit with the schedule zb-h1"},
+      {{"training/memory_limit=60 parsecs"},
+       "/training/memory_limit",
+       "or a number of micro-batches"},
       {{"training/memory_limit=0"}, "/training/memory_limit", "from 1"},
       {{"training/memory_limit=-2GiB"}, "/training/memory_limit", "bytes with a unit"},
       {{"training/precision=7"}, "/training/precision", "object"},
@@ -326,7 +365,9 @@ TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
       {{"unknown={\"/training/parallel/dp\": [128, 120]}"},
        "/training/phases",
        "multiple of micro_batch * dp"},
-      {{"unknown={\"/training/paralel/dp\": [1]}"}, "/training/paralel", "did you mean \"parallel\""},
+      {{"unknown={\"/training/paralel/dp\": [1]}"},
+       "/training/paralel",
+       "did you mean \"parallel\""},
       {{"training/parallel/tp"}, "", "a path, '=' and a value"},
       {{"=3"}, "", "a path, '=' and a value"},
   };
@@ -335,15 +376,17 @@ TEST(ScenarioErrorTest, WhatIsWrongIsNamedWithItsPlaceAndWhatWasExpected) {
       Load(kMoe, c.sets);
       ADD_FAILURE() << "no error for " << c.sets.back();
     } catch (const UserError& e) {
-      EXPECT_NE(std::string(e.what()).find(c.says), std::string::npos) << c.sets.back() << "\n" << e.what();
-      EXPECT_EQ(e.parts().pointer.substr(0, std::string_view(c.pointer).size()), c.pointer) << e.what();
+      EXPECT_NE(std::string(e.what()).find(c.says), std::string::npos) << c.sets.back() << "\n"
+                                                                       << e.what();
+      EXPECT_EQ(e.parts().pointer.substr(0, std::string_view(c.pointer).size()), c.pointer)
+          << e.what();
     }
   }
 }
 
 TEST(ScenarioErrorTest, AStepBeyondTheEnginesTimeIsRefused) {
-  // Attention over 16M tokens: 10^8 times the query-key pairs of a 4K sequence, a thousand times for each
-  // token.
+  // Attention over 16M tokens: 10^8 times the query-key pairs of a 4K sequence, a thousand times
+  // for each token.
   const Scenario s = Load(kMoe, {"unknown={}", "training/phases/0/sequence_length=16777216",
                                  "training/phases/0/global_batch=15360"});
   try {
@@ -357,7 +400,8 @@ TEST(ScenarioErrorTest, AStepBeyondTheEnginesTimeIsRefused) {
 
 TEST(ScenarioErrorTest, AFileSaysWhichOfItsFieldsIsMissing) {
   try {
-    Scenario::FromText(R"({"model": "deepseek-v2", "cluster": "h800-2048"})", "plan.json", "plan", {});
+    Scenario::FromText(R"({"model": "deepseek-v2", "cluster": "h800-2048"})", "plan.json", "plan",
+                       {});
     FAIL();
   } catch (const UserError& e) {
     EXPECT_EQ(e.parts().file, "plan.json");

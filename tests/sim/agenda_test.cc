@@ -24,7 +24,8 @@ TEST(AgendaTest, TheFirstIsTheEarliestWhateverIsMoved) {
       times[id] = at;
     ASSERT_EQ(agenda.empty(), times.empty());
     if (times.empty()) continue;
-    const auto earliest = std::ranges::min_element(times, {}, [](const auto& t) { return t.second; });
+    const auto earliest =
+        std::ranges::min_element(times, {}, [](const auto& t) { return t.second; });
     ASSERT_EQ(agenda.first().at, earliest->second);
     ASSERT_EQ(agenda.first().at, times.at(agenda.first().id));
   }

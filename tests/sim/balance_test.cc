@@ -53,7 +53,8 @@ TEST(SlowBalanceTest, LogitsThatStepsHaveCarriedFarStillChoose) {
 }
 
 TEST(SlowBalanceTest, EvenTokensLoseTheAlphas) {
-  // f = 1 and P = 1/N give alpha; three of eight devices each, of which nearly all are reached: f'' = 0.99.
+  // f = 1 and P = 1/N give alpha; three of eight devices each, of which nearly all are reached: f''
+  // = 0.99.
   const std::vector<BalanceStep> h = Balance(SetupOf(kV2, {}), {.tokens = 1 << 15}, 1);
   ASSERT_EQ(h.size(), 1u);
   EXPECT_NEAR(h[0].expert_loss, kExpertAlpha.value, 1e-5);
@@ -104,7 +105,8 @@ TEST(SlowBalanceTest, TheGradientIsThatOfTheLossWithCountsHeld) {
         device += here;
         sent += here > 0;
       }
-      w[i] = 0.003 * 8 / (2 * 6) * visits + 0.05 * 8 / (2 * 6) * device / 2 + 0.02 * 4 / (2.0 * 6) * sent;
+      w[i] = 0.003 * 8 / (2 * 6) * visits + 0.05 * 8 / (2 * 6) * device / 2 +
+             0.02 * 4 / (2.0 * 6) * sent;
     }
     const auto gradient = CentroidGradient(setup, {kExpert, kDevice, kCommunication}, batch, 3);
     for (size_t j = 0; j < gradient.size(); ++j) {
@@ -112,7 +114,8 @@ TEST(SlowBalanceTest, TheGradientIsThatOfTheLossWithCountsHeld) {
       up[j] = 1e-4;
       down[j] = -1e-4;
       const double slope =
-          (LossWith(setup, w, clusters, logits, up) - LossWith(setup, w, clusters, logits, down)) / 2e-4;
+          (LossWith(setup, w, clusters, logits, up) - LossWith(setup, w, clusters, logits, down)) /
+          2e-4;
       EXPECT_NEAR(gradient[j], slope, 1e-7) << j;
     }
   }
@@ -121,7 +124,8 @@ TEST(SlowBalanceTest, TheGradientIsThatOfTheLossWithCountsHeld) {
 TEST(SlowBalanceTest, EachLossEvensWhatItIsOf) {
   const RoutingSetup setup = SetupOf(kV2, kSkewed);
   const auto run = [&](std::vector<BalanceLoss> losses) {
-    return Balance(setup, {.steps = 60, .tokens = 2048, .losses = std::move(losses), .rate = 0.05}, 1);
+    return Balance(setup, {.steps = 60, .tokens = 2048, .losses = std::move(losses), .rate = 0.05},
+                   1);
   };
   const BalanceStep start = run({}).front(), none = run({}).back(), expert = run({kExpert}).back(),
                     device = run({kDevice}).back(), sent = run({kCommunication}).back();
@@ -136,10 +140,13 @@ TEST(SlowBalanceTest, EachLossEvensWhatItIsOf) {
 TEST(SlowBalanceTest, AGradientStepMovesByTheRateTimesTheGradient) {
   const RoutingSetup setup = SetupOf(kV2, kSkewed);
   const auto cv_after = [&](double rate) {
-    return Balance(
-               setup,
-               {.steps = 30, .tokens = 2048, .losses = {kDevice}, .rule = StepRule::kGradient, .rate = rate},
-               1)
+    return Balance(setup,
+                   {.steps = 30,
+                    .tokens = 2048,
+                    .losses = {kDevice},
+                    .rule = StepRule::kGradient,
+                    .rate = rate},
+                   1)
         .back()
         .device.cv;
   };
@@ -151,7 +158,8 @@ TEST(SlowBalanceTest, TheBiasEvensExpertsAndLeavesTheAffinities) {
   Moe moe = kV2;
   moe.scoring = &kSigmoidScoring;
   moe.method = &kNoAuxTopK;
-  const RoutingSetup setup = SetupOf(moe, {.distribution = TokenDistribution::kZipf, .zipf_exponent = 0.3});
+  const RoutingSetup setup =
+      SetupOf(moe, {.distribution = TokenDistribution::kZipf, .zipf_exponent = 0.3});
   const auto run = [&](double rate) {
     return Balance(setup, {.steps = 150, .tokens = 2048, .bias_rate = rate}, 1);
   };

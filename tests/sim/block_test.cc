@@ -42,7 +42,8 @@ double Exposed(const BlockTime& t, GroupKind g) {
 }
 double ComputeStream(const BlockTime& t) {
   double sum = t.recomputed.value;
-  for (const OpClass c : {OpClass::kGemm, OpClass::kGroupedGemm, OpClass::kAttention, OpClass::kElementwise})
+  for (const OpClass c :
+       {OpClass::kGemm, OpClass::kGroupedGemm, OpClass::kAttention, OpClass::kElementwise})
     sum += Busy(t, c);
   return sum;
 }
@@ -133,9 +134,9 @@ TEST(BlockTimeTest, SumsAndMultiplesAreOfEveryPart) {
   EXPECT_DOUBLE_EQ(Exposed(t, GroupKind::kEp), 12);
 }
 
-// Forward a (2 s), its dispatch d (3 s), m (1 s). Backward: an exchange c (2 s), n (3 s), its exchange e (1
-// s), x (1 s); the weight gradient of n, w (1 s). Compute a 0-2, n 2-5, m 5-6, x 6-7, w 7-8; communication c
-// 0-2, d 2-5, e 5-6: 8 s where one after another takes 6 + 7 + 1.
+// Forward a (2 s), its dispatch d (3 s), m (1 s). Backward: an exchange c (2 s), n (3 s), its
+// exchange e (1 s), x (1 s); the weight gradient of n, w (1 s). Compute a 0-2, n 2-5, m 5-6, x 6-7,
+// w 7-8; communication c 0-2, d 2-5, e 5-6: 8 s where one after another takes 6 + 7 + 1.
 TEST(OverlappedTest, AForwardAndABackwardHideEachOthersCommunication) {
   Ops forward, backward, weight;
   forward.Compute(2);
@@ -182,8 +183,8 @@ Ops AnyOps(Random& random) {
   return b;
 }
 
-// An op starts when the one before it on its stream and the one it waits for have ended: no slow-down, no
-// events.
+// An op starts when the one before it on its stream and the one it waits for have ended: no
+// slow-down, no events.
 TEST(SolveBlockTest, AtFullRateEqualsOneSweepOverTheOps) {
   Random random(1);
   for (int round = 0; round < 500; ++round) {
@@ -201,8 +202,8 @@ TEST(SolveBlockTest, AtFullRateEqualsOneSweepOverTheOps) {
   }
 }
 
-// Lists that run together: each stream one op at a time, ops of a list in order and after what they wait for,
-// and no stream idle while one of its ops could run.
+// Lists that run together: each stream one op at a time, ops of a list in order and after what they
+// wait for, and no stream idle while one of its ops could run.
 TEST(OverlappedTest, StreamsTakeOpsInOrderAndIdleOnlyWhereAllWait) {
   Random random(3);
   for (int round = 0; round < 300; ++round) {
@@ -212,8 +213,9 @@ TEST(OverlappedTest, StreamsTakeOpsInOrderAndIdleOnlyWhereAllWait) {
     std::vector<const CostedOps*> blocks;
     for (Ops& list : lists) {
       for (size_t i = 0; i < list.ops.size(); ++i) {
-        list.beside.push_back(list.ops[i].stream() == Stream::kCompute ? 0.5 + 0.5 * random.Uniform()
-                                                                       : 0.2 * random.Uniform());
+        list.beside.push_back(list.ops[i].stream() == Stream::kCompute
+                                  ? 0.5 + 0.5 * random.Uniform()
+                                  : 0.2 * random.Uniform());
         list.ops[i].name = static_cast<OpName>(random.Below(4));
       }
       seconds.insert(seconds.end(), list.times.begin(), list.times.end());
@@ -251,7 +253,8 @@ TEST(OverlappedTest, StreamsTakeOpsInOrderAndIdleOnlyWhereAllWait) {
       double free = 0;
       for (const size_t i : ops) {
         EXPECT_GE(spans[i].start.value, free - 1e-12);
-        if (spans[i].start.value > free + 1e-9)  // idle before it: nothing later on this stream was ready
+        if (spans[i].start.value >
+            free + 1e-9)  // idle before it: nothing later on this stream was ready
           for (const size_t j : ops)
             if (spans[j].start >= spans[i].start) {
               EXPECT_GE(ready[j], spans[i].start.value - 1e-9);

@@ -28,13 +28,15 @@ NamedCollective Dispatch(std::vector<int> group, Bytes bytes) {
   return Named(CollectiveKind::kDispatch, std::move(group), bytes);
 }
 
-CollectiveReport Report(const std::vector<NamedCollective>& collectives, Level level = Level::kFluid,
-                        const std::vector<CapacityChange>& changes = {}, const Cluster& c = TwoNodes()) {
+CollectiveReport Report(const std::vector<NamedCollective>& collectives,
+                        Level level = Level::kFluid,
+                        const std::vector<CapacityChange>& changes = {},
+                        const Cluster& c = TwoNodes()) {
   return ReportCollectives(c, collectives, changes, level);
 }
 
-// 40 MB, of which a rank keeps a quarter: each link carries 30 MB in 300 us, after 5 + 1 us. nccl-tests: 40
-// MB over 306 us, and 3/4 of that.
+// 40 MB, of which a rank keeps a quarter: each link carries 30 MB in 300 us, after 5 + 1 us.
+// nccl-tests: 40 MB over 306 us, and 3/4 of that.
 TEST(CollectiveReportTest, ItsTimeAndBandwidthsAreThoseOfItsBytes) {
   for (const Level level : {Level::kAnalytic, Level::kFluid}) {
     const CollectiveReport r = Report({Dispatch({0, 1, 2, 3}, MB(40))}, level);
@@ -48,8 +50,8 @@ TEST(CollectiveReportTest, ItsTimeAndBandwidthsAreThoseOfItsBytes) {
   }
 }
 
-// Two pairs of GPUs exchange 1 MB each way, and one GPU is in both: 200 us at half its NIC's 10 GB/s where
-// each alone takes 100; both begin after 5 + 10 us.
+// Two pairs of GPUs exchange 1 MB each way, and one GPU is in both: 200 us at half its NIC's 10
+// GB/s where each alone takes 100; both begin after 5 + 10 us.
 TEST(CollectiveReportTest, CollectivesAtOnceShareTheLinks) {
   const std::vector<NamedCollective> pairs = {Dispatch({0, 4}, MB(2)), Dispatch({0, 5}, MB(2))};
   const CollectiveReport shared = Report(pairs), apart = Report(pairs, Level::kAnalytic);
@@ -66,11 +68,12 @@ TEST(CollectiveReportTest, CollectivesAtOnceShareTheLinks) {
   EXPECT_NEAR(apart.links[0].utilisation, 200.0 / 115, 1e-8);
 }
 
-// 1 MB from 15 us on: half of it by 65 us at 10 GB/s, the other half at 5 GB/s, 100 us more. The link could
-// have carried 650 + 500 KB until then.
+// 1 MB from 15 us on: half of it by 65 us at 10 GB/s, the other half at 5 GB/s, 100 us more. The
+// link could have carried 650 + 500 KB until then.
 TEST(CollectiveReportTest, ALinkDegradesAtItsTime) {
-  const CollectiveReport r = Report({Dispatch({0, 4}, MB(2))}, Level::kFluid,
-                                    {{Time::From(Microseconds(65)), LinkOf(0, Port::kNicOut), GBps(5)}});
+  const CollectiveReport r =
+      Report({Dispatch({0, 4}, MB(2))}, Level::kFluid,
+             {{Time::From(Microseconds(65)), LinkOf(0, Port::kNicOut), GBps(5)}});
   EXPECT_NEAR(r.jobs[0].time->value, 165e-6, 1e-12);
   EXPECT_EQ(r.links[0].link, LinkOf(0, Port::kNicOut));
   EXPECT_NEAR(r.links[0].utilisation, 1000.0 / 1150, 1e-8);
@@ -126,9 +129,9 @@ std::vector<int> AllGpus(const Cluster& c) {
   return all;
 }
 
-// A rank sends 1/n of its 16 MB to each of the n - 8 GPUs on other nodes, over a NIC of 10 GB/s that all its
-// bytes wait for; of the direct all-to-all (n - 1/2)/(n - 1) bytes for each. Before that 5 us, 1 us and 10
-// us. Pairs are 4.4 and 17.2 milliards, more than an int counts.
+// A rank sends 1/n of its 16 MB to each of the n - 8 GPUs on other nodes, over a NIC of 10 GB/s
+// that all its bytes wait for; of the direct all-to-all (n - 1/2)/(n - 1) bytes for each. Before
+// that 5 us, 1 us and 10 us. Pairs are 4.4 and 17.2 milliards, more than an int counts.
 TEST(CollectiveReportTest, AnAllToAllOfAHundredThousandGpusTakesItsBytesOverItsNic) {
   for (const int gpus : {66'000, 131'072}) {
     Cluster c = TwoNodes();
@@ -137,7 +140,8 @@ TEST(CollectiveReportTest, AnAllToAllOfAHundredThousandGpusTakesItsBytesOverItsN
     const double n = gpus;
     const double expected = 16e6 * (n - 8) / n * (n - 0.5) / (n - 1) / 10e9 + 16e-6;
     for (const Level level : {Level::kAnalytic, Level::kFluid}) {
-      const CollectiveReport r = Report({Named(CollectiveKind::kAllToAll, AllGpus(c), MB(16))}, level, {}, c);
+      const CollectiveReport r =
+          Report({Named(CollectiveKind::kAllToAll, AllGpus(c), MB(16))}, level, {}, c);
       EXPECT_NEAR(r.jobs[0].alone.value, expected, 1e-12);
       ASSERT_TRUE(r.jobs[0].time);
       EXPECT_NEAR(r.jobs[0].time->value, expected, 5e-12);
@@ -156,7 +160,8 @@ void EachOnRandomGroups(uint64_t seed, int rounds, const Cluster& c, Visit visit
       CollectiveCall call{.kind = a.kind, .bytes = MB(0.1 + 50 * random.Uniform())};
       for (int g = 0; g < c.gpus; ++g)
         if (random.Below(2) == 0) call.group.push_back(g);
-      if (call.group.size() < 2 || (a.kind == CollectiveKind::kSend && call.group.size() % 2 != 0)) continue;
+      if (call.group.size() < 2 || (a.kind == CollectiveKind::kSend && call.group.size() % 2 != 0))
+        continue;
       if (MessageOf([&] { FindAlgorithm(call, a.name, routes); }) == "no UserError")
         visit(NamedCollective{call, &a});
     }
@@ -164,7 +169,8 @@ void EachOnRandomGroups(uint64_t seed, int rounds, const Cluster& c, Visit visit
 
 TEST(CollectiveReportTest, AnalyticIsTheTimeAloneAndFluidNeverBelow) {
   EachOnRandomGroups(1, 20, TwoNodes(), [](const NamedCollective& c) {
-    const std::string name = std::string(NameOf(c.call.kind)) + " " + std::string(c.algorithm->name);
+    const std::string name =
+        std::string(NameOf(c.call.kind)) + " " + std::string(c.algorithm->name);
     const double analytic = Report({c}, Level::kAnalytic).jobs[0].time->value;
     const CollectiveReport fluid = Report({c});
     EXPECT_NEAR(analytic, fluid.jobs[0].alone.value, 5e-12) << name;

@@ -46,9 +46,10 @@ std::vector<int64_t> Picoseconds(const std::vector<Time>& times) {
   return ps;
 }
 
-// The slow reference: events in a queue, no topological order. A task is released by its lane and by each
-// dependency; the last release starts it.
-Timing EventDriven(const Schedule& s, const std::vector<Time>& duration, const std::vector<Time>& transfer) {
+// The slow reference: events in a queue, no topological order. A task is released by its lane and
+// by each dependency; the last release starts it.
+Timing EventDriven(const Schedule& s, const std::vector<Time>& duration,
+                   const std::vector<Time>& transfer) {
   struct Release {
     Time at;
     int32_t task;
@@ -62,8 +63,9 @@ Timing EventDriven(const Schedule& s, const std::vector<Time>& duration, const s
       if (i == s.lane_begin[l]) queue.push({Time{}, i});
     }
   }
-  Timing out{
-      .start = std::vector<Time>(s.tasks.size()), .end = std::vector<Time>(s.tasks.size()), .total = Time{}};
+  Timing out{.start = std::vector<Time>(s.tasks.size()),
+             .end = std::vector<Time>(s.tasks.size()),
+             .total = Time{}};
   while (!queue.empty()) {
     const Release now = queue.top();
     queue.pop();
@@ -72,12 +74,14 @@ Timing EventDriven(const Schedule& s, const std::vector<Time>& duration, const s
     out.start[now.task] = now.at;
     out.end[now.task] = end;
     out.total = std::max(out.total, end);
-    if (now.task + 1 < static_cast<int32_t>(s.tasks.size()) && s.LaneOf(now.task) == s.LaneOf(now.task + 1))
+    if (now.task + 1 < static_cast<int32_t>(s.tasks.size()) &&
+        s.LaneOf(now.task) == s.LaneOf(now.task + 1))
       queue.push({end, now.task + 1});
     for (size_t i = 0; i < s.tasks.size(); ++i)
       for (int32_t d = s.dependency_begin[i]; d < s.dependency_begin[i + 1]; ++d)
         if (s.dependencies[d].task == now.task)
-          queue.push({end + (s.dependencies[d].transfer < 0 ? Time{} : transfer[s.dependencies[d].transfer]),
+          queue.push({end + (s.dependencies[d].transfer < 0 ? Time{}
+                                                            : transfer[s.dependencies[d].transfer]),
                       static_cast<int32_t>(i)});
   }
   for (const int32_t m : missing) EXPECT_EQ(m, 0);
@@ -89,11 +93,12 @@ struct RandomCase {
   std::vector<Time> duration, transfer;
 };
 
-// Tasks are dealt to lanes in one global order and depend on earlier ones only, so there is no cycle. Short
-// integer times, zero among them, make ties common.
+// Tasks are dealt to lanes in one global order and depend on earlier ones only, so there is no
+// cycle. Short integer times, zero among them, make ties common.
 RandomCase MakeRandomCase(Random& random) {
   const auto below = [&](uint64_t n) { return static_cast<int32_t>(random.Below(n)); };
-  const int32_t lanes = 1 + below(6), tasks = below(60), blocks = 1 + below(8), transfers = 1 + below(3);
+  const int32_t lanes = 1 + below(6), tasks = below(60), blocks = 1 + below(8),
+                transfers = 1 + below(3);
   std::vector<int32_t> lane_of(tasks), size(lanes, 0), rank_in_lane(tasks);
   for (int32_t i = 0; i < tasks; ++i) {
     lane_of[i] = below(static_cast<uint64_t>(lanes));
@@ -106,8 +111,8 @@ RandomCase MakeRandomCase(Random& random) {
     TimedTask task{.block = below(static_cast<uint64_t>(blocks)), .after = {}};
     for (int32_t d = i == 0 ? 0 : below(4); d > 0; --d) {
       const int32_t other = below(static_cast<uint64_t>(i));
-      task.after.push_back(
-          {begin[lane_of[other]] + rank_in_lane[other], below(static_cast<uint64_t>(transfers) + 1) - 1});
+      task.after.push_back({begin[lane_of[other]] + rank_in_lane[other],
+                            below(static_cast<uint64_t>(transfers) + 1) - 1});
     }
     by_lane[lane_of[i]].push_back(task);
   }
@@ -125,8 +130,8 @@ TEST(RetimerTest, TasksOfALaneRunOneAfterAnother) {
 }
 
 TEST(RetimerTest, ATaskWaitsForItsDependencyAndTheTransfer) {
-  // Task 2 of lane 1 waits for task 0 (ends at 3) and a transfer of 4; task 1 of lane 0 waits for task 2, no
-  // transfer.
+  // Task 2 of lane 1 waits for task 0 (ends at 3) and a transfer of 4; task 1 of lane 0 waits for
+  // task 2, no transfer.
   const Schedule s = MakeSchedule({{{0, {}}, {0, {{2, -1}}}}, {{1, {{0, 0}}}}});
   const Timing t = TimeOf(s, {Time{3}, Time{10}}, {Time{4}});
   EXPECT_EQ(Picoseconds(t.start), (std::vector<int64_t>{0, 17, 7}));
@@ -174,7 +179,8 @@ TEST(RetimerTest, LaneOfFindsTheLaneAlsoBesideEmptyLanes) {
 }
 
 TEST(RetimerDeathTest, ACycleOfLaneOrderAndDependenciesAborts) {
-  EXPECT_DEATH(Retimer(MakeSchedule({{{0, {{3, -1}}}, {0, {}}}, {{0, {{1, -1}}}, {0, {}}}})), "check failed");
+  EXPECT_DEATH(Retimer(MakeSchedule({{{0, {{3, -1}}}, {0, {}}}, {{0, {{1, -1}}}, {0, {}}}})),
+               "check failed");
   EXPECT_DEATH(Retimer(MakeSchedule({{{0, {{0, -1}}}}})), "check failed");
 }
 
@@ -204,7 +210,8 @@ TEST(RetimerTest, TotalIsNoLessThanTheBusiestLaneAndTheLongestChain) {
     const Timing t = TimeOf(s, c.duration, c.transfer);
     for (size_t l = 0; l < s.lanes.size(); ++l) {
       Time busy{};
-      for (int32_t k = s.lane_begin[l]; k < s.lane_begin[l + 1]; ++k) busy += c.duration[s.tasks[k].program];
+      for (int32_t k = s.lane_begin[l]; k < s.lane_begin[l + 1]; ++k)
+        busy += c.duration[s.tasks[k].program];
       EXPECT_GE(t.total, busy);
     }
     // Longest chain of dependencies alone, by relaxing as often as there are tasks.

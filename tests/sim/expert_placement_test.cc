@@ -23,8 +23,8 @@ TEST(ExpertPlacementTest, TheHeaviestGoesToTheLightestDeviceThatHasRoom) {
 }
 
 TEST(ExpertPlacementTest, ARedundantSlotGoesToTheExpertWhoseReplicasCarryMost) {
-  // Six slots: expert 0 twice (4 a replica), then three times, for the tie with expert 1 goes to the lower
-  // index. Then 4 | 8/3 | 8/3 | 8/3 | 2 | 2 are packed.
+  // Six slots: expert 0 twice (4 a replica), then three times, for the tie with expert 1 goes to
+  // the lower index. Then 4 | 8/3 | 8/3 | 8/3 | 2 | 2 are packed.
   const Loads loads = {8, 4, 2, 2};
   const Slots placed = PlaceExperts(kGlobal, loads, {.devices = 2, .slots = 6});
   EXPECT_EQ(placed, (Slots{1, 0, 3, 0, 0, 2}));
@@ -56,8 +56,8 @@ double LeastMaximum(const Loads& loads, size_t expert, int extra) {
   if (expert == loads.size()) return 0;
   double least = 1e300;
   for (int more = 0; more <= extra; ++more)
-    least =
-        std::min(least, std::max(loads[expert] / (1 + more), LeastMaximum(loads, expert + 1, extra - more)));
+    least = std::min(
+        least, std::max(loads[expert] / (1 + more), LeastMaximum(loads, expert + 1, extra - more)));
   return least;
 }
 

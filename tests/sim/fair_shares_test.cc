@@ -30,8 +30,8 @@ std::vector<int32_t> Solved(FairShares& shares) {
   return kinds;
 }
 
-// Rates of FairShares and of water-filling, and what max-min means: no link above its capacity, and every
-// flow has a full link on which no flow is faster.
+// Rates of FairShares and of water-filling, and what max-min means: no link above its capacity, and
+// every flow has a full link on which no flow is faster.
 TEST(FairSharesTest, RatesAreMaxMinFair) {
   Random random(1);
   for (int round = 0; round < 400; ++round) {
@@ -60,15 +60,16 @@ TEST(FairSharesTest, RatesAreMaxMinFair) {
     for (size_t f = 0; f < rates.size(); ++f) {
       bool bottleneck = false;
       for (size_t l = 0; l < capacity.size(); ++l)
-        bottleneck = bottleneck || (ShareOn(n.flows[f], l) > 0 && used[l] >= capacity[l] * (1 - 1e-9) &&
-                                    rates[f] >= fastest[l] * (1 - 1e-9));
+        bottleneck =
+            bottleneck || (ShareOn(n.flows[f], l) > 0 && used[l] >= capacity[l] * (1 - 1e-9) &&
+                           rates[f] >= fastest[l] * (1 - 1e-9));
       EXPECT_TRUE(bottleneck) << "flow " << f << " of round " << round;
     }
   }
 }
 
-// Flows come and go, some at a time, and capacities change; what Solve leaves alone has the rate it would get
-// if all were solved together.
+// Flows come and go, some at a time, and capacities change; what Solve leaves alone has the rate it
+// would get if all were solved together.
 TEST(FairSharesTest, WhateverHappensRatesAreThoseOfAllSolvedTogether) {
   Random random(2);
   for (int round = 0; round < 150; ++round) {
@@ -102,7 +103,8 @@ TEST(FairSharesTest, WhateverHappensRatesAreThoseOfAllSolvedTogether) {
       for (size_t f = 0; f < kinds.size(); ++f) {
         if (flows[f] == 0) continue;
         const double rate = together.rate(again[f]);
-        ASSERT_NEAR(shares.rate(kinds[f]), rate, 1e-9 * rate) << "round " << round << ", step " << step;
+        ASSERT_NEAR(shares.rate(kinds[f]), rate, 1e-9 * rate)
+            << "round " << round << ", step " << step;
       }
     }
   }
@@ -121,8 +123,9 @@ TEST(FairSharesTest, OnlyWhatIsTouchedIsSolved) {
   EXPECT_EQ(Solved(shares), (std::vector<int32_t>{8, 108}));
 }
 
-// Two flows over link 0, 100 GB/s, of which one is held to 10 GB/s by link 1: the other has 90. When that one
-// ends the slow flow is looked at in vain, and not at all; when the slow one ends the other is rated anew.
+// Two flows over link 0, 100 GB/s, of which one is held to 10 GB/s by link 1: the other has 90.
+// When that one ends the slow flow is looked at in vain, and not at all; when the slow one ends the
+// other is rated anew.
 TEST(FairSharesTest, WhatIsSlowerThanWhatEndedIsNotSolved) {
   for (const bool fast_ends : {true, false}) {
     FairShares shares(std::vector<BytesPerSecond>{GBps(100), GBps(10)});
@@ -136,7 +139,8 @@ TEST(FairSharesTest, WhatIsSlowerThanWhatEndedIsNotSolved) {
   }
 }
 
-// Flows of one size that start together end fastest first, and what is left is slower: its rates are final.
+// Flows of one size that start together end fastest first, and what is left is slower: its rates
+// are final.
 TEST(FairSharesTest, FlowsThatEndFastestFirstAreSolvedOnce) {
   Random random(3);
   for (int round = 0; round < 50; ++round) {
@@ -149,7 +153,8 @@ TEST(FairSharesTest, FlowsThatEndFastestFirstAreSolvedOnce) {
     for (size_t i = 0; i < kinds.size();) {
       const double rate = shares.rate(kinds[i]);
       // Kinds of one level end at once.
-      for (; i < kinds.size() && shares.rate(kinds[i]) > rate * (1 - 1e-9); ++i) shares.Change(kinds[i], -1);
+      for (; i < kinds.size() && shares.rate(kinds[i]) > rate * (1 - 1e-9); ++i)
+        shares.Change(kinds[i], -1);
       EXPECT_EQ(shares.Solve().size(), 0u);
     }
   }

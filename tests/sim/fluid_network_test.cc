@@ -35,15 +35,17 @@ TEST(FluidNetworkTest, WhatAShortFlowLeavesTheLongerTakes) {
             (std::vector<Time>{kMicrosecond * 20, kMicrosecond * 40}));
 }
 
-// The example of every textbook: a flow over both links and one on each, 10 and 30 GB/s. The long flow and
-// the first have 5 GB/s each, the other the rest: 25. 1 MB takes 200 us at 5; 2 MB takes 80 us at 25.
+// The example of every textbook: a flow over both links and one on each, 10 and 30 GB/s. The long
+// flow and the first have 5 GB/s each, the other the rest: 25. 1 MB takes 200 us at 5; 2 MB takes
+// 80 us at 25.
 TEST(FluidNetworkTest, AFlowHasTheRateOfItsTightestLinkAndLeavesTheRest) {
-  EXPECT_EQ(
-      Ends({GBps(10), GBps(30)}, {OneFlow({{0}, {1}}, MB(1)), OneFlow({{0}}, MB(1)), OneFlow({{1}}, MB(2))}),
-      (std::vector<Time>{kMicrosecond * 200, kMicrosecond * 200, kMicrosecond * 80}));
+  EXPECT_EQ(Ends({GBps(10), GBps(30)},
+                 {OneFlow({{0}, {1}}, MB(1)), OneFlow({{0}}, MB(1)), OneFlow({{1}}, MB(2))}),
+            (std::vector<Time>{kMicrosecond * 200, kMicrosecond * 200, kMicrosecond * 80}));
 }
 
-// A flow that costs a link two bytes a byte, beside one that costs one: equal rates of 20 of 60 GB/s.
+// A flow that costs a link two bytes a byte, beside one that costs one: equal rates of 20 of 60
+// GB/s.
 TEST(FluidNetworkTest, AShareIsWhatAByteCostsTheLink) {
   EXPECT_EQ(Ends({GBps(60)}, {OneFlow({{0, 2}}, MB(1)), OneFlow({{0}}, MB(1))}),
             std::vector<Time>(2, kMicrosecond * 50));
@@ -73,8 +75,8 @@ TEST(FluidNetworkTest, FlowsWithoutBytesOrLinksEndAtOnce) {
             (std::vector<Time>{Time{7}, Time{9}}));
 }
 
-// 10^5 starts, no two alike, of which three at most are under way: what has ended long ago leaves nothing
-// behind.
+// 10^5 starts, no two alike, of which three at most are under way: what has ended long ago leaves
+// nothing behind.
 TEST(FluidNetworkTest, MemoryDoesNotGrowWithStarts) {
   FluidNetwork network(std::vector<BytesPerSecond>(10, GBps(100)));
   std::vector<FlowTag> done;
@@ -96,7 +98,8 @@ TEST(FluidNetworkTest, FlowsThatComeAgainAreFoundAgain) {
   FluidNetwork network(std::vector<BytesPerSecond>(2, GBps(100)));
   std::vector<FlowTag> done;
   for (int i = 0; i < 100'000; ++i) {
-    network.Start(kMicrosecond * (10 * i), std::vector<LinkShare>{{i % 2}, {1 - i % 2}}, MB(1), 1, i);
+    network.Start(kMicrosecond * (10 * i), std::vector<LinkShare>{{i % 2}, {1 - i % 2}}, MB(1), 1,
+                  i);
     ASSERT_EQ(network.Next(), kMicrosecond * (10 * i + 10));
     network.Advance(network.Next(), done);
   }
@@ -112,7 +115,8 @@ TEST(FluidNetworkTest, EndsBeyondTimeAreNever) {
 TEST(FluidNetworkTest, EndsAtOneTimeAreInTheOrderOfTheirStarts) {
   FluidNetwork network(std::vector<BytesPerSecond>(4, GBps(100)));
   FlowTag tag = 16;
-  for (LinkId l : {3, 1, 2, 0, 1, 3}) network.Start({}, std::vector<LinkShare>{{l}}, MB(1), 1, --tag);
+  for (LinkId l : {3, 1, 2, 0, 1, 3})
+    network.Start({}, std::vector<LinkShare>{{l}}, MB(1), 1, --tag);
   std::vector<FlowTag> done;
   EXPECT_EQ(network.Next(), kMicrosecond * 10);
   network.Advance(kMicrosecond * 10, done);
@@ -173,7 +177,8 @@ TEST(FluidNetworkTest, ManyFlowsOfOneStartAreAsManyStarts) {
   }
 }
 
-// Flows of one link each keep it busy until the last ends: capacity times that time is what they brought.
+// Flows of one link each keep it busy until the last ends: capacity times that time is what they
+// brought.
 TEST(FluidNetworkTest, BytesAreConserved) {
   Random random(5);
   for (int round = 0; round < 100; ++round) {
@@ -188,7 +193,8 @@ TEST(FluidNetworkTest, BytesAreConserved) {
     for (size_t f = 0; f < ends.size(); ++f)
       last[n.flows[f].links[0].link] = std::max(last[n.flows[f].links[0].link], ends[f]);
     for (size_t l = 0; l < last.size(); ++l)
-      EXPECT_NEAR((n.capacity[l] * last[l].seconds()).value, bytes[l].value, 1e-9 * bytes[l].value + 30);
+      EXPECT_NEAR((n.capacity[l] * last[l].seconds()).value, bytes[l].value,
+                  1e-9 * bytes[l].value + 30);
   }
 }
 
@@ -230,7 +236,8 @@ TEST(FluidNetworkTest, AnalyticIsNeverAboveFluid) {
   for (int round = 0; round < 200; ++round) {
     const RandomNetwork n = DrawNetwork(random, 40, false);
     AnalyticNetwork network(n.capacity);
-    const std::vector<Time> alone = RunFlows(network, n.flows).end, shared = Ends(n.capacity, n.flows);
+    const std::vector<Time> alone = RunFlows(network, n.flows).end,
+                            shared = Ends(n.capacity, n.flows);
     for (size_t f = 0; f < alone.size(); ++f) EXPECT_LE(alone[f].ps, shared[f].ps + 20);
   }
 }
@@ -247,16 +254,18 @@ TEST(AnalyticNetworkTest, AStartAloneTakesAsLongAsInFluid) {
 
 TEST(AnalyticNetworkTest, FlowsDoNotSeeEachOtherButANewCapacity) {
   AnalyticNetwork network(std::vector<BytesPerSecond>{GBps(100), GBps(100)});
-  const std::vector<Flow> flows = {OneFlow({{0}}, MB(1)), OneFlow({{0}}, MB(2)), OneFlow({{1}}, MB(1)),
-                                   OneFlow({{0}, {1}}, MB(1), 2)};
+  const std::vector<Flow> flows = {OneFlow({{0}}, MB(1)), OneFlow({{0}}, MB(2)),
+                                   OneFlow({{1}}, MB(1)), OneFlow({{0}, {1}}, MB(1), 2)};
   const std::vector<CapacityChange> changes = {{kMicrosecond * 15, 0, GBps(50)},
                                                {kMicrosecond * 30, 1, GBps(0)}};
   const FlowEnds ends = RunFlows(network, flows, changes);
-  // Flow 1 and the two flows of the last start, 2 MB together: 1.5 MB by 15 us, the rest at 50 GB/s.
-  EXPECT_EQ(ends.end,
-            (std::vector<Time>{kMicrosecond * 10, kMicrosecond * 25, kMicrosecond * 10, kMicrosecond * 25}));
+  // Flow 1 and the two flows of the last start, 2 MB together: 1.5 MB by 15 us, the rest at 50
+  // GB/s.
+  EXPECT_EQ(ends.end, (std::vector<Time>{kMicrosecond * 10, kMicrosecond * 25, kMicrosecond * 10,
+                                         kMicrosecond * 25}));
   AnalyticNetwork stuck(std::vector<BytesPerSecond>{GBps(0)});
-  EXPECT_EQ(RunFlows(stuck, std::vector<Flow>{OneFlow({{0}}, MB(1))}).blocked, std::vector<LinkId>{0});
+  EXPECT_EQ(RunFlows(stuck, std::vector<Flow>{OneFlow({{0}}, MB(1))}).blocked,
+            std::vector<LinkId>{0});
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The interval of a forecast against errors put in: where all but one kind of them is taken away, the step
-// has that one's spread.
+// The interval of a forecast against errors put in: where all but one kind of them is taken away,
+// the step has that one's spread.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -37,16 +37,17 @@ std::shared_ptr<const Calibration> Scaled(const Device& device, const std::strin
   });
 }
 
-// On one rank a step is its blocks and its optimizer, one after another: small errors of its parts add up in
-// proportion to their time. Standard deviation of ln(step), parts that err together summed first.
+// On one rank a step is its blocks and its optimizer, one after another: small errors of its parts
+// add up in proportion to their time. Standard deviation of ln(step), parts that err together
+// summed first.
 struct Spread {
   double by_hand = 0, drawn = 0;
 };
 
 Spread SpreadWith(const Errors& errors) {
-  TrainingRun run = RunAlone("deepseek-v2-lite-pretrain",
-                             {R"(training/parallel={"pp":1,"dp":1})", "training/phases/0/global_batch=8",
-                              "training/optimizer/grad_clip=none"});
+  TrainingRun run = RunAlone("deepseek-v2-lite-pretrain", {R"(training/parallel={"pp":1,"dp":1})",
+                                                           "training/phases/0/global_batch=8",
+                                                           "training/optimizer/grad_clip=none"});
   run.calibration = Scaled(run.cluster.device, "2024h1", errors);
   run.whole_step.sigma *= errors.whole_step;
   StepCache cache;
@@ -81,7 +82,8 @@ Spread SpreadWith(const Errors& errors) {
   double mean = 0;
   const double n = static_cast<double>(forecast.draws.size());
   for (const Draw& d : forecast.draws) mean += std::log(d.headlines.step_time_s) / n;
-  for (const Draw& d : forecast.draws) spread.drawn += square(std::log(d.headlines.step_time_s) - mean) / n;
+  for (const Draw& d : forecast.draws)
+    spread.drawn += square(std::log(d.headlines.step_time_s) - mean) / n;
   spread.drawn = std::sqrt(spread.drawn);
   return spread;
 }

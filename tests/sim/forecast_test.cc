@@ -16,7 +16,8 @@ Scenario Load(const std::string& name, std::vector<std::string> sets = {}) {
   return Scenario::Load(name, sets);
 }
 
-Forecast Drawn(const Scenario& s, const PreparedRun& run, StepCache& cache, const ForecastOptions& options) {
+Forecast Drawn(const Scenario& s, const PreparedRun& run, StepCache& cache,
+               const ForecastOptions& options) {
   std::vector<UnknownField> unknowns;
   for (const Unknown& u : s.spec().unknown.list)
     unknowns.push_back({u.pointer, static_cast<int>(u.values.size())});
@@ -52,13 +53,14 @@ TEST(ForecastTest, EverySourceThatMovesAStepHasItsShare) {
   }
 }
 
-// Gradients that leave over the network when all else is done: two thirds of a step of one micro-batch.
+// Gradients that leave over the network when all else is done: two thirds of a step of one
+// micro-batch.
 TEST(ForecastTest, TheIntervalIsAsWideAsTheNetworksErrorWhereTheNetworkIsTheStep) {
-  const Scenario s =
-      Load("deepseek-67b-pretrain",
-           {"unknown={}", "training/parallel={\"tp\":8,\"pp\":1,\"dp\":256}",
-            "training/phases/0/global_batch=256", "training/schedule=1f1b", "training/stage_layers=balanced",
-            "training/overlap/grad_reduce=false", "whole_step/sigma=0"});
+  const Scenario s = Load("deepseek-67b-pretrain",
+                          {"unknown={}", "training/parallel={\"tp\":8,\"pp\":1,\"dp\":256}",
+                           "training/phases/0/global_batch=256", "training/schedule=1f1b",
+                           "training/stage_layers=balanced", "training/overlap/grad_reduce=false",
+                           "whole_step/sigma=0"});
   StepCache cache;
   const PreparedRun run(s.training(), cache);
   const std::vector<std::string>& sources = *run.step(0).sources;
@@ -81,9 +83,10 @@ TEST(ForecastTest, TheIntervalIsAsWideAsTheNetworksErrorWhereTheNetworkIsTheStep
 
 TEST(ForecastTest, ASourceThatOnlyDrawnPlansReferToHasItsShare) {
   // One GPU's run has no collectives; two of the four drawn plans have eight ranks of a node.
-  const Scenario s = Load("deepseek-v2-lite-pretrain",
-                          {"training/parallel={\"pp\":1,\"dp\":1,\"ep\":1}",
-                           "training/phases/0/global_batch=8", "unknown={\"/training/parallel/dp\":[1,8]}"});
+  const Scenario s =
+      Load("deepseek-v2-lite-pretrain",
+           {"training/parallel={\"pp\":1,\"dp\":1,\"ep\":1}", "training/phases/0/global_batch=8",
+            "unknown={\"/training/parallel/dp\":[1,8]}"});
   StepCache cache;
   const PreparedRun run(s.training(), cache);
   const Forecast forecast = Drawn(s, run, cache, {.samples = 4});

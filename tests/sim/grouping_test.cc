@@ -66,7 +66,8 @@ void ExpectTheSameFlowByFlow(const Cluster& c, const std::vector<FlowChain>& gro
   for (const FlowChain& chain : flow_by_flow)
     for (const auto& stage : chain.stages) flows += stage.size();
   for (size_t j = 0; j < grouped.size(); ++j) {
-    ASSERT_EQ(together.end[j] == kNever, one_by_one.end[j] == kNever) << what << ", collective " << j;
+    ASSERT_EQ(together.end[j] == kNever, one_by_one.end[j] == kNever)
+        << what << ", collective " << j;
     if (together.end[j] == kNever) continue;
     // A picosecond for each end before.
     EXPECT_NEAR(static_cast<double>(together.end[j].ps), static_cast<double>(one_by_one.end[j].ps),
@@ -98,8 +99,11 @@ std::vector<std::pair<std::string, Cluster>> Clusters() {
   three.switch_ports = 32;
   three.pod_oversubscription = 2;
   Cluster pools = NodesOf8(4, Adaptive());
-  NodePool slow{
-      .nodes = 1, .device = "slow", .nvlink = GBps(90), .nvlink_usable = GBps(80), .pcie_usable = GBps(55)};
+  NodePool slow{.nodes = 1,
+                .device = "slow",
+                .nvlink = GBps(90),
+                .nvlink_usable = GBps(80),
+                .pcie_usable = GBps(55)};
   slow.nic = slow.nic_usable = GBps(20);
   NodePool fast = slow;
   fast.nodes = 3;
@@ -129,7 +133,8 @@ TEST(GroupFlowsTest, AnEvenAllToAllIsTheSamePairByPair) {
     const Routes routes(c);
     for (int round = 0; round < 4; ++round) {
       const std::vector<int> group = round == 0 ? AllOf(c) : SomeOf(c, random);
-      ExpectTheSameFlowByFlow(c, {Even(group, MB(1), c, routes)}, {PairByPair(group, MB(1), routes)}, {},
+      ExpectTheSameFlowByFlow(c, {Even(group, MB(1), c, routes)},
+                              {PairByPair(group, MB(1), routes)}, {},
                               what + ", group " + std::to_string(round));
     }
   }
@@ -144,13 +149,13 @@ TEST(GroupFlowsTest, AnEvenAllToAllIsTheSamePairByPairWhateverFails) {
     std::ranges::sort(c.cut);
     const Routes routes(c);
     const std::vector<int> group = SomeOf(c, random);
-    ExpectTheSameFlowByFlow(c, {Even(group, MB(1), c, routes)}, {PairByPair(group, MB(1), routes)}, {},
-                            "round " + std::to_string(round));
+    ExpectTheSameFlowByFlow(c, {Even(group, MB(1), c, routes)}, {PairByPair(group, MB(1), routes)},
+                            {}, "round " + std::to_string(round));
   }
 }
 
-// All-to-alls, rings, trees, a broadcast and sends of random groups at random times, while links degrade and
-// fail.
+// All-to-alls, rings, trees, a broadcast and sends of random groups at random times, while links
+// degrade and fail.
 TEST(GroupFlowsTest, WhateverRunsAtOnceIsTheSameFlowByFlow) {
   Random random(5);
   std::vector<std::pair<std::string, Cluster>> clusters = Clusters();
@@ -162,7 +167,8 @@ TEST(GroupFlowsTest, WhateverRunsAtOnceIsTheSameFlowByFlow) {
     for (int round = 0; round < 4; ++round) {
       std::vector<FlowChain> grouped, flow_by_flow;
       const auto add = [&](const Parts& parts) {
-        const Time start = random.Below(2) == 0 ? Time{} : Time::From(Seconds(1e-4 * random.Uniform()));
+        const Time start =
+            random.Below(2) == 0 ? Time{} : Time::From(Seconds(1e-4 * random.Uniform()));
         grouped.push_back(ChainOf(parts, c, Level::kFluid, start));
         flow_by_flow.push_back(grouped.back());
       };
@@ -170,7 +176,8 @@ TEST(GroupFlowsTest, WhateverRunsAtOnceIsTheSameFlowByFlow) {
       for (uint64_t even = 1 + random.Below(2); even > 0; --even) {
         const std::vector<int> gpus = group();
         flow_by_flow.push_back(PairByPair(gpus, MB(1), routes));
-        grouped.push_back(WaysFollowFromPlaces(c) ? Even(gpus, MB(1), c, routes) : flow_by_flow.back());
+        grouped.push_back(WaysFollowFromPlaces(c) ? Even(gpus, MB(1), c, routes)
+                                                  : flow_by_flow.back());
       }
       add({RingAllReduce(group(), MB(30), routes)});
       add({TreeAllReduce(group(), MB(1), routes)});
@@ -180,16 +187,18 @@ TEST(GroupFlowsTest, WhateverRunsAtOnceIsTheSameFlowByFlow) {
       if (c.gpus == 32) add({Send(std::vector{0, 1, 2}, std::vector{8, 9, 26}, MB(5), routes)});
       std::vector<CapacityChange> changes;
       for (uint64_t i = random.Below(3); i > 0; --i)
-        changes.push_back({Time::From(Seconds(1e-3 * random.Uniform())),
-                           static_cast<LinkId>(random.Below(static_cast<uint64_t>(NumberOfLinks(c)))),
-                           GBps(random.Below(3) == 0 ? 0 : 30)});
-      ExpectTheSameFlowByFlow(c, grouped, flow_by_flow, changes, what + ", round " + std::to_string(round));
+        changes.push_back(
+            {Time::From(Seconds(1e-3 * random.Uniform())),
+             static_cast<LinkId>(random.Below(static_cast<uint64_t>(NumberOfLinks(c)))),
+             GBps(random.Below(3) == 0 ? 0 : 30)});
+      ExpectTheSameFlowByFlow(c, grouped, flow_by_flow, changes,
+                              what + ", round " + std::to_string(round));
     }
   }
 }
 
-// A broadcast goes down a chain in which each node differs from all others by how far it is from the ends:
-// beside it no two pairs are alike, and colors would take 75 rounds to say so.
+// A broadcast goes down a chain in which each node differs from all others by how far it is from
+// the ends: beside it no two pairs are alike, and colors would take 75 rounds to say so.
 TEST(GroupFlowsTest, AlongAChainEachFlowIsItsOwn) {
   Cluster c{.name = "test", .gpus = 150, .gpus_per_node = 1};
   c.device = TestDevice();
@@ -204,8 +213,9 @@ TEST(GroupFlowsTest, LinksAreToldApartByHowManyFlowsTheyCarryAndByWhatChangesWhe
   const Cluster c = NodesOf8(1, {});
   FlowChain chain{.stages = {{}}};
   for (int gpu = 0; gpu < 5; ++gpu)
-    chain.stages[0].push_back(
-        {.links = {{LinkOf(gpu, Port::kNvlinkOut)}}, .bytes = MB(1), .multiplicity = gpu == 2 ? 2 : 1});
+    chain.stages[0].push_back({.links = {{LinkOf(gpu, Port::kNvlinkOut)}},
+                               .bytes = MB(1),
+                               .multiplicity = gpu == 2 ? 2 : 1});
   const std::vector<CapacityChange> changes = {{Time{1}, LinkOf(3, Port::kNvlinkOut), GBps(1)},
                                                {Time{2}, LinkOf(4, Port::kNvlinkOut), GBps(1)}};
   const GroupedFlows groups = GroupFlows({chain}, LinkCapacities(c), changes, c);
@@ -220,24 +230,25 @@ size_t FlowsIn(const FlowChain& chain) {
   return flows;
 }
 
-// Nodes of a unit stand for each other, and units do: all pairs are of six kinds, by same or other node, unit
-// and leaf.
+// Nodes of a unit stand for each other, and units do: all pairs are of six kinds, by same or other
+// node, unit and leaf.
 TEST(GroupFlowsTest, ManyPairsAreFewFlows) {
   FabricSpec spec = Adaptive();
   spec.nodes_per_leaf = 8;
   spec.switch_ports = 64;
   const Cluster c = NodesOf8(64, spec);
-  const GroupedFlows groups = GroupFlows({Even(AllOf(c), MB(1), c, Routes(c))}, LinkCapacities(c), {}, c);
+  const GroupedFlows groups =
+      GroupFlows({Even(AllOf(c), MB(1), c, Routes(c))}, LinkCapacities(c), {}, c);
   EXPECT_LE(FlowsIn(groups.chains[0]), 6u);
   int64_t pairs = 0;
   for (const Flow& f : groups.chains[0].stages[0]) pairs += f.multiplicity;
   EXPECT_EQ(pairs, 512 * 511);
 }
 
-// 256 nodes of 8 on one switch, all-to-all of 1 MB a pair beside a ring of 100 MB over every NIC. A NIC
-// carries 2,040 pairs and one flow of the ring, at 40 GB/s: the pairs end after 2,041 x 1 MB / 40 GB/s
-// = 51.025 ms, the ring's 99 MB that are left take 2.475 ms more. Pairs are of two kinds, inside a node and
-// between two; so are the ring's flows.
+// 256 nodes of 8 on one switch, all-to-all of 1 MB a pair beside a ring of 100 MB over every NIC. A
+// NIC carries 2,040 pairs and one flow of the ring, at 40 GB/s: the pairs end after 2,041 x 1 MB /
+// 40 GB/s = 51.025 ms, the ring's 99 MB that are left take 2.475 ms more. Pairs are of two kinds,
+// inside a node and between two; so are the ring's flows.
 TEST(GroupFlowsTest, BesideARingPairsAreFewFlowsToo) {
   const Cluster c = NodesOf8(256, {});
   const Routes routes(c);
@@ -249,7 +260,8 @@ TEST(GroupFlowsTest, BesideARingPairsAreFewFlowsToo) {
   }
   ring.Merge();
   FlowChain of_ring{.stages = {FlowsOf(ring, c, {})}};
-  const GroupedFlows groups = GroupFlows({Even(all, MB(1), c, routes), of_ring}, LinkCapacities(c), {}, c);
+  const GroupedFlows groups =
+      GroupFlows({Even(all, MB(1), c, routes), of_ring}, LinkCapacities(c), {}, c);
   EXPECT_EQ(FlowsIn(groups.chains[0]), 2u);
   EXPECT_EQ(FlowsIn(groups.chains[1]), 2u);
   const ChainEnds ends = RunOn(groups.chains, groups.capacity);

@@ -1,11 +1,12 @@
-// A run on a machine that is faster in one thing takes no longer: random plans, anything made faster.
+// A run on a machine that is faster in one thing takes no longer: random plans, anything made
+// faster.
 //
-// Where every task's order is fixed and every collective is alone this must hold. Two kinds of order are
-// chosen by the times, greedily, and such an order may come out longer for a shorter op: of the ops of a
-// forward and a backward that run together (block.h), and of a pipeline built from the times (zb-1p). On
-// shared links, too, who ends earlier may meet another. There the exceptions are counted and bounded: of some
-// 8,600 trials alone 26 were longer, by 1.2% at most, all with an order chosen by the times; of some 1,800 on
-// shared links five, by 0.07%.
+// Where every task's order is fixed and every collective is alone this must hold. Two kinds of
+// order are chosen by the times, greedily, and such an order may come out longer for a shorter op:
+// of the ops of a forward and a backward that run together (block.h), and of a pipeline built from
+// the times (zb-1p). On shared links, too, who ends earlier may meet another. There the exceptions
+// are counted and bounded: of some 8,600 trials alone 26 were longer, by 1.2% at most, all with an
+// order chosen by the times; of some 1,800 on shared links five, by 0.07%.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -51,23 +52,27 @@ constexpr Faster kFaster[] = {
        Scale(r.cluster.nic_usable, times);
        Scale(r.cluster.device.pcie_usable, times);
      }},
-    {"PCIe links", [](TrainingRun& r, double times) { Scale(r.cluster.device.pcie_usable, times); }},
+    {"PCIe links",
+     [](TrainingRun& r, double times) { Scale(r.cluster.device.pcie_usable, times); }},
     {"launches of collectives",
      [](TrainingRun& r, double times) {
        Scale(r.cluster.collective_launch, 1 / times);
        Scale(r.cluster.bulk_launch, 1 / times);
      }},
-    {"steps over NVLink", [](TrainingRun& r, double times) { Scale(r.cluster.nvlink_step, 1 / times); }},
+    {"steps over NVLink",
+     [](TrainingRun& r, double times) { Scale(r.cluster.nvlink_step, 1 / times); }},
     {"steps over the network",
      [](TrainingRun& r, double times) { Scale(r.cluster.network_step, 1 / times); }},
-    {"pieces of a send", [](TrainingRun& r, double times) { Scale(r.cluster.send_piece, 1 / times); }},
+    {"pieces of a send",
+     [](TrainingRun& r, double times) { Scale(r.cluster.send_piece, 1 / times); }},
     {"token kernels",
      [](TrainingRun& r, double times) {
        Scale(r.cluster.token_nvlink_share, times);
        Scale(r.cluster.token_nic_share, times);
      }},
     {"host gaps", [](TrainingRun& r, double times) { Scale(r.whole_step.gap, 1 / times); }},
-    {"the cap of power", [](TrainingRun& r, double times) { Scale(r.whole_step.sustained, times); }},
+    {"the cap of power",
+     [](TrainingRun& r, double times) { Scale(r.whole_step.sustained, times); }},
     {"software", [](TrainingRun& r, double times) { r.whole_step.era /= times; }},
 };
 
@@ -103,8 +108,8 @@ bool OrderedByTimes(const PipelineSchedule& schedule) {
 }
 
 // Makes everything faster by turns, on the stages that the plan has before.
-Exceptions TryAll(TrainingRun run, const std::string& stack, double times, Calibrations& calibrations,
-                  StepCache& cache) {
+Exceptions TryAll(TrainingRun run, const std::string& stack, double times,
+                  Calibrations& calibrations, StepCache& cache) {
   Exceptions found;
   const auto by = [&](const std::string& what) {
     return what + " " + std::to_string(times) + " times faster";
@@ -157,8 +162,8 @@ std::array<Exceptions, 2> TryPlans(Level level, int plans) {
 }
 
 void Report(const char* what, const Exceptions& e) {
-  std::cout << what << ": " << e.longer << " of " << e.trials << " longer, by at most " << 100 * e.most
-            << "%\n";
+  std::cout << what << ": " << e.longer << " of " << e.trials << " longer, by at most "
+            << 100 * e.most << "%\n";
 }
 
 TEST(SlowMonotoneTest, AloneNothingFasterMakesAStepOfAFixedOrderLonger) {

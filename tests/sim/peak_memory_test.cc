@@ -48,7 +48,8 @@ TEST(PeakMemoryTest, WhatIsAliveSumsToThePeakPartByPart) {
       {kLite, {"training/schedule=v-min", "training/parallel/vpp=2"}},
       {kDense, {}},
       {kDense,
-       {"training/schedule=interleaved", "training/parallel={\"tp\":8,\"pp\":4,\"dp\":16,\"vpp\":3}"}},
+       {"training/schedule=interleaved",
+        "training/parallel={\"tp\":8,\"pp\":4,\"dp\":16,\"vpp\":3}"}},
       {"deepseek-v3-pretrain", {}},
   };
   for (const auto& [name, sets] : cases) {
@@ -73,7 +74,8 @@ TEST(PeakMemoryTest, WhatIsAliveSumsToThePeakPartByPart) {
   }
 }
 
-// 1F1B: stage s of p holds p - s micro-batches when its first backward is about to run, all of them whole.
+// 1F1B: stage s of p holds p - s micro-batches when its first backward is about to run, all of them
+// whole.
 TEST(PeakMemoryTest, UnderOneFOneBAStageHoldsAMicroBatchForEachStageFromItOn) {
   const Prepared p(kV2, {"training/schedule=1f1b", "training/weight_delay=null"});
   const std::vector<int> layers = p.step.layout.LayersByPiece();
@@ -145,8 +147,8 @@ TEST(MemoryLimitTest, WithoutOneItKeepsToTheDevice) {
 }
 
 TEST(MemoryLimitTest, MicroBatchesAreThoseOfThePipeline) {
-  const Prepared p(kV2,
-                   {"training/schedule=zb-1p", "training/weight_delay=null", "training/memory_limit=12"});
+  const Prepared p(
+      kV2, {"training/schedule=zb-1p", "training/weight_delay=null", "training/memory_limit=12"});
   const PipelineShape& shape = p.step.shape;
   EXPECT_EQ(shape.memory_limit, 12);
   EXPECT_LE(PeakAlive(shape, p.step.pipeline->build(shape)), 12 + 1e-6);
@@ -154,8 +156,8 @@ TEST(MemoryLimitTest, MicroBatchesAreThoseOfThePipeline) {
 }
 
 TEST(MemoryLimitTest, ALimitThatOneMicroBatchBreaksIsRefusedAndSaysWhatItNeeds) {
-  for (const auto& [limit, says] :
-       {std::pair("20GiB", "MiB, which stage"), std::pair("1", "micro-batches, which one holds alive")}) {
+  for (const auto& [limit, says] : {std::pair("20GiB", "MiB, which stage"),
+                                    std::pair("1", "micro-batches, which one holds alive")}) {
     try {
       const Prepared p(kV2, {"training/schedule=zb-2p", "training/weight_delay=null",
                              std::string("training/memory_limit=") + limit});
@@ -169,12 +171,12 @@ TEST(MemoryLimitTest, ALimitThatOneMicroBatchBreaksIsRefusedAndSaysWhatItNeeds) 
 
 // ---- Offload
 
-// One rank: N parameters, gradients in fp32 down (4 N bytes) and bf16 weights up (2 N) over PCIe at 55 GB/s,
-// Adam over 30 N bytes at 43% of 614.4 GB/s.
+// One rank: N parameters, gradients in fp32 down (4 N bytes) and bf16 weights up (2 N) over PCIe at
+// 55 GB/s, Adam over 30 N bytes at 43% of 614.4 GB/s.
 TEST(OffloadTest, TheOptimizerTakesItsCopiesAndTheHostsAdam) {
-  const std::vector<std::string> one = {"training/parallel={\"pp\":1,\"dp\":1}",
-                                        "training/phases/0/global_batch=2",
-                                        "training/optimizer={\"grad_clip\":\"none\",\"offload\":1}"};
+  const std::vector<std::string> one = {
+      "training/parallel={\"pp\":1,\"dp\":1}", "training/phases/0/global_batch=2",
+      "training/optimizer={\"grad_clip\":\"none\",\"offload\":1}"};
   const auto optimizer = [&](const char* overlap) {
     std::vector<std::string> sets = one;
     sets.push_back(std::string("training/overlap/offload=") + overlap);
@@ -183,8 +185,8 @@ TEST(OffloadTest, TheOptimizerTakesItsCopiesAndTheHostsAdam) {
   const Prepared p(kLite, one);
   double n = 0;
   for (const BlockRun& run : p.step.layout.runs.front())
-    n += run.count *
-         (p.step.blocks.layer(run.kind).parameters.data + p.step.blocks.layer(run.kind).parameters.expert);
+    n += run.count * (p.step.blocks.layer(run.kind).parameters.data +
+                      p.step.blocks.layer(run.kind).parameters.expert);
   const double down = 4 * n / 55e9, up = 2 * n / 55e9, adam = 30 * n / (0.43 * 614.4e9);
   EXPECT_NEAR(optimizer("false"), down + adam + up, 1e-9);
   EXPECT_NEAR(optimizer("true"), std::max({down, adam, up}), 1e-9);

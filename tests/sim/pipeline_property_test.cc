@@ -16,11 +16,11 @@ PipelineShape RandomShape(Random& random, const PipelineSchedule& row) {
   const auto below = [&](uint64_t n) { return static_cast<int>(random.Below(n)); };
   const int most_chunks = std::min(row.most_chunks, 4);
   while (true) {
-    PipelineShape shape{
-        .stages = 1 + below(9),
-        .micro_batches = 1 + below(20),
-        .chunks = row.least_chunks + below(static_cast<uint64_t>(most_chunks - row.least_chunks + 1)),
-        .copies = row.copies};
+    PipelineShape shape{.stages = 1 + below(9),
+                        .micro_batches = 1 + below(20),
+                        .chunks = row.least_chunks +
+                                  below(static_cast<uint64_t>(most_chunks - row.least_chunks + 1)),
+                        .copies = row.copies};
     shape.transfer = Time{below(6)};
     for (std::vector<Time>* times : {&shape.forward, &shape.backward, &shape.weight})
       for (int v = 0; v < shape.virtual_stages(); ++v) times->push_back(Time{below(30)});
@@ -48,7 +48,8 @@ Time TimeOf(const PipelineSchedule& row, const PipelineShape& shape, int stage, 
 class PipelinePropertyTest : public testing::TestWithParam<std::string_view> {};
 INSTANTIATE_TEST_SUITE_P(Schedules, PipelinePropertyTest, testing::ValuesIn([] {
                            std::vector<std::string_view> names;
-                           for (const PipelineSchedule& row : PipelineSchedules()) names.push_back(row.name);
+                           for (const PipelineSchedule& row : PipelineSchedules())
+                             names.push_back(row.name);
                            return names;
                          }()),
                          [](const auto& param) {
@@ -64,8 +65,10 @@ TEST_P(PipelinePropertyTest, EveryMicroBatchPassesEveryVirtualStageOnceAPhaseInO
     const PipelineShape shape = RandomShape(random, row);
     const Solved s = Solve(row.name, shape);
     const int last = shape.virtual_stages() - 1;
-    std::map<std::tuple<int, Phase, int>, std::pair<Time, Time>> when;  // virtual stage, phase, micro-batch
-    std::map<std::pair<int, int>, bool> full;  // by virtual stage and micro-batch: weights with the backward
+    std::map<std::tuple<int, Phase, int>, std::pair<Time, Time>>
+        when;  // virtual stage, phase, micro-batch
+    std::map<std::pair<int, int>, bool>
+        full;  // by virtual stage and micro-batch: weights with the backward
     std::vector<int> stage_of(shape.virtual_stages());
     for (int stage = 0; stage < shape.stages; ++stage) {
       Time free{};
@@ -93,12 +96,16 @@ TEST_P(PipelinePropertyTest, EveryMicroBatchPassesEveryVirtualStageOnceAPhaseInO
     }
     const int each = shape.micro_batches_each();
     ASSERT_EQ(when.size(), static_cast<size_t>(each) * (last + 1) * 3);
-    const auto hop = [&](int a, int b) { return stage_of[a] == stage_of[b] ? Time{} : shape.transfer; };
+    const auto hop = [&](int a, int b) {
+      return stage_of[a] == stage_of[b] ? Time{} : shape.transfer;
+    };
     for (int v = 0; v <= last; ++v) {
-      // A copy of the model takes its own micro-batches, and has a first and a last piece of its own.
+      // A copy of the model takes its own micro-batches, and has a first and a last piece of its
+      // own.
       const int copy = v / shape.pieces();
       for (int i = copy * each; i < (copy + 1) * each; ++i) {
-        const auto forward = when.at({v, Phase::kForward, i}), backward = when.at({v, Phase::kBackward, i});
+        const auto forward = when.at({v, Phase::kForward, i}),
+                   backward = when.at({v, Phase::kBackward, i});
         const auto ready = [&](int before, Phase phase) {
           return before < 0 || before > last || before / shape.pieces() != copy
                      ? Time{}
@@ -115,8 +122,8 @@ TEST_P(PipelinePropertyTest, EveryMicroBatchPassesEveryVirtualStageOnceAPhaseInO
   }
 }
 
-// Ends by virtual stage, phase and micro-batch, found by asking every stage again and again whether its next
-// task can start: no dependencies, no blocks.
+// Ends by virtual stage, phase and micro-batch, found by asking every stage again and again whether
+// its next task can start: no dependencies, no blocks.
 TEST_P(PipelinePropertyTest, TimesAgreeWithASlowReference) {
   const PipelineSchedule& row = Named(GetParam());
   Random random(27);
@@ -143,7 +150,8 @@ TEST_P(PipelinePropertyTest, TimesAgreeWithASlowReference) {
             if (found == end.end())
               waits = true;
             else
-              start = std::max(start, found->second + (stage_of[of] == stage ? Time{} : shape.transfer));
+              start = std::max(start,
+                               found->second + (stage_of[of] == stage ? Time{} : shape.transfer));
           };
           const int place = v % shape.pieces();
           if (phase == Phase::kForward && place > 0) needs(v - 1, Phase::kForward);
@@ -232,12 +240,12 @@ TEST_P(PipelinePropertyTest, PeakAliveIsWhatTheTimedScheduleHolds) {
     PipelineShape shape = RandomShape(random, row);
     const PipelineOrder order = row.build(shape);
     const PipelineResult result = Solve(row.name, shape).result;
-    EXPECT_DOUBLE_EQ(PeakAlive(shape, order),
-                     *std::max_element(result.peak_until_weight.begin(), result.peak_until_weight.end()));
+    EXPECT_DOUBLE_EQ(PeakAlive(shape, order), *std::max_element(result.peak_until_weight.begin(),
+                                                                result.peak_until_weight.end()));
     if (!row.splits_weight) continue;
     shape.kept_for_weight = 0;
-    EXPECT_DOUBLE_EQ(PeakAlive(shape, order),
-                     *std::max_element(result.peak_until_backward.begin(), result.peak_until_backward.end()));
+    EXPECT_DOUBLE_EQ(PeakAlive(shape, order), *std::max_element(result.peak_until_backward.begin(),
+                                                                result.peak_until_backward.end()));
   }
 }
 

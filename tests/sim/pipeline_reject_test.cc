@@ -18,7 +18,8 @@ TEST(PipelineRejectTest, ShapesThatCannotBeScheduledSayWhatWasExpected) {
   };
   EXPECT_EQ(rejects([](PipelineShape& s) { s.micro_batches = 0; }),
             "at least 1 stage, 1 micro-batch and 1 chunk");
-  EXPECT_EQ(rejects([](PipelineShape& s) { s.chunks = 2; }), "1 chunk a stage (vpp) with schedule 1f1b");
+  EXPECT_EQ(rejects([](PipelineShape& s) { s.chunks = 2; }),
+            "1 chunk a stage (vpp) with schedule 1f1b");
   EXPECT_EQ(rejects([](PipelineShape& s) { s.micro_batches = 2'000'000'000; }),
             "at most 1000000 stages * micro-batches * chunks");
   EXPECT_EQ(rejects([](PipelineShape& s) { s.stages = 2'000'000'000; }), "at most 10000 stages");
@@ -41,12 +42,13 @@ TEST(PipelineRejectTest, ShapesThatCannotBeScheduledSayWhatWasExpected) {
               "an even number of micro-batches, at least 8, twice the stages");
   EXPECT_EQ(RejectPipeline(Named("dualpipev"), Uniform(4, 7, 2, 2, 2, 2)),
             "at least 8 micro-batches, twice the stages");
-  EXPECT_EQ(
-      rejects([](PipelineShape& s) { s.pair.assign(4, Time{1}); }),
-      "no time of an overlapped pair with schedule 1f1b, which runs no forward together with a backward");
+  EXPECT_EQ(rejects([](PipelineShape& s) { s.pair.assign(4, Time{1}); }),
+            "no time of an overlapped pair with schedule 1f1b, which runs no forward together with "
+            "a backward");
   PipelineShape pairs = Uniform(2, 4, 1, 1, 1, 1, 0, 2);
   pairs.pair.assign(3, Time{1});
-  EXPECT_EQ(RejectPipeline(Named("dualpipe"), pairs), "as many times of pairs as virtual stages (4)");
+  EXPECT_EQ(RejectPipeline(Named("dualpipe"), pairs),
+            "as many times of pairs as virtual stages (4)");
   pairs.pair.assign(4, Time{-1});
   EXPECT_EQ(RejectPipeline(Named("dualpipe"), pairs), "no negative time");
   PipelineShape tight = good;

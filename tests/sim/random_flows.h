@@ -46,7 +46,8 @@ inline double ShareOn(const Flow& f, size_t link) {
 }
 
 // One flow's rate for each start: the link that would be full first, its flows fixed, and again.
-inline std::vector<double> WaterFilling(const std::vector<Flow>& flows, const std::vector<double>& capacity) {
+inline std::vector<double> WaterFilling(const std::vector<Flow>& flows,
+                                        const std::vector<double>& capacity) {
   std::vector<double> rates(flows.size(), -1);
   while (true) {
     double level = std::numeric_limits<double>::infinity();
@@ -87,7 +88,8 @@ inline std::vector<double> WaterFillingEnds(const RandomNetwork& n) {
       flows.push_back(n.flows[f]);
     }
     const std::vector<double> rates = WaterFilling(flows, capacity);
-    for (size_t i = 0; i < alive.size(); ++i) next = std::min(next, now + left[alive[i]] / rates[i]);
+    for (size_t i = 0; i < alive.size(); ++i)
+      next = std::min(next, now + left[alive[i]] / rates[i]);
     if (next == kInfinite) return end;
     for (size_t i = 0; i < alive.size(); ++i) {
       left[alive[i]] -= rates[i] * (next - now);

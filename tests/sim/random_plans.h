@@ -24,8 +24,8 @@ inline RandomPlan AnyPlan(Random& rng) {
   const auto pick = [&rng](std::initializer_list<const char*> values) {
     return std::string(*(values.begin() + rng.Below(values.size())));
   };
-  std::string scenario = pick(
-      {"deepseek-v2-pretrain", "deepseek-67b-pretrain", "deepseek-v2-lite-pretrain", "deepseek-v3-pretrain"});
+  std::string scenario = pick({"deepseek-v2-pretrain", "deepseek-67b-pretrain",
+                               "deepseek-v2-lite-pretrain", "deepseek-v3-pretrain"});
   return {std::move(scenario),
           {
               "unknown={}",
@@ -40,11 +40,11 @@ inline RandomPlan AnyPlan(Random& rng) {
               "training/micro_batch=" + pick({"1", "1", "2", "3"}),
               "training/phases/0/global_batch=" + pick({"64", "768", "1000"}),
               "training/phases/0/sequence_length=" + pick({"512", "4096", "4097"}),
-              "training/schedule=" +
-                  pick({"1f1b", "interleaved", "zb-h1", "zb-1p", "v-half", "dualpipe", "dualpipev"}),
+              "training/schedule=" + pick({"1f1b", "interleaved", "zb-h1", "zb-1p", "v-half",
+                                           "dualpipe", "dualpipev"}),
               "training/weight_delay=" + pick({"null", "0", "2"}),
-              "training/recompute=" +
-                  pick({"[]", "[\"layer\"]", "[\"rmsnorm\",\"swiglu\"]", "[\"mla_up\"]", "[\"permute\"]"}),
+              "training/recompute=" + pick({"[]", "[\"layer\"]", "[\"rmsnorm\",\"swiglu\"]",
+                                            "[\"mla_up\"]", "[\"permute\"]"}),
               "training/precision/gemm=" + pick({"bf16", "fp8", "fp8_block"}),
               "training/overlap/tp=" + pick({"true", "false"}),
               "training/overlap/grad_reduce=" + pick({"true", "false"}),

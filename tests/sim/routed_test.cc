@@ -16,12 +16,12 @@ double Sum(const std::vector<double>& x) {
 }
 
 RoutingSetup SetupOf(const Moe& moe, int ranks, int ranks_per_node, const TokenMix& mix = {}) {
-  return {
-      .gate = GateOf(moe),
-      .load = {.tokens = mix},
-      .length = 4096,
-      .spread = {
-          .ranks = ranks, .ranks_per_node = ranks_per_node, .uniform = SpreadOf(moe, ranks, ranks_per_node)}};
+  return {.gate = GateOf(moe),
+          .load = {.tokens = mix},
+          .length = 4096,
+          .spread = {.ranks = ranks,
+                     .ranks_per_node = ranks_per_node,
+                     .uniform = SpreadOf(moe, ranks, ranks_per_node)}};
 }
 constexpr Moe kPlain{.experts = 64, .top_k = 6},
     kV2{.experts = 160, .top_k = 6, .groups = 8, .top_groups = 3};
@@ -45,7 +45,8 @@ TEST(RoutedTest, UniformTokensSpreadAsTheClosedFormSays) {
   EXPECT_NEAR(Sum(layer.rank_tokens), tokens * layer.devices_per_token, 1e-6 * tokens);
   // A visit is a coin of probability 6/64: the coefficient of variation of the experts' loads is
   // sqrt((1 - p) / (p tokens)) = 0.0121.
-  EXPECT_NEAR(SummaryOf(layer.expert_visits).cv, std::sqrt((1 - 6.0 / 64) / (6.0 / 64 * tokens)), 0.004);
+  EXPECT_NEAR(SummaryOf(layer.expert_visits).cv, std::sqrt((1 - 6.0 / 64) / (6.0 / 64 * tokens)),
+              0.004);
 }
 
 TEST(RoutedTest, RankToRankEachSendsItsShareOnce) {
@@ -73,12 +74,13 @@ TEST(RoutedTest, LimitedUniformTokensSpreadAsTheClosedFormSays) {
       setup.length = 65536 / ranks;
       RoutedDraws draws(setup, 1, 5);
       const RoutedLayer layer = Measure(setup, draws.Next(), 0);
-      // 65,536 tokens: 0.01 is five standard errors of V2's exact form. V3's groups by their two best are
-      // close to it.
+      // 65,536 tokens: 0.01 is five standard errors of V2's exact form. V3's groups by their two
+      // best are close to it.
       const double close = moe.method->has_bias ? 0.011 * setup.spread.uniform.devices : 0.01;
       EXPECT_NEAR(layer.devices_per_token, setup.spread.uniform.devices, close)
           << ranks << " of " << moe.experts;
-      EXPECT_NEAR(layer.nodes_per_token, setup.spread.uniform.nodes, close) << ranks << " of " << moe.experts;
+      EXPECT_NEAR(layer.nodes_per_token, setup.spread.uniform.nodes, close)
+          << ranks << " of " << moe.experts;
     }
   }
 }
@@ -89,13 +91,15 @@ TEST(RoutedTest, FewTokensHitTheExpertsThatTheClosedFormSays) {
   const Choices choices = draws.Next();
   EXPECT_EQ(DistinctExperts(choices, 64, 1), 6);
   for (const int batch : {2, 8, 32, 128})
-    EXPECT_NEAR(DistinctExperts(choices, 64, batch), 64 * (1 - std::pow(1 - 6.0 / 64, batch)), 0.15) << batch;
+    EXPECT_NEAR(DistinctExperts(choices, 64, batch), 64 * (1 - std::pow(1 - 6.0 / 64, batch)), 0.15)
+        << batch;
 }
 
 // Four experts on four ranks on two nodes; a token of each rank.
 Choices FourTokens() {
   Choices c;
-  for (const std::vector<uint16_t>& experts : {std::vector<uint16_t>{0, 1}, {2, 3}, {3, 0}, {3, 1}}) {
+  for (const std::vector<uint16_t>& experts :
+       {std::vector<uint16_t>{0, 1}, {2, 3}, {3, 0}, {3, 1}}) {
     for (const uint16_t e : experts) {
       c.expert.push_back(e);
       c.affinity.push_back(0.5f);
@@ -116,9 +120,10 @@ TEST(RoutedTest, TokensTravelOncePerExpertDeviceOrNode) {
   const std::vector<double> direct = {0, 1, 0, 0, 0, 0, 1, 1, 1, 0, 0, 1, 0, 1, 0, 0};
   EXPECT_EQ(sent(SentOnce::kPerDevice), direct);
   EXPECT_EQ(sent(SentOnce::kPerExpert), direct);
-  // In two hops rank 1's token goes to rank 3, which keeps it for expert 3 and passes it on to rank 2; rank
-  // 2's goes to 3 inside the node and to 0; rank 3's to 1.
-  EXPECT_EQ(sent(SentOnce::kPerNode), (std::vector<double>{0, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0}));
+  // In two hops rank 1's token goes to rank 3, which keeps it for expert 3 and passes it on to rank
+  // 2; rank 2's goes to 3 inside the node and to 0; rank 3's to 1.
+  EXPECT_EQ(sent(SentOnce::kPerNode),
+            (std::vector<double>{0, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0}));
   const RoutedLayer layer = Measure(setup, FourTokens(), 0);
   EXPECT_EQ(layer.devices_per_token, 2);
   EXPECT_EQ(layer.nodes_per_token, 6.0 / 4);
@@ -135,8 +140,8 @@ TEST(RoutedTest, DroppingIsByTheModelsGroupsAndTakesTheLightestWeight) {
   setup.load.capacity_factor = 0.75;
   Choices choices = FourTokens();
   choices.affinity = {0.5f, 0.1f, 0.3f, 0.7f, 0.6f, 0.4f, 0.5f, 0.2f};
-  // Eight visits on two groups: three each. Experts {0, 1} have four, at 0.5, 0.1, 0.4, 0.2; {2, 3} four, at
-  // 0.3, 0.7, 0.6, 0.5: 0.1 and 0.3 go, of 3.3 in all.
+  // Eight visits on two groups: three each. Experts {0, 1} have four, at 0.5, 0.1, 0.4, 0.2; {2, 3}
+  // four, at 0.3, 0.7, 0.6, 0.5: 0.1 and 0.3 go, of 3.3 in all.
   const RoutedLayer layer = Measure(setup, choices, 0);
   EXPECT_EQ(layer.dropped, 2.0 / 8);
   EXPECT_NEAR(layer.dropped_weight, 0.4 / 3.3, 1e-6);
@@ -167,7 +172,8 @@ TEST(TokensTest, ZipfTokensChooseExpertsInProportionToTheirPopularity) {
   std::sort(visits.rbegin(), visits.rend());
   double harmonic = 0;
   for (int r = 1; r <= 8; ++r) harmonic += 1.0 / r;
-  for (int r = 1; r <= 8; ++r) EXPECT_NEAR(visits[r - 1] / (50 * 4096), 1 / (r * harmonic), 0.005) << r;
+  for (int r = 1; r <= 8; ++r)
+    EXPECT_NEAR(visits[r - 1] / (50 * 4096), 1 / (r * harmonic), 0.005) << r;
 }
 
 TEST(TokensTest, PopularitiesOfClustersAreDirichlet) {
@@ -176,7 +182,8 @@ TEST(TokensTest, PopularitiesOfClustersAreDirichlet) {
     Random random(9);
     const int n = 10, clusters = 4000;
     const Centroids c = FirstLayer(
-        {.distribution = TokenDistribution::kClusters, .clusters = clusters, .concentration = a}, n, random);
+        {.distribution = TokenDistribution::kClusters, .clusters = clusters, .concentration = a}, n,
+        random);
     double mean = 0, squares = 0;
     for (int k = 0; k < clusters; ++k) {
       double sum = 0;
@@ -221,8 +228,10 @@ TEST(TokensTest, LayersShareThatPartOfThePopularities) {
 
 TEST(RoutedTest, ClustersInTimeLoadAMicroBatchUnequally) {
   const auto cv = [](double dwell) {
-    const TokenMix mix{
-        .distribution = TokenDistribution::kClusters, .clusters = 1000, .concentration = 0.3, .dwell = dwell};
+    const TokenMix mix{.distribution = TokenDistribution::kClusters,
+                       .clusters = 1000,
+                       .concentration = 0.3,
+                       .dwell = dwell};
     const RoutingSetup setup = SetupOf(kPlain, 8, 8, mix);
     RoutedDraws draws(setup, 4, 6);
     double sum = 0;
@@ -251,8 +260,8 @@ TEST(LoadsTest, SharesOfFourTokensWorkedByHand) {
   ExpertLoad load = LoadOf(setup, Measure(setup, FourTokens(), 0));
   EXPECT_EQ(load.visits, (Share{1, 1.5}));
   EXPECT_EQ(load.tokens, (Share{1, 1.5}));
-  // Straight: half a token from each rank to each, so 1 over an even NIC. Rank 1 sends 2 over its own; of the
-  // 6 that travel, 0 to 1 and 2 to 3 go by NVLink and 4 by the NICs.
+  // Straight: half a token from each rank to each, so 1 over an even NIC. Rank 1 sends 2 over its
+  // own; of the 6 that travel, 0 to 1 and 2 to 3 go by NVLink and 4 by the NICs.
   EXPECT_DOUBLE_EQ(load.bytes.most, 2);
   EXPECT_DOUBLE_EQ(load.bytes.mean, 1);
   // In two hops an even NIC sends half of 5/3; 1 to 3, 2 to 0 and 3 to 1 cross, one token each.
@@ -265,9 +274,10 @@ TEST(LoadsTest, SharesOfFourTokensWorkedByHand) {
 
 TEST(LoadsTest, SkewSlowsAndACapacityBoundsIt) {
   const auto load = [](double exponent, std::optional<double> capacity, double never_dropped = 0) {
-    RoutingSetup setup = SetupOf(
-        kV2, 8, 8,
-        {.distribution = TokenDistribution::kZipf, .zipf_exponent = exponent, .layer_correlation = 0});
+    RoutingSetup setup = SetupOf(kV2, 8, 8,
+                                 {.distribution = TokenDistribution::kZipf,
+                                  .zipf_exponent = exponent,
+                                  .layer_correlation = 0});
     setup.length = 512;
     setup.load.capacity_factor = capacity;
     setup.load.never_dropped = never_dropped;
@@ -291,7 +301,8 @@ TEST(LoadsTest, SkewSlowsAndACapacityBoundsIt) {
 }
 
 TEST(LoadsTest, LayersDifferForGoodAndMicroBatchesByTheirTokens) {
-  RoutingSetup setup = SetupOf(kV2, 8, 8, {.distribution = TokenDistribution::kZipf, .zipf_exponent = 1});
+  RoutingSetup setup =
+      SetupOf(kV2, 8, 8, {.distribution = TokenDistribution::kZipf, .zipf_exponent = 1});
   setup.length = 128;
   const ExpertLoads loads = LoadsOf(setup, 20);
   EXPECT_EQ(loads.layers, 20);
@@ -300,7 +311,8 @@ TEST(LoadsTest, LayersDifferForGoodAndMicroBatchesByTheirTokens) {
   for (int l = 0; l < 20; ++l) {
     double mean = 0;
     for (int m = 0; m < 16; ++m) mean += loads.at[loads.IndexOf(l, m)].visits.most / 16;
-    for (int m = 0; m < 16; ++m) within += std::pow(loads.at[loads.IndexOf(l, m)].visits.most - mean, 2) / 16;
+    for (int m = 0; m < 16; ++m)
+      within += std::pow(loads.at[loads.IndexOf(l, m)].visits.most - mean, 2) / 16;
     between += std::pow(mean - loads.mean.visits.most, 2);
   }
   EXPECT_GT(between, 4 * within);

@@ -27,8 +27,9 @@ std::unique_ptr<ChildProcess> Helper() {
   return std::make_unique<ChildProcess>(kHelper, std::vector<std::string>{});
 }
 
-#define SKIP_WITHOUT_SIMGRID() \
-  if (::access(kHelper, X_OK) != 0) GTEST_SKIP() << "moecast-simgrid is not built: no SimGrid was found"
+#define SKIP_WITHOUT_SIMGRID()      \
+  if (::access(kHelper, X_OK) != 0) \
+  GTEST_SKIP() << "moecast-simgrid is not built: no SimGrid was found"
 
 // The contract: a relative 1e-6 or 1 ns, whichever is larger.
 void ExpectAgreement(const std::vector<BytesPerSecond>& capacity, const std::vector<Flow>& flows,
@@ -61,7 +62,8 @@ Cluster Nodes(int nodes) {
 
 std::vector<BytesPerSecond> Capacities(const Cluster& c) {
   std::vector<BytesPerSecond> capacity;
-  for (LinkId l = 0; l < LinkOf(c.gpus, Port::kNvlinkOut); ++l) capacity.push_back(CapacityOf(c, l));
+  for (LinkId l = 0; l < LinkOf(c.gpus, Port::kNvlinkOut); ++l)
+    capacity.push_back(CapacityOf(c, l));
   return capacity;
 }
 
@@ -100,18 +102,20 @@ TEST(SimgridNetworkTest, AgreesOnRingsAndTrees) {
   ExpectAgreement(Capacities(c), both);
 }
 
-// Experts on 16 GPUs of two nodes, data parallelism over every eighth GPU, the pipeline to the next 16 GPUs:
-// all over the same NICs, each from its own moment.
+// Experts on 16 GPUs of two nodes, data parallelism over every eighth GPU, the pipeline to the next
+// 16 GPUs: all over the same NICs, each from its own moment.
 TEST(SimgridNetworkTest, AgreesOnExpertDataAndPipelineTrafficOnTheSameCards) {
   SKIP_WITHOUT_SIMGRID();
   const Cluster c = Nodes(4);
   const Routes routes(c);
   std::vector<Flow> flows;
   for (int i = 0; i < 2; ++i)
-    Append(flows, FlowsOf(ExpertAllToAll(Gpus(16 * i, 16), MB(80), {.devices = 4, .nodes = 1.8}, routes), c,
-                          Time{i * 250'000'000}));
+    Append(flows,
+           FlowsOf(ExpertAllToAll(Gpus(16 * i, 16), MB(80), {.devices = 4, .nodes = 1.8}, routes),
+                   c, Time{i * 250'000'000}));
   for (int i = 0; i < 8; ++i)
-    Append(flows, FlowsOf(RingReduceScatter(Gpus(i, 4, 8), MB(30 + i), routes), c, Time{100'000'000}));
+    Append(flows,
+           FlowsOf(RingReduceScatter(Gpus(i, 4, 8), MB(30 + i), routes), c, Time{100'000'000}));
   Append(flows, FlowsOf(Send(Gpus(0, 16), Gpus(16, 16), MB(21), routes), c, Time{400'000'000}));
   ExpectAgreement(Capacities(c), flows);
 }
@@ -129,7 +133,8 @@ TEST(SimgridNetworkTest, AgreesOnEveryAlgorithmOverTwoNodesAndOverSwitches) {
                                 .bytes = MB(20),
                                 .spread = {.devices = 3.5, .nodes = 1.75, .experts = 6}};
       SCOPED_TRACE(std::string(NameOf(a.kind)) + " " + std::string(a.name));
-      for (const Traffic& part : Lower(a, call, routes)) ExpectAgreement(capacity, FlowsOf(part, c, {}));
+      for (const Traffic& part : Lower(a, call, routes))
+        ExpectAgreement(capacity, FlowsOf(part, c, {}));
     }
   }
 }
@@ -154,7 +159,8 @@ TEST(SimgridNetworkTest, AllLevelsAgreeWithoutContention) {
                           s = RunFlows(simgrid, flows).end;
   for (size_t i = 0; i < flows.size(); ++i) {
     const BytesPerSecond slowest = std::min(capacity[2 * i], capacity[2 * i + 1]);
-    const double exact = static_cast<double>((flows[i].start + Time::From(flows[i].bytes / slowest)).ps);
+    const double exact =
+        static_cast<double>((flows[i].start + Time::From(flows[i].bytes / slowest)).ps);
     EXPECT_NEAR(static_cast<double>(a[i].ps), exact, 1);
     EXPECT_NEAR(static_cast<double>(f[i].ps), exact, 1);
     EXPECT_NEAR(static_cast<double>(s[i].ps), exact, 1);
@@ -170,7 +176,8 @@ TEST(SimgridNetworkTest, AgreesOnUnequalSizes) {
   for (int i = 0; i < c.gpus; ++i)
     for (int j = 0; j < c.gpus; ++j) {
       if (i == j) continue;
-      Flow f{.start = Time::From(Seconds(1e-4 * random.Uniform())), .bytes = MB(10 * random.Uniform())};
+      Flow f{.start = Time::From(Seconds(1e-4 * random.Uniform())),
+             .bytes = MB(10 * random.Uniform())};
       const Path path = routes.Between(i, j);
       for (const LinkId link : path.span()) f.links.push_back({link});
       flows.push_back(f);
@@ -229,15 +236,16 @@ TEST(SimgridNetworkTest, AHelperThatDiesIsAnErrorWithItsWords) {
 }
 
 TEST(SimgridNetworkTest, MoreFlowsThanItCanTimeAreAnError) {
-  EXPECT_EQ(MessageOf([] {
-              SimgridNetwork network(
-                  std::make_unique<ChildProcess>(
-                      "/bin/sh", std::vector<std::string>{"-c", "echo moecast-simgrid 1; cat"}),
-                  std::vector<BytesPerSecond>{GBps(1)});
-              network.Start({}, std::vector<LinkShare>{{0}}, MB(1), SimgridNetwork::kMostAtOnce, 0);
-              network.Start({}, std::vector<LinkShare>{{0}}, MB(1), 1, 0);
-            }),
-            "level simgrid: found 10001 flows at once, expected at most 10000; level fluid takes more");
+  EXPECT_EQ(
+      MessageOf([] {
+        SimgridNetwork network(
+            std::make_unique<ChildProcess>(
+                "/bin/sh", std::vector<std::string>{"-c", "echo moecast-simgrid 1; cat"}),
+            std::vector<BytesPerSecond>{GBps(1)});
+        network.Start({}, std::vector<LinkShare>{{0}}, MB(1), SimgridNetwork::kMostAtOnce, 0);
+        network.Start({}, std::vector<LinkShare>{{0}}, MB(1), 1, 0);
+      }),
+      "level simgrid: found 10001 flows at once, expected at most 10000; level fluid takes more");
 }
 
 // Whoever started it ends in the midst of a question that takes it long, without saying so.

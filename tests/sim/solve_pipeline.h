@@ -14,8 +14,8 @@ inline const PipelineSchedule& Named(std::string_view name) {
 }
 
 // Equal stages; the times are of a whole stage in picoseconds, divided among the chunks.
-inline PipelineShape Uniform(int stages, int micro_batches, int64_t f, int64_t b, int64_t w, int chunks = 1,
-                             int64_t comm = 0, int copies = 1) {
+inline PipelineShape Uniform(int stages, int micro_batches, int64_t f, int64_t b, int64_t w,
+                             int chunks = 1, int64_t comm = 0, int copies = 1) {
   PipelineShape shape{.stages = stages,
                       .micro_batches = micro_batches,
                       .chunks = chunks,

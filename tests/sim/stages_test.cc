@@ -19,7 +19,8 @@ struct Goodness {
 bool Better(const Goodness& a, const Goodness& b) {
   if (std::tie(a.slowest, a.squares) != std::tie(b.slowest, b.squares))
     return std::tie(a.slowest, a.squares) < std::tie(b.slowest, b.squares);
-  return std::lexicographical_compare(b.layers.rbegin(), b.layers.rend(), a.layers.rbegin(), a.layers.rend());
+  return std::lexicographical_compare(b.layers.rbegin(), b.layers.rend(), a.layers.rbegin(),
+                                      a.layers.rend());
 }
 
 // All splits, in whole seconds so that ties are ties.
@@ -50,8 +51,8 @@ Goodness BestOfAll(const std::vector<int64_t>& times, int64_t first, int64_t las
   return best;
 }
 
-Goodness GoodnessOf(const std::vector<int>& layers, const std::vector<int64_t>& times, int64_t first,
-                    int64_t last) {
+Goodness GoodnessOf(const std::vector<int>& layers, const std::vector<int64_t>& times,
+                    int64_t first, int64_t last) {
   Goodness g{0, 0, layers};
   size_t at = 0;
   for (size_t s = 0; s < layers.size(); ++s) {
@@ -66,30 +67,34 @@ Goodness GoodnessOf(const std::vector<int>& layers, const std::vector<int64_t>& 
 std::vector<int> Split(const std::vector<int64_t>& times, int64_t first, int64_t last, int stages) {
   std::vector<Seconds> seconds;
   for (const int64_t t : times) seconds.push_back(Seconds(static_cast<double>(t)));
-  return BalancedSplit(seconds, Seconds(static_cast<double>(first)), Seconds(static_cast<double>(last)),
-                       stages);
+  return BalancedSplit(seconds, Seconds(static_cast<double>(first)),
+                       Seconds(static_cast<double>(last)), stages);
 }
 
 TEST(BalancedSplitTest, IsTheBestOfAllSplits) {
   Random random(4);
   for (int round = 0; round < 400; ++round) {
-    const int n = 1 + static_cast<int>(random.Below(10)), stages = 1 + static_cast<int>(random.Below(n));
+    const int n = 1 + static_cast<int>(random.Below(10)),
+              stages = 1 + static_cast<int>(random.Below(n));
     std::vector<int64_t> times(static_cast<size_t>(n));
     const uint64_t spread = 1 + random.Below(5);  // many equal times
     for (int64_t& t : times) t = static_cast<int64_t>(random.Below(spread) + (round % 2));
-    const int64_t first = static_cast<int64_t>(random.Below(8)), last = static_cast<int64_t>(random.Below(8));
+    const int64_t first = static_cast<int64_t>(random.Below(8)),
+                  last = static_cast<int64_t>(random.Below(8));
     const std::vector<int> layers = Split(times, first, last, stages);
     ASSERT_EQ(std::accumulate(layers.begin(), layers.end(), 0), n);
     for (const int l : layers) ASSERT_GE(l, 1);
-    const Goodness best = BestOfAll(times, first, last, stages), got = GoodnessOf(layers, times, first, last);
+    const Goodness best = BestOfAll(times, first, last, stages),
+                   got = GoodnessOf(layers, times, first, last);
     EXPECT_EQ(got.slowest, best.slowest);
     EXPECT_EQ(got.squares, best.squares);
     EXPECT_EQ(layers, best.layers);
   }
 }
 
-// 60 layers of 10 on 16 stages, the head as long as one and a half: 615 over 16 is 38.4, so 40 is the least
-// there is: 15 stages hold 57 or more layers, 3 at least have 3, which leaves the last stage 2 (35) or fewer.
+// 60 layers of 10 on 16 stages, the head as long as one and a half: 615 over 16 is 38.4, so 40 is
+// the least there is: 15 stages hold 57 or more layers, 3 at least have 3, which leaves the last
+// stage 2 (35) or fewer.
 TEST(BalancedSplitTest, TheHeadTakesLayersFromTheLastStage) {
   const std::vector<int64_t> times(60, 10);
   const std::vector<int> layers = Split(times, 0, 15, 16);

@@ -16,7 +16,8 @@ Sets Alone(int stages, int chunks, int micro_batches, const std::string& schedul
   std::string layers;
   for (int i = 0; i < stages * chunks; ++i)
     layers += (i > 0 ? "," : "") + std::to_string(60 / (stages * chunks));
-  return {"training/parallel={\"pp\":" + std::to_string(stages) + ",\"vpp\":" + std::to_string(chunks) + "}",
+  return {"training/parallel={\"pp\":" + std::to_string(stages) +
+              ",\"vpp\":" + std::to_string(chunks) + "}",
           "training/stage_layers=[" + layers + "]",
           "training/phases/0/global_batch=" + std::to_string(micro_batches),
           "training/schedule=" + schedule,
@@ -24,12 +25,12 @@ Sets Alone(int stages, int chunks, int micro_batches, const std::string& schedul
           "training/routing={}"};
 }
 
-// Idle time of every stage, where a layer's forward, backward and weight gradient take 1 ms each: a stage of
-// 60 / p layers takes F = B = W = 60 / p ms, and a step M (F + B + W) and the bubble.
+// Idle time of every stage, where a layer's forward, backward and weight gradient take 1 ms each: a
+// stage of 60 / p layers takes F = B = W = 60 / p ms, and a step M (F + B + W) and the bubble.
 double BubbleMilliseconds(int stages, int chunks, int micro_batches, const std::string& schedule) {
   StepCache cache;
-  const PreparedPhase phase(RunAlone("deepseek-v2-pretrain", Alone(stages, chunks, micro_batches, schedule)),
-                            cache);
+  const PreparedPhase phase(
+      RunAlone("deepseek-v2-pretrain", Alone(stages, chunks, micro_batches, schedule)), cache);
   const Seconds each(1e-3);
   const double work = micro_batches * 3.0 * 60 / stages;
   return TimeOfLayersAlone(phase.step(), each, each, each).value * 1e3 - work;
@@ -56,8 +57,8 @@ TEST(StepBubbleTest, InterleavedChunksCutTheBubbleByTheirNumber) {
       EXPECT_NEAR(BubbleMilliseconds(p, v, m, "interleaved"), (p - 1) * 3 * 60.0 / p / v, 1e-6);
 }
 
-// 1F1B where the last stage has most to do: once its first micro-batch has come it never waits, so the step
-// is
+// 1F1B where the last stage has most to do: once its first micro-batch has come it never waits, so
+// the step is
 //   sum over the others (F + send) + M (F + B + W of the last) + sum over the others (send + B + W)
 // and the first stage's optimizer. Every other stage idles for what is left of that.
 TEST(StepBubbleTest, UnderOneFOneBAllStagesWaitForTheOneWithTheHead) {
@@ -79,34 +80,38 @@ TEST(StepBubbleTest, UnderOneFOneBAllStagesWaitForTheOneWithTheHead) {
   for (const StageProbe& s : step.stages) {
     EXPECT_NEAR((s.lane.blocks.total / (of(s) * step.micro_batches)), 1, kRounding);
     EXPECT_NEAR((s.lane.bubble / (time - of(s) * step.micro_batches - s.lane.optimizer)), 1, 1e-6);
-    EXPECT_EQ(s.lane.grad_reduce + s.lane.param_gather + s.lane.grad_norm + s.lane.contention, Seconds(0));
+    EXPECT_EQ(s.lane.grad_reduce + s.lane.param_gather + s.lane.grad_norm + s.lane.contention,
+              Seconds(0));
   }
 }
 
-// One stage whose collectives overlap with nothing: weights are gathered, M micro-batches run, gradients are
-// reduced, weights are updated. Gradients travel in fp32 and weights in bf16, so the two differ.
+// One stage whose collectives overlap with nothing: weights are gathered, M micro-batches run,
+// gradients are reduced, weights are updated. Gradients travel in fp32 and weights in bf16, so the
+// two differ.
 TEST(StepExposureTest, AStepIsItsGatherItsBlocksItsReductionAndItsOptimizer) {
   for (const char* clip : {"none", "barrier", "post-validation"}) {
     const StepProbe step =
         Probe("deepseek-v2-lite-pretrain",
               {R"(training/parallel={"pp":1,"dp":16})", "training/phases/0/global_batch=64",
                "training/precision/grad_reduce=fp32", "training/overlap/grad_reduce=false",
-               "training/overlap/param_gather=false", std::string("training/optimizer/grad_clip=") + clip});
+               "training/overlap/param_gather=false",
+               std::string("training/optimizer/grad_clip=") + clip});
     const StageProbe& s = step.stages.front();
     ASSERT_GT(s.gather.value, 0);
     ASSERT_GT(s.reduce.value, 1.5 * s.gather.value);
     EXPECT_NEAR(s.lane.param_gather / s.gather, 1, kRounding) << clip;
     EXPECT_NEAR(s.lane.grad_reduce / s.reduce, 1, kRounding) << clip;
     EXPECT_EQ(s.lane.bubble, Seconds(0)) << clip;
-    const Seconds time = s.gather + (s.forward + s.backward + s.weight) * step.micro_batches + s.reduce +
-                         s.lane.grad_norm + s.lane.optimizer;
+    const Seconds time = s.gather + (s.forward + s.backward + s.weight) * step.micro_batches +
+                         s.reduce + s.lane.grad_norm + s.lane.optimizer;
     EXPECT_NEAR(step.time / time, 1, kRounding) << clip;
     EXPECT_EQ(s.lane.grad_norm.value > 0, std::string(clip) != "none");
   }
 }
 
-// Overlapped with blocks that take longer, what is left to wait for are weights until the first layer has its
-// own, beside whose gather only the embedding runs, and gradients from the end of that layer's backward on.
+// Overlapped with blocks that take longer, what is left to wait for are weights until the first
+// layer has its own, beside whose gather only the embedding runs, and gradients from the end of
+// that layer's backward on.
 TEST(StepExposureTest, OverlappedOnlyTheFirstLayersWeightsAndItsGradientsAreWaitedFor) {
   StepCache cache;
   const PreparedPhase phase(
@@ -120,7 +125,9 @@ TEST(StepExposureTest, OverlappedOnlyTheFirstLayersWeightsAndItsGradientsAreWait
     for (const Cost& cost : ops.costs) sum += cost.time;
     return sum;
   };
-  const auto takes = [&](BlockKind kind, Pass pass) { return step.blocks.Of(kind, pass).alone.total; };
+  const auto takes = [&](BlockKind kind, Pass pass) {
+    return step.blocks.Of(kind, pass).alone.total;
+  };
   constexpr BlockKind kEmbedding = BlockKind::kEmbedding, kLayer = BlockKind::kDense;
   const Seconds gather = moves(step.blocks.layer(kLayer).param_gather.costed),
                 reduce = moves(step.blocks.layer(kLayer).grad_reduce.costed),
@@ -130,20 +137,21 @@ TEST(StepExposureTest, OverlappedOnlyTheFirstLayersWeightsAndItsGradientsAreWait
   ASSERT_LT(takes(kEmbedding, Pass::kForward), gather);
   ASSERT_LT(backward, reduce);
   const LaneTime lane = LaneTimes(step).front();
-  EXPECT_NEAR(lane.param_gather / (moves(step.blocks.layer(kEmbedding).param_gather.costed) + gather -
-                                   takes(kEmbedding, Pass::kForward)),
+  EXPECT_NEAR(lane.param_gather / (moves(step.blocks.layer(kEmbedding).param_gather.costed) +
+                                   gather - takes(kEmbedding, Pass::kForward)),
               1, kRounding);
-  EXPECT_NEAR(
-      lane.grad_reduce / (reduce - backward + moves(step.blocks.layer(kEmbedding).grad_reduce.costed)), 1,
-      kRounding);
+  EXPECT_NEAR(lane.grad_reduce /
+                  (reduce - backward + moves(step.blocks.layer(kEmbedding).grad_reduce.costed)),
+              1, kRounding);
 }
 
-// Without a barrier a stage's own step begins with its gather. Of stages alike the first ends last, and the
-// step is its gather, all micro-batches and the fill and drain of the stages behind it.
+// Without a barrier a stage's own step begins with its gather. Of stages alike the first ends last,
+// and the step is its gather, all micro-batches and the fill and drain of the stages behind it.
 TEST(StepExposureTest, WithoutABarrierTheGatherIsPartOfTheLongestStagesStep) {
-  const Sets sets = {R"(training/parallel={"tp":8,"pp":5,"dp":2})", "training/stage_layers=[19,19,19,18,20]",
-                     "training/phases/0/global_batch=32",           "training/optimizer/grad_clip=none",
-                     "training/overlap/param_gather=false",         "training/overlap/grad_reduce=false"};
+  const Sets sets = {
+      R"(training/parallel={"tp":8,"pp":5,"dp":2})", "training/stage_layers=[19,19,19,18,20]",
+      "training/phases/0/global_batch=32",           "training/optimizer/grad_clip=none",
+      "training/overlap/param_gather=false",         "training/overlap/grad_reduce=false"};
   StepCache cache;
   const PreparedPhase phase(RunAlone("deepseek-67b-pretrain", sets), cache);
   const StepProbe step = Probe(phase.step());
@@ -164,8 +172,8 @@ TEST(StepExposureTest, WithoutABarrierTheGatherIsPartOfTheLongestStagesStep) {
   }
 }
 
-// Of activations and of gradients a stage holds one that arrives and one that leaves, 4096 tokens of 5120 in
-// bf16, cut over tp where that cuts the sequence and over cp.
+// Of activations and of gradients a stage holds one that arrives and one that leaves, 4096 tokens
+// of 5120 in bf16, cut over tp where that cuts the sequence and over cp.
 TEST(StepMemoryTest, AStageHoldsFourMessagesOfThePipeline) {
   const auto buffers = [](const std::string& parallel) {
     return Probe("deepseek-v2-pretrain", {"training/parallel=" + parallel, "training/routing={}",
@@ -180,9 +188,9 @@ TEST(StepMemoryTest, AStageHoldsFourMessagesOfThePipeline) {
   EXPECT_EQ(buffers(R"({"pp":4,"cp":2})"), 4 * 4096.0 / 2 * 5120 * 2);
 }
 
-// Gradients summed in fp32 that travel in bf16 are copied into two buckets, as large as the largest block of
-// the stage: a MoE layer of DeepSeek-V2 under ep 8 has 149,227,520 parameters of attention, two norms, the
-// router, two shared experts and 20 of 160 experts of 3 * 5120 * 1536.
+// Gradients summed in fp32 that travel in bf16 are copied into two buckets, as large as the largest
+// block of the stage: a MoE layer of DeepSeek-V2 under ep 8 has 149,227,520 parameters of
+// attention, two norms, the router, two shared experts and 20 of 160 experts of 3 * 5120 * 1536.
 TEST(StepMemoryTest, GradientsThatTravelInAnotherFormatHaveTwoBuckets) {
   const auto buckets = [](const char* travels) {
     const Sets sets = {std::string("training/precision/grad_reduce=") + travels};

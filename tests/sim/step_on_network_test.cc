@@ -1,5 +1,5 @@
-// A step whose collectives share links: against the sum of its parts, against itself with every rank a flow,
-// against SimGrid.
+// A step whose collectives share links: against the sum of its parts, against itself with every
+// rank a flow, against SimGrid.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -34,7 +34,9 @@ void PrintTo(const Case& c, std::ostream* out) {
 
 const Case kCases[] = {
     {"v2", "deepseek-v2-pretrain", {"training/phases/0/global_batch=2304"}},
-    {"v2_across_nodes", "deepseek-v2-pretrain", {kAcrossNodes, "training/phases/0/global_batch=2304"}},
+    {"v2_across_nodes",
+     "deepseek-v2-pretrain",
+     {kAcrossNodes, "training/phases/0/global_batch=2304"}},
     {"v2_one_f_one_b",
      "deepseek-v2-pretrain",
      {kAcrossNodes, "training/schedule=1f1b", "training/weight_delay=null",
@@ -67,7 +69,8 @@ class StepOnNetworkTest : public testing::TestWithParam<Case> {
 };
 
 TEST_P(StepOnNetworkTest, OnLinksTooFastToMatterItIsTheStepAlone) {
-  // Only transfers without bandwidth to share stay: both engines then have nothing but latency and compute.
+  // Only transfers without bandwidth to share stay: both engines then have nothing but latency and
+  // compute.
   run_.cluster.nic_usable = run_.cluster.nic = GBps(1e6);
   run_.cluster.device.nvlink_usable = run_.cluster.device.nvlink = run_.cluster.device.pcie_usable =
       GBps(1e6);
@@ -77,8 +80,8 @@ TEST_P(StepOnNetworkTest, OnLinksTooFastToMatterItIsTheStepAlone) {
   const StepFlows flows = FlowsOf(phase.step(), Costs(phase.step()), StepExtent::kOneGpuPerStage);
   FluidNetwork network(flows.capacities());
   const NetworkedTiming step = RunOnNetwork(Linked(phase.step(), flows), network);
-  // A send keeps its time per message, which no rate takes away: where both directions send at once they
-  // meet.
+  // A send keeps its time per message, which no rate takes away: where both directions send at once
+  // they meet.
   EXPECT_NEAR(step.timing.total.seconds() / phase.step().timing.total.seconds(), 1,
               phase.step().pipeline->pairs ? 3e-3 : 2e-6);
 }
@@ -92,7 +95,8 @@ TEST_P(StepOnNetworkTest, SharedLinksNeverMakeItFaster) {
   EXPECT_NEAR(UncontendedStepTime(shared.step()) / StepTime(alone.step()), 1, 1e-12);
   // What a lane loses to shared links is what its tasks take longer than alone, none of them less.
   const Schedule& s = shared.step().schedule();
-  const std::vector<LaneTime> lanes = LaneTimes(shared.step()), lanes_alone = LaneTimes(alone.step());
+  const std::vector<LaneTime> lanes = LaneTimes(shared.step()),
+                              lanes_alone = LaneTimes(alone.step());
   for (size_t lane = 0; lane < lanes.size(); ++lane) {
     double longer = 0, waited = 0;
     for (int32_t t = s.lane_begin[lane]; t < s.lane_begin[lane + 1]; ++t) {
@@ -107,7 +111,8 @@ TEST_P(StepOnNetworkTest, SharedLinksNeverMakeItFaster) {
     EXPECT_EQ(lanes[lane].blocks.total, lanes_alone[lane].blocks.total);
     for (const LaneTime* l : {&lanes[lane], &lanes_alone[lane]})
       waited += (l == &lanes[lane] ? 1 : -1) * (l->bubble + l->grad_reduce + l->param_gather).value;
-    EXPECT_NEAR((StepTime(shared.step()) - StepTime(alone.step())).value, longer + waited, 2 * rounding);
+    EXPECT_NEAR((StepTime(shared.step()) - StepTime(alone.step())).value, longer + waited,
+                2 * rounding);
   }
 }
 
@@ -128,8 +133,9 @@ TEST_P(StepOnNetworkTest, SimGridGivesTheSameTimes) {
   const PreparedPhase phase(run_, cache_);
   const StepFlows flows = FlowsOf(phase.step(), Costs(phase.step()), StepExtent::kOneGpuPerStage);
   FluidNetwork fluid(flows.capacities());
-  SimgridNetwork simgrid(std::make_unique<ChildProcess>(MOECAST_SIMGRID, std::vector<std::string>{}),
-                         flows.capacities());
+  SimgridNetwork simgrid(
+      std::make_unique<ChildProcess>(MOECAST_SIMGRID, std::vector<std::string>{}),
+      flows.capacities());
   const LinkedSchedule linked = Linked(phase.step(), flows);
   const Timing ours = RunOnNetwork(linked, fluid).timing;
   const Timing theirs = RunOnNetwork(linked, simgrid).timing;
@@ -166,8 +172,8 @@ TEST_P(StepOnNetworkTest, ItsPathAndItsLanesSumToTheStep) {
   }
 }
 
-// A task's blocks follow one another from its start to its end, and the ops of a block lie within it, those
-// of one stream one after another.
+// A task's blocks follow one another from its start to its end, and the ops of a block lie within
+// it, those of one stream one after another.
 TEST_P(StepOnNetworkTest, TheTimelineShowsOpsWithinTheirTasks) {
   const PreparedPhase phase(run_, cache_);
   const Timeline t = TimelineOf(phase.step());
@@ -191,7 +197,8 @@ TEST_P(StepOnNetworkTest, TheTimelineShowsOpsWithinTheirTasks) {
     const Timeline::Span* previous_block = nullptr;
     const auto close_task = [&](const Timeline::Span& task) {
       if (previous_block && phase.step().flows > 0) {
-        EXPECT_NEAR(static_cast<double>(previous_block->end.ps), static_cast<double>(task.end.ps), 1);
+        EXPECT_NEAR(static_cast<double>(previous_block->end.ps), static_cast<double>(task.end.ps),
+                    1);
       }
       previous_block = nullptr;
     };
@@ -231,11 +238,13 @@ TEST(StepFlowsTest, ExpertsOnTheirNodesShareNvlinkWithReductionsAndNothingWithSe
   const Sets sets{"unknown={}"};
   const TrainingRun run = Scenario::Load("deepseek-v2-pretrain", sets).training().phases.front();
   const PreparedPhase phase(run, cache);
-  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, run.plan, run.whole_step, 1);
+  OpCosts& costs =
+      cache.CostsFor(run.calibration, run.cluster, run.model, run.plan, run.whole_step, 1);
   const StepFlows flows = FlowsOf(phase.step(), costs, StepExtent::kOneGpuPerStage);
   const CollectiveQuery dispatch{CollectiveKind::kDispatch, GroupKind::kEp};
   for (int s = 0; s < run.plan.parallel.pp; ++s) {
-    EXPECT_TRUE(flows.IsShared(s, dispatch));  // rings over all replicas' ranks run through each node
+    EXPECT_TRUE(
+        flows.IsShared(s, dispatch));  // rings over all replicas' ranks run through each node
     EXPECT_TRUE(flows.IsShared(s, {CollectiveKind::kReduceScatter, GroupKind::kExpertData}));
     for (const UnitFlow& flow : flows.Of(s, dispatch).flows)
       for (const LinkShare& share : flow.links)
@@ -249,8 +258,8 @@ TEST(StepFlowsTest, ExpertsOnTheirNodesShareNvlinkWithReductionsAndNothingWithSe
   const UnitCollective& unit = flows.Of(0, dispatch);
   ASSERT_EQ(unit.flows.size(), 1u);
   EXPECT_EQ(unit.flows[0].multiplicity, 7);
-  EXPECT_NEAR(unit.flows[0].bytes.value * 7 / run.cluster.device.nvlink_usable.value, unit.per_byte.value,
-              1e-22);
+  EXPECT_NEAR(unit.flows[0].bytes.value * 7 / run.cluster.device.nvlink_usable.value,
+              unit.per_byte.value, 1e-22);
 }
 
 }  // namespace

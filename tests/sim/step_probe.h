@@ -1,5 +1,5 @@
-// What the tests of a step's laws ask of it, in plain values: the one place that knows how a prepared step
-// keeps its blocks, and how it numbers the ops whose times are drawn.
+// What the tests of a step's laws ask of it, in plain values: the one place that knows how a
+// prepared step keeps its blocks, and how it numbers the ops whose times are drawn.
 #pragma once
 
 #include <string>
@@ -20,8 +20,8 @@ inline TrainingRun RunAlone(const std::string& scenario, std::vector<std::string
   return run;
 }
 
-// Of one stage: times of a micro-batch's passes through its blocks, of what data parallelism moves for all of
-// them, and where its time goes.
+// Of one stage: times of a micro-batch's passes through its blocks, of what data parallelism moves
+// for all of them, and where its time goes.
 struct StageProbe {
   Seconds forward, backward, weight;
   Seconds reduce, gather;
@@ -72,9 +72,10 @@ inline StepProbe Probe(const std::string& scenario, const std::vector<std::strin
   return Probe(phase.step());
 }
 
-// The step's time if each pass of a layer took so long and nothing else anything: no embedding, no head, no
-// communication, no optimizer.
-inline Seconds TimeOfLayersAlone(const Step& step, Seconds forward, Seconds backward, Seconds weight) {
+// The step's time if each pass of a layer took so long and nothing else anything: no embedding, no
+// head, no communication, no optimizer.
+inline Seconds TimeOfLayersAlone(const Step& step, Seconds forward, Seconds backward,
+                                 Seconds weight) {
   const Seconds of_pass[] = {forward, backward, weight};
   return StepTime(step, [&](const Cost&, uint64_t position) {
     constexpr uint64_t kOps = 4096;  // of a pass of a block, counted from 1
@@ -85,7 +86,8 @@ inline Seconds TimeOfLayersAlone(const Step& step, Seconds forward, Seconds back
   });
 }
 
-// Visits each op that the blocks of a step run: visit(cost, times in the step, a number of its own).
+// Visits each op that the blocks of a step run: visit(cost, times in the step, a number of its
+// own).
 template <class Visit>
 void EachOpOfBlocks(const Step& step, Visit visit) {
   int op = 0;

@@ -34,7 +34,8 @@ std::vector<Time> DurationsOf(const Schedule& schedule, const std::map<int32_t, 
   for (const Program& program : schedule.programs) {
     Time sum{};
     for (const ProgramStep& step : program)
-      if (const auto block = ps.find(step.block); block != ps.end()) sum += Time{block->second * step.times};
+      if (const auto block = ps.find(step.block); block != ps.end())
+        sum += Time{block->second * step.times};
     durations.push_back(sum);
   }
   return durations;
@@ -51,7 +52,8 @@ Timing TimeTwoStages(const StepShape& step) {
   const Schedule s = Build("1f1b", ShapeOf(2, 2), kTwoStages, step);
   std::map<int32_t, int64_t> ps;
   const BlockKind kinds[] = {BlockKind::kEmbedding, BlockKind::kDense, BlockKind::kHead};
-  const int64_t forward[] = {1, 3, 2}, backward[] = {1, 6, 4}, reduce[] = {2, 3, 2}, gather[] = {1, 2, 1};
+  const int64_t forward[] = {1, 3, 2}, backward[] = {1, 6, 4}, reduce[] = {2, 3, 2},
+                gather[] = {1, 2, 1};
   for (int i = 0; i < 3; ++i) {
     ps[BlockIds::Of(kinds[i], Pass::kForward)] = forward[i];
     ps[BlockIds::Of(kinds[i], Pass::kBackward)] = backward[i] - 1;
@@ -70,13 +72,14 @@ Timing TimeTwoStages(const StepShape& step) {
 }
 
 // Stage 0: weights of the embedding are there at 1, of its layer at 3; F0 1-2 and 3-6, F1 6-10.
-// Stage 1: F0 from 6 + 1: 7-10, 10-12; B0 12-22; F1 22-27; B1 head 27-31, layer 31-37; reduced 31-33 and
-// 37-40. Stage 0: B0 23-30; B1 from 37 + 1: layer 38-44, embedding 44-45; reduced 44-47, 47-49; norm 49-50;
-// all step 50-52.
+// Stage 1: F0 from 6 + 1: 7-10, 10-12; B0 12-22; F1 22-27; B1 head 27-31, layer 31-37; reduced
+// 31-33 and 37-40. Stage 0: B0 23-30; B1 from 37 + 1: layer 38-44, embedding 44-45; reduced 44-47,
+// 47-49; norm 49-50; all step 50-52.
 TEST(StepScheduleTest, HandTimedWithOverlap) {
   const Timing t = TimeTwoStages({});
   EXPECT_EQ(t.total, Time{52});
-  // Compute lanes: stage 0 has F0 in two parts, F1, B0, B1 in two parts, norm, optimizer; stage 1 likewise.
+  // Compute lanes: stage 0 has F0 in two parts, F1, B0, B1 in two parts, norm, optimizer; stage 1
+  // likewise.
   const std::vector<int64_t> starts = {1,  3,  6,  23, 38, 44, 49, 50, 7, 10, 12, 22,
                                        27, 31, 40, 50, 0,  1,  44, 47, 0, 2,  31, 37};
   ASSERT_EQ(t.start.size(), starts.size());
@@ -89,8 +92,9 @@ TEST(StepScheduleTest, WithoutABarrierAStageStepsAfterItsOwnNorm) {
   EXPECT_EQ(t.start[15], Time{41});  // stage 1's optimizer, after its norm 40-41
 }
 
-// All weights first: stage 0 from 3, stage 1 has them by then. F0 3-7, F1 7-11; stage 1: F0 8-13, B0 13-23,
-// F1 23-28, B1 28-38; stage 0: B0 24-31, B1 39-46; then all its gradients 46-51, norm 51-52, optimizer 52-54.
+// All weights first: stage 0 from 3, stage 1 has them by then. F0 3-7, F1 7-11; stage 1: F0 8-13,
+// B0 13-23, F1 23-28, B1 28-38; stage 0: B0 24-31, B1 39-46; then all its gradients 46-51, norm
+// 51-52, optimizer 52-54.
 TEST(StepScheduleTest, HandTimedWithoutOverlap) {
   const Timing t = TimeTwoStages({.overlap_reduce = false, .overlap_gather = false});
   EXPECT_EQ(t.total, Time{54});
@@ -103,8 +107,8 @@ TEST(StepScheduleTest, HandTimedWithoutOverlap) {
 // One rank: forwards and backwards end at 45 - 1 (no embedding to wait for), then the optimizer.
 TEST(StepScheduleTest, WithoutDataParallelismOnlyTheOptimizerIsAdded) {
   const Timing t = TimeTwoStages({.reduces = false, .gathers = false, .norm = false});
-  // F0 0-4, F1 4-8; stage 1: F0 5-10, B0 10-20, F1 20-25, B1 25-35; stage 0: B0 21-28, B1 36-43; optimizer
-  // 43-45.
+  // F0 0-4, F1 4-8; stage 1: F0 5-10, B0 10-20, F1 20-25, B1 25-35; stage 0: B0 21-28, B1 36-43;
+  // optimizer 43-45.
   EXPECT_EQ(t.total, Time{45});
   EXPECT_EQ(t.start.size(), 10u);
 }
@@ -144,7 +148,8 @@ void EachCase(Visit visit) {
     const int micro_batches = round % 3 == 2 ? stages * (1 + static_cast<int>(random.Below(3)))
                                              : 1 + static_cast<int>(random.Below(6));
     const auto flag = [&] { return random.Below(2) == 0; };
-    const Case c{name, stages, micro_batches, chunks, {flag(), flag(), flag(), flag(), flag(), flag()}};
+    const Case c{
+        name, stages, micro_batches, chunks, {flag(), flag(), flag(), flag(), flag(), flag()}};
     const auto shape = ShapeOf(stages, micro_batches, chunks);
     const auto blocks = AnyBlocks(stages * chunks, random);
     const Schedule s = Build(name, shape, blocks, c.step);
@@ -153,8 +158,8 @@ void EachCase(Visit visit) {
     for (Time& t : d) t = Time{1 + static_cast<int64_t>(random.Below(50))};
     const Time transfer[] = {Time{3}};
     Retimer(s).Run(d, transfer, timing);
-    SCOPED_TRACE(std::string(name) + " " + std::to_string(stages) + " x " + std::to_string(chunks) + " x " +
-                 std::to_string(micro_batches) + ", round " + std::to_string(round));
+    SCOPED_TRACE(std::string(name) + " " + std::to_string(stages) + " x " + std::to_string(chunks) +
+                 " x " + std::to_string(micro_batches) + ", round " + std::to_string(round));
     visit(c, blocks, s, timing);
   }
 }
@@ -180,10 +185,12 @@ TEST(StepScheduleTest, LanesAreEveryStagesComputeThenEveryStagesCommunication) {
 
 TEST(StepScheduleTest, EveryPipelineTaskIsThereOnceWholeOrByItsBlocks) {
   EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing&) {
-    std::map<std::tuple<int, Phase, int>, std::vector<int>> parts;  // virtual stage, phase, micro-batch
+    std::map<std::tuple<int, Phase, int>, std::vector<int>>
+        parts;  // virtual stage, phase, micro-batch
     for (int32_t i = 0; i < s.lane_begin[static_cast<size_t>(c.stages)]; ++i) {
       const Task& t = s.tasks[static_cast<size_t>(i)];
-      if (OfPipeline(t.phase)) parts[{VirtualStage(c, s, i), t.phase, t.micro_batch}].push_back(t.part);
+      if (OfPipeline(t.phase))
+        parts[{VirtualStage(c, s, i), t.phase, t.micro_batch}].push_back(t.part);
     }
     const size_t phases = std::string(c.schedule) == "zb-h1" ? 3 : 2;
     ASSERT_EQ(parts.size(), static_cast<size_t>(c.stages * c.chunks * c.micro_batches) * phases);
@@ -228,12 +235,14 @@ TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
 
 TEST(StepScheduleTest, GradientsAreReducedOncePerBlockAfterTheyAreCompleteAndBeforeTheNorm) {
   EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing& timing) {
-    const Phase last_phase = std::string(c.schedule) == "zb-h1" ? Phase::kWeight : Phase::kFullBackward;
+    const Phase last_phase =
+        std::string(c.schedule) == "zb-h1" ? Phase::kWeight : Phase::kFullBackward;
     for (int stage = 0; stage < c.stages; ++stage) {
       // End of the last gradient of each block: by virtual stage and part (-1: all).
       std::map<std::pair<int, int>, Time> complete;
       Time after_all{};
-      const size_t compute = static_cast<size_t>(stage), lane = static_cast<size_t>(c.stages + stage);
+      const size_t compute = static_cast<size_t>(stage),
+                   lane = static_cast<size_t>(c.stages + stage);
       for (int32_t i = s.lane_begin[compute]; i < s.lane_begin[compute + 1]; ++i) {
         const Task& t = s.tasks[static_cast<size_t>(i)];
         if (t.phase == last_phase)
@@ -252,7 +261,8 @@ TEST(StepScheduleTest, GradientsAreReducedOncePerBlockAfterTheyAreCompleteAndBef
         last = timing.end[static_cast<size_t>(i)];
         for (int32_t e = s.dependency_begin[static_cast<size_t>(i)];
              e < s.dependency_begin[static_cast<size_t>(i) + 1]; ++e) {
-          const Task& on = s.tasks[static_cast<size_t>(s.dependencies[static_cast<size_t>(e)].task)];
+          const Task& on =
+              s.tasks[static_cast<size_t>(s.dependencies[static_cast<size_t>(e)].task)];
           EXPECT_EQ(on.phase, last_phase);
           if (c.step.overlap_reduce) {
             EXPECT_EQ(on.part, s.tasks[static_cast<size_t>(i)].part);
@@ -269,16 +279,17 @@ TEST(StepScheduleTest, GradientsAreReducedOncePerBlockAfterTheyAreCompleteAndBef
   });
 }
 
-// Two copies of a model of two pieces, one layer each: stage 0 holds piece 0 of copy 0 and piece 1 of copy 1,
-// stage 1 the others.
+// Two copies of a model of two pieces, one layer each: stage 0 holds piece 0 of copy 0 and piece 1
+// of copy 1, stage 1 the others.
 TEST(StepScheduleTest, GradientsOfAPieceAreReducedWhenAllItsCopiesHaveThem) {
   PipelineShape shape = ShapeOf(2, 4);
   shape.copies = 2;
   shape.forward.assign(4, Time{2});
   shape.backward = shape.weight = shape.forward;
   for (const bool overlap : {true, false}) {
-    const Schedule s = Build("dualpipe", shape, std::vector<StageBlocks>(2, {{BlockKind::kDense, 1}}),
-                             {.overlap_reduce = overlap});
+    const Schedule s =
+        Build("dualpipe", shape, std::vector<StageBlocks>(2, {{BlockKind::kDense, 1}}),
+              {.overlap_reduce = overlap});
     int reductions = 0;
     for (size_t i = 0; i < s.tasks.size(); ++i) {
       if (s.tasks[i].phase != Phase::kGradReduce) continue;

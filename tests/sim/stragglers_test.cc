@@ -22,15 +22,18 @@ TrainingRun RunOf(std::vector<std::string> sets) {
   return run;
 }
 
-// Counts by layer and micro-batch: `hot` times as many for the experts of the first rank as for the others.
+// Counts by layer and micro-batch: `hot` times as many for the experts of the first rank as for the
+// others.
 RoutingRecord Recorded(int layers, int micro_batches, const std::vector<double>& hot) {
   RoutingRecord r{.layers = layers, .experts = 160, .rows = micro_batches};
   for (const double h : hot)
-    for (int e = 0; e < 160; ++e) r.counts.push_back(static_cast<uint32_t>(e < 20 ? 1000 * h : 1000));
+    for (int e = 0; e < 160; ++e)
+      r.counts.push_back(static_cast<uint32_t>(e < 20 ? 1000 * h : 1000));
   return r;
 }
 
-// Of the two layers and three micro-batches: every second layer repeats a pattern, a micro-batch on.
+// Of the two layers and three micro-batches: every second layer repeats a pattern, a micro-batch
+// on.
 size_t Pattern(int layer, int micro_batch) {
   return static_cast<size_t>(layer % 2 * 3 + (micro_batch + layer / 2) % 3);
 }
@@ -50,7 +53,8 @@ TEST(StragglersTest, ATaskTakesItsLayersEachAtItsOwnLoadInItsMicroBatch) {
     alone.push_back(std::make_unique<PreparedRun>(run, cache));
     EXPECT_EQ(alone.back()->step(0).Longer(0).value, 0);
   }
-  const auto [first, last] = std::pair{step.layout.LayersByPiece()[0], step.layout.LayersByPiece()[1]};
+  const auto [first, last] =
+      std::pair{step.layout.LayersByPiece()[0], step.layout.LayersByPiece()[1]};
   EXPECT_EQ(first + last, 60);
   const Schedule& schedule = step.schedule();
   int checked = 0;
@@ -88,9 +92,9 @@ TEST(StragglersTest, ATaskTakesItsLayersEachAtItsOwnLoadInItsMicroBatch) {
 
 TEST(StragglersTest, EvenLoadsTakeTheMeanOfEveryRankAndTheDifferenceIsTheImbalance) {
   for (const char* tokens : {"zipf", "clusters"}) {
-    const TrainingRun run =
-        RunOf({"training/phases/0/sequence_length=512", "training/parallel={\"pp\":1,\"ep\":8,\"dp\":8}",
-               std::string("training/routing/tokens/distribution=") + tokens});
+    const TrainingRun run = RunOf({"training/phases/0/sequence_length=512",
+                                   "training/parallel={\"pp\":1,\"ep\":8,\"dp\":8}",
+                                   std::string("training/routing/tokens/distribution=") + tokens});
     StepCache cache;
     const PreparedRun prepared(run, cache);
     const PreparedPhase even = WithEvenLoads(prepared.phase(0), cache);
@@ -118,9 +122,9 @@ TEST(StragglersTest, EvenLoadsTakeTheMeanOfEveryRankAndTheDifferenceIsTheImbalan
 }
 
 TEST(StragglersTest, DrawnCostsKeepTheExcess) {
-  const TrainingRun run =
-      RunOf({"training/phases/0/sequence_length=512", "training/parallel={\"pp\":1,\"ep\":8,\"dp\":8}",
-             "training/routing/tokens/distribution=zipf"});
+  const TrainingRun run = RunOf({"training/phases/0/sequence_length=512",
+                                 "training/parallel={\"pp\":1,\"ep\":8,\"dp\":8}",
+                                 "training/routing/tokens/distribution=zipf"});
   StepCache cache;
   const PreparedRun prepared(run, cache);
   const Step& step = prepared.step(0);
@@ -142,14 +146,15 @@ TEST(DeviceLimitTest, BytesGrowAsTheDevicesOfATokenAndTimeWithThem) {
   // The six best of 160 experts are in 4.5 groups of 8 on average.
   EXPECT_NEAR(devices[0], 1, 1e-12);
   EXPECT_NEAR(devices[2], 2.995, 0.001);
-  EXPECT_NEAR(devices[5],
-              8 * (1 - std::exp(std::lgamma(141) - std::lgamma(135) - std::lgamma(161) + std::lgamma(155))),
-              1e-9);
-  // 30 MoE layers, 6 micro-batches, dispatch and combine forward and backward, 4096 tokens of 5120 bf16
-  // numbers, of which an eighth stay.
+  EXPECT_NEAR(
+      devices[5],
+      8 * (1 - std::exp(std::lgamma(141) - std::lgamma(135) - std::lgamma(161) + std::lgamma(155))),
+      1e-9);
+  // 30 MoE layers, 6 micro-batches, dispatch and combine forward and backward, 4096 tokens of 5120
+  // bf16 numbers, of which an eighth stay.
   for (size_t i = 1; i < devices.size(); ++i) {
-    EXPECT_NEAR((bytes[i] - bytes[0]) / (devices[i] - devices[0]), 30.0 * 6 * 4 * 4096 * 5120 * 2 * 7 / 8,
-                1e3);
+    EXPECT_NEAR((bytes[i] - bytes[0]) / (devices[i] - devices[0]),
+                30.0 * 6 * 4 * 4096 * 5120 * 2 * 7 / 8, 1e3);
     EXPECT_GT(times[i], times[i - 1]);
   }
 }
@@ -161,7 +166,8 @@ TEST(TokenDroppingTest, ACapacityMakesTheStepShorterAndItsTrafficLess) {
         RunOf({"training/phases/0/sequence_length=512", "training/routing/tokens/distribution=zipf",
                std::string("training/routing/capacity_factor=") + capacity});
     const PreparedRun prepared(run, cache);
-    return std::pair{StepTime(prepared.step(0)).value, TrafficByStage(prepared.step(0))[0].nvlink.value};
+    return std::pair{StepTime(prepared.step(0)).value,
+                     TrafficByStage(prepared.step(0))[0].nvlink.value};
   };
   const auto none = step_of("null"), loose = step_of("1.5"), tight = step_of("1.0");
   EXPECT_LT(tight.first, loose.first);

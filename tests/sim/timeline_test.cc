@@ -41,8 +41,8 @@ std::string Print(const Timeline& t) {
     text += t.processes[t.tracks[s.track].process].name + ": " + t.names[s.name] + " " +
             std::to_string(s.start.ps) + "-" + std::to_string(s.end.ps) + "\n";
   for (const Timeline::Flow& f : t.flows)
-    text +=
-        t.names[t.spans[f.from].name] + " > " + t.names[t.spans[f.to].name] + ": " + t.names[f.name] + "\n";
+    text += t.names[t.spans[f.from].name] + " > " + t.names[t.spans[f.to].name] + ": " +
+            t.names[f.name] + "\n";
   return text;
 }
 
@@ -74,19 +74,21 @@ TEST(PipelineTimelineTest, EveryTaskIsASliceAndEverySendAnArrowThatTakesItsTime)
       const Timeline t = TimelineOf(timed.schedule, timed.timing);
       EXPECT_EQ(t.spans.size(), timed.schedule.tasks.size());
       EXPECT_EQ(t.flows.size(), static_cast<size_t>(2 * (stages * chunks - 1) * micro_batches));
-      for (const Timeline::Flow& f : t.flows) EXPECT_GE(t.spans[f.to].start, t.spans[f.from].end + transfer);
+      for (const Timeline::Flow& f : t.flows)
+        EXPECT_GE(t.spans[f.to].start, t.spans[f.from].end + transfer);
     }
   }
 }
 
 TEST(OpSpanTest, SaysWhenEachOpOfABlockRan) {
-  // A collective waits for the first kernel, the third kernel for the collective; the second runs beside it,
-  // compute bound, at half its rate: 2 s + 1 s of 0.5 s work, then from 5 s on.
+  // A collective waits for the first kernel, the third kernel for the collective; the second runs
+  // beside it, compute bound, at half its rate: 2 s + 1 s of 0.5 s work, then from 5 s on.
   const Op kernel{.name = OpName::kOutput, .query = GemmQuery{}};
   const Op collective{.name = OpName::kDispatch, .query = CollectiveQuery{}, .after = 0};
   Op waiting = kernel;
   waiting.after = 1;
-  CostedOps block{{kernel, collective, kernel, waiting}, std::vector<Cost>(4), {0.5, 0, 0.5, 0.5}, {}};
+  CostedOps block{
+      {kernel, collective, kernel, waiting}, std::vector<Cost>(4), {0.5, 0, 0.5, 0.5}, {}};
   block.costs[2].bound = Bound::kCompute;
   const std::vector<Seconds> times = {Seconds(2), Seconds(3), Seconds(0.5), Seconds(1)};
   std::vector<OpSpan> spans;
@@ -109,7 +111,8 @@ struct PreparedScenario {
                          scenario.training().phases[0].plan.phases.front(), cache)) {}
 };
 
-class StepTimelineTest : public testing::TestWithParam<std::pair<const char*, std::vector<std::string>>> {
+class StepTimelineTest
+    : public testing::TestWithParam<std::pair<const char*, std::vector<std::string>>> {
  protected:
   PreparedScenario prepared_{GetParam().first, GetParam().second};
   const Step& step_ = prepared_.step;
@@ -135,11 +138,11 @@ TEST_P(StepTimelineTest, WithoutDetailItHasTheTasksOfTheScheduleAtTheirTimes) {
   std::sort(expected.begin(), expected.end());
   std::sort(found.begin(), found.end());
   EXPECT_EQ(found, expected);
-  EXPECT_EQ(
-      t.flows.size(),
-      static_cast<size_t>(step_.shape.stages == 1 ? 0
-                                                  : 2 * (step_.shape.virtual_stages() - step_.shape.copies) *
-                                                        step_.shape.micro_batches_each()));
+  EXPECT_EQ(t.flows.size(),
+            static_cast<size_t>(step_.shape.stages == 1
+                                    ? 0
+                                    : 2 * (step_.shape.virtual_stages() - step_.shape.copies) *
+                                          step_.shape.micro_batches_each()));
 }
 
 TEST_P(StepTimelineTest, TheMemoryCounterPeaksAtTheMemoryOfTheRank) {
@@ -161,8 +164,8 @@ TEST_P(StepTimelineTest, TheMemoryCounterPeaksAtTheMemoryOfTheRank) {
 
 TEST_P(StepTimelineTest, TheOpsOfALayerTakeTheTimeItsBlockWasGiven) {
   const Timeline t = TimelineOf(step_);
-  // Compute time of each task that is one layer, by its ops: slices with the task of one that began before
-  // them.
+  // Compute time of each task that is one layer, by its ops: slices with the task of one that began
+  // before them.
   std::map<int32_t, Time> compute;
   std::map<int32_t, int> slices;
   for (const Timeline::Span& s : t.spans) {
@@ -188,7 +191,8 @@ TEST_P(StepTimelineTest, TheOpsOfALayerTakeTheTimeItsBlockWasGiven) {
     }
     Seconds expected;
     for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight}) {
-      const bool full = pass != Pass::kForward && t.names[task.phase] == NameOf(Phase::kFullBackward);
+      const bool full =
+          pass != Pass::kForward && t.names[task.phase] == NameOf(Phase::kFullBackward);
       if (!full && t.names[task.phase] != NameOf(pass)) continue;
       const BlockTime& solved = step_.blocks.Of(kinds[task.first_layer], pass).alone;
       expected += solved.recomputed;
@@ -207,7 +211,8 @@ TEST_P(StepTimelineTest, TheOpsOfALayerTakeTheTimeItsBlockWasGiven) {
 TEST_P(StepTimelineTest, ItsFileKeepsAllOfIt) {
   const Timeline t = TimelineOf(step_);
   const std::string text = WriteChromeTrace(t);
-  std::map<std::string, size_t> events;  // by phase: a slice is a B and an E, an arrow an s and an f
+  std::map<std::string, size_t>
+      events;  // by phase: a slice is a B and an E, an arrow an s and an f
   const auto document = ParseJson(text, "t.json");
   for (const Json& event : document->root["traceEvents"]) ++events[event["ph"].get<std::string>()];
   EXPECT_EQ(events["B"], t.spans.size());
@@ -239,8 +244,8 @@ TEST(StepTimelineDetailTest, AllMicroBatchesShowWhatTheFirstShows) {
     return TimelineOf(prepared.step, detail).spans.size() -
            TimelineOf(prepared.step, TimelineDetail::kTasks).spans.size();
   };
-  // Parts of split tasks have no slice of their block inside, so micro-batches may differ by one slice a
-  // block.
+  // Parts of split tasks have no slice of their block inside, so micro-batches may differ by one
+  // slice a block.
   const size_t first = ops(TimelineDetail::kFirstMicroBatch), all = ops(TimelineDetail::kAll);
   const size_t micro_batches = static_cast<size_t>(prepared.step.shape.micro_batches);
   EXPECT_NEAR(static_cast<double>(all), static_cast<double>(first * micro_batches),

@@ -33,29 +33,34 @@ std::vector<Scenario> ManyScenarios() {
       all.push_back(Load("deepseek-v2-pretrain", {"unknown={}", "training/weight_delay=null",
                                                   std::string("training/parallel/zero=") + zero,
                                                   std::string("training/schedule=") + schedule}));
-  for (const char* parallel : {R"({"tp":8,"pp":8,"dp":16})", R"({"tp":4,"pp":8,"dp":8,"cp":2})",
-                               R"({"pp":1,"dp":64})", R"({"tp":8,"pp":4,"dp":16,"vpp":3,"sequence":false})"})
+  for (const char* parallel :
+       {R"({"tp":8,"pp":8,"dp":16})", R"({"tp":4,"pp":8,"dp":8,"cp":2})", R"({"pp":1,"dp":64})",
+        R"({"tp":8,"pp":4,"dp":16,"vpp":3,"sequence":false})"})
     for (const char* overlap : {"true", "false"})
-      all.push_back(Load("deepseek-67b-pretrain", {"unknown={}", "training/schedule=interleaved",
-                                                   std::string("training/parallel=") + parallel,
-                                                   std::string("training/overlap/grad_reduce=") + overlap,
-                                                   std::string("training/overlap/param_gather=") + overlap,
-                                                   std::string("training/overlap/tp=") + overlap}));
+      all.push_back(
+          Load("deepseek-67b-pretrain", {"unknown={}", "training/schedule=interleaved",
+                                         std::string("training/parallel=") + parallel,
+                                         std::string("training/overlap/grad_reduce=") + overlap,
+                                         std::string("training/overlap/param_gather=") + overlap,
+                                         std::string("training/overlap/tp=") + overlap}));
   for (const char* clip : {"barrier", "post-validation", "none"})
-    all.push_back(
-        Load("deepseek-v3-pretrain", {"unknown={}", std::string("training/optimizer/grad_clip=") + clip}));
+    all.push_back(Load("deepseek-v3-pretrain",
+                       {"unknown={}", std::string("training/optimizer/grad_clip=") + clip}));
   for (const char* schedule : {"zb-v", "v-half", "v-min"})
-    all.push_back(Load("deepseek-67b-pretrain", {"unknown={}", std::string("training/schedule=") + schedule,
-                                                 R"(training/parallel={"tp":8,"pp":4,"dp":16,"vpp":2})"}));
+    all.push_back(
+        Load("deepseek-67b-pretrain", {"unknown={}", std::string("training/schedule=") + schedule,
+                                       R"(training/parallel={"tp":8,"pp":4,"dp":16,"vpp":2})"}));
   for (const char* zero : {"0", "1", "2", "3"})
     all.push_back(Load("deepseek-v3-pretrain", {"unknown={}", "training/schedule=dualpipe",
                                                 std::string("training/parallel/zero=") + zero}));
   for (const char* overlap : {"true", "false"})
-    all.push_back(Load("deepseek-v3-pretrain",
-                       {"unknown={}", "training/schedule=dualpipev", "training/parallel/vpp=2",
-                        "training/parallel/pp=8", std::string("training/overlap/grad_reduce=") + overlap,
-                        std::string("training/overlap/param_gather=") + overlap}));
-  all.push_back(Load("deepseek-v2-lite-pretrain", {"unknown={}", "training/recompute=[\"layer\"]"}));
+    all.push_back(
+        Load("deepseek-v3-pretrain",
+             {"unknown={}", "training/schedule=dualpipev", "training/parallel/vpp=2",
+              "training/parallel/pp=8", std::string("training/overlap/grad_reduce=") + overlap,
+              std::string("training/overlap/param_gather=") + overlap}));
+  all.push_back(
+      Load("deepseek-v2-lite-pretrain", {"unknown={}", "training/recompute=[\"layer\"]"}));
   return all;
 }
 
@@ -72,9 +77,9 @@ Bytes HeldBy(const Step& step, const Model& model, Bytes StateBytes::*state) {
   return sum;
 }
 
-// What must hold of any step: its stages spend its time and hold the model, it computes no faster than the
-// device can, it lasts as long as a stage works and as one micro-batch takes from end to end, and every stage
-// sends at least what the pipeline passes on.
+// What must hold of any step: its stages spend its time and hold the model, it computes no faster
+// than the device can, it lasts as long as a stage works and as one micro-batch takes from end to
+// end, and every stage sends at least what the pipeline passes on.
 void ExpectTheLaws(const Step& step, const TrainingRun& run) {
   const Parallel& parallel = run.plan.parallel;
   const PipelineShape& shape = step.shape;
@@ -97,7 +102,8 @@ void ExpectTheLaws(const Step& step, const TrainingRun& run) {
   EXPECT_GE(time.value, through.value * (1 - 1e-9));
 
   const TrainingPhase& phase = run.plan.phases.front();
-  const double tokens = static_cast<double>(phase.global_batch) * static_cast<double>(phase.sequence_length);
+  const double tokens =
+      static_cast<double>(phase.global_batch) * static_cast<double>(phase.sequence_length);
   EXPECT_LT(tokens * TrainingFlopsPerToken(run.model, phase.sequence_length),
             time.value * static_cast<double>(parallel.gpus()) *
                 (run.plan.precision.gemm == Dtype::kBf16 ? run.cluster.device.bf16_peak
@@ -112,19 +118,21 @@ void ExpectTheLaws(const Step& step, const TrainingRun& run) {
   }
   for (const auto state : {&StateBytes::weights, &StateBytes::gradients}) {
     const bool cut = parallel.zero >= (state == &StateBytes::weights ? 3 : 2);
-    EXPECT_NEAR((held.*state) / HeldBy(step, run.model, state) * (cut ? shape.copies : 1), shape.copies,
-                1e-9);
+    EXPECT_NEAR((held.*state) / HeldBy(step, run.model, state) * (cut ? shape.copies : 1),
+                shape.copies, 1e-9);
   }
   EXPECT_NEAR(held.moments / HeldBy(step, run.model, &StateBytes::moments),
               parallel.zero == 0 ? shape.copies : 1, 1e-9);
 
-  const double message = static_cast<double>(run.plan.micro_batch * phase.sequence_length) / parallel.cp /
-                         (parallel.sequence ? parallel.tp : 1) * static_cast<double>(run.model.hidden) * 2;
+  const double message = static_cast<double>(run.plan.micro_batch * phase.sequence_length) /
+                         parallel.cp / (parallel.sequence ? parallel.tp : 1) *
+                         static_cast<double>(run.model.hidden) * 2;
   const std::vector<SentBytes> traffic = TrafficByStage(step);
   for (int s = 0; s < shape.stages; ++s) {
     const double inner = s == 0 || s == shape.stages - 1 ? 1 : 2;  // neighbours it has
     const double sent = (traffic[s].network + traffic[s].nvlink).value;
-    EXPECT_GE(sent * (1 + 1e-9), shape.stages > 1 ? inner * shape.micro_batches_each() * message : 0);
+    EXPECT_GE(sent * (1 + 1e-9),
+              shape.stages > 1 ? inner * shape.micro_batches_each() * message : 0);
   }
 }
 
@@ -144,9 +152,10 @@ TEST(SlowTrainingStepTest, StagesSpendTheStepOnTheirWorkAndHoldTheModel) {
 
 TEST(TrainingStepTest, OneStageOnOneRankTakesItsMicroBatchesOneAfterAnother) {
   // No pipeline, no data parallelism, no norm: step = M (F + B + W) + Adam.
-  const Scenario s = Load("deepseek-v2-lite-pretrain",
-                          {"unknown={}", "training/parallel={\"pp\":1,\"dp\":1}",
-                           "training/phases/0/global_batch=6", "training/optimizer/grad_clip=none"});
+  const Scenario s =
+      Load("deepseek-v2-lite-pretrain",
+           {"unknown={}", "training/parallel={\"pp\":1,\"dp\":1}",
+            "training/phases/0/global_batch=6", "training/optimizer/grad_clip=none"});
   const PreparedRun run = Prepare(s);
   const Step& step = run.step(0);
   double blocks = 0;
@@ -168,7 +177,8 @@ TEST(TrainingStepTest, ADefaultSplitIsNoSlowerThanTheEvenOne) {
   const PreparedRun fixed = Prepare(Load("deepseek-v2-pretrain", even));
   const auto slowest = [](const PreparedRun& run) {
     double most = 0;
-    for (const LaneTime& lane : LaneTimes(run.step(0))) most = std::max(most, lane.blocks.total.value);
+    for (const LaneTime& lane : LaneTimes(run.step(0)))
+      most = std::max(most, lane.blocks.total.value);
     return most;
   };
   EXPECT_LE(slowest(balanced), slowest(fixed) * (1 + 1e-12));
@@ -194,8 +204,9 @@ TEST(SlowTrainingStepTest, RandomPlansAreRefusedOrKeepTheLaws) {
 }
 
 TEST(TrainingMemoryTest, WeightsAndStatesOfV2ByHand) {
-  // A rank of 4 MoE layers under EP 8: data-parallel parameters of a layer are attention 149,227,520, two
-  // norms of 5120, the router 160 * 5120 and two shared experts 2 * 3 * 5120 * 1536; experts 20 * 3 * 5120 *
+  // A rank of 4 MoE layers under EP 8: data-parallel parameters of a layer are attention
+  // 149,227,520, two norms of 5120, the router 160 * 5120 and two shared experts 2 * 3 * 5120 *
+  // 1536; experts 20 * 3 * 5120 *
   // 1536. bf16 weights, fp32 gradients, optimizer 12 bytes over dp = 128 and over dp / ep = 16.
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
   const std::vector<int> layers = run.step(0).layout.LayersByPiece();
@@ -209,8 +220,8 @@ TEST(TrainingMemoryTest, WeightsAndStatesOfV2ByHand) {
   EXPECT_NEAR(states.optimizer().value, 12 * (data / 128 + expert / 16), 1);
 }
 
-// Stage 5 of 16 holds pieces 5 and 10. Each piece's optimizer states are cut over the ranks of both its
-// copies, twice as many; weights and gradients are whole on each.
+// Stage 5 of 16 holds pieces 5 and 10. Each piece's optimizer states are cut over the ranks of both
+// its copies, twice as many; weights and gradients are whole on each.
 TEST(TrainingMemoryTest, DualPipeHoldsTheStatesOfTwoPiecesAndCutsTheOptimizersOverBothCopies) {
   const std::string layers = "training/stage_layers=[4,4,4,4,4,3,4,4,4,4,4,4,4,4,4,2]";
   const auto states = [&](const char* schedule) {
@@ -228,11 +239,13 @@ TEST(TrainingMemoryTest, DualPipeHoldsTheStatesOfTwoPiecesAndCutsTheOptimizersOv
   EXPECT_DOUBLE_EQ(two[10].weights.value, two[5].weights.value);
   // MTP's embedding is the one of piece 0, which is there too: a copy less.
   const double embedding = 129280.0 * 7168;
-  EXPECT_DOUBLE_EQ(two[0].gradients.value, (one[0].gradients + one[15].gradients).value - 4 * embedding);
+  EXPECT_DOUBLE_EQ(two[0].gradients.value,
+                   (one[0].gradients + one[15].gradients).value - 4 * embedding);
 }
 
 TEST(TrainingPairTest, AForwardBesideABackwardHidesWhatEachAloneExposes) {
-  const PreparedRun run = Prepare(Load("deepseek-v3-pretrain", {"unknown={}", "training/schedule=dualpipe"}));
+  const PreparedRun run =
+      Prepare(Load("deepseek-v3-pretrain", {"unknown={}", "training/schedule=dualpipe"}));
   const Step& step = run.step(0);
   ASSERT_FALSE(step.blocks.pairs.empty());
   for (size_t p = 0; p < step.blocks.pairs.size(); ++p) {
@@ -244,13 +257,14 @@ TEST(TrainingPairTest, AForwardBesideABackwardHidesWhatEachAloneExposes) {
     EXPECT_LT(pair.total, alone.total);
     EXPECT_LT(pair.exposed[ep].value, 0.25 * alone.exposed[ep].value);
     EXPECT_NEAR(pair.busy[collective] / alone.busy[collective], 1, 1e-9);  // all of it is sent
-    EXPECT_GT(pair.busy[0], alone.busy[0]);                                // GEMMs are slower beside it
+    EXPECT_GT(pair.busy[0], alone.busy[0]);  // GEMMs are slower beside it
   }
 }
 
 TEST(TrainingPairTest, APairTakesItsTimeOnTheLaneOfItsStage) {
-  TrainingRun alone =
-      Load("deepseek-v3-pretrain", {"unknown={}", "training/schedule=dualpipe"}).training().phases[0];
+  TrainingRun alone = Load("deepseek-v3-pretrain", {"unknown={}", "training/schedule=dualpipe"})
+                          .training()
+                          .phases[0];
   alone.level = Level::kAnalytic;
   StepCache cache;
   const PreparedRun run(alone, cache);
@@ -265,8 +279,8 @@ TEST(TrainingPairTest, APairTakesItsTimeOnTheLaneOfItsStage) {
     EXPECT_EQ(step.timing.end[i] - step.timing.start[i],
               Time::From(step.blocks.pairs[step.blocks.pair_of[v]].alone.total));
   }
-  // Of 60 micro-batches a direction, stage h of a half runs 2 (60 - 16 + h + 1) pairs and 7 - h more; the two
-  // in the middle one less.
+  // Of 60 micro-batches a direction, stage h of a half runs 2 (60 - 16 + h + 1) pairs and 7 - h
+  // more; the two in the middle one less.
   int expected = 0;
   for (int h = 0; h < 8; ++h) expected += 2 * (2 * (45 + h) + (7 - h) - (h == 7 ? 1 : 0));
   EXPECT_EQ(pairs, expected);
@@ -285,7 +299,8 @@ TEST(SlowWhyTest, TheCriticalPathSumsToTheStep) {
 
 TEST(WhyTest, AllResourcesTenPercentFasterMakeTheStepNearlyThatMuchFaster) {
   // Only what is bound by latency stays, and the gaps of the host.
-  const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}", "whole_step/gap=0us"}));
+  const PreparedRun run =
+      Prepare(Load("deepseek-v2-pretrain", {"unknown={}", "whole_step/gap=0us"}));
   const Step& step = run.step(0);
   const double ratio = StepTime(step, Speedup{1.1, 1.1, 1.1, 1.1}) / StepTime(step);
   EXPECT_GE(ratio, 1 / 1.1 - 1e-9);
@@ -311,8 +326,8 @@ TEST(TrainingMemoryTest, PeaksAreWithinFourPercentOfThePublishedOnes) {
 TEST(TrainingMemoryTest, ZeroStagesHoldLessAndLess) {
   double last = INFINITY;
   for (const char* zero : {"0", "1", "2", "3"}) {
-    const PreparedRun run =
-        Prepare(Load("deepseek-v2-pretrain", {"unknown={}", std::string("training/parallel/zero=") + zero}));
+    const PreparedRun run = Prepare(Load(
+        "deepseek-v2-pretrain", {"unknown={}", std::string("training/parallel/zero=") + zero}));
     const StateBytes s = run.step(0).memory[5].states;
     const double total = (s.weights + s.gradients + s.optimizer()).value;
     EXPECT_LT(total, last);
@@ -323,8 +338,8 @@ TEST(TrainingMemoryTest, ZeroStagesHoldLessAndLess) {
 TEST(TrainingMemoryTest, LessDelayOfWeightGradientsHoldsLess) {
   double last = 0;
   for (const char* delay : {"0", "2", "4", "8"}) {
-    const PreparedRun run =
-        Prepare(Load("deepseek-v2-pretrain", {"unknown={}", std::string("training/weight_delay=") + delay}));
+    const PreparedRun run = Prepare(Load(
+        "deepseek-v2-pretrain", {"unknown={}", std::string("training/weight_delay=") + delay}));
     const double activations = run.step(0).memory.back().activations.value;
     EXPECT_GT(activations, last);
     last = activations;
@@ -332,11 +347,12 @@ TEST(TrainingMemoryTest, LessDelayOfWeightGradientsHoldsLess) {
 }
 
 TEST(TrainingTrafficTest, ExpertBytesOfV2ByHand) {
-  // 59 MoE layers over 16 stages; a layer and micro-batch: dispatch and combine, forward and backward, each
-  // 4096 tokens * 5120 * 2 bytes to 7/8 of its devices: 3, but one where the 6 best of 160 experts are in one
-  // of 8 groups of 20, in 8 C(20,6) of C(160,6) choices, and two where in two, 28 (C(40,6) - 2 C(20,6)). By
-  // NVLink go also the parts of rings inside a node, 2.5% here.
-  const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}", "training/routing={}"}));
+  // 59 MoE layers over 16 stages; a layer and micro-batch: dispatch and combine, forward and
+  // backward, each 4096 tokens * 5120 * 2 bytes to 7/8 of its devices: 3, but one where the 6 best
+  // of 160 experts are in one of 8 groups of 20, in 8 C(20,6) of C(160,6) choices, and two where in
+  // two, 28 (C(40,6) - 2 C(20,6)). By NVLink go also the parts of rings inside a node, 2.5% here.
+  const PreparedRun run =
+      Prepare(Load("deepseek-v2-pretrain", {"unknown={}", "training/routing={}"}));
   const double devices = 3 - (2 * 8 * 38760.0 + 28 * (3838380.0 - 2 * 38760.0)) / 21193254160.0;
   const double layer = 4 * 4096 * 5120 * 2.0 * devices * 7 / 8;
   double nvlink = 0;
@@ -353,8 +369,8 @@ TEST(ForecastTest, WithoutUnknownsAndErrorsEverySampleIsTheMedian) {
 }
 
 TEST(ForecastTest, ACommonErrorOfAllTablesScalesTheStep) {
-  // Every table slower by its own sigma: no op is faster, so the step is slower, and by no more than the
-  // largest sigma.
+  // Every table slower by its own sigma: no op is faster, so the step is slower, and by no more
+  // than the largest sigma.
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
   const Noise slow{std::vector<double>(run.step(0).sources->size(), 1)};
   double largest = 0;
@@ -393,7 +409,8 @@ TEST(ForecastTest, UnknownsWidenTheIntervalAndHaveTheirShare) {
   const Forecast with = ForecastRun(run, unknowns, variant, {.samples = 128}, cache);
   const Forecast without = ForecastRun(run, {}, variant, {.samples = 128}, cache);
   const auto width = [](const Forecast& f) {
-    const Interval i = IntervalOf(f, [](const Draw& d) { return d.headlines.gpu_hours_per_trillion_tokens; });
+    const Interval i =
+        IntervalOf(f, [](const Draw& d) { return d.headlines.gpu_hours_per_trillion_tokens; });
     return i.p90 / i.p10;
   };
   EXPECT_GT(width(with), width(without));

@@ -26,11 +26,12 @@ Seconds TimeOf(const std::vector<Cause>& causes, const std::string& cause) {
   return Seconds(0);
 }
 
-// One rank, three micro-batches (so that a micro-batch of two sequences does not pass), nothing but blocks
-// and the optimizer.
+// One rank, three micro-batches (so that a micro-batch of two sequences does not pass), nothing but
+// blocks and the optimizer.
 std::vector<std::string> Alone(std::vector<std::string> more = {}) {
-  more.insert(more.begin(), {"training/parallel={\"pp\":1,\"dp\":1}", "training/phases/0/global_batch=3",
-                             "training/optimizer/grad_clip=none"});
+  more.insert(more.begin(),
+              {"training/parallel={\"pp\":1,\"dp\":1}", "training/phases/0/global_batch=3",
+               "training/optimizer/grad_clip=none"});
   return more;
 }
 
@@ -47,8 +48,10 @@ double SumOverBlocks(const Step& step, Of of) {
 
 TEST(CriticalPathTest, AStepOfOneStageHasNoBubbleAndSendsNothingOn) {
   StepCache cache;
-  const PreparedRun run(RunOf("deepseek-v2-lite-pretrain", {"training/parallel={\"pp\":1,\"dp\":8}"}), cache);
-  const std::vector<Cause> path = CriticalPath(run.step(0), WithEvenLoads(run.phase(0), cache).step());
+  const PreparedRun run(
+      RunOf("deepseek-v2-lite-pretrain", {"training/parallel={\"pp\":1,\"dp\":8}"}), cache);
+  const std::vector<Cause> path =
+      CriticalPath(run.step(0), WithEvenLoads(run.phase(0), cache).step());
   EXPECT_EQ(TimeOf(path, "bubble").value, 0);
   EXPECT_EQ(TimeOf(path, "exposed pp communication").value, 0);
   EXPECT_EQ(TimeOf(path, "imbalance").value, 0);
@@ -58,10 +61,11 @@ TEST(CriticalPathTest, EqualStagesOfOneFOneBFillAndDrainForTheOtherStagesOnce) {
   // The path stays on the stage with the head, the slowest: forward through
   // three stages before it, backward through the same after it.
   StepCache cache;
-  const PreparedRun run(RunOf("deepseek-67b-pretrain",
-                              {"training/parallel={\"tp\":8,\"pp\":4,\"dp\":1,\"zero\":0}",
-                               "training/phases/0/global_batch=16", "training/stage_layers=[23,23,23,26]"}),
-                        cache);
+  const PreparedRun run(
+      RunOf("deepseek-67b-pretrain",
+            {"training/parallel={\"tp\":8,\"pp\":4,\"dp\":1,\"zero\":0}",
+             "training/phases/0/global_batch=16", "training/stage_layers=[23,23,23,26]"}),
+      cache);
   const Step& step = run.step(0);
   const std::vector<Cause> path = CriticalPath(step, WithEvenLoads(run.phase(0), cache).step());
   double others = 0;
@@ -69,15 +73,17 @@ TEST(CriticalPathTest, EqualStagesOfOneFOneBFillAndDrainForTheOtherStagesOnce) {
     for (const Phase phase : {Phase::kForward, Phase::kFullBackward})
       others += moecast::TimeOf(ProgramOf(step.layout.runs[s], phase), step.times).total.value;
   EXPECT_NEAR(TimeOf(path, "bubble").value, others, 1e-9);
-  const Seconds send = step.schedule().dependencies.empty() ? Seconds(0) : step.shape.transfer.seconds();
+  const Seconds send =
+      step.schedule().dependencies.empty() ? Seconds(0) : step.shape.transfer.seconds();
   EXPECT_NEAR(TimeOf(path, "exposed pp communication").value, 6 * send.value, 1e-9);
 }
 
 TEST(ImbalanceTest, OnOneStageItIsWhatTheBlocksTakeLongerForTheSlowestRank) {
   StepCache cache;
-  const PreparedRun run(RunOf("deepseek-v2-pretrain", {"training/parallel={\"pp\":1,\"ep\":8,\"dp\":8}",
-                                                       "training/phases/0/global_batch=24"}),
-                        cache);
+  const PreparedRun run(
+      RunOf("deepseek-v2-pretrain", {"training/parallel={\"pp\":1,\"ep\":8,\"dp\":8}",
+                                     "training/phases/0/global_batch=24"}),
+      cache);
   const PreparedPhase even = WithEvenLoads(run.phase(0), cache);
   const Step &loaded = run.step(0), &level = even.step();
   EXPECT_GT(loaded.work.load.visits.most, loaded.work.load.visits.mean);
@@ -87,7 +93,8 @@ TEST(ImbalanceTest, OnOneStageItIsWhatTheBlocksTakeLongerForTheSlowestRank) {
                   loaded.blocks.Of(BlockKind::kMoe, Pass::kWeight).alone.total,
               1, 1e-12);
   const double longer = SumOverBlocks(loaded, [&](BlockKind kind, Pass pass) {
-    return (loaded.blocks.Of(kind, pass).alone.total - level.blocks.Of(kind, pass).alone.total).value;
+    return (loaded.blocks.Of(kind, pass).alone.total - level.blocks.Of(kind, pass).alone.total)
+        .value;
   });
   const double on_path = TimeOf(CriticalPath(loaded, level), "imbalance").value;
   EXPECT_GT(longer, 0);
@@ -100,11 +107,11 @@ TEST(ImbalanceTest, TheStepSavesNoMoreThanItsPathHolds) {
     for (const char* capacity : {"null", "1.0", "1.5"}) {
       for (const char* schedule : {"1f1b", "zb-h1"}) {
         StepCache cache;
-        const PreparedRun run(
-            RunOf("deepseek-v2-pretrain", {std::string("training/routing/device_cv=") + cv,
-                                           std::string("training/routing/capacity_factor=") + capacity,
-                                           std::string("training/schedule=") + schedule}),
-            cache);
+        const PreparedRun run(RunOf("deepseek-v2-pretrain",
+                                    {std::string("training/routing/device_cv=") + cv,
+                                     std::string("training/routing/capacity_factor=") + capacity,
+                                     std::string("training/schedule=") + schedule}),
+                              cache);
         const PreparedPhase even = WithEvenLoads(run.phase(0), cache);
         const Seconds saved = StepTime(run.step(0)) - StepTime(even.step());
         const Seconds on_path = TimeOf(CriticalPath(run.step(0), even.step()), "imbalance");
@@ -132,12 +139,12 @@ const Marginal& Named(const std::vector<Marginal>& rows, const std::string& reso
 }
 
 TEST(MarginalTest, MemoryBuysTheTimeOfTheRecomputationItEnds) {
-  // The memory is half-way between what the plan needs and what it needs without recomputing. What it then
-  // saves is the time of the operators that the backward pass runs again; nothing communicates, so blocks are
-  // sums.
+  // The memory is half-way between what the plan needs and what it needs without recomputing. What
+  // it then saves is the time of the operators that the backward pass runs again; nothing
+  // communicates, so blocks are sums.
   StepCache cache;
-  TrainingRun run =
-      RunOf("deepseek-v2-lite-pretrain", Alone({"training/recompute=[]", "training/schedule=1f1b"}));
+  TrainingRun run = RunOf("deepseek-v2-lite-pretrain",
+                          Alone({"training/recompute=[]", "training/schedule=1f1b"}));
   const Bytes without = PreparedPhase(run, cache).memory().peak;
   run.plan.recompute = {Recompute::kSwiGlu};
   const Bytes with = PreparedPhase(run, cache).memory().peak;
@@ -146,8 +153,9 @@ TEST(MarginalTest, MemoryBuysTheTimeOfTheRecomputationItEnds) {
   ASSERT_LT(without.value, 1.1 * run.cluster.device.memory.value);
   const PreparedRun prepared(run, cache);
   const Step& step = prepared.step(0);
-  const double again = SumOverBlocks(
-      step, [&](BlockKind kind, Pass pass) { return step.blocks.Of(kind, pass).alone.recomputed.value; });
+  const double again = SumOverBlocks(step, [&](BlockKind kind, Pass pass) {
+    return step.blocks.Of(kind, pass).alone.recomputed.value;
+  });
   ASSERT_GT(again, 0);
   const auto rows = PlanMarginals(prepared.phase(0), cache);
   const Marginal& memory = Named(rows, "memory");
@@ -160,10 +168,12 @@ TEST(MarginalTest, MemoryBuysTheTimeOfTheRecomputationItEnds) {
 TEST(MarginalTest, MemoryThatIsNotScarceBuysNothingAndTheRowSaysWhatFitsToday) {
   StepCache cache;
   const PreparedRun run(
-      Needing(RunOf("deepseek-v2-lite-pretrain", Alone({"training/recompute=[\"rmsnorm\"]"})), 0.1), cache);
+      Needing(RunOf("deepseek-v2-lite-pretrain", Alone({"training/recompute=[\"rmsnorm\"]"})), 0.1),
+      cache);
   const auto rows = PlanMarginals(run.phase(0), cache);
   EXPECT_FALSE(Named(rows, "memory").step_change_percent);
-  EXPECT_NE(Named(rows, "memory").choice.find("today's best: recomputing nothing"), std::string::npos)
+  EXPECT_NE(Named(rows, "memory").choice.find("today's best: recomputing nothing"),
+            std::string::npos)
       << Named(rows, "memory").choice;
 }
 
@@ -178,8 +188,8 @@ TEST(MarginalTest, APlanFarFromFittingSaysSo) {
 }
 
 TEST(MarginalTest, LargerReplicasOfV2AreTheNextOfEachAxis) {
-  // 128 heads take tp 2; 160 experts in 8 groups take ep 16; 60 layers are 4 to a stage up to 19 stages, 3
-  // on 20.
+  // 128 heads take tp 2; 160 experts in 8 groups take ep 16; 60 layers are 4 to a stage up to 19
+  // stages, 3 on 20.
   std::vector<std::string> names;
   for (const PlanChoice& c : LargerReplicas(RunOf("deepseek-v2-pretrain"))) {
     names.push_back(c.what);
@@ -198,9 +208,9 @@ TEST(MarginalTest, GpusPerReplicaAreScaledToATenth) {
     const PreparedRun larger(c.run, cache);
     if (larger.phase(0).memory().peak > c.run.cluster.device.memory) continue;
     const Parallel &now = run.plan.parallel, &then = c.run.plan.parallel;
-    const double k =
-        std::log(1.0 * then.tp * then.cp * then.pp * then.ep / (now.tp * now.cp * now.pp * now.ep)) /
-        std::log(1.1);
+    const double k = std::log(1.0 * then.tp * then.cp * then.pp * then.ep /
+                              (now.tp * now.cp * now.pp * now.ep)) /
+                     std::log(1.1);
     const double cost = StepTime(larger.step(0)) / StepTime(prepared.step(0)) *
                         static_cast<double>(then.gpus()) / static_cast<double>(now.gpus());
     best = std::min(best, 100 * (std::exp(std::log(cost) / k) - 1));
@@ -247,13 +257,15 @@ void ExpectOnly(const PlanDifference& d, const std::string& cause) {
 }
 
 TEST(PlanDifferenceTest, AnotherOrderOfTheSameWorkDiffersInTheBubbleAlone) {
-  // No gradients are reduced, so nothing is hidden behind the work in one order and not in the other.
+  // No gradients are reduced, so nothing is hidden behind the work in one order and not in the
+  // other.
   const std::vector<std::string> base = {"training/parallel={\"tp\":8,\"pp\":5,\"dp\":1}",
                                          "training/phases/0/global_batch=20",
                                          "training/stage_layers=[19,19,19,19,19]"};
   std::vector<std::string> zero_bubble = base;
   zero_bubble.push_back("training/schedule=zb-h1");
-  const Predicted a(RunOf("deepseek-67b-pretrain", zero_bubble)), b(RunOf("deepseek-67b-pretrain", base));
+  const Predicted a(RunOf("deepseek-67b-pretrain", zero_bubble)),
+      b(RunOf("deepseek-67b-pretrain", base));
   const PlanDifference d = Difference(a, b);
   ExpectOnly(d, "bubble");
   EXPECT_GT(d.causes[0].time.value, 0);
@@ -261,11 +273,12 @@ TEST(PlanDifferenceTest, AnotherOrderOfTheSameWorkDiffersInTheBubbleAlone) {
 }
 
 TEST(PlanDifferenceTest, SlowerNvlinkIsExposedTensorParallelCommunicationAndNothingElse) {
-  // One stage of 8 tensor-parallel ranks in a node, nothing beside the communication: a ring takes 7.5/8 of
-  // each buffer over the slower link.
-  const TrainingRun fast = RunOf("deepseek-67b-pretrain",
-                                 {"training/parallel={\"tp\":8}", "training/overlap/tp=false",
-                                  "training/phases/0/global_batch=2", "training/optimizer/grad_clip=none"});
+  // One stage of 8 tensor-parallel ranks in a node, nothing beside the communication: a ring takes
+  // 7.5/8 of each buffer over the slower link.
+  const TrainingRun fast =
+      RunOf("deepseek-67b-pretrain",
+            {"training/parallel={\"tp\":8}", "training/overlap/tp=false",
+             "training/phases/0/global_batch=2", "training/optimizer/grad_clip=none"});
   TrainingRun slow = fast;
   slow.cluster.device.nvlink_usable = fast.cluster.device.nvlink_usable * 0.5;
   const Predicted a(fast), b(slow);
@@ -294,15 +307,16 @@ TEST(PlanDifferenceTest, CausesSumWhateverDiffers) {
     for (const Predicted& b : plans) {
       const PlanDifference d = Difference(a, b), back = Difference(b, a);
       ExpectCausesToSum(d);
-      EXPECT_NEAR(d.total.gpu_seconds_per_million_tokens, -back.total.gpu_seconds_per_million_tokens, 1e-9);
+      EXPECT_NEAR(d.total.gpu_seconds_per_million_tokens,
+                  -back.total.gpu_seconds_per_million_tokens, 1e-9);
       EXPECT_EQ(d.causes.empty(), &a == &b);
     }
   }
 }
 
 TEST(PlanDifferenceTest, AStepOfTwiceTheTokensCountsHalf) {
-  // One stage: a step of 6 micro-batches takes twice that of 3, but for the optimizer, which runs once in
-  // both.
+  // One stage: a step of 6 micro-batches takes twice that of 3, but for the optimizer, which runs
+  // once in both.
   const Predicted a(RunOf("deepseek-v2-lite-pretrain", Alone())),
       b(RunOf("deepseek-v2-lite-pretrain", Alone({"training/phases/0/global_batch=6"})));
   const PlanDifference d = Difference(a, b);
@@ -318,13 +332,15 @@ TEST(PlanDifferenceTest, AProgrammesCausesAreOfAllItsPhases) {
   };
   const Predicted a = programme({}), b = programme({"training/phases/2/plan/schedule=1f1b"});
   const auto million_tokens = [](const Predicted& p) {
-    return p.run->GpuSeconds([](const Step& step) { return StepTime(step); }) / p.report.tokens * 1e6;
+    return p.run->GpuSeconds([](const Step& step) { return StepTime(step); }) / p.report.tokens *
+           1e6;
   };
   const PlanDifference d = Difference(a, b);
   ExpectCausesToSum(d);
   EXPECT_EQ(a.report.phase, b.report.phase);
   EXPECT_EQ(a.report.step_time, b.report.step_time);  // the detailed phase is the same
-  EXPECT_NEAR(d.total.gpu_seconds_per_million_tokens / (million_tokens(b) - million_tokens(a)), 1, 1e-6);
+  EXPECT_NEAR(d.total.gpu_seconds_per_million_tokens / (million_tokens(b) - million_tokens(a)), 1,
+              1e-6);
   EXPECT_GT(d.total.gpu_seconds_per_million_tokens, 0);
   bool wall = false;
   for (const HeadlineDifference& h : d.headlines) wall = wall || h.name == "wall_days";
@@ -345,8 +361,8 @@ TEST(PlanDifferenceTest, WhatTwoPlansShareErrsAlikeInBoth) {
 }
 
 TEST(HeadlinesTest, FiguresOfAStepOfTenSecondsByHand) {
-  // 9216 x 4096 tokens on 2048 GPUs: 1843.2 tokens a GPU and second, 150,704 GPU-hours for 1e12 tokens; 8.1
-  // of them at 2 USD and on 2048 GPUs.
+  // 9216 x 4096 tokens on 2048 GPUs: 1843.2 tokens a GPU and second, 150,704 GPU-hours for 1e12
+  // tokens; 8.1 of them at 2 USD and on 2048 GPUs.
   StepCache cache;
   const PreparedRun run({.name = "by hand",
                          .phases = {RunOf("deepseek-v2-pretrain")},

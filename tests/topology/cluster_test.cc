@@ -9,9 +9,12 @@ namespace {
 
 ClusterSpec Mixed() {
   ClusterSpec spec{.name = "mixed", .gpus = 32, .nic = GBps(50), .nic_usable = GBps(40)};
-  spec.pools = {
-      {.device = "fast", .nodes = 1, .nic = GBps(100), .nic_usable = GBps(90)},
-      {.device = "slow", .nodes = 3, .nic = GBps(25), .nic_usable = GBps(24), .nvlink_usable = GBps(100)}};
+  spec.pools = {{.device = "fast", .nodes = 1, .nic = GBps(100), .nic_usable = GBps(90)},
+                {.device = "slow",
+                 .nodes = 3,
+                 .nic = GBps(25),
+                 .nic_usable = GBps(24),
+                 .nvlink_usable = GBps(100)}};
   return spec;
 }
 std::vector<Device> FastAndSlow() {
@@ -40,7 +43,8 @@ TEST(ClusterTest, LinksOfAPoolHaveItsRates) {
   EXPECT_EQ(c.device.nvlink_usable, GBps(100));
 }
 
-// A GPU's PCIe lanes bind where they are slower than its NIC; those of the built-in devices are not.
+// A GPU's PCIe lanes bind where they are slower than its NIC; those of the built-in devices are
+// not.
 TEST(ClusterTest, PcieBindsBelowTheNic) {
   Cluster c = NodesOf8(2, {});
   EXPECT_EQ(CapacityOf(c, LinkOf(0, Port::kNicOut)), GBps(40));
@@ -84,10 +88,10 @@ TEST(ClusterTest, WhatCannotBeIsNamed) {
        "a divisor of the 8 GPUs"},
       {"a card beyond itself", [](ClusterSpec& s) { s.nic_usable = GBps(51); }, "/nic_usable",
        "at most the card's rate"},
-      {"NVLink beyond itself", [](ClusterSpec& s) { s.nvlink_usable = GBps(201); }, "/nvlink_usable",
-       "at most the device's NVLink"},
-      {"a pool's card", [](ClusterSpec& s) { s.pools[1].nic_usable = GBps(26); }, "/pools/1/nic_usable",
-       "at most the card's rate"},
+      {"NVLink beyond itself", [](ClusterSpec& s) { s.nvlink_usable = GBps(201); },
+       "/nvlink_usable", "at most the device's NVLink"},
+      {"a pool's card", [](ClusterSpec& s) { s.pools[1].nic_usable = GBps(26); },
+       "/pools/1/nic_usable", "at most the card's rate"},
       {"a pool's NVLink", [](ClusterSpec& s) { s.pools[1].nvlink_usable = GBps(201); },
        "/pools/1/nvlink_usable", "at most the device's NVLink"},
       {"pools of another size", [](ClusterSpec& s) { s.gpus = 40; }, "/gpus",
@@ -111,10 +115,12 @@ TEST(ClusterTest, WhatCannotBeIsNamed) {
     ClusterSpec spec = Mixed();
     c.change(spec);
     const auto devices = FastAndSlow();
-    const auto fault = CheckCluster(spec, TestDevice(), std::span(devices).first(spec.pools.size()));
+    const auto fault =
+        CheckCluster(spec, TestDevice(), std::span(devices).first(spec.pools.size()));
     ASSERT_TRUE(fault) << c.what;
     EXPECT_EQ(fault->pointer, c.pointer) << c.what;
-    EXPECT_NE(fault->expected.find(c.expected), std::string::npos) << c.what << ": " << fault->expected;
+    EXPECT_NE(fault->expected.find(c.expected), std::string::npos)
+        << c.what << ": " << fault->expected;
   }
 }
 

@@ -1,8 +1,8 @@
 #include "topology/fabric.h"
 
-#include <algorithm>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/random.h"
@@ -24,8 +24,9 @@ Sizes SizesOf(const FatTree& t) {
   return {t.leaves(), t.spines_in_all(), t.planes * t.cores_in_plane(), t.cables()};
 }
 
-// "Insights into DeepSeek-V3" (arXiv 2505.09343), table 3, of 64-port switches: FT2 2,048 endpoints, 96
-// switches and 2,048 links; MPFT 16,384, 768 and 16,384; FT3 65,536, 5,120 and 131,072.
+// "Insights into DeepSeek-V3" (arXiv 2505.09343), table 3, of 64-port switches: FT2 2,048
+// endpoints, 96 switches and 2,048 links; MPFT 16,384, 768 and 16,384; FT3 65,536, 5,120 and
+// 131,072.
 TEST(FabricTest, SwitchesAndCablesAreThoseOfDeepSeeksTable) {
   EXPECT_EQ(SizesOf(TreeOf(Tree(2), 256, 8, kNic)), (Sizes{64, 32, 0, 2048}));
   EXPECT_EQ(SizesOf(TreeOf(Tree(2, 8), 2048, 8, kNic)), (Sizes{512, 256, 0, 16384}));
@@ -90,14 +91,17 @@ TEST(FabricTest, WhatCannotBeBuiltIsNamed) {
   const Case cases[] = {
       {"planes that do not divide", planes, 64, "/planes", "a divisor of the node's 8 NICs"},
       {"no port left", full, 64, "/nodes_per_leaf", "64 NICs of a leaf leave none of its 64 ports"},
-      {"a part of a cable", odd, 64, "/oversubscription", "a whole number of cables upwards, not 10.6667"},
+      {"a part of a cable", odd, 64, "/oversubscription",
+       "a whole number of cables upwards, not 10.6667"},
       {"more cables than ports", crowded, 64, "/nodes_per_leaf",
        "40 NICs and 40 cables upwards are more than the 64"},
       {"too large for two layers", Tree(2), 512, "/layers",
        "3, or more nodes_per_leaf or planes: 128 leaves"},
       {"a pod too large", pod, 2048, "/units_per_pod", "fewer: 128 leaves"},
-      {"too many pods", core, 4096, "/units_per_pod", "more: 128 pods are more than the 64 ports of a core"},
-      {"more than can be searched", vast, 300'000, "/nodes_per_leaf", "more: 2400 leaves and 2400000 cables"},
+      {"too many pods", core, 4096, "/units_per_pod",
+       "more: 128 pods are more than the 64 ports of a core"},
+      {"more than can be searched", vast, 300'000, "/nodes_per_leaf",
+       "more: 2400 leaves and 2400000 cables"},
       {"a part of a core's cable", thin, 2048, "/pod_oversubscription",
        "a whole number of cables upwards, not 0.5"},
   };
@@ -105,7 +109,8 @@ TEST(FabricTest, WhatCannotBeBuiltIsNamed) {
     const auto fault = CheckFabric(c.spec, c.nodes, 8, kNic);
     ASSERT_TRUE(fault) << c.what;
     EXPECT_EQ(fault->pointer, c.pointer) << c.what;
-    EXPECT_NE(fault->expected.find(c.expected), std::string::npos) << c.what << ": " << fault->expected;
+    EXPECT_NE(fault->expected.find(c.expected), std::string::npos)
+        << c.what << ": " << fault->expected;
   }
 }
 
@@ -178,12 +183,13 @@ int FewestHops(const Fabric& f, int from, int leaf, bool may_rise) {
 TEST(FabricTest, NextHopsAreAllThatLieOnAShortestWayUpAndDown) {
   Random random(7);
   for (int round = 0; round < 40; ++round) {
-    FabricSpec spec = {.kind = FabricKind::kFatTree,
-                       .layers = 2 + round % 2,
-                       .nodes_per_leaf = 2,
-                       .units_per_pod = 2,
-                       .switch_ports = 8,
-                       .load_balancing = round % 4 < 2 ? LoadBalancing::kEcmp : LoadBalancing::kAdaptive};
+    FabricSpec spec = {
+        .kind = FabricKind::kFatTree,
+        .layers = 2 + round % 2,
+        .nodes_per_leaf = 2,
+        .units_per_pod = 2,
+        .switch_ports = 8,
+        .load_balancing = round % 4 < 2 ? LoadBalancing::kEcmp : LoadBalancing::kAdaptive};
     const FatTree t = TreeOf(spec, 8, 2, kNic);
     FabricFailures failures;
     for (int c = 0; c < 2 * t.cables(); ++c)

@@ -16,12 +16,14 @@ Cluster Gpus(int gpus, int gpus_per_node) {
 }
 
 TEST(GraphTest, RoutesAreTheShortestPathsOfABreadthFirstSearch) {
-  for (const Cluster& c : {Gpus(1, 8), Gpus(8, 8), Gpus(16, 8), Gpus(12, 4), Gpus(5, 1), Gpus(10, 4)}) {
+  for (const Cluster& c :
+       {Gpus(1, 8), Gpus(8, 8), Gpus(16, 8), Gpus(12, 4), Gpus(5, 1), Gpus(10, 4)}) {
     const Routes routes(c);
     for (int from = 0; from < c.gpus; ++from) {
       for (int to = 0; to < c.gpus; ++to) {
         const Path path = routes.Between(from, to);
-        EXPECT_EQ(std::vector<LinkId>(path.span().begin(), path.span().end()), ShortestPath(c, from, to))
+        EXPECT_EQ(std::vector<LinkId>(path.span().begin(), path.span().end()),
+                  ShortestPath(c, from, to))
             << from << " to " << to << " of " << c.gpus << " by " << c.gpus_per_node;
       }
     }
@@ -49,8 +51,8 @@ TEST(GraphTest, WholeNodesSendAtTheirNicRate) {
   EXPECT_EQ(Bisection(Gpus(2, 1)), GBps(50));
 }
 
-// Three nodes of 8: 12 GPUs on each side send and receive through 12 NICs, and the middle node is cut in
-// half: 4 NVLinks.
+// Three nodes of 8: 12 GPUs on each side send and receive through 12 NICs, and the middle node is
+// cut in half: 4 NVLinks.
 TEST(GraphTest, ANodeCutInHalfAddsItsNvlinks) {
   EXPECT_EQ(Bisection(Gpus(24, 8)), GBps(12 * 50 + 4 * 200));
 }
@@ -81,8 +83,11 @@ TEST(GraphTest, TwoToOneHalvesTheBisectionBetweenUnitsAndNotWithinOne) {
 
 // Two pods of a unit of one node: 8 NICs a half; 2:1 above the spines leaves half of it.
 TEST(GraphTest, ThePodsOversubscriptionCountsBetweenPods) {
-  FabricSpec spec = {
-      .kind = FabricKind::kFatTree, .layers = 3, .nodes_per_leaf = 2, .units_per_pod = 1, .switch_ports = 32};
+  FabricSpec spec = {.kind = FabricKind::kFatTree,
+                     .layers = 3,
+                     .nodes_per_leaf = 2,
+                     .units_per_pod = 1,
+                     .switch_ports = 32};
   EXPECT_EQ(Bisection(NodesOf8(4, spec)), GBps(16 * 50));
   spec.pod_oversubscription = 2;
   EXPECT_EQ(Bisection(NodesOf8(4, spec)), GBps(8 * 50));
@@ -117,12 +122,13 @@ TEST(GraphTest, FailuresTakeTheirPartOfTheBisection) {
   };
   for (const LoadBalancing balancing : {LoadBalancing::kAdaptive, LoadBalancing::kEcmp})
     for (const Case& c : cases)
-      EXPECT_EQ(Bisection(Without(NodesOf8(4, SmallTree(balancing)), c.failed)), GBps(c.left * 50.0))
+      EXPECT_EQ(Bisection(Without(NodesOf8(4, SmallTree(balancing)), c.failed)),
+                GBps(c.left * 50.0))
           << c.failed[0] << " " << NameOf(balancing);
 }
 
-// Three nodes; the middle one is cut in half, and its GPUs share NICs: the four of its first half have two of
-// them.
+// Three nodes; the middle one is cut in half, and its GPUs share NICs: the four of its first half
+// have two of them.
 TEST(GraphTest, SharedNicsCountOnce) {
   EXPECT_EQ(Bisection(NodesOf8(2, {}, 4)), GBps(4 * 50));
   EXPECT_EQ(Bisection(NodesOf8(3, {}, 4)), GBps(6 * 50 + 4 * 200));

@@ -9,7 +9,8 @@ namespace moecast {
 namespace {
 
 constexpr std::array<int, kAxes> kSizes = {2, 3, 4, 2, 5};  // tp cp ep edp pp: 240 GPUs
-constexpr std::array<Axis, kAxes> kMegatron = {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp};
+constexpr std::array<Axis, kAxes> kMegatron = {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp,
+                                               Axis::kPp};
 
 template <class Visit>
 void EachOrder(Visit visit) {
@@ -77,13 +78,15 @@ TEST(PlacementTest, GroupsOfAnAxisPartitionTheWorld) {
 
 TEST(PlacementTest, AllAxesTogetherAreTheWorld) {
   const Placement p(kSizes, kMegatron);
-  const auto world = p.Group(p.CoordinatesOf(77), {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp});
+  const auto world =
+      p.Group(p.CoordinatesOf(77), {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp});
   EXPECT_EQ(world.size(), 240u);
   EXPECT_EQ(std::adjacent_find(world.begin(), world.end()), world.end());
 }
 
 TEST(PlacementDeathTest, AnOrderThatNamesAnAxisTwiceIsOurDefect) {
-  EXPECT_DEATH(Placement(kSizes, {Axis::kTp, Axis::kTp, Axis::kEp, Axis::kEdp, Axis::kPp}), "placement.cc");
+  EXPECT_DEATH(Placement(kSizes, {Axis::kTp, Axis::kTp, Axis::kEp, Axis::kEdp, Axis::kPp}),
+               "placement.cc");
 }
 
 }  // namespace

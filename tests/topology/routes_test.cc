@@ -25,8 +25,8 @@ class Walker {
   explicit Walker(const Cluster& c) : c_(c), edges_(static_cast<size_t>(NumberOfLinks(c))) {
     for (const GraphEdge& e : EdgesOf(c)) edges_[static_cast<size_t>(e.link)].push_back(e);
   }
-  // That each link works, is taken once and leaves the vertex where the one before ends, from one GPU to the
-  // other.
+  // That each link works, is taken once and leaves the vertex where the one before ends, from one
+  // GPU to the other.
   void ExpectConnected(int from, int to, const Path& path) const {
     std::set<int> at = {from};
     std::set<LinkId> taken;
@@ -48,14 +48,18 @@ class Walker {
 };
 
 TEST(RoutesTest, PathsOfAHealthyTreeAreShortest) {
-  FabricSpec three = {
-      .kind = FabricKind::kFatTree, .layers = 3, .nodes_per_leaf = 1, .units_per_pod = 2, .switch_ports = 32};
+  FabricSpec three = {.kind = FabricKind::kFatTree,
+                      .layers = 3,
+                      .nodes_per_leaf = 1,
+                      .units_per_pod = 2,
+                      .switch_ports = 32};
   FabricSpec flat = SmallTree();
   flat.rail_optimised = false;
   flat.switch_ports = 32;
   FabricSpec ecmp_three = three;
   ecmp_three.load_balancing = LoadBalancing::kEcmp;
-  for (const FabricSpec& spec : {SmallTree(), SmallTree(LoadBalancing::kAdaptive), three, ecmp_three, flat}) {
+  for (const FabricSpec& spec :
+       {SmallTree(), SmallTree(LoadBalancing::kAdaptive), three, ecmp_three, flat}) {
     const Cluster c = NodesOf8(4, spec);
     const Routes routes(c);
     const Walker walker(c);
@@ -73,10 +77,10 @@ TEST(RoutesTest, ARailIsOneLeafAwayAndAnotherUnitASpineMore) {
   const Cluster c = NodesOf8(4, SmallTree(LoadBalancing::kAdaptive));
   const Routes routes(c);
   EXPECT_EQ(Named(c, routes.Between(3, 11)), (Names{"node0.gpu3.nic-out", "node1.gpu3.nic-in"}));
-  EXPECT_EQ(Named(c, routes.Between(3, 12)),
-            (Names{"node0.gpu3.nic-out", "unit0.leaf3.up", "unit0.leaf4.down", "node1.gpu4.nic-in"}));
-  EXPECT_EQ(Named(c, routes.Between(3, 27)),
-            (Names{"node0.gpu3.nic-out", "unit0.leaf3.up", "unit1.leaf3.down", "node3.gpu3.nic-in"}));
+  EXPECT_EQ(Named(c, routes.Between(3, 12)), (Names{"node0.gpu3.nic-out", "unit0.leaf3.up",
+                                                    "unit0.leaf4.down", "node1.gpu4.nic-in"}));
+  EXPECT_EQ(Named(c, routes.Between(3, 27)), (Names{"node0.gpu3.nic-out", "unit0.leaf3.up",
+                                                    "unit1.leaf3.down", "node3.gpu3.nic-in"}));
 }
 
 // A label names a flow: the same label, the same way; over many, both spines alike.
@@ -91,7 +95,8 @@ TEST(RoutesTest, HashingSpreadsFlowsOverEqualWays) {
     ++uses[path.links[1]];
   }
   ASSERT_EQ(uses.size(), 2u);
-  for (const auto& [link, n] : uses) EXPECT_NEAR(n, 500, 80) << LinkName(c, link);  // five deviations
+  for (const auto& [link, n] : uses)
+    EXPECT_NEAR(n, 500, 80) << LinkName(c, link);  // five deviations
 }
 
 TEST(RoutesTest, PlanesAreCrossedOverNvlinkInTheSendersNode) {
@@ -105,9 +110,11 @@ TEST(RoutesTest, PlanesAreCrossedOverNvlinkInTheSendersNode) {
 }
 
 TEST(RoutesTest, WithoutItsNicAGpuSendsByANeighbourOfTheReceiversRail) {
-  const Cluster c = Without(NodesOf8(4, SmallTree(LoadBalancing::kAdaptive)), {"node0.gpu3.nic-out"});
-  EXPECT_EQ(Named(c, Routes(c).Between(3, 14)), (Names{"node0.gpu3.nvlink-out", "node0.gpu6.nvlink-in",
-                                                       "node0.gpu6.nic-out", "node1.gpu6.nic-in"}));
+  const Cluster c =
+      Without(NodesOf8(4, SmallTree(LoadBalancing::kAdaptive)), {"node0.gpu3.nic-out"});
+  EXPECT_EQ(Named(c, Routes(c).Between(3, 14)),
+            (Names{"node0.gpu3.nvlink-out", "node0.gpu6.nvlink-in", "node0.gpu6.nic-out",
+                   "node1.gpu6.nic-in"}));
   // And receives by its own.
   EXPECT_EQ(Routes(c).Between(14, 3).size, 4);
   EXPECT_EQ(Named(c, Routes(c).Between(11, 3)), (Names{"node1.gpu3.nic-out", "node0.gpu3.nic-in"}));
@@ -115,14 +122,16 @@ TEST(RoutesTest, WithoutItsNicAGpuSendsByANeighbourOfTheReceiversRail) {
 
 TEST(RoutesTest, WithoutItsNicAGpuReceivesByANeighbourOfTheSendersRail) {
   const Cluster c = Without(NodesOf8(2, {}), {"node1.gpu3.nic-in"});
-  EXPECT_EQ(Named(c, Routes(c).Between(5, 11)), (Names{"node0.gpu5.nic-out", "node1.gpu5.nic-in",
-                                                       "node1.gpu5.nvlink-out", "node1.gpu3.nvlink-in"}));
+  EXPECT_EQ(Named(c, Routes(c).Between(5, 11)),
+            (Names{"node0.gpu5.nic-out", "node1.gpu5.nic-in", "node1.gpu5.nvlink-out",
+                   "node1.gpu3.nvlink-in"}));
 }
 
 TEST(RoutesTest, WithoutNvlinkNeighboursTalkThroughTheirNics) {
   const Cluster c = Without(NodesOf8(2, {}), {"node0.nvswitch"});
   EXPECT_EQ(Named(c, Routes(c).Between(1, 2)), (Names{"node0.gpu1.nic-out", "node0.gpu2.nic-in"}));
-  EXPECT_EQ(Named(c, Routes(c).Between(9, 10)), (Names{"node1.gpu1.nvlink-out", "node1.gpu2.nvlink-in"}));
+  EXPECT_EQ(Named(c, Routes(c).Between(9, 10)),
+            (Names{"node1.gpu1.nvlink-out", "node1.gpu2.nvlink-in"}));
 }
 
 TEST(RoutesTest, AGpuWithoutPortsIsUnreachable) {
@@ -154,8 +163,8 @@ TEST(RoutesTest, NeighboursShareANic) {
   EXPECT_FALSE(Exists(c, LinkOf(3, Port::kNicOut)));
 }
 
-// The order of preference, said another way: what the first and the last link of a path are follows from the
-// ports that work and from who is connected by the fabric.
+// The order of preference, said another way: what the first and the last link of a path are follows
+// from the ports that work and from who is connected by the fabric.
 TEST(RoutesTest, PathsLeadAroundRandomFailuresInOrderOfPreference) {
   Random random(11);
   std::map<std::string, int> seen;
@@ -170,8 +179,12 @@ TEST(RoutesTest, PathsLeadAroundRandomFailuresInOrderOfPreference) {
     const Routes routes(c);
     const Walker walker(c);
     const Fabric& fabric = *c.switches.value;
-    const auto works = [&](int gpu, Port port) { return CapacityOf(c, LinkOf(gpu, port)).value > 0; };
-    const auto nvlink = [&](int a, int b) { return works(a, Port::kNvlinkOut) && works(b, Port::kNvlinkIn); };
+    const auto works = [&](int gpu, Port port) {
+      return CapacityOf(c, LinkOf(gpu, port)).value > 0;
+    };
+    const auto nvlink = [&](int a, int b) {
+      return works(a, Port::kNvlinkOut) && works(b, Port::kNvlinkIn);
+    };
     const auto nics = [&](int a, int b) {
       const int from = fabric.tree().LeafOf(c.NodeOf(a), c.NicOf(a)),
                 to = fabric.tree().LeafOf(c.NodeOf(b), c.NicOf(b));
@@ -188,8 +201,8 @@ TEST(RoutesTest, PathsLeadAroundRandomFailuresInOrderOfPreference) {
           by_receiver |= b != to && nics(from, b) && nvlink(b, to);
           for (int j = 0; j < 8; ++j) {
             const int mate = to / 8 * 8 + j;
-            by_both |=
-                a != from && mate != to && a != mate && nvlink(from, a) && nics(a, mate) && nvlink(mate, to);
+            by_both |= a != from && mate != to && a != mate && nvlink(from, a) && nics(a, mate) &&
+                       nvlink(mate, to);
           }
         }
         const std::string expected = from / 8 == to / 8 && nvlink(from, to) ? "NVLink"

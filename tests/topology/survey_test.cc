@@ -19,15 +19,17 @@ TEST(SurveyTest, InOneNetworkEveryPairOfNodesUsesItsOwnNics) {
 TEST(SurveyTest, InEightPlanesSevenOfEightPairsAreForwarded) {
   FabricSpec spec = SmallTree();
   spec.planes = 8;
-  EXPECT_EQ(ReachOf(NodesOf8(4, spec)), (Reach{.over_nvlink = 224, .over_nics = 96, .forwarded = 672}));
+  EXPECT_EQ(ReachOf(NodesOf8(4, spec)),
+            (Reach{.over_nvlink = 224, .over_nics = 96, .forwarded = 672}));
 }
 
 TEST(SurveyTest, WithoutSpinesTheUnitsAreApart) {
   const std::vector<std::string> failed = {"spine0", "spine1"};
   const Survey s = SurveyOf(NodesOf8(4, SmallTree(LoadBalancing::kAdaptive)), failed);
-  // Within a unit rails still meet in their leaf, and other rails are reached by a neighbour: 32 x 1 and 32
-  // x 7.
-  EXPECT_EQ(s.reach, (Reach{.over_nvlink = 224, .over_nics = 32, .forwarded = 224, .unreachable = 512}));
+  // Within a unit rails still meet in their leaf, and other rails are reached by a neighbour: 32 x
+  // 1 and 32 x 7.
+  EXPECT_EQ(s.reach,
+            (Reach{.over_nvlink = 224, .over_nics = 32, .forwarded = 224, .unreachable = 512}));
   EXPECT_EQ(s.healthy_reach, (Reach{.over_nvlink = 224, .over_nics = 768}));
   EXPECT_EQ(s.bisection.value, 0);
   EXPECT_EQ(s.healthy_bisection, GBps(800));

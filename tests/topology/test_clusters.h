@@ -26,7 +26,10 @@ inline Cluster NodesOf8(int nodes, const FabricSpec& fabric, int nics_per_node =
 
 // Four nodes in units of two; two spines, 1:1.
 inline FabricSpec SmallTree(LoadBalancing balancing = LoadBalancing::kEcmp) {
-  return {.kind = FabricKind::kFatTree, .nodes_per_leaf = 2, .switch_ports = 24, .load_balancing = balancing};
+  return {.kind = FabricKind::kFatTree,
+          .nodes_per_leaf = 2,
+          .switch_ports = 24,
+          .load_balancing = balancing};
 }
 
 inline Cluster Without(const Cluster& c, std::initializer_list<std::string> names) {

@@ -35,7 +35,8 @@ TEST(TrafficTest, MergeLeavesOneLoadPerLinkWithAllItsBytes) {
   EXPECT_EQ(t.loads[3].link, LinkOf(2, Port::kNicIn));
 }
 
-// 1.6 MB over NVLink: 10 us. 0.8 MB over a NIC: 20 us, the longer. Alpha: 5 + 3 x 1 + 2 x 10 = 28 us.
+// 1.6 MB over NVLink: 10 us. 0.8 MB over a NIC: 20 us, the longer. Alpha: 5 + 3 x 1 + 2 x 10 = 28
+// us.
 TEST(TrafficTest, TimeAloneIsAlphaAndTheBusiestLink) {
   const Cluster c = TwoNodes();
   const Routes routes(c);
@@ -66,7 +67,8 @@ TEST(TrafficTest, MergeLeavesOneLoadPerPathWithAllItsBytes) {
   EXPECT_EQ(t.paths[1].bytes, Bytes(5));
 }
 
-// Stretched by a half, 1.6 MB over NVLink take 15 us. On one SM, which moves 14 GB/s, 1.6 MB / 14 GB/s.
+// Stretched by a half, 1.6 MB over NVLink take 15 us. On one SM, which moves 14 GB/s, 1.6 MB / 14
+// GB/s.
 TEST(TrafficTest, StretchAndTooFewSmsLengthenTheTimeOnEveryLink) {
   const Cluster c = TwoNodes();
   Traffic t{.stretch = 1.5};
@@ -89,8 +91,8 @@ TEST(TrafficTest, PartsOneAfterTheOtherTakeTheSumOfTheirTimes) {
   EXPECT_EQ(TimeAlone(parts, c), TimeAlone(t, c) * 2);
 }
 
-// Lines carry as many flags as data. Multicast reaches 0.85 of a link. Pieces of 128 KiB at 40 GB/s take
-// 3.28 us and 0.92 us more.
+// Lines carry as many flags as data. Multicast reaches 0.85 of a link. Pieces of 128 KiB at 40 GB/s
+// take 3.28 us and 0.92 us more.
 TEST(TransportTest, WhatAByteCostsALinkFollowsFromWhatMovesIt) {
   Cluster c = TwoNodes();
   c.collective_launch = Microseconds(4);

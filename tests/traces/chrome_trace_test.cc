@@ -20,18 +20,24 @@ Timeline TwoRanks() {
   Timeline t;
   t.processes = {{.id = 0, .name = "rank 0: stage \"first\"", .stands_for = 128},
                  {.id = 128, .name = "rank 128"}};
-  t.tracks = {{.process = 0, .thread = 1, .name = "compute"}, {.process = 1, .thread = 1, .name = "compute"}};
+  t.tracks = {{.process = 0, .thread = 1, .name = "compute"},
+              {.process = 1, .thread = 1, .name = "compute"}};
   const int32_t forward = t.names.IndexOf("forward"), backward = t.names.IndexOf("backward");
   t.tasks = {{.phase = forward, .micro_batch = 3, .chunk = 0, .first_layer = 0, .last_layer = 4},
              {.phase = backward}};
-  t.spans = {{.start = {0}, .end = {2'500'001}, .track = 0, .name = t.names.IndexOf("F 3"), .task = 0},
-             {.start = {1}, .end = {2'500'000}, .track = 0, .name = t.names.IndexOf("attention"), .task = 0},
-             {.start = {2'500'001},
-              .end = {3'000'000'000'000},
-              .track = 1,
-              .name = t.names.IndexOf("B 3"),
-              .task = 1,
-              .stood_in = true}};
+  t.spans = {
+      {.start = {0}, .end = {2'500'001}, .track = 0, .name = t.names.IndexOf("F 3"), .task = 0},
+      {.start = {1},
+       .end = {2'500'000},
+       .track = 0,
+       .name = t.names.IndexOf("attention"),
+       .task = 0},
+      {.start = {2'500'001},
+       .end = {3'000'000'000'000},
+       .track = 1,
+       .name = t.names.IndexOf("B 3"),
+       .task = 1,
+       .stood_in = true}};
   t.flows = {{.from = 0, .to = 2, .name = t.names.IndexOf("send")}};
   t.counters = {{.process = 1,
                  .name = t.names.IndexOf("memory"),
@@ -92,13 +98,16 @@ TEST(ChromeTraceTest, AnArrowEndsBehindItsBeginningInTheFileEvenWhereAllTakesNoT
 // Random slices that nest, on several tracks, with tasks, arrows and counters.
 Timeline RandomTimeline(uint64_t seed) {
   Random random(seed);
-  const auto below = [&](int n) { return static_cast<int>(random.Below(static_cast<uint64_t>(n))); };
+  const auto below = [&](int n) {
+    return static_cast<int>(random.Below(static_cast<uint64_t>(n)));
+  };
   Timeline t;
   t.kind = below(2) ? TimelineKind::kPredicted : TimelineKind::kMeasured;
   const int processes = 1 + below(3);
   for (int p = 0; p < processes; ++p) {
-    t.processes.push_back(
-        {.id = 8 * p, .name = std::string(static_cast<size_t>(below(3)), 'p'), .stands_for = 1 + below(9)});
+    t.processes.push_back({.id = 8 * p,
+                           .name = std::string(static_cast<size_t>(below(3)), 'p'),
+                           .stands_for = 1 + below(9)});
     for (int s = 0, n = 1 + below(3); s < n; ++s)
       t.tracks.push_back({.process = p, .thread = 1 + s, .name = "stream"});
   }
@@ -114,7 +123,8 @@ Timeline RandomTimeline(uint64_t seed) {
     for (int i = 0, n = below(12); i < n && !ranges.empty(); ++i) {
       const auto [start, end] = ranges.back();
       ranges.pop_back();
-      const int64_t a = start + static_cast<int64_t>(random.Below(static_cast<uint64_t>(end - start + 1)));
+      const int64_t a =
+          start + static_cast<int64_t>(random.Below(static_cast<uint64_t>(end - start + 1)));
       const int64_t b = a + static_cast<int64_t>(random.Below(static_cast<uint64_t>(end - a + 1)));
       t.spans.push_back({.start = {a},
                          .end = {b},
@@ -133,7 +143,8 @@ Timeline RandomTimeline(uint64_t seed) {
     t.counters.push_back({.process = below(processes),
                           .name = t.names.IndexOf("c" + std::to_string(i)),
                           .unit = t.names.IndexOf("GiB")});
-    for (int k = 0; k < 3; ++k) t.counters.back().samples.push_back({{below(1000)}, random.Uniform() * 1e6});
+    for (int k = 0; k < 3; ++k)
+      t.counters.back().samples.push_back({{below(1000)}, random.Uniform() * 1e6});
   }
   return t;
 }
@@ -145,8 +156,8 @@ std::vector<Slice> SlicesOf(const Timeline& t) {
   std::vector<Slice> slices;
   for (const Timeline::Span& s : t.spans) {
     const Timeline::Track& track = t.tracks[s.track];
-    slices.emplace_back(t.processes[track.process].id, track.thread, s.start.ps, s.end.ps, t.names[s.name],
-                        s.stood_in);
+    slices.emplace_back(t.processes[track.process].id, track.thread, s.start.ps, s.end.ps,
+                        t.names[s.name], s.stood_in);
   }
   std::sort(slices.begin(), slices.end());
   return slices;
@@ -193,8 +204,8 @@ TEST(ChromeTraceTest, NoPartOfATimelineIsLost) {
   }
 }
 
-// As Perfetto reads a B or E event's time: microseconds as a double, cut to whole nanoseconds. Slices must
-// still nest.
+// As Perfetto reads a B or E event's time: microseconds as a double, cut to whole nanoseconds.
+// Slices must still nest.
 TEST(ChromeTraceTest, SlicesNestInWholeNanoseconds) {
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     const auto document = ParseJson(WriteChromeTrace(RandomTimeline(seed)), "t.json");

@@ -40,7 +40,8 @@ TEST(MeasurementsTest, AnErrorNamesFileLineAndColumn) {
 TEST(MeasurementsTest, AMissingColumnNamesTheNearest) {
   const Measurements t("latency_us,m\n", "t.csv");
   EXPECT_EQ(MessageOf([&] { t.Column("latncy_us"); }),
-            "t.csv: found no column \"latncy_us\" among latency_us, m, expected that column (did you mean "
+            "t.csv: found no column \"latncy_us\" among latency_us, m, expected that column (did "
+            "you mean "
             "\"latency_us\"?)");
 }
 

@@ -32,7 +32,8 @@ NCCL version 2.27.7+cuda12.9
 # Collective test concluded: all_reduce_perf
 )";
 
-// As nccl-tests 2.0 printed it: no root, the error in place of wrong values, the collective only in the name.
+// As nccl-tests 2.0 printed it: no root, the error in place of wrong values, the collective only in
+// the name.
 constexpr char kOld[] =
     R"(# nThread 1 nGpus 2 minBytes 1024 maxBytes 1024 step: 2(factor) warmup iters: 5 iters: 20 validation: 1
 #
@@ -95,11 +96,14 @@ struct Bad {
 
 TEST(NcclTestsTest, BrokenTextIsAnErrorThatNamesItsLine) {
   const Bad cases[] = {
-      {"25.40   41.28", "25.4x   41.28", "line 17: found \"25.4x\" as time, expected a number from 0"},
+      {"25.40   41.28", "25.4x   41.28",
+       "line 17: found \"25.4x\" as time, expected a number from 0"},
       {"25.40   41.28", "-1.00   41.28", "line 17: found \"-1.00\" as time"},
-      {"25.40   41.28", " 0.00   41.28", "line 17: found \"0.00\" as time, expected more than nothing"},
+      {"25.40   41.28", " 0.00   41.28",
+       "line 17: found \"0.00\" as time, expected more than nothing"},
       {"25.40   41.28", "  nan   41.28", "line 17: found \"nan\" as time"},
-      {"25.40   41.28", "        41.28", "line 17: found 12 fields, expected 13 as there are columns"},
+      {"25.40   41.28", "        41.28",
+       "line 17: found 12 fields, expected 13 as there are columns"},
       {"61.92      0", "61.92      3",
        "line 17: found 3 wrong values, expected a test whose results were right"},
       {"     1048576        2", "     1048576.5      2",
@@ -109,7 +113,8 @@ TEST(NcclTestsTest, BrokenTextIsAnErrorThatNamesItsLine) {
       {"310003 on     node-b", "310003", "line 9: found 3, expected \"Rank N ... on HOST device\""},
       {"starting: all_reduce_perf", "starting: all_produce_perf",
        "line 2: found \"all_produce\", expected one of all_reduce, all_gather"},
-      {"#       size         count      type   redop", "#       siz          count      type   redop",
+      {"#       size         count      type   redop",
+       "#       siz          count      type   redop",
        "line 16: found a row before the line of columns"},
       {"count      type ", "count      tipe ", "line 14: found columns without a type"},
   };
@@ -128,20 +133,25 @@ TEST(NcclTestsTest, TextThatEndsEarlyIsAnError) {
     const std::string text = kNew;
     return MessageOf([&] { ParseNcclTest(text.substr(0, text.find(until)), "run.txt"); });
   };
-  EXPECT_EQ(of_first("# nccl-tests").find("run.txt: found no line of columns, expected nccl-tests'"), 0u);
-  EXPECT_EQ(of_first("           0             0"), "run.txt: found no row of times, expected at least one");
-  EXPECT_EQ(of_first("    float     sum      -1    38").find("run.txt: line 18: found 2 fields"), 0u);
-  std::string no_ranks = kNew;
-  for (size_t at; (at = no_ranks.find("#  Rank")) != no_ranks.npos;) no_ranks.replace(at, 7, "#      ");
   EXPECT_EQ(
-      MessageOf([&] { ParseNcclTest(no_ranks, "run.txt"); }),
-      "run.txt: found 0 lines \"#  Rank N ... on HOST device\", expected one for each of two ranks or more");
-  EXPECT_EQ(
-      MessageOf([&] { ParseNcclTest(kOld, "run.txt"); }),
-      "run.txt: found no collective, neither in the text nor in the file's name, expected a file named after "
-      "its test, such as all_reduce_perf.txt");
-  EXPECT_EQ(MessageOf([&] { ParseNcclTest(std::string(kNew) + kOld, "run.txt"); }).find("run.txt: line "),
+      of_first("# nccl-tests").find("run.txt: found no line of columns, expected nccl-tests'"), 0u);
+  EXPECT_EQ(of_first("           0             0"),
+            "run.txt: found no row of times, expected at least one");
+  EXPECT_EQ(of_first("    float     sum      -1    38").find("run.txt: line 18: found 2 fields"),
             0u);
+  std::string no_ranks = kNew;
+  for (size_t at; (at = no_ranks.find("#  Rank")) != no_ranks.npos;)
+    no_ranks.replace(at, 7, "#      ");
+  EXPECT_EQ(MessageOf([&] { ParseNcclTest(no_ranks, "run.txt"); }),
+            "run.txt: found 0 lines \"#  Rank N ... on HOST device\", expected one for each of two "
+            "ranks or more");
+  EXPECT_EQ(MessageOf([&] { ParseNcclTest(kOld, "run.txt"); }),
+            "run.txt: found no collective, neither in the text nor in the file's name, expected a "
+            "file named after "
+            "its test, such as all_reduce_perf.txt");
+  EXPECT_EQ(
+      MessageOf([&] { ParseNcclTest(std::string(kNew) + kOld, "run.txt"); }).find("run.txt: line "),
+      0u);
 }
 
 }  // namespace

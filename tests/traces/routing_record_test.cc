@@ -44,10 +44,11 @@ TEST(RoutingRecordTest, TheBytesAreThoseOfTheFormat) {
 }
 
 TEST(RoutingRecordTest, ATableOfChoicesOrCountsIsTheSame) {
-  EXPECT_EQ(
-      Parse("layer,token,expert\n0,0,0\n0,0,1\n0,1,3\n0,1,2\n0,2,1\n1,0,2\n1,0,3\n1,1,0\n1,1,3\n1,2,2\n"),
-      SomeChoices());
-  EXPECT_EQ(Parse("layer,micro_batch,expert,tokens\n0,1,2,8\n0,0,0,5\n0,0,2,2\n0,0,3,1\n"), SomeCounts());
+  EXPECT_EQ(Parse("layer,token,expert\n0,0,0\n0,0,1\n0,1,3\n0,1,2\n0,2,1\n1,0,2\n1,0,3\n1,1,0\n1,1,"
+                  "3\n1,2,2\n"),
+            SomeChoices());
+  EXPECT_EQ(Parse("layer,micro_batch,expert,tokens\n0,1,2,8\n0,0,0,5\n0,0,2,2\n0,0,3,1\n"),
+            SomeCounts());
   EXPECT_EQ(Parse("layer,token,expert,affinity\n0,0,3,0.5\n").affinities, std::vector<float>{0.5f});
 }
 

@@ -11,19 +11,20 @@ TEST(ModelViewTest, JsonHasTheKeysOfTheContract) {
   const Json json = ModelJson(LoadModel("deepseek-v2"), {.sequence = 4096, .kv_bits = 6});
   for (const char* key :
        {"total_parameters", "activated_parameters", "activated_parameters_without_input_embedding",
-        "kv_elements_per_token", "kv_bytes_per_token", "forward_flops_per_token", "training_flops_per_token",
-        "flops_convention", "layers"})
+        "kv_elements_per_token", "kv_bytes_per_token", "forward_flops_per_token",
+        "training_flops_per_token", "flops_convention", "layers"})
     EXPECT_TRUE(json.contains(key)) << key;
   EXPECT_EQ(json["kv_bytes_per_token"], 25920);
 }
 
-// Layers, embedding, head and the last norm are all there is; layers and head are all that is multiplied.
+// Layers, embedding, head and the last norm are all there is; layers and head are all that is
+// multiplied.
 TEST(ModelViewTest, LayersAndWhatIsOutsideThemMakeTheTotals) {
   for (const char* name : {"deepseek-v2", "deepseek-v3", "deepseek-67b", "mixtral-8x22b"}) {
     const Model m = LoadModel(name);
     const Json json = ModelJson(m, {});
-    int64_t parameters =
-        json["embedding_parameters"].get<int64_t>() + json["head_parameters"].get<int64_t>() + m.hidden;
+    int64_t parameters = json["embedding_parameters"].get<int64_t>() +
+                         json["head_parameters"].get<int64_t>() + m.hidden;
     double flops = json["head_flops_per_token"].get<double>();
     for (const Json& run : json["layers"]) {
       const int64_t count = run["count"].get<int64_t>();
@@ -32,17 +33,18 @@ TEST(ModelViewTest, LayersAndWhatIsOutsideThemMakeTheTotals) {
         layer += part == "total" ? 0 : n.get<int64_t>();
       EXPECT_EQ(layer, run["parameters_per_layer"]["total"]) << name;
       parameters += count * layer;
-      flops += static_cast<double>(count) * run["forward_flops_per_token_per_layer"]["total"].get<double>();
+      flops += static_cast<double>(count) *
+               run["forward_flops_per_token_per_layer"]["total"].get<double>();
     }
     EXPECT_EQ(parameters, json["total_parameters"]) << name;
     EXPECT_EQ(flops, json["forward_flops_per_token"]) << name;
   }
 }
 
-// 4 layers of hidden 64: attention 2 x 64 x 64 + 2 x 64 x 16 = 10,240, MLP 3 x 64 x 1,024 = 196,608, norms
-// 128; with embedding and head of 64,000 each and a norm of 64 in all 955,968. KV 4 x 2 x 16 = 128 elements,
-// 256 bytes. Forward: 4 x (2 x 206,848 + attention 2 x 5,000 x 8 x 16) + 2 x 64,000 = 6,902,784, training
-// three times that.
+// 4 layers of hidden 64: attention 2 x 64 x 64 + 2 x 64 x 16 = 10,240, MLP 3 x 64 x 1,024 =
+// 196,608, norms 128; with embedding and head of 64,000 each and a norm of 64 in all 955,968. KV 4
+// x 2 x 16 = 128 elements, 256 bytes. Forward: 4 x (2 x 206,848 + attention 2 x 5,000 x 8 x 16) + 2
+// x 64,000 = 6,902,784, training three times that.
 TEST(ModelViewTest, TextIsATableOfTheWholeAndOfTheLayers) {
   Model m;
   m.name = "tiny";

@@ -12,8 +12,11 @@ namespace {
 
 // NVLink 200 GB/s of which 160 can be used, NIC 50 GB/s of which 48.
 Cluster Gpus(int gpus, int gpus_per_node) {
-  Cluster c{
-      .name = "test", .gpus = gpus, .gpus_per_node = gpus_per_node, .nic = GBps(50), .nic_usable = GBps(48)};
+  Cluster c{.name = "test",
+            .gpus = gpus,
+            .gpus_per_node = gpus_per_node,
+            .nic = GBps(50),
+            .nic_usable = GBps(48)};
   c.device.name = "h800";
   c.device.nvlink = GBps(200);
   c.device.nvlink_usable = GBps(160);
@@ -52,7 +55,8 @@ TEST(TopoViewTest, TextCountsLinksByKind) {
   nic-out        16    50 GB/s   48 GB/s
   nic-in         16    50 GB/s   48 GB/s
 )");
-  EXPECT_EQ(TopoText(Healthy(Gpus(8, 8))).find("nic"), std::string::npos);  // one node has no network
+  EXPECT_EQ(TopoText(Healthy(Gpus(8, 8))).find("nic"),
+            std::string::npos);  // one node has no network
 }
 
 TEST(TopoViewTest, ASmallClusterIsDrawnInFull) {
@@ -120,7 +124,8 @@ TEST(TopoViewTest, AFatTreeIsDrawnWithItsSwitchesAndWhatFailedInRed) {
   EXPECT_EQ(CountOf(TopoDot(SurveyOf(healthy.cluster, failed)), ", color=red"), 17u);
 }
 
-// Node 0's 8 leaves, their 31 other nodes at 31 x 50 GB/s each, and boxes for the other units and the spines.
+// Node 0's 8 leaves, their 31 other nodes at 31 x 50 GB/s each, and boxes for the other units and
+// the spines.
 TEST(TopoViewTest, OfALargeFatTreeOneUnitsLeavesAreDrawn) {
   const std::string two = TopoDot(Healthy(LoadCluster("h800-2048-fat-tree")));
   EXPECT_EQ(CountOf(two, "unit -- leaf"), 8u);

@@ -29,8 +29,8 @@ double HalfInterval80() {
 }
 
 double StudentQuantile90(int degrees) {
-  // Exact for one and two degrees; the Cornish-Fisher expansion (Abramowitz and Stegun 26.7.5) is within
-  // 0.002 from three on.
+  // Exact for one and two degrees; the Cornish-Fisher expansion (Abramowitz and Stegun 26.7.5) is
+  // within 0.002 from three on.
   if (degrees == 1) return 3.0776835372;
   if (degrees == 2) return 1.8856180832;
   const double z = HalfInterval80(), v = degrees, z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;
@@ -68,7 +68,8 @@ ErrorLevels LevelsOf(std::span<const Residual> residuals) {
   levels.curve = std::sqrt(std::max(0.0, means * means - levels.own * levels.own / n));
   const int count = static_cast<int>(units.size());
   if (count > 1) {
-    const double wider = StudentQuantile90(count - 1) / HalfInterval80() * std::sqrt(1 + 1.0 / count);
+    const double wider =
+        StudentQuantile90(count - 1) / HalfInterval80() * std::sqrt(1 + 1.0 / count);
     levels.curve *= wider, levels.own *= wider;
   }
   return levels;
@@ -87,7 +88,8 @@ Coverage CoverageOf(std::span<const Residual> residuals) {
     for (const Residual& r : of_fold) inside += std::fabs(r.log) <= half;
     for (const auto& [curve, c] : Means(of_fold)) {
       ++curves;
-      curves_inside += std::fabs(c.mean) <= z * std::hypot(levels.curve, levels.own / std::sqrt(c.points));
+      curves_inside +=
+          std::fabs(c.mean) <= z * std::hypot(levels.curve, levels.own / std::sqrt(c.points));
     }
   }
   if (residuals.empty()) return {};

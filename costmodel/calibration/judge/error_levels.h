@@ -1,13 +1,13 @@
-// How estimates err, from residuals of points that were left out. Errors of one table come at two levels:
-// common to a curve (all m of one weight, all contexts of one batch) and own to a point. The level common to
-// the whole table needs a second table (EngineDisagreement, left_out.h).
+// How estimates err, from residuals of points that were left out. Errors of one table come at two
+// levels: common to a curve (all m of one weight, all contexts of one batch) and own to a point.
+// The level common to the whole table needs a second table (EngineDisagreement, left_out.h).
 //   residual ln(estimate / measured) = curve's + point's
 //   own   = q80(|residual - its curve's mean|) / z * sqrt(n / (n - 1))        n points a curve
 //   curve = sqrt((q80(|curve's mean|) / z)^2 - own^2 / n)
-// The 80th percentile over z = 1.28 is the standard deviation of a normal distribution with the same 80%
-// interval: what intervals promise. Few independent units (the families of fused MoE layers) leave the spread
-// itself uncertain, so both levels are widened to the predictive interval of Student's distribution,
-// t(units - 1) / z * sqrt(1 + 1 / units).
+// The 80th percentile over z = 1.28 is the standard deviation of a normal distribution with the
+// same 80% interval: what intervals promise. Few independent units (the families of fused MoE
+// layers) leave the spread itself uncertain, so both levels are widened to the predictive interval
+// of Student's distribution, t(units - 1) / z * sqrt(1 + 1 / units).
 #pragma once
 
 #include <span>
@@ -43,8 +43,8 @@ double Median(std::vector<double> x);
 
 ErrorLevels LevelsOf(std::span<const Residual> residuals);
 
-// How often a fold's points, and its curves' mean residuals, lie inside the 80% interval that the levels of
-// the other folds give them.
+// How often a fold's points, and its curves' mean residuals, lie inside the 80% interval that the
+// levels of the other folds give them.
 Coverage CoverageOf(std::span<const Residual> residuals);
 
 }  // namespace moecast

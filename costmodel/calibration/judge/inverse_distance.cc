@@ -56,8 +56,8 @@ struct Curves {
         std::sort(steps.begin(), steps.end());
         steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
         for (Curve& c : all)
-          c.place[d] =
-              static_cast<double>(std::lower_bound(steps.begin(), steps.end(), c.place[d]) - steps.begin());
+          c.place[d] = static_cast<double>(
+              std::lower_bound(steps.begin(), steps.end(), c.place[d]) - steps.begin());
       }
   }
 };
@@ -67,12 +67,14 @@ double Along(const Curves::Curve& c, double x, bool efficiency) {
   const auto value = [&](size_t i) { return efficiency ? c.time[i] - c.work[i] : c.time[i]; };
   if (x <= c.x.front()) return value(0);
   if (x >= c.x.back()) return value(c.x.size() - 1);
-  const size_t above = static_cast<size_t>(std::upper_bound(c.x.begin(), c.x.end(), x) - c.x.begin());
+  const size_t above =
+      static_cast<size_t>(std::upper_bound(c.x.begin(), c.x.end(), x) - c.x.begin());
   const double part = (x - c.x[above - 1]) / (c.x[above] - c.x[above - 1]);
   return value(above - 1) + part * (value(above) - value(above - 1));
 }
 
-std::vector<Residual> Residuals(const Curves& curves, std::span<const int> fold_of, const Variant& v) {
+std::vector<Residual> Residuals(const Curves& curves, std::span<const int> fold_of,
+                                const Variant& v) {
   constexpr double kSharpness = 1e-2;  // keeps the weights finite where places coincide
   std::vector<Residual> out;
   std::vector<std::pair<double, const Curves::Curve*>> near;
@@ -98,7 +100,8 @@ std::vector<Residual> Residuals(const Curves& curves, std::span<const int> fold_
     }
     for (size_t i = 0; i < c.x.size(); ++i) {
       double sum = 0;
-      for (size_t j = 0; j < count; ++j) sum += weight[j] * Along(*near[j].second, c.x[i], v.efficiency);
+      for (size_t j = 0; j < count; ++j)
+        sum += weight[j] * Along(*near[j].second, c.x[i], v.efficiency);
       const double estimate = sum / weights + (v.efficiency ? c.work[i] : 0);
       out.push_back({.curve = static_cast<int>(c.row),
                      .axis = std::exp2(c.x[i] - c.log_scale),

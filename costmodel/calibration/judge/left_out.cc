@@ -75,7 +75,8 @@ LeftOut EvaluateLeftOut(const TableKind& kind, const CurveTable& table, const Ma
         if (std::isnan(us)) continue;
         const double estimate = std::log(kind.baseline(key, axis, table.heads, machine) * 1e6) +
                                 surface.At(curve.key, axis * curve.axis_scale, left_out).log_ratio;
-        residuals.push_back({curve.family, f, static_cast<int>(c), axis, us, estimate - std::log(us)});
+        residuals.push_back(
+            {curve.family, f, static_cast<int>(c), axis, us, estimate - std::log(us)});
       }
     }
   }
@@ -94,8 +95,8 @@ LeftOut EvaluateLeftOut(const TableKind& kind, const CurveTable& table, const Ma
   out.mape_percent = MeanOf(longer, 0, kEnd).percent;
   std::sort(percent.begin(), percent.end());
   if (!percent.empty())
-    out.p90_percent =
-        percent[std::min(percent.size() - 1, static_cast<size_t>(0.9 * static_cast<double>(percent.size())))];
+    out.p90_percent = percent[std::min(
+        percent.size() - 1, static_cast<size_t>(0.9 * static_cast<double>(percent.size())))];
   out.levels = LevelsOf(longer);
   out.levels_short = LevelsOf(shorter);
   out.coverage = CoverageOf(longer);
@@ -108,7 +109,8 @@ LeftOut EvaluateLeftOut(const TableKind& kind, const CurveTable& table, const Ma
   return out;
 }
 
-Disagreement EngineDisagreement(const CurveTable& a, const CurveTable& b, const ErrorLevels& levels) {
+Disagreement EngineDisagreement(const CurveTable& a, const CurveTable& b,
+                                const ErrorLevels& levels) {
   std::map<std::vector<std::string>, size_t> rows;
   for (size_t r = 0; r < b.rows.size(); ++r) rows[b.rows[r]] = r;
   std::vector<std::vector<double>> curves;  // ln(a / b) of the points of each
@@ -119,7 +121,8 @@ Disagreement EngineDisagreement(const CurveTable& a, const CurveTable& b, const 
     for (size_t i = 0; i < a.axis_values.size(); ++i) {
       const auto at = std::find(b.axis_values.begin(), b.axis_values.end(), a.axis_values[i]);
       if (at == b.axis_values.end()) continue;
-      const double x = a.At(r, i), y = b.At(other->second, static_cast<size_t>(at - b.axis_values.begin()));
+      const double x = a.At(r, i),
+                   y = b.At(other->second, static_cast<size_t>(at - b.axis_values.begin()));
       if (x >= kShortUs && y > 0) logs.push_back(std::log(x / y));  // neither is missing
     }
     if (!logs.empty()) curves.push_back(std::move(logs));
@@ -140,7 +143,8 @@ Disagreement EngineDisagreement(const CurveTable& a, const CurveTable& b, const 
     for (size_t c = fold; c < curves.size(); c += kFolds)
       for (const double x : curves[c]) ++out.points, inside += std::fabs(x) <= half;
   }
-  if (out.points) out.coverage_percent = 100 * static_cast<double>(inside) / static_cast<double>(out.points);
+  if (out.points)
+    out.coverage_percent = 100 * static_cast<double>(inside) / static_cast<double>(out.points);
   return out;
 }
 

@@ -1,6 +1,6 @@
-// How far a table's estimates are off where it has no measurement: a fifth of its curves is left out whole
-// and estimated from the others, in turn for each fifth (MoE: one family of shapes in turn). What an
-// estimate's own sigmas rest on (error_levels.h).
+// How far a table's estimates are off where it has no measurement: a fifth of its curves is left
+// out whole and estimated from the others, in turn for each fifth (MoE: one family of shapes in
+// turn). What an estimate's own sigmas rest on (error_levels.h).
 #pragma once
 
 #include <vector>
@@ -10,7 +10,8 @@
 
 namespace moecast {
 
-// Points of 10 us and more whose place on the curve (m, tokens, context: the table's axis) is in [from, to].
+// Points of 10 us and more whose place on the curve (m, tokens, context: the table's axis) is in
+// [from, to].
 struct LeftOutBand {
   double from = 0, to = 0;
   size_t points = 0;
@@ -35,14 +36,15 @@ LeftOut EvaluateLeftOut(const TableKind& kind, const CurveTable& table, const Ma
 // One engine's times taken for another's, on the same shapes: points of 10 us and more.
 struct Disagreement {
   size_t points = 0;
-  // Of ln(time), common to a table: with the levels below, as they are on a measured curve, 80% of |ln(a /
-  // b)| stay inside. What engines disagree on point by point counts as common, since it says how far a third
-  // one may be off anywhere.
+  // Of ln(time), common to a table: with the levels below, as they are on a measured curve, 80% of
+  // |ln(a / b)| stay inside. What engines disagree on point by point counts as common, since it
+  // says how far a third one may be off anywhere.
   double sigma = 0;
-  // Points of `b` inside the 80% interval around `a`: sigma from four fifths of the curves, counted on the
-  // fifth.
+  // Points of `b` inside the 80% interval around `a`: sigma from four fifths of the curves, counted
+  // on the fifth.
   double coverage_percent = 0;
 };
-Disagreement EngineDisagreement(const CurveTable& a, const CurveTable& b, const ErrorLevels& levels);
+Disagreement EngineDisagreement(const CurveTable& a, const CurveTable& b,
+                                const ErrorLevels& levels);
 
 }  // namespace moecast

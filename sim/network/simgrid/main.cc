@@ -2,14 +2,16 @@
 //
 // Traps of SimGrid 3.32 that this goes around:
 // - CM02 shares a link in proportion to 1/latency: links have no latency.
-// - Cross traffic slows acknowledged directions, TCP-gamma bounds a flow's rate: both are switched off.
+// - Cross traffic slows acknowledged directions, TCP-gamma bounds a flow's rate: both are switched
+// off.
 // - Precisions are absolute or relative 1e-5 by default: finer here, in proportion to a picosecond.
-// - A flow is bound for ever by the bandwidths its route has when it starts: meanwhile its links have no
-// bound.
-//   (To cancel and start anew under a new bandwidth would not do: what is cancelled keeps its share until the
-//   engine has moved on, which then reads communications that may be gone.)
+// - A flow is bound for ever by the bandwidths its route has when it starts: meanwhile its links
+// have no bound.
+//   (To cancel and start anew under a new bandwidth would not do: what is cancelled keeps its share
+//   until the engine has moved on, which then reads communications that may be gone.)
 // - A bandwidth of zero leaves flows the end they had: a link without capacity carries kNothing.
-// - Explicit routes for every pair of hosts take gigabytes: two hosts, and a zone that answers with the links
+// - Explicit routes for every pair of hosts take gigabytes: two hosts, and a zone that answers with
+// the links
 //   of the flow that is being started.
 #include <poll.h>
 #include <unistd.h>
@@ -58,13 +60,15 @@ class FlowZone : public routing::NetZoneImpl {
 
 class Flows {
  public:
-  explicit Flows(const std::vector<double>& capacity) : capacity_(capacity), users_(capacity.size()) {
+  explicit Flows(const std::vector<double>& capacity)
+      : capacity_(capacity), users_(capacity.size()) {
     zone_ = new FlowZone;  // the engine's from now on
     s4u::NetZone* zone = zone_->get_iface();
     from_ = zone->create_host("from", 1e9);
     to_ = zone->create_host("to", 1e9);
     for (size_t l = 0; l < capacity.size(); ++l)
-      links_.push_back(zone->create_link(std::to_string(l), Bandwidth(capacity[l]))->set_latency(0)->seal());
+      links_.push_back(
+          zone->create_link(std::to_string(l), Bandwidth(capacity[l]))->set_latency(0)->seal());
     zone->seal();
   }
 
@@ -110,7 +114,8 @@ class Flows {
     // What ends in the same picosecond, before or after it is full, ends now.
     size_t ends = running_.size() + 1;  // each run ends at least one communication
     for (int64_t next = NextOfEngine(); next >= 0 && next <= to; next = NextOfEngine()) {
-      if (ends-- == 0) throw std::runtime_error("SimGrid does not move on at " + std::to_string(to) + " ps");
+      if (ends-- == 0)
+        throw std::runtime_error("SimGrid does not move on at " + std::to_string(to) + " ps");
       Run(Delta());
     }
     ended_.clear();
@@ -200,7 +205,8 @@ class Words {
   template <class Number>
   bool Read(Number& number) {
     while (at_ < line_.size() && line_[at_] == ' ') ++at_;
-    const auto [rest, error] = std::from_chars(line_.data() + at_, line_.data() + line_.size(), number);
+    const auto [rest, error] =
+        std::from_chars(line_.data() + at_, line_.data() + line_.size(), number);
     if (error != std::errc{}) return false;
     at_ = static_cast<size_t>(rest - line_.data());
     return true;

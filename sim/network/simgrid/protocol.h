@@ -1,6 +1,6 @@
-// What moecast and moecast-simgrid say to each other, a line each; numbers separated by spaces, times in
-// picoseconds, rates in bytes per second. Questions are answered by one line that begins with the same word;
-// the other lines have no answer.
+// What moecast and moecast-simgrid say to each other, a line each; numbers separated by spaces,
+// times in picoseconds, rates in bytes per second. Questions are answered by one line that begins
+// with the same word; the other lines have no answer.
 //
 //   (helper, first)             moecast-simgrid 1
 //   links RATE ...              capacities by LinkId; first and once

@@ -18,7 +18,8 @@ namespace {
 
 class BuiltinCalibration : public testing::Test {
  protected:
-  static constexpr HeadSizes kLatent{512 + 64, 512};  // DeepSeek-V2's, which the tables were measured with
+  static constexpr HeadSizes kLatent{512 + 64,
+                                     512};  // DeepSeek-V2's, which the tables were measured with
 
   static AttentionQuery Mla(AttentionPhase phase, int64_t heads, int64_t batch, int64_t tokens) {
     AttentionQuery q{phase, heads, heads, 128 + 64, 128, batch, tokens, tokens};
@@ -30,7 +31,8 @@ class BuiltinCalibration : public testing::Test {
     const auto at = loaded.find(device + stack);
     return at != loaded.end()
                ? at->second
-               : loaded.emplace(device + stack, LoadCalibration(LoadDevice(device), stack)).first->second;
+               : loaded.emplace(device + stack, LoadCalibration(LoadDevice(device), stack))
+                     .first->second;
   }
   static void ExpectSound(const Calibration& c, const Cost& cost) {
     EXPECT_GT(cost.time.value, 0);
@@ -55,20 +57,21 @@ TEST_F(BuiltinCalibration, EveryQueryIsSoundOnRandomShapes) {
         const auto pass = static_cast<GemmPass>(random.Below(3));
         const int sms = static_cast<int>(random.Below(133));
         ExpectSound(c, c.Gemm({size(0, 18), size(0, 18), size(0, 18), d, pass, Dtype::kFp32, sms}));
-        ExpectSound(c, c.GroupedGemm(
-                           {size(0, 9), size(0, 18), size(4, 16), size(4, 16), d, pass, Dtype::kFp32, sms}));
+        ExpectSound(c, c.GroupedGemm({size(0, 9), size(0, 18), size(4, 16), size(4, 16), d, pass,
+                                      Dtype::kFp32, sms}));
         AttentionQuery a;
         a.phase = static_cast<AttentionPhase>(random.Below(4));
         a.heads = size(0, 8), a.kv_heads = std::max<int64_t>(1, a.heads / 8), a.batch = size(0, 10);
         if (random.Below(2)) a.qk_dim = 192, a.kv_heads = a.heads, a.form = AttentionForm::kMla;
-        a.context = size(0, 18), a.query = a.phase == AttentionPhase::kDecode ? 1 : size(0, 1) * a.context;
+        a.context = size(0, 18),
+        a.query = a.phase == AttentionPhase::kDecode ? 1 : size(0, 1) * a.context;
         a.causal = random.Below(2);
         a.dtype = d == Dtype::kFp32 ? Dtype::kBf16 : d;
         ExpectSound(c, c.Attention(a));
-        ExpectSound(c,
-                    c.MlaDecode({size(0, 8), size(0, 11), size(0, 18), 4 + 12 * random.Uniform(), kLatent}));
-        ExpectSound(c,
-                    c.Moe({size(0, 18), size(8, 14), size(6, 15), 64, 6, int64_t{1} << random.Below(7), d}));
+        ExpectSound(c, c.MlaDecode({size(0, 8), size(0, 11), size(0, 18), 4 + 12 * random.Uniform(),
+                                    kLatent}));
+        ExpectSound(c, c.Moe({size(0, 18), size(8, 14), size(6, 15), 64, 6,
+                              int64_t{1} << random.Below(7), d}));
         ExpectSound(c, c.Elementwise(static_cast<ElementwiseKind>(random.Below(kElementwiseKinds)),
                                      Bytes(static_cast<double>(size(0, 36)))));
       }
@@ -119,9 +122,9 @@ TEST_F(BuiltinCalibration, MeasuredPointsAreHit) {
     expect(c.Attention(q), p);
   }
   for (const Measured& p : BuiltinPoints(TableId::kMoeFp8Block))
-    expect(
-        c.Moe({I(p.axis), I(p.key[0]), I(p.key[1]), I(p.key[2]), I(p.key[3]), I(p.key[4]), Dtype::kFp8Block}),
-        p);
+    expect(c.Moe({I(p.axis), I(p.key[0]), I(p.key[1]), I(p.key[2]), I(p.key[3]), I(p.key[4]),
+                  Dtype::kFp8Block}),
+           p);
 }
 
 TEST_F(BuiltinCalibration, AnInputGradientIsTheProductOfItsOwnShape) {
@@ -131,10 +134,10 @@ TEST_F(BuiltinCalibration, AnInputGradientIsTheProductOfItsOwnShape) {
 }
 
 TEST_F(BuiltinCalibration, AWeightGradientAddsFactorAndExposedMainGradient) {
-  // The product (n, k, m) takes t; 24576 * 1536 elements are read and written in fp32 where t counted one
-  // bf16 write:
-  //   1.05 t + 0.5 * 37,748,736 * 6 B / 3350 GB/s = 1.05 t + 33.80 us;   bf16: 0.5 * 37,748,736 * 2 B / 3350
-  //   GB/s = 11.27 us
+  // The product (n, k, m) takes t; 24576 * 1536 elements are read and written in fp32 where t
+  // counted one bf16 write:
+  //   1.05 t + 0.5 * 37,748,736 * 6 B / 3350 GB/s = 1.05 t + 33.80 us;   bf16: 0.5 * 37,748,736 * 2
+  //   B / 3350 GB/s = 11.27 us
   const Calibration& c = On("h800", "2025");
   const Cost product = c.Gemm({24576, 1536, 4096});
   const Cost fp32 = c.Gemm({4096, 24576, 1536, Dtype::kBf16, GemmPass::kWgrad, Dtype::kFp32});
@@ -156,12 +159,15 @@ TEST_F(BuiltinCalibration, FewerSmsSlowAComputeBoundGemmByWholeWaves) {
   EXPECT_NEAR(half / all, 2, 0.1);
   // One row of 16384 x 16384: bound by memory, which 66 SMs still saturate.
   const double row = c.Gemm({1, 16384, 16384}).time.value;
-  EXPECT_NEAR(c.Gemm({1, 16384, 16384, Dtype::kBf16, GemmPass::kForward, Dtype::kFp32, 66}).time.value / row,
-              1, 0.02);
+  EXPECT_NEAR(
+      c.Gemm({1, 16384, 16384, Dtype::kBf16, GemmPass::kForward, Dtype::kFp32, 66}).time.value /
+          row,
+      1, 0.02);
 }
 
 TEST_F(BuiltinCalibration, TheH200IsFasterByItsMemoryWhereMemoryBinds) {
-  const Calibration &h100 = On("h100", "2025"), &h200 = On("h200", "2025"), &h800 = On("h800", "2025");
+  const Calibration &h100 = On("h100", "2025"), &h200 = On("h200", "2025"),
+                    &h800 = On("h800", "2025");
   const auto ratio = [&](const GemmQuery& q) { return h100.Gemm(q).time / h200.Gemm(q).time; };
   EXPECT_NEAR(ratio({8192, 8192, 8192}), 1, 1e-9);
   const double streaming = ratio({1, 16384, 16384});
@@ -183,13 +189,13 @@ TEST_F(BuiltinCalibration, ElementwiseByHand) {
 
 TEST_F(BuiltinCalibration, FlashAttention2InTrainingByHand) {
   // 32 heads of 128, 4 sequences of 4096, causal forward at 319 TFLOP/s (the figure):
-  //   pairs 4096 * 4097 / 2 = 8,390,656; 2 * 256 * 8,390,656 * 32 * 4 = 549.9 GFLOP -> 1723.8 us and 5 us of
-  //   launch.
+  //   pairs 4096 * 4097 / 2 = 8,390,656; 2 * 256 * 8,390,656 * 32 * 4 = 549.9 GFLOP -> 1723.8 us
+  //   and 5 us of launch.
   const Calibration& c = On("h800", "2024h1");
   AttentionQuery q{AttentionPhase::kTrainForward, 32, 32, 128, 128, 4, 4096, 4096};
   EXPECT_NEAR(c.Attention(q).time.value * 1e6, 549.898e3 / 319 + 5, 0.5);
-  // Backward: 2.5 times that at 310 * 319 / 368 = 268.7 TFLOP/s: non-causal backward by the forward's causal
-  // share.
+  // Backward: 2.5 times that at 310 * 319 / 368 = 268.7 TFLOP/s: non-causal backward by the
+  // forward's causal share.
   q.phase = AttentionPhase::kTrainBackward;
   const Cost backward = c.Attention(q);
   EXPECT_NEAR(backward.time.value * 1e6, 2.5 * 549.898e3 / (310.0 * 319 / 368) + 5, 1.5);
@@ -207,11 +213,13 @@ TEST_F(BuiltinCalibration, FlashAttention2PadsMlasValuesToTheKeys) {
 }
 
 TEST_F(BuiltinCalibration, TheBackwardOfMlaIsFiveProductsForTwoAtTheRatesOfFlashAttention3) {
-  // dv, dp, dq, dk and the scores again where the forward has the scores and the values: 5/2 of its flops. On
-  // the measured forward, at the rates of the figures for heads of 128 and no mask (attention_by_length.csv,
-  // FlashAttention-3): 638 TFLOP/s forward and 542 backward at 4096, 646 and 559 at 8192.
+  // dv, dp, dq, dk and the scores again where the forward has the scores and the values: 5/2 of its
+  // flops. On the measured forward, at the rates of the figures for heads of 128 and no mask
+  // (attention_by_length.csv, FlashAttention-3): 638 TFLOP/s forward and 542 backward at 4096, 646
+  // and 559 at 8192.
   const Calibration& c = On("h800", "2025");
-  for (const auto& [length, forward, backward] : {std::tuple(4096, 638.0, 542.0), {8192, 646.0, 559.0}}) {
+  for (const auto& [length, forward, backward] :
+       {std::tuple(4096, 638.0, 542.0), {8192, 646.0, 559.0}}) {
     AttentionQuery q = Mla(AttentionPhase::kTrainForward, 128, 1, length);
     const Seconds alone = c.Attention(q).time;
     q.phase = AttentionPhase::kTrainBackward;
@@ -227,12 +235,14 @@ TEST_F(BuiltinCalibration, TheOlderStackIsSlowerWhereItsKernelsAreAndTheSameElse
   EXPECT_GT(older.time / gemm.time, 1.05);
   EXPECT_LT(older.time / gemm.time, 1.15);
   EXPECT_GT(older.sigma_own, gemm.sigma_own);
-  EXPECT_NE(then.sources()[older.source].find("gemm_bf16: projections of Llama-2-70B"), std::string::npos);
+  EXPECT_NE(then.sources()[older.source].find("gemm_bf16: projections of Llama-2-70B"),
+            std::string::npos);
   EXPECT_NE(now.sources()[gemm.source].find("gemm_bf16: TensorRT-LLM"), std::string::npos);
   const GroupedGemmQuery experts{20, 30720, 3072, 5120};
   EXPECT_NEAR(then.GroupedGemm(experts).time / now.GroupedGemm(experts).time, 1.3, 1e-9);
   EXPECT_GT(then.GroupedGemm(experts).sigma_table, now.GroupedGemm(experts).sigma_table);
-  for (const AttentionPhase phase : {AttentionPhase::kTrainForward, AttentionPhase::kTrainBackward}) {
+  for (const AttentionPhase phase :
+       {AttentionPhase::kTrainForward, AttentionPhase::kTrainBackward}) {
     const AttentionQuery mla = Mla(phase, 128, 1, 4096);
     EXPECT_GT(then.Attention(mla).time.value, 1.3 * now.Attention(mla).time.value);
   }
@@ -251,25 +261,29 @@ TEST_F(BuiltinCalibration, GroupedBlockScaledGemmsAreWithin15PercentOfDeepGemms)
   const Calibration& c = On("h800", "2025");
   for (const auto& s : cases)
     EXPECT_NEAR(
-        c.GroupedGemm({s.groups, s.groups * s.rows, s.n, s.k, Dtype::kFp8Block}).time.value * 1e6 / s.us, 1,
-        0.15);
+        c.GroupedGemm({s.groups, s.groups * s.rows, s.n, s.k, Dtype::kFp8Block}).time.value * 1e6 /
+            s.us,
+        1, 0.15);
 }
 
-// All groups together have 32 x 4096 = 131,072 columns, twice those of the widest measured product: the ratio
-// is the one at 65,536, and no error is added for lying outside.
+// All groups together have 32 x 4096 = 131,072 columns, twice those of the widest measured product:
+// the ratio is the one at 65,536, and no error is added for lying outside.
 TEST_F(BuiltinCalibration, AGroupedProductWiderThanTheTableHasTheRatioOfItsEdge) {
   const Calibration& c = On("h800", "2025");
   const Machine machine = MachineOf(c.device());
   const auto ratio = [](const Cost& cost, const GemmShape& s, const Machine& m) {
     return cost.time.value / PickTile(s, m).seconds();
   };
-  const double grouped = ratio(c.GroupedGemm({32, 32 * 1024, 4096, 4096}), {1024, 4096, 4096, 32}, machine);
+  const double grouped =
+      ratio(c.GroupedGemm({32, 32 * 1024, 4096, 4096}), {1024, 4096, 4096, 32}, machine);
   EXPECT_NEAR(grouped, ratio(c.Gemm({1024, 65536, 4096}), {1024, 65536, 4096, 1}, machine), 1e-9);
-  EXPECT_EQ(c.GroupedGemm({32, 32 * 1024, 4096, 4096}).sigma_curve, c.Gemm({1024, 65536, 4096}).sigma_curve);
+  EXPECT_EQ(c.GroupedGemm({32, 32 * 1024, 4096, 4096}).sigma_curve,
+            c.Gemm({1024, 65536, 4096}).sigma_curve);
 }
 
 TEST_F(BuiltinCalibration, EveryExpertsWeightsAreRead) {
-  // 160 experts of 2 rows stream 160 * 3072 * 5120 * 2 B = 5.03 GB: 1502 us at 3350 GB/s at the very least.
+  // 160 experts of 2 rows stream 160 * 3072 * 5120 * 2 B = 5.03 GB: 1502 us at 3350 GB/s at the
+  // very least.
   const Cost cost = On("h800", "2025").GroupedGemm({160, 320, 3072, 5120});
   EXPECT_GT(cost.time.value, 5.03e9 / 3.35e12);
   EXPECT_EQ(cost.bound, Bound::kMemory);
@@ -322,8 +336,8 @@ TEST_F(BuiltinCalibration, PrefillOfAnFp8CacheAndFp8AbsorbedProductsHaveTheirTab
   EXPECT_NE(c.sources()[up.source].find("mla_bmm_fp8:"), std::string::npos);
 }
 
-// Heads of 192 and 128 are MLA where the query says so, and grouped heads of an odd size where it does not;
-// other sizes of MLA have its table too, beyond what was measured.
+// Heads of 192 and 128 are MLA where the query says so, and grouped heads of an odd size where it
+// does not; other sizes of MLA have its table too, beyond what was measured.
 TEST_F(BuiltinCalibration, WhatAttentionIsFollowsFromTheQueryNotFromItsSizes) {
   const Calibration& c = On("h100", "2025");
   const auto source = [&](const AttentionQuery& q) { return c.sources()[c.Attention(q).source]; };

@@ -9,7 +9,8 @@
 namespace moecast {
 namespace {
 
-// On a grid of keys 1, 2, 4, .. 64 in both, ratios given by a function of log2 of the keys and the axis.
+// On a grid of keys 1, 2, 4, .. 64 in both, ratios given by a function of log2 of the keys and the
+// axis.
 RatioSurface Grid(double (*ratio)(double x, double y, double a)) {
   RatioSurface s(RatioSurface::Scheme::kKriging, {1, 2, 4, 8});
   for (int x = 0; x < 7; ++x)
@@ -40,7 +41,8 @@ TEST(RatioSurfaceTest, APlaneInLogarithmsIsReproducedWithinATenthOfAStep) {
       Grid([](double x, double y, double a) { return std::exp(0.1 * x - 0.05 * y + 0.02 * a); });
   Random random(7);
   for (int i = 0; i < 200; ++i) {
-    const double x = 1 + 4 * random.Uniform(), y = 1 + 4 * random.Uniform(), a = 3 * random.Uniform();
+    const double x = 1 + 4 * random.Uniform(), y = 1 + 4 * random.Uniform(),
+                 a = 3 * random.Uniform();
     const auto r = s.At({std::exp2(x), std::exp2(y), 1, 1}, std::exp2(a));
     EXPECT_NEAR(r.log_ratio, 0.1 * x - 0.05 * y + 0.02 * a, 0.1 * 0.1);
   }
@@ -72,7 +74,8 @@ TEST(RatioSurfaceTest, BeyondTheRangeTheRatioStaysAndTheDistanceIsToldInOctaves)
 
 TEST(RatioSurfaceTest, TheLargestMeasuredKeyIsExact) {
   RatioSurface s(RatioSurface::Scheme::kKriging, {1});
-  for (const double key : {51200.0, 3.0, 700.0}) s.Add({.key = {key, 1, 1, 1}}, std::vector<double>{1});
+  for (const double key : {51200.0, 3.0, 700.0})
+    s.Add({.key = {key, 1, 1, 1}}, std::vector<double>{1});
   s.Finish();
   EXPECT_EQ(s.Largest(0), 51200);
   EXPECT_EQ(s.Largest(1), 1);

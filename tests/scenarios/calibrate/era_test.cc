@@ -12,7 +12,8 @@ namespace moecast {
 namespace {
 
 const std::string kHeader =
-    "tp,num_tokens,n_head,n_kv_head,n_embd,n_expanded_embd,attn_pre_proj_us,attn_post_proj_us,mlp_up_proj_us,"
+    "tp,num_tokens,n_head,n_kv_head,n_embd,n_expanded_embd,attn_pre_proj_us,attn_post_proj_us,mlp_"
+    "up_proj_us,"
     "mlp_down_proj_us\n";
 
 // A row of 4096 tokens whose products take `slower` times what the calibration says.
@@ -21,16 +22,16 @@ std::string RowOf(const Calibration& c, int64_t m, double slower) {
     return "," + std::to_string(c.Gemm({m, n, k}).time.value * 1e6 * slower);
   };
   // 64 heads and 8 pairs of key and value heads of 128: 10240 columns; gate and up: 2 * 28672.
-  return "1," + std::to_string(m) + ",64,8,8192,28672" + us(10240, 8192) + us(8192, 8192) + us(57344, 8192) +
-         us(8192, 28672) + "\n";
+  return "1," + std::to_string(m) + ",64,8,8192,28672" + us(10240, 8192) + us(8192, 8192) +
+         us(57344, 8192) + us(8192, 28672) + "\n";
 }
 
 TEST(GemmEraTest, TheFactorIsTheMedianOfTheLongRowsOfLlama) {
   const Calibration now = LoadCalibration(LoadDevice("h100"), "2025");
-  // 1.1 of four products, 1.2 of four, 1.3 of four: the median is 1.2; short rows and other models do not
-  // count.
-  const std::string rows =
-      kHeader + RowOf(now, 128, 5) + RowOf(now, 1024, 1.1) + RowOf(now, 2048, 1.2) + RowOf(now, 4096, 1.3);
+  // 1.1 of four products, 1.2 of four, 1.3 of four: the median is 1.2; short rows and other models
+  // do not count.
+  const std::string rows = kHeader + RowOf(now, 128, 5) + RowOf(now, 1024, 1.1) +
+                           RowOf(now, 2048, 1.2) + RowOf(now, 4096, 1.3);
   const std::vector<Measurements> profiles = {{rows, "Llama_ops.csv"},
                                               {kHeader + RowOf(now, 4096, 9), "Qwen_ops.csv"}};
   CalibrationFile older;
@@ -49,7 +50,9 @@ TEST(GemmEraTest, WithoutAProfileThereIsNoFactorAndABrokenOneIsNamed) {
   EXPECT_TRUE(older.reasoned.empty());
   const std::vector<Measurements> broken = {
       {kHeader + "1,4096,64,8,8192,28672,fast,1,1,1\n", "Llama_ops.csv"}};
-  EXPECT_NE(MessageOf([&] { FitGemmEra(broken, now, older); }).find("line 2, column \"attn_pre_proj_us\""),
+  EXPECT_NE(MessageOf([&] {
+              FitGemmEra(broken, now, older);
+            }).find("line 2, column \"attn_pre_proj_us\""),
             std::string::npos);
 }
 

@@ -39,7 +39,8 @@ TEST(CalibrationImportTest, TurnsPointsIntoCurvesWithFourDigits) {
                                     LoadDevice("h100"));
   const std::string* csv = Find(c, "2025/gemm_bf16.csv");
   ASSERT_TRUE(csv);
-  EXPECT_EQ(csv->substr(csv->find("\nn,k") + 1), "n,k,m=1,m=64\n256,1024,,123500\n512,256,3.5,4.568\n");
+  EXPECT_EQ(csv->substr(csv->find("\nn,k") + 1),
+            "n,k,m=1,m=64\n256,1024,,123500\n512,256,3.5,4.568\n");
   EXPECT_NE(csv->find("TensorRT-LLM 1.0 on h100"), std::string::npos);
   EXPECT_NE(csv->find("Apache-2.0"), std::string::npos);
   ASSERT_EQ(c.tables.size(), 1u);
@@ -53,14 +54,17 @@ TEST(CalibrationImportTest, BrokenFieldsAreNamedByFileLineAndColumn) {
     std::string rows, error;
   } const cases[] = {
       {"bfloat16,x,1,256,512,3\nbfloat16,x,4,256,512,nan\n",
-       name + ": line 3, column \"latency_us\": found \"nan\", expected a number from 0.001 to 1e+12"},
-      {"bfloat16,x,1,256,512,fast\n",
-       name + ": line 2, column \"latency_us\": found \"fast\", expected a number from 0.001 to 1e+12"},
-      {"bfloat16,x,1,2.5,512,3\n", name + ": line 2, column \"n\": found \"2.5\", expected a whole number"},
+       name +
+           ": line 3, column \"latency_us\": found \"nan\", expected a number from 0.001 to 1e+12"},
+      {"bfloat16,x,1,256,512,fast\n", name + ": line 2, column \"latency_us\": found \"fast\", "
+                                             "expected a number from 0.001 to 1e+12"},
+      {"bfloat16,x,1,2.5,512,3\n",
+       name + ": line 2, column \"n\": found \"2.5\", expected a whole number"},
       {"bfloat16,x,1,256,512,3\nbfloat16,x,1,25\n",
        name + ": line 3: found 4 fields, expected 6 as in the header"},
   };
-  for (const auto& c : cases) EXPECT_EQ(MessageOf([&] { ImportCalibrations(Gemm(c.rows), h100); }), c.error);
+  for (const auto& c : cases)
+    EXPECT_EQ(MessageOf([&] { ImportCalibrations(Gemm(c.rows), h100); }), c.error);
   const std::vector<TextFile> no_column = {{kGemmName, "dtype,m,n,latency_us\nbfloat16,1,2,3\n"}};
   EXPECT_NE(MessageOf([&] { ImportCalibrations(no_column, h100); }).find("no column \"k\""),
             std::string::npos);
@@ -72,12 +76,14 @@ TEST(CalibrationImportTest, FilesItCannotUseAreToldAndNoneAtAllIsAnError) {
   files.push_back({"holiday.csv", "a\n1\n"});
   EXPECT_EQ(ImportCalibrations(files, h100).ignored, std::vector<std::string>{"holiday.csv"});
   EXPECT_THROW(ImportCalibrations({}, h100), UserError);
-  EXPECT_THROW(ImportCalibrations(std::vector<TextFile>{{"holiday.csv", "a\n1\n"}}, h100), UserError);
+  EXPECT_THROW(ImportCalibrations(std::vector<TextFile>{{"holiday.csv", "a\n1\n"}}, h100),
+               UserError);
 }
 
 TEST(CalibrationImportTest, TwoEnginesGiveTheTablesSigma) {
-  // vLLM takes 1.2 times as long on every shape: ln 1.2 / 1.2816 = 0.1423, of which the errors within the
-  // table, a third of what was left out, explain a part. Every fourth m is kept of the other engine.
+  // vLLM takes 1.2 times as long on every shape: ln 1.2 / 1.2816 = 0.1423, of which the errors
+  // within the table, a third of what was left out, explain a part. Every fourth m is kept of the
+  // other engine.
   std::string rows, slower;
   for (const char* m : {"1", "4", "16", "64", "256"})
     for (const char* weight : {",4096,4096", ",8192,4096"}) {
@@ -87,17 +93,19 @@ TEST(CalibrationImportTest, TwoEnginesGiveTheTablesSigma) {
   const std::vector<TextFile> files = {{kGemmName, kHeader + rows},
                                        {"h100_gemm_bfloat16_vllm_2.0.csv", kHeader + slower}};
   const auto c = ImportCalibrations(files, LoadDevice("h100"));
-  const CalibrationFile json = ParseCalibrationFile(*Find(c, "2025/calibration.json"), "calibration.json");
+  const CalibrationFile json =
+      ParseCalibrationFile(*Find(c, "2025/calibration.json"), "calibration.json");
   ASSERT_EQ(json.tables.size(), 1u);
   const TableRecord& record = json.tables[0];
   const double below = 0.35 * std::hypot(record.sigma_curve, record.sigma_own);
-  EXPECT_NEAR(record.sigma_table, std::max(0.03, std::sqrt(std::max(0.0, 0.14227 * 0.14227 - below * below))),
-              1e-4);
+  EXPECT_NEAR(record.sigma_table,
+              std::max(0.03, std::sqrt(std::max(0.0, 0.14227 * 0.14227 - below * below))), 1e-4);
   EXPECT_EQ(record.compared_file, "gemm_bf16_compared.csv");
   EXPECT_EQ(record.compared_source, "vLLM 2.0");
   const std::string* thin = Find(c, "2025/gemm_bf16_compared.csv");
   ASSERT_TRUE(thin);
-  EXPECT_EQ(thin->substr(thin->find("\nn,k") + 1), "n,k,m=1,m=256\n4096,4096,24,24\n8192,4096,24,24\n");
+  EXPECT_EQ(thin->substr(thin->find("\nn,k") + 1),
+            "n,k,m=1,m=256\n4096,4096,24,24\n8192,4096,24,24\n");
   EXPECT_EQ(json.tables[0].sigma_table_from, "disagreement with vLLM 2.0");
 }
 
@@ -119,8 +127,8 @@ TEST(CalibrationImportTest, ACheckNamesTheTableThatIsMissing) {
 }
 
 TEST(CalibrationImportTest, WhatItWritesCanBeEstimatedFromAndLacksOnlyWhatWasNotGiven) {
-  const auto c =
-      ImportCalibrations(Gemm("bfloat16,x,1,256,512,30\nbfloat16,x,64,256,512,40\n"), LoadDevice("h100"));
+  const auto c = ImportCalibrations(Gemm("bfloat16,x,1,256,512,30\nbfloat16,x,64,256,512,40\n"),
+                                    LoadDevice("h100"));
   const Calibration calibration(LoadDevice("h100"), "2024h1", [&](std::string_view path) {
     const std::string* text = Find(c, path);
     if (!text) throw UserError({.file = std::string(path), .expected = "a file"});
@@ -147,16 +155,19 @@ TEST(CalibrationImportTest, WhatNoMeasurementSaysIsTheBuiltInCalibrations) {
   now.fits.clear();
   now.measured_on = made.measured_on;
   EXPECT_EQ(*Find(c, "2025/calibration.json"), PrintCalibrationFile(now));
-  // The older stack's factor was fitted to other tables, from profiles that are not among the files.
+  // The older stack's factor was fitted to other tables, from profiles that are not among the
+  // files.
   std::erase_if(older.reasoned, [](const ReasonedRecord& r) { return r.name == "gemm_bf16"; });
   EXPECT_EQ(*Find(c, "2024h1/calibration.json"), PrintCalibrationFile(older));
 }
 
 TEST(CalibrationImportTest, TablesOfOneEngineHaveTheErrorsThatTheBuiltInOnesHave) {
-  std::vector<TextFile> files = {{"h100_gemm_fp8_trtllm_1.0.csv", kHeader + "fp8,x,1,256,512,30\n"}};
-  files.push_back({"h100_moe_trtllm_1.0.csv",
-                   "dtype,num_tokens_total,hidden,inter,topk,num_experts,moe_tp,moe_ep,routing_distribution,"
-                   "latency_us\nfp8,64,4096,1536,8,128,1,8,balanced,100\n"});
+  std::vector<TextFile> files = {
+      {"h100_gemm_fp8_trtllm_1.0.csv", kHeader + "fp8,x,1,256,512,30\n"}};
+  files.push_back(
+      {"h100_moe_trtllm_1.0.csv",
+       "dtype,num_tokens_total,hidden,inter,topk,num_experts,moe_tp,moe_ep,routing_distribution,"
+       "latency_us\nfp8,64,4096,1536,8,128,1,8,balanced,100\n"});
   const auto c = ImportCalibrations(files, LoadDevice("h100"));
   const CalibrationFile made = ParseCalibrationFile(*Find(c, "2025/calibration.json"), "2025");
   ASSERT_EQ(made.tables.size(), 2u);
@@ -171,18 +182,19 @@ TEST(CalibrationImportTest, TablesOfOneEngineHaveTheErrorsThatTheBuiltInOnesHave
 
 // Estimates that together rest on every reasoned number.
 std::vector<Cost> EstimatesOf(const Calibration& c) {
-  std::vector<Cost> costs = {c.Gemm({1024, 4096, 4096}),
-                             c.Gemm({1024, 4096, 4096, Dtype::kBf16, GemmPass::kWgrad}),
-                             c.Gemm({1024, 4096, 4096, Dtype::kFp8Block, GemmPass::kWgrad}),
-                             c.Attention({AttentionPhase::kTrainForward, 16, 16, 128, 128, 1, 4096, 4096}),
-                             c.Attention({AttentionPhase::kTrainBackward, 16, 16, 128, 128, 1, 4096, 4096}),
-                             c.Attention({.phase = AttentionPhase::kTrainBackward,
-                                          .heads = 16,
-                                          .kv_heads = 16,
-                                          .qk_dim = 192,
-                                          .query = 4096,
-                                          .context = 4096,
-                                          .form = AttentionForm::kMla})};
+  std::vector<Cost> costs = {
+      c.Gemm({1024, 4096, 4096}),
+      c.Gemm({1024, 4096, 4096, Dtype::kBf16, GemmPass::kWgrad}),
+      c.Gemm({1024, 4096, 4096, Dtype::kFp8Block, GemmPass::kWgrad}),
+      c.Attention({AttentionPhase::kTrainForward, 16, 16, 128, 128, 1, 4096, 4096}),
+      c.Attention({AttentionPhase::kTrainBackward, 16, 16, 128, 128, 1, 4096, 4096}),
+      c.Attention({.phase = AttentionPhase::kTrainBackward,
+                   .heads = 16,
+                   .kv_heads = 16,
+                   .qk_dim = 192,
+                   .query = 4096,
+                   .context = 4096,
+                   .form = AttentionForm::kMla})};
   for (const Dtype dtype : {Dtype::kBf16, Dtype::kFp8, Dtype::kFp8Block})
     costs.push_back(c.GroupedGemm({8, 8192, 4096, 4096, dtype}));
   for (const auto& kind : EnumNames<ElementwiseKind>::kNames)
@@ -205,7 +217,8 @@ TEST(CalibrationFileTest, EveryReasonedNumberIsReadFromTheFileAndChangesATime) {
       record.value *= 1.5;
       const std::vector<Cost> after = estimates();
       bool changed = false;
-      for (size_t i = 0; i < before.size(); ++i) changed = changed || after[i].time != before[i].time;
+      for (size_t i = 0; i < before.size(); ++i)
+        changed = changed || after[i].time != before[i].time;
       EXPECT_TRUE(changed) << stack << ": " << record.name;
       record.value /= 1.5;
     }
@@ -214,7 +227,8 @@ TEST(CalibrationFileTest, EveryReasonedNumberIsReadFromTheFileAndChangesATime) {
 
 TEST(CalibrationFileTest, ParsingWhatIsPrintedGivesTheSame) {
   for (const char* stack : {"2025", "2024h1"}) {
-    const std::string text(*BuiltinText("calibrations/" + std::string(stack) + "/calibration.json"));
+    const std::string text(
+        *BuiltinText("calibrations/" + std::string(stack) + "/calibration.json"));
     EXPECT_EQ(PrintCalibrationFile(ParseCalibrationFile(text, "calibration.json")), text);
   }
 }
@@ -223,14 +237,16 @@ TEST(CalibrationFileTest, ATableOfAttentionSaysItsHeadSizes) {
   CalibrationFile file = BuiltIn("2025");
   const auto load = [&] {
     return MessageOf([&] {
-      Calibration(LoadDevice("h800"), "2025", [&](std::string_view) { return PrintCalibrationFile(file); });
+      Calibration(LoadDevice("h800"), "2025",
+                  [&](std::string_view) { return PrintCalibrationFile(file); });
     });
   };
   EXPECT_EQ(load(), "no UserError");
   for (TableRecord& record : file.tables)
     if (record.name == "mla_prefill") record.v_dim.reset();
-  EXPECT_NE(load().find("2025/calibration.json: /tables: found \"mla_prefill\" without qk_dim and v_dim"),
-            std::string::npos)
+  EXPECT_NE(
+      load().find("2025/calibration.json: /tables: found \"mla_prefill\" without qk_dim and v_dim"),
+      std::string::npos)
       << load();
 }
 
@@ -250,7 +266,8 @@ TEST(CalibrationFileTest, UnknownFieldsAndTablesAreErrors) {
     changed.replace(changed.find(from), from.size(), to);
     return load(changed);
   };
-  EXPECT_NE(with("\"stack\"", "\"stak\": 1, \"stack\"").find("did you mean \"stack\"?"), std::string::npos);
+  EXPECT_NE(with("\"stack\"", "\"stak\": 1, \"stack\"").find("did you mean \"stack\"?"),
+            std::string::npos);
   EXPECT_NE(with("\"grouped_bf16\"", "\"grouped_bf61\"").find("did you mean \"grouped_bf16\"?"),
             std::string::npos);
   EXPECT_NE(with("\"base\": \"2025\"", "\"base\": \"\"").find("measured_on"), std::string::npos);

@@ -27,8 +27,8 @@ TEST(LeastSquaresTest, ALineThroughPointsIsFoundAtOnce) {
 }
 
 TEST(LeastSquaresTest, AnUnknownThatWouldBeNegativeStaysAtZeroAndTheOtherIsFittedAlone) {
-  // 4, 2, 0 fall: without a slope their mean is 2. -4, 0, 4 start below 0: through the origin the slope is
-  // (0 * 1 + 4 * 2) / (1 + 4) = 1.6.
+  // 4, 2, 0 fall: without a slope their mean is 2. -4, 0, 4 start below 0: through the origin the
+  // slope is (0 * 1 + 4 * 2) / (1 + 4) = 1.6.
   const LeastSquares flat = LeastSquaresOf(Line(4, 2, 0), {1, 1});
   EXPECT_TRUE(flat.converged);
   EXPECT_NEAR(flat.at[0], 2, 1e-9);
@@ -49,8 +49,8 @@ TEST(LeastSquaresTest, ACurvedProblemTakesAsManyStepsAsItNeeds) {
   EXPECT_NEAR(fit.at[0], std::log(5.0), 1e-9);
 }
 
-// Newton's method on atan leaves the root 5 behind: from 0 it steps to atan(5) * 26 = 35.7, from there below
-// 0, and begins again.
+// Newton's method on atan leaves the root 5 behind: from 0 it steps to atan(5) * 26 = 35.7, from
+// there below 0, and begins again.
 TEST(LeastSquaresTest, WhatDoesNotSettleSaysSo) {
   const Residuals residuals = {[](const Point& x) { return std::atan(x[0] - 5); },
                                [](const Point& x) { return x[1] - 1; }};

@@ -14,25 +14,28 @@ namespace moecast {
 namespace {
 
 // What nccl-tests would print on the cluster if the model were true.
-std::string TestOutput(const Cluster& c, CollectiveKind kind, const char* name, int nodes, int per_node) {
+std::string TestOutput(const Cluster& c, CollectiveKind kind, const char* name, int nodes,
+                       int per_node) {
   char line[256];
   std::string text = std::string("# Collective test starting: ") + name + "_perf\n";
   CollectiveCall call{.kind = kind};
   for (int r = 0; r < nodes * per_node; ++r) {
-    std::snprintf(line, sizeof line, "#  Rank %2d Group  0 Pid 1 on host%d device %d [0x1b] GPU\n", r,
-                  r / per_node, r % per_node);
+    std::snprintf(line, sizeof line, "#  Rank %2d Group  0 Pid 1 on host%d device %d [0x1b] GPU\n",
+                  r, r / per_node, r % per_node);
     text += line;
     call.group.push_back(r / per_node * c.gpus_per_node + r % per_node);
   }
   text +=
-      "#       size         count      type   redop    root     time   algbw   busbw #wrong     time   algbw "
+      "#       size         count      type   redop    root     time   algbw   busbw #wrong     "
+      "time   algbw "
       "  busbw #wrong\n";
   const Routes routes(c);
   for (double bytes = 1024; bytes < 1e9; bytes *= 4) {
     call.bytes = Bytes(bytes);
-    const double us = TimeAlone(Lower(FastestAlgorithm(call, c, routes), call, routes), c) / Microseconds(1);
-    std::snprintf(line, sizeof line, "%12.0f %12.0f half sum -1 %.3f 0 0 0 %.3f 0 0 0\n", bytes, bytes / 2,
-                  us, us);
+    const double us =
+        TimeAlone(Lower(FastestAlgorithm(call, c, routes), call, routes), c) / Microseconds(1);
+    std::snprintf(line, sizeof line, "%12.0f %12.0f half sum -1 %.3f 0 0 0 %.3f 0 0 0\n", bytes,
+                  bytes / 2, us, us);
     text += line;
   }
   return text;
@@ -78,11 +81,12 @@ TEST(NetworkImportTest, WhatItWritesIsAClusterFileWithTheFit) {
       {"ag8.txt", TestOutput(c, CollectiveKind::kAllGather, "all_gather", 1, 8)}};
   const ImportedNetwork network = ImportNetwork(sources, LoadDevice("h100"));
   // One number of ranks does not tell the launch from the steps.
-  EXPECT_EQ(network.fitted, (std::vector<std::string>{"nvlink_usable", "collective_launch", "bulk_launch"}));
+  EXPECT_EQ(network.fitted,
+            (std::vector<std::string>{"nvlink_usable", "collective_launch", "bulk_launch"}));
   ASSERT_EQ(network.files.size(), 2u);
   EXPECT_EQ(network.files[0].path, "network/cluster.json");
-  const ClusterSpec spec =
-      Codec<ClusterSpec>::Table().Parse(JsonCursor(ParseJson(network.files[0].text, "cluster.json")));
+  const ClusterSpec spec = Codec<ClusterSpec>::Table().Parse(
+      JsonCursor(ParseJson(network.files[0].text, "cluster.json")));
   EXPECT_EQ(spec.gpus, 8);
   EXPECT_EQ(spec.device, "h100");
   EXPECT_NEAR(spec.nvlink_usable->value / network.cluster.device.nvlink_usable.value, 1, 1e-3);
@@ -101,10 +105,12 @@ TEST(NetworkImportTest, UnevenHostsAndNothingModelledAreTheUsersFault) {
       ImportNetwork(sources, LoadDevice("h100"));
     });
   };
-  EXPECT_EQ(import("u.txt", uneven), "u.txt: found 1 ranks on host host1, expected 3 as on the others");
-  EXPECT_EQ(import("g.txt", TestOutput(c, CollectiveKind::kAllReduce, "gather", 1, 8))
-                .find("calibrate import: found no modelled collective among 1 files, expected output of"),
-            0u);
+  EXPECT_EQ(import("u.txt", uneven),
+            "u.txt: found 1 ranks on host host1, expected 3 as on the others");
+  EXPECT_EQ(
+      import("g.txt", TestOutput(c, CollectiveKind::kAllReduce, "gather", 1, 8))
+          .find("calibrate import: found no modelled collective among 1 files, expected output of"),
+      0u);
 }
 
 }  // namespace

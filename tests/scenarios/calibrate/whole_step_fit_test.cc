@@ -1,4 +1,5 @@
-// The two scalars of a whole step: what they do to a cost, and that the built-in ones are what the fit gives.
+// The two scalars of a whole step: what they do to a cost, and that the built-in ones are what the
+// fit gives.
 #include "scenarios/calibrate/whole_step_fit.h"
 
 #include <gtest/gtest.h>
@@ -18,7 +19,8 @@
 namespace moecast {
 namespace {
 
-// 100 us at 0.8 of peak under a cap of 0.5 take 160 us; at 0.4 they stay; each has the gap behind it.
+// 100 us at 0.8 of peak under a cap of 0.5 take 160 us; at 0.4 they stay; each has the gap behind
+// it.
 TEST(WholeStepTest, PowerSlowsOnlyKernelsAboveItsCap) {
   const WholeStep w{.sustained = 0.5, .gap = Microseconds(10), .era = 2, .sigma = 0};
   const Cost fast{.time = Microseconds(100), .utilisation = 0.8},
@@ -54,7 +56,8 @@ Calibration Changed(const std::string& stack, const std::function<void(Calibrati
 
 TEST(WholeStepTest, ACalibrationCarriesItsOwnOrItsBases) {
   const auto own = [](CalibrationFile& f) {
-    f.whole_step = {.sustained = 0.7, .gap = Microseconds(3), .sigma = 0.05, .source = "our cluster"};
+    f.whole_step = {
+        .sustained = 0.7, .gap = Microseconds(3), .sigma = 0.05, .source = "our cluster"};
   };
   const auto none = [](CalibrationFile& f) { f.whole_step.reset(); };
   const WholeStep w{.sustained = 0.7, .gap = Microseconds(3), .era = 1, .sigma = 0.05};
@@ -62,7 +65,8 @@ TEST(WholeStepTest, ACalibrationCarriesItsOwnOrItsBases) {
     EXPECT_EQ(Changed(stack, own).whole_step(), w);
     EXPECT_EQ(Changed(stack, own).whole_step_source(), "our cluster");
   }
-  EXPECT_EQ(Changed("2024h1", none).whole_step(), LoadCalibration(LoadDevice("h800"), "2025").whole_step());
+  EXPECT_EQ(Changed("2024h1", none).whole_step(),
+            LoadCalibration(LoadDevice("h800"), "2025").whole_step());
   EXPECT_NE(MessageOf([&] { Changed("2025", none); }).find("2025/calibration.json: /whole_step"),
             std::string::npos);
 }
@@ -94,8 +98,8 @@ TEST(WholeStepFitTest, TheBuiltInScalarsAreWhatTheFitGives) {
   EXPECT_NEAR(fit.whole_step.sigma, built_in.sigma, 0.001);
 }
 
-// No other point nearby has a smaller sum of squares; a run's own error shrinks where it takes part in the
-// fit.
+// No other point nearby has a smaller sum of squares; a run's own error shrinks where it takes part
+// in the fit.
 TEST(WholeStepFitTest, TheFitIsAMinimumAndLeavingARunOutDoesNotBringItNearer) {
   const WholeStepFit fit = FitWholeStep();
   ASSERT_EQ(fit.runs.size(), 5u);
@@ -104,20 +108,22 @@ TEST(WholeStepFitTest, TheFitIsAMinimumAndLeavingARunOutDoesNotBringItNearer) {
     const double p = r.claim.published;
     fitted += std::pow(std::log(r.fitted / p), 2);
     kernels += std::pow(std::log(r.kernels / p), 2);
-    EXPECT_GE(std::fabs(std::log(r.left_out / p)) + 1e-9, std::fabs(std::log(r.fitted / p))) << r.claim.name;
+    EXPECT_GE(std::fabs(std::log(r.left_out / p)) + 1e-9, std::fabs(std::log(r.fitted / p)))
+        << r.claim.name;
     EXPECT_GT(r.kernels, r.fitted) << r.claim.name;
   }
   EXPECT_LT(fitted, kernels / 10);
 }
 
-// The step of a plan without pipeline and data parallelism is a sum of operators: a tenth on each of them is
-// a tenth on the whole, so the effects of sources, gap apart, sum to a tenth.
+// The step of a plan without pipeline and data parallelism is a sum of operators: a tenth on each
+// of them is a tenth on the whole, so the effects of sources, gap apart, sum to a tenth.
 TEST(SensitivityTest, ATenthOnEverySourceIsATenthOnTheWhole) {
   StepCache cache;
   TrainingRun run =
-      Scenario::Load("deepseek-67b-pretrain",
-                     std::vector<std::string>{"unknown={}", "training/parallel={\"tp\":1,\"pp\":1,\"dp\":1}",
-                                              "training/phases/0/global_batch=1"})
+      Scenario::Load(
+          "deepseek-67b-pretrain",
+          std::vector<std::string>{"unknown={}", "training/parallel={\"tp\":1,\"pp\":1,\"dp\":1}",
+                                   "training/phases/0/global_batch=1"})
           .training()
           .phases.front();
   run.whole_step = kKernelsAlone;
@@ -128,7 +134,8 @@ TEST(SensitivityTest, ATenthOnEverySourceIsATenthOnTheWhole) {
   EXPECT_NEAR(sum, 10, 1e-3);
 }
 
-// GPU-seconds are a sum over the phases: the change of the whole is the mean of theirs, weighted by them.
+// GPU-seconds are a sum over the phases: the change of the whole is the mean of theirs, weighted by
+// them.
 TEST(SensitivityTest, OfAProgrammeItIsTheMeanOfThePhases) {
   StepCache cache;
   Programme programme =
@@ -146,8 +153,8 @@ TEST(SensitivityTest, OfAProgrammeItIsTheMeanOfThePhases) {
       second(programme.phases[1], cache);
   for (const char* quantity : {"gap around each operator, +10%", "times of network rate, +10%"}) {
     const double a = first.GpuSeconds(median), b = second.GpuSeconds(median);
-    EXPECT_NEAR(moved(both, quantity), (a * moved(first, quantity) + b * moved(second, quantity)) / (a + b),
-                1e-9)
+    EXPECT_NEAR(moved(both, quantity),
+                (a * moved(first, quantity) + b * moved(second, quantity)) / (a + b), 1e-9)
         << quantity;
     EXPECT_NE(moved(first, quantity), moved(second, quantity));
   }

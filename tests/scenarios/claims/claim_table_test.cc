@@ -29,9 +29,11 @@ TEST(ClaimTableTest, ABrokenCellIsNamedByFileLineAndColumn) {
             "t.csv: line 3, column \"n\": found \"0\", expected a number from 1 to 1.04858e+06");
   EXPECT_EQ(MessageOf([&] { row.Size("size"); }),
             "t.csv: line 3, column \"size\": found \"16\", expected a size with a unit");
-  EXPECT_EQ(MessageOf([&] { row.Name<Dtype>("dtype"); }),
-            "t.csv: line 3, column \"dtype\": found \"fp9\", expected one of fp32, bf16, fp8, fp8_block");
-  EXPECT_NE(MessageOf([&] { row.Text("dtyp"); }).find("did you mean \"dtype\"?"), std::string::npos);
+  EXPECT_EQ(
+      MessageOf([&] { row.Name<Dtype>("dtype"); }),
+      "t.csv: line 3, column \"dtype\": found \"fp9\", expected one of fp32, bf16, fp8, fp8_block");
+  EXPECT_NE(MessageOf([&] { row.Text("dtyp"); }).find("did you mean \"dtype\"?"),
+            std::string::npos);
 }
 
 // 4 layers over 2 stages of 2: the last stage has a peak of its own; one stage has one.
@@ -48,7 +50,8 @@ TEST(ClaimTableTest, APeakOfEachEndOfThePipelineIsAClaim) {
 
 TEST(ClaimTableTest, TheTimesOfAStageAreSpreadEvenlyOverItsChunks) {
   for (const PipelineClaim& c : LoadPipelineClaims()) {
-    EXPECT_EQ(c.shape.forward.size(), static_cast<size_t>(c.shape.stages * c.shape.chunks)) << c.name;
+    EXPECT_EQ(c.shape.forward.size(), static_cast<size_t>(c.shape.stages * c.shape.chunks))
+        << c.name;
     for (const Time t : c.shape.forward) EXPECT_EQ(t, c.shape.forward.front());
   }
 }

@@ -21,7 +21,8 @@ std::map<std::string, Errors> ErrorsByFamily(bool fitted_too) {
   std::map<std::string, Errors> by_family;
   for (const NetworkClaim& c : LoadNetworkClaims()) {
     if (c.used_for_fitting && !fitted_too) continue;
-    const double error = std::fabs(Predict(c, LoadCluster(c.cluster)).time.p50 / c.published.value - 1);
+    const double error =
+        std::fabs(Predict(c, LoadCluster(c.cluster)).time.p50 / c.published.value - 1);
     Errors& e = by_family[c.family];
     e.sum += error;
     e.worst = std::max(e.worst, error);
@@ -45,18 +46,21 @@ TEST(NetworkClaimsTest, NcclInANodeAndSendsBetweenNodesAreWithinTenPercentOnAver
   EXPECT_LT(ErrorsByFamily(false).at("send").mean(), 0.10);
 }
 
-// DeepEP counts a token for its own node too: of EP 32's 58 GB/s three quarters are on the wire, 43.5, of EP
-// 16's 43 one half.
+// DeepEP counts a token for its own node too: of EP 32's 58 GB/s three quarters are on the wire,
+// 43.5, of EP 16's 43 one half.
 TEST(NetworkClaimsTest, BytesOnTheWireAreThoseBeyondTheSendersNode) {
   int seen = 0;
   for (const NetworkClaim& c : LoadNetworkClaims()) {
-    if (c.family != "DeepEP" || c.call.kind != CollectiveKind::kDispatch || c.call.group.size() == 8)
+    if (c.family != "DeepEP" || c.call.kind != CollectiveKind::kDispatch ||
+        c.call.group.size() == 8)
       continue;
     const Cluster cluster = LoadCluster(c.cluster);
     const Routes routes(cluster);
     const Parts parts = Lower(FindAlgorithm(c.call, c.algorithm, routes), c.call, routes);
     const double on_wire = BytesSent(parts[0], cluster).network / c.published / GBps(1);
-    const double expected = c.call.group.size() == 16 ? 21.5 : c.call.group.size() == 32 ? 43.5 : 44.6;
+    const double expected = c.call.group.size() == 16   ? 21.5
+                            : c.call.group.size() == 32 ? 43.5
+                                                        : 44.6;
     EXPECT_NEAR(on_wire, expected, 0.05);
     EXPECT_EQ(IsNetwork(cluster, BusiestLink(parts[0], cluster)), c.call.group.size() != 16);
     ++seen;
@@ -67,7 +71,8 @@ TEST(NetworkClaimsTest, BytesOnTheWireAreThoseBeyondTheSendersNode) {
 TEST(NetworkClaimsTest, NcclIsFittedOnAllGatherOfTwoAndEightRanksAlone) {
   for (const NetworkClaim& c : LoadNetworkClaims()) {
     if (c.family != "NCCL") continue;
-    EXPECT_EQ(c.used_for_fitting, c.call.kind == CollectiveKind::kAllGather && c.call.group.size() != 4)
+    EXPECT_EQ(c.used_for_fitting,
+              c.call.kind == CollectiveKind::kAllGather && c.call.group.size() != 4)
         << c.name;
   }
 }

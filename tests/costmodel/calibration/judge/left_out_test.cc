@@ -26,7 +26,8 @@ TEST(ErrorLevelsTest, StudentsQuantilesAreTheTabulatedOnes) {
   // Abramowitz and Stegun, table 26.10: t with 10% above.
   const std::pair<int, double> table[] = {{1, 3.078}, {2, 1.886},  {3, 1.638}, {4, 1.533},
                                           {5, 1.476}, {10, 1.372}, {30, 1.310}};
-  for (const auto& [degrees, t] : table) EXPECT_NEAR(StudentQuantile90(degrees), t, 0.002) << degrees;
+  for (const auto& [degrees, t] : table)
+    EXPECT_NEAR(StudentQuantile90(degrees), t, 0.002) << degrees;
 }
 
 TEST(ErrorLevelsTest, SpreadIsTheEightiethPercentileOverTheNormalOne) {
@@ -67,8 +68,8 @@ TEST(ErrorLevelsTest, TheLevelsThatResidualsWereDrawnWithAreFound) {
 }
 
 TEST(ErrorLevelsTest, FewUnitsWidenBothLevelsToThePredictiveInterval) {
-  // The same residuals as of 200 curves and as of five families: t(4) / z sqrt(1 + 1/5) against t(199) / z
-  // sqrt(1 + 1/200), 1.533 * 1.0954 / (1.2858 * 1.0025).
+  // The same residuals as of 200 curves and as of five families: t(4) / z sqrt(1 + 1/5) against
+  // t(199) / z sqrt(1 + 1/200), 1.533 * 1.0954 / (1.2858 * 1.0025).
   std::vector<Residual> residuals = Drawn(200, 0.1, 0.05);
   const ErrorLevels many = LevelsOf(residuals);
   for (Residual& r : residuals) r.unit %= 5;
@@ -101,8 +102,8 @@ TEST(InverseDistanceTest, AConstantEfficiencyIsInterpolatedWithoutError) {
 }
 
 TEST(InverseDistanceTest, CurvesOfOneFoldDoNotHelpEachOther) {
-  // The first curve is estimated from the third alone, which takes twice as long for four times the work: ln
-  // 2 by times, -ln 2 by efficiencies. With the second at its side it would be between.
+  // The first curve is estimated from the third alone, which takes twice as long for four times the
+  // work: ln 2 by times, -ln 2 by efficiencies. With the second at its side it would be between.
   const TableKind& kind = KindOf(TableId::kMlaDecodeBf16);
   CurveTable t;
   t.keys = {"heads", "batch"};
@@ -149,10 +150,11 @@ TEST(DropUntunedTest, DropsWhatTookHalfAsLongAgainAsMoreWork) {
   t.keys = {"hidden", "inter", "experts", "top_k", "ep"};
   t.axis = "tokens";
   t.axis_values = {64, 128};
-  t.rows = {{"4096", "512", "8", "2", "1"},   // slower than twice the columns: 160 > 1.5 * 100
-            {"4096", "1024", "8", "2", "1"},  //
-            {"4096", "2048", "8", "2", "2"},  // half the experts: its 60 says nothing of the rows above
-            {"2048", "512", "8", "2", "1"}};  // another family
+  t.rows = {
+      {"4096", "512", "8", "2", "1"},   // slower than twice the columns: 160 > 1.5 * 100
+      {"4096", "1024", "8", "2", "1"},  //
+      {"4096", "2048", "8", "2", "2"},  // half the experts: its 60 says nothing of the rows above
+      {"2048", "512", "8", "2", "1"}};  // another family
   t.values = {160, 140, 100, 110, 60, 70, 200, 210};
   EXPECT_EQ(DropUntuned(KindOf(TableId::kMoeBf16), t), 1u);
   EXPECT_TRUE(std::isnan(t.At(0, 0)));
@@ -160,7 +162,8 @@ TEST(DropUntunedTest, DropsWhatTookHalfAsLongAgainAsMoreWork) {
 }
 
 TEST(MoeRooflineTest, EveryRankReadsAndWritesAllTokens) {
-  // A rank with no more rows but 1000 more tokens: 1000 * 2 * 4096 elements of 2 bytes at 65% of 3.35 TB/s.
+  // A rank with no more rows but 1000 more tokens: 1000 * 2 * 4096 elements of 2 bytes at 65% of
+  // 3.35 TB/s.
   const Machine machine = TestMachine();
   const MoeWork few{1000, 4096, 1536, 128, 8, 8}, more{2000, 4096, 1536, 128, 4, 8};
   ASSERT_EQ(few.rows(), more.rows());
@@ -173,10 +176,12 @@ const std::vector<CheckedTable>& Checked() {
   return tables;
 }
 
-// The bars of every built-in table: what its left-out curves are off, and that what is promised is kept.
+// The bars of every built-in table: what its left-out curves are off, and that what is promised is
+// kept.
 TEST(BuiltinTablesTest, LeftOutCurvesAreEstimatedWithinTheirBarsAndIntervals) {
-  const std::map<std::string, double> bars = {{"gemm_bf16", 4}, {"gemm_fp8", 4}, {"gemm_fp8_block", 6},
-                                              {"moe_bf16", 12}, {"moe_fp8", 12}, {"moe_fp8_block", 12}};
+  const std::map<std::string, double> bars = {{"gemm_bf16", 4},      {"gemm_fp8", 4},
+                                              {"gemm_fp8_block", 6}, {"moe_bf16", 12},
+                                              {"moe_fp8", 12},       {"moe_fp8_block", 12}};
   const std::vector<CheckedTable>& tables = Checked();
   EXPECT_EQ(tables.size(), static_cast<size_t>(kTableCount));
   for (const CheckedTable& t : tables) {
@@ -201,7 +206,8 @@ TEST(BuiltinTablesTest, LeftOutCurvesAreEstimatedWithinTheirBarsAndIntervals) {
   }
 }
 
-// What calibration.json says of a table, and intervals are made of, follows from the tables beside it.
+// What calibration.json says of a table, and intervals are made of, follows from the tables beside
+// it.
 TEST(BuiltinTablesTest, TheirRecordsSayWhatLeavingOutShows) {
   const std::string json = "2025/calibration.json";
   const CalibrationFile file = ParseCalibrationFile(*CalibrationText(json), json);
@@ -217,7 +223,8 @@ TEST(BuiltinTablesTest, TheirRecordsSayWhatLeavingOutShows) {
     EXPECT_EQ(r.sigma_own_short, FourDigits(l.levels_short.own)) << t.name;
     EXPECT_EQ(r.left_out_mape_percent, FourDigits(l.mape_percent)) << t.name;
     EXPECT_EQ(r.left_out_p90_percent, FourDigits(l.p90_percent)) << t.name;
-    EXPECT_EQ(r.inverse_distance_mape_percent, FourDigits(l.inverse_distance_mape_percent)) << t.name;
+    EXPECT_EQ(r.inverse_distance_mape_percent, FourDigits(l.inverse_distance_mape_percent))
+        << t.name;
     EXPECT_EQ(r.coverage_percent, FourDigits(l.coverage.points_percent)) << t.name;
     EXPECT_EQ(r.curve_coverage_percent, FourDigits(l.coverage.curves_percent)) << t.name;
     if (t.compared.points == 0) continue;
