@@ -12,7 +12,7 @@ size_t HashOf(const ShardPlan& s) {
                  p.saved_activations, p.saved_swiglu, p.weight_format(), p.main_grad, p.grad_reduce,
                  p.master, p.moments, o.shared_experts, o.tp, o.grad_reduce, o.param_gather,
                  o.offload, o.communication_sms, s.topk_group.value_or(0), s.recompute.bits(),
-                 s.fused_cross_entropy, s.optimizer_offload, s.kv_cache);
+                 s.fused_cross_entropy, s.optimizer_offload, s.kv_bits);
 }
 
 ShardPlan ShardOf(const Plan& plan) {

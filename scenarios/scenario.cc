@@ -14,62 +14,6 @@
 namespace moecast {
 namespace {
 
-// The value right of --set's '=': JSON where it is that, else text, so that names and quantities
-// need no quotes. `origin` is for messages.
-Json ValueOf(const std::string& text, const std::string& origin) {
-  try {
-    return ParseJson(text, origin)->root;
-  } catch (const UserError& e) {
-    if (e.parts().pointer.empty()) throw;  // JSON, but with a key twice or nested too deep
-    return text;
-  }
-}
-
-// Whether one of two pointers is the other or runs through it.
-bool Overlap(std::string_view a, std::string_view b) {
-  const size_t common = std::min(a.size(), b.size());
-  return a.substr(0, common) == b.substr(0, common) &&
-         (a.size() == b.size() || (a.size() > b.size() ? a : b)[common] == '/');
-}
-
-// A value given for a field takes away the others it might have had.
-void ForgetUnknowns(JsonDocument& document, std::string_view pointer) {
-  if (!document.root.is_object()) return;
-  const auto unknown = document.root.find("unknown");
-  if (unknown == document.root.end() || !unknown->is_object()) return;
-  std::vector<std::string> known;
-  for (const auto& [name, values] : unknown->items())
-    if (Overlap(name, pointer)) known.push_back(name);
-  for (const std::string& name : known) unknown->erase(name);
-}
-
-void ApplySets(JsonDocument& document, const Overrides& overrides) {
-  for (const std::string& set : overrides.sets) {
-    const size_t equals = set.find('=');
-    if (equals == std::string::npos || equals == 0)
-      throw UserError({.file = overrides.option,
-                       .value = "\"" + Shortened(set) + "\"",
-                       .expected = "a path, '=' and a value, as in training/parallel/tp=4"});
-    const std::string path = set.substr(0, equals), value = set.substr(equals + 1);
-    const std::string origin = overrides.option + " " + Shortened(set, 100);
-    PatchJson(document, path, ValueOf(value, origin), {origin, value});
-    ForgetUnknowns(document, path.starts_with('/') ? path : "/" + path);
-  }
-}
-
-// Names that a field refers to are resolved with the field named in the error.
-template <class Load>
-auto Resolve(const JsonCursor& root, const char* field, Load load) {
-  try {
-    return load();
-  } catch (const UserError& e) {
-    // A file that was found but is wrong speaks for itself; a name that was not found is this
-    // field's fault.
-    if (e.parts().file != field) throw;
-    root.Key(field).Fail(e.parts().expected, e.parts().hint);
-  }
-}
-
 // The plan of one phase: the training section with the phase's own fields merged onto it. A fault
 // in it is the phase's, where the phase changes the plan.
 Plan PlanOfPhase(const Plan& training, size_t index, const JsonCursor& section,

@@ -85,7 +85,7 @@ TEST(ShardPlanTest, WhateverChangesARanksOpsCostsOrMemoryTellsThemApart) {
     EXPECT_NE(HashOf(ShardOf(plan)), HashOf(shard)) << i;
   }
   ShardPlan cached = shard;
-  cached.kv_cache = Dtype::kFp8;
+  cached.kv_bits = 8;
   EXPECT_NE(cached, shard);
   EXPECT_NE(HashOf(cached), HashOf(shard));
 }
