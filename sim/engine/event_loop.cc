@@ -1,6 +1,8 @@
 #include "sim/engine/event_loop.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <queue>
 #include <tuple>
 
@@ -19,7 +21,7 @@ class EventLoop {
         spans_(spans),
         lanes_(schedule_.lanes.size()),
         waits_for_(schedule_.tasks.size()),
-        awaited_(lanes_.size() + schedule_.dependencies.size()) {
+        awaited_(lanes_.size() * kStreams + schedule_.dependencies.size()) {
     const size_t tasks = schedule_.tasks.size();
     const size_t edges = schedule_.dependencies.size();
     out_.timing.start.resize(tasks);
@@ -58,12 +60,12 @@ class EventLoop {
   }
 
  private:
-  enum class What : uint8_t { kTaskEnds, kLaneSends, kTransferSends };
+  enum class What : uint8_t { kTaskEnds, kLaneGoesOn, kLaneSends, kTransferSends };
   struct Event {
     Time at;
     int64_t order;  // in which they were foreseen
     What what;
-    int32_t index;  // of a lane or a dependency
+    int32_t index;  // of a lane, of what waits on one (TagOf), or of a dependency
     bool operator>(const Event& o) const { return std::tie(at, order) > std::tie(o.at, o.order); }
   };
   struct LaneRun {
@@ -76,7 +78,8 @@ class EventLoop {
     double slower = 1;          // than its program
     std::vector<Seconds> time;  // by op of the block
     bool in_block = false;
-    size_t op = 0;  // collective that runs
+    std::array<size_t, kStreams> op{};  // collective under way, by stream
+    int64_t goes_on = -1;               // the event at which the block goes on by itself
     RunningBlock run;
     std::vector<OpSpan> spans;
   };
@@ -101,7 +104,10 @@ class EventLoop {
       follows_[follows_begin_[schedule_.dependencies[d].task + 1]++] = static_cast<int32_t>(d);
   }
 
-  void Foresee(Time at, What what, int32_t index) { events_.push({at, foreseen_++, what, index}); }
+  int64_t Foresee(Time at, What what, int32_t index) {
+    events_.push({at, foreseen_, what, index});
+    return foreseen_++;
+  }
 
   const Program& ProgramOf(const LaneRun& lane) const {
     return schedule_.programs[schedule_.tasks[lane.task].program];
@@ -129,8 +135,9 @@ class EventLoop {
     Proceed(l);
   }
 
-  // Runs on to the next thing that others can see.
-  void Proceed(int32_t l, Seconds shared_end = Seconds(0)) {
+  // Runs on to the next thing that others can see. `until`, of the block at hand: what RunOn takes,
+  // with the collective that ends then.
+  void Proceed(int32_t l, Seconds until = Seconds(0), size_t ended = RunningBlock::kNone) {
     LaneRun& lane = lanes_[l];
     const Program& program = ProgramOf(lane);
     const Time start = out_.timing.start[lane.task];
@@ -151,13 +158,23 @@ class EventLoop {
         lane.run.Begin(*block.costed, lane.time, block.is_shared, spans_ ? &lane.spans : nullptr);
       }
       lane.in_block = true;
-      lane.op = lane.run.RunOn(shared_end);
-      if (lane.op != RunningBlock::kDone) {
-        const LinkedCollective& shared = block.shared[lane.op];
+      lane.goes_on = -1;
+      size_t op = lane.run.RunOn(until, ended);
+      for (; op < RunningBlock::kNone; op = lane.run.RunOn(until, ended)) {
+        const LinkedCollective& shared = block.shared[op];
+        const auto stream = static_cast<int32_t>(block.costed->ops[op].stream());
         const Seconds alpha = shared.unit->alpha * (shared.stretch * lane.slower);
-        Foresee(start + Time::From(lane.at + lane.run.now() + alpha), What::kLaneSends, l);
+        lane.op[static_cast<size_t>(stream)] = op;
+        Foresee(start + Time::From(lane.at + lane.run.now() + alpha), What::kLaneSends,
+                l * kStreams + stream);
+      }
+      if (op == RunningBlock::kWaits) {
+        if (const Seconds next = lane.run.Next(); std::isfinite(next.value))
+          lane.goes_on = Foresee(start + Time::From(lane.at + next), What::kLaneGoesOn, l);
         return;
       }
+      until = Seconds(0);
+      ended = RunningBlock::kNone;
       lane.in_block = false;
       if (spans_) (*spans_)[lane.task].push_back({lane.at, lane.at + lane.run.now(), lane.spans});
       lane.at += lane.run.now();
@@ -172,19 +189,25 @@ class EventLoop {
     switch (e.what) {
       case What::kTaskEnds:
         return TaskEnds(e.index, now);
-      case What::kLaneSends: {
+      case What::kLaneGoesOn: {
         const LaneRun& lane = lanes_[e.index];
-        return Send(BlockOf(lane).shared[lane.op], lane.slower, e.index, now);
+        if (lane.goes_on == e.order) Proceed(e.index, lane.run.Next());
+        return;
+      }
+      case What::kLaneSends: {
+        const LaneRun& lane = lanes_[e.index / kStreams];
+        const size_t op = lane.op[static_cast<size_t>(e.index % kStreams)];
+        return Send(BlockOf(lane).shared[op], lane.slower, e.index, now);
       }
       case What::kTransferSends:
         return Send(linked_.transfers[e.index], 1, TagOf(e.index), now);
     }
   }
 
-  // Flows are told apart by what waits for them: a lane whose op they are, or, behind all lanes, a
-  // dependency.
+  // Flows are told apart by what waits for them: a stream of a lane whose op they are, or, behind
+  // all lanes, a dependency.
   FlowTag TagOf(int32_t dependency) const {
-    return static_cast<FlowTag>(lanes_.size()) + dependency;
+    return static_cast<FlowTag>(lanes_.size() * kStreams) + dependency;
   }
 
   void Send(const LinkedCollective& collective, double slower, FlowTag waiting, Time now) {
@@ -199,9 +222,10 @@ class EventLoop {
   void FlowEnded(FlowTag waiting, Time now) {
     if (--awaited_[static_cast<size_t>(waiting)] > 0) return;
     if (waiting >= TagOf(0)) return Arrive(static_cast<int32_t>(waiting - TagOf(0)), now);
-    const auto l = static_cast<int32_t>(waiting);
+    const auto l = static_cast<int32_t>(waiting / kStreams);
     const LaneRun& lane = lanes_[l];
-    Proceed(l, (now - out_.timing.start[lane.task]).seconds() - lane.at);
+    Proceed(l, (now - out_.timing.start[lane.task]).seconds() - lane.at,
+            lane.op[static_cast<size_t>(waiting % kStreams)]);
   }
 
   void TaskEnds(int32_t l, Time now) {

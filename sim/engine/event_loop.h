@@ -1,7 +1,7 @@
 // A schedule timed where collectives share links: events instead of sums. Tasks run in the
 // schedule's order; each runs its blocks op by op, and what shares links with others is a flow of
-// the network's. Compute beside a collective that takes longer than alone is slowed as long as it
-// runs, by as much as alone.
+// the network's, of several communicators at once where a block has them. Compute beside a
+// collective that takes longer than alone is slowed as long as it runs, by as much as alone.
 #pragma once
 
 #include <cstdint>

@@ -147,7 +147,9 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, O
 void StepFlows::Add(int stage, Sender sender, const CollectiveQuery& query, OpCosts& costs) {
   const std::pair key{stage, KeyOf(query)};
   if (collectives_.contains(key)) return;
-  collectives_[key] = {Lower(query, stage, stage, costs), 2 * stage + static_cast<int>(sender)};
+  const int communicator = stage * kGroupKinds + static_cast<int>(query.group);
+  collectives_[key] = {Lower(query, stage, stage, costs),
+                       2 * communicator + static_cast<int>(sender)};
 }
 
 void StepFlows::AddSend(int from, int to, OpCosts& costs) {

@@ -18,8 +18,9 @@ enum class StepExtent : uint8_t { kOneGpuPerStage, kReplica };
 
 class StepFlows {
  public:
-  // Who may communicate at the same time as others: what the blocks of a stage do, what data
-  // parallelism does there, what a stage sends to another. A send may also meet itself.
+  // Who may communicate at the same time as others: of a stage each communicator of its compute
+  // lane's blocks, each lane of data parallelism, and what the stage sends to another, which may
+  // also meet itself.
   enum class Sender : uint8_t { kBlocks, kDataParallel };
 
   explicit StepFlows(StepExtent extent) : extent_(extent) {}
