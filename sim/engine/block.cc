@@ -92,7 +92,8 @@ void RunningBlock::Begin(const CostedOps& block, std::span<const Seconds> time,
     if (has[s]) running_[streams_++] = StartOf(static_cast<Stream>(s));
   done_.assign(ops, 0);
   left_ = ops;
-  now_ = 0;
+  last_ = kNone;
+  now_ = put_back_ = 0;
   result_ = {};
 }
 
@@ -112,7 +113,7 @@ bool RunningBlock::Start(Running& r) {
   Cursor& c = r.lists[next];
   r.op = c.op++;
   SkipToStream(r.stream, c);
-  if (spans_) (*spans_)[r.op].start = Seconds(now_);
+  if (spans_) (*spans_)[r.op].start = Seconds(now_ + put_back_);
   const bool shared = Shared(r.op);
   r.left = shared ? INFINITY : time_[r.op].value;
   r.shared -= shared;
@@ -120,10 +121,22 @@ bool RunningBlock::Start(Running& r) {
 }
 
 void RunningBlock::End(Running& r) {
-  if (spans_) (*spans_)[r.op].end = Seconds(now_);
+  if (spans_) (*spans_)[r.op].end = Seconds(now_ + put_back_);
   done_[r.op] = 1;
+  last_ = r.op;
   --left_;
   r.op = kNone;
+}
+
+bool RunningBlock::OnlyRuns(size_t op) const {
+  if (!block_->list_ends.empty()) return false;
+  return std::all_of(running_.begin(), running_.begin() + static_cast<std::ptrdiff_t>(streams_),
+                     [op](const Running& r) { return r.op == kNone || r.op == op; });
+}
+
+void RunningBlock::PutClock(Seconds at, Seconds until) {
+  put_back_ += until.value - at.value;
+  now_ = at.value;
 }
 
 // Of the kernel that runs, beside the collectives that do. Full rate is 1.

@@ -81,6 +81,14 @@ class RunningBlock {
   // under way ends, as an `until` that reaches it; infinite: not before one does.
   Seconds Next() const { return Seconds(next_); }
   Seconds now() const { return Seconds(now_); }
+  // Whether nothing but this op is under way, of a block of one list: what comes next then depends
+  // on nothing before.
+  bool OnlyRuns(size_t op) const;
+  // Of the block's clock alone: spans go on to count from its start. `until`: when that is by the
+  // clock as it was.
+  void PutClock(Seconds at, Seconds until);
+  // The op that has ended last, of several at once a collective.
+  size_t last() const { return last_; }
   // All that has run.
   const BlockTime& result() const { return result_; }
 
@@ -117,7 +125,9 @@ class RunningBlock {
   size_t streams_ = 0;
   std::vector<char> done_;
   size_t left_ = 0;
+  size_t last_ = kNone;
   double now_ = 0;
+  double put_back_ = 0;  // the clock, in all
   double next_ = 0;
   BlockTime result_;
 };

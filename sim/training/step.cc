@@ -5,7 +5,6 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/quantity_text.h"
-#include "sim/network/fluid_network.h"
 #include "sim/training/layer_blocks.h"
 #include "sim/training/step_links.h"
 #include "sim/training/step_time.h"
@@ -127,8 +126,7 @@ void ShareLinks(Step& step, OpCosts& costs) {
   StepFlows flows = FlowsOf(step, costs, StepExtent::kOneGpuPerStage);
   if (!flows.any_shared()) return;
   const Seconds alone = StepTime(step);
-  FluidNetwork network(flows.capacities());
-  NetworkedTiming run = RunOnNetwork(Linked(step, flows), network);
+  NetworkedTiming run = RunShared(Linked(step, flows), flows.capacities());
   step.shared_links = std::make_shared<StepFlows>(std::move(flows));
   step.timing = std::move(run.timing);
   step.flows = run.flows;

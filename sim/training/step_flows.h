@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "costmodel/op_cost.h"
-#include "sim/engine/event_loop.h"
+#include "sim/engine/linked_schedule.h"
 #include "sim/network/network.h"
 
 namespace moecast {
@@ -33,7 +33,7 @@ class StepFlows {
 
   const UnitCollective& Of(int stage, const CollectiveQuery& query) const;
   bool any_shared() const { return any_shared_; }
-  bool IsShared(int stage, const CollectiveQuery& query) const { return Of(stage, query).shared; }
+  bool IsShared(int stage, const CollectiveQuery& query) const { return Of(stage, query).shared(); }
   const UnitCollective& OfSend(int from, int to) const { return sends_.at({from, to}).unit; }
   const std::vector<BytesPerSecond>& capacities() const { return capacity_; }
   // Of the cluster, by our numbers.
@@ -50,6 +50,9 @@ class StepFlows {
   std::vector<RankCoordinates> MembersOf(const CollectiveQuery& query, int stage,
                                          const Placement& placement) const;
   LinkId Number(const Cluster& cluster, LinkId link);
+  template <class Visit>
+  void EachEntry(Visit visit);
+  void DropLinksNeverFull();
 
   StepExtent extent_;
   bool any_shared_ = false;
@@ -58,6 +61,7 @@ class StepFlows {
   std::map<LinkId, LinkId> number_;  // of a link of the cluster, among ours
   std::vector<LinkId> links_;
   std::vector<BytesPerSecond> capacity_;
+  std::vector<char> is_port_;
 };
 
 }  // namespace moecast

@@ -64,8 +64,8 @@ LinkedSchedule Linked(const Step& step, const StepFlows& flows) {
   };
   const auto link = [&](int stage, int32_t id) {
     const StepBlock& block = step.blocks[id];
-    LinkedBlock as_run{
-        .costed = &block.costed, .time = {}, .shared = {}, .alone = {}, .is_shared = {}};
+    LinkedBlock as_run;
+    as_run.costed = &block.costed;
     as_run.alone = block.alone.total;
     bool any = false;
     for (size_t i = 0; i < block.costed.ops.size(); ++i) {

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "base/check.h"
-#include "sim/network/fluid_network.h"
 #include "sim/pipeline/timeline.h"
 #include "sim/training/step_links.h"
 
@@ -24,8 +23,7 @@ class Builder {
   Timeline Build() {
     if (const StepFlows* flows = step_.shared_links.get();
         flows && detail_ != TimelineDetail::kTasks) {
-      FluidNetwork network(flows->capacities());
-      RunOnNetwork(Linked(step_, *flows), network, &blocks_of_task_);
+      RunShared(Linked(step_, *flows), flows->capacities(), &blocks_of_task_);
     }
     const int stages = step_.shape.stages;
     std::vector<int32_t> span_of(schedule_.tasks.size());
