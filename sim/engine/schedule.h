@@ -125,6 +125,8 @@ struct Timing {
 // over flat arrays.
 class Retimer {
  public:
+  static constexpr size_t kBytesOfTask = 5 * sizeof(int32_t);  // that one keeps, dependencies aside
+
   // Aborts where the arrays do not fit each other, or lane order and dependencies form a cycle: an
   // order builder's defect.
   explicit Retimer(const Schedule& schedule);

@@ -64,11 +64,12 @@ std::vector<RankCoordinates> StepFlows::MembersOf(const CollectiveQuery& query, 
   return members;
 }
 
-UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to, OpCosts& costs) {
-  const OpCosts::Lowered& alone = costs.Lower(query);
+UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to,
+                                const OpCosts& costs) {
+  const OpCosts::Lowered alone = costs.Lower(query);
   UnitCollective unit{
       .alpha = alone.alpha, .per_byte = alone.per_byte, .flows = {}, .shared = false};
-  if (alone.unit.empty()) return unit;
+  if (!alone.travels) return unit;
   if (extent_ == StepExtent::kOneGpuPerStage) return Fold(query, from, to, costs);
   const auto in_replica = [&](LinkId link) {
     MOECAST_CHECK(IsPort(costs.cluster(), link));
@@ -87,10 +88,11 @@ UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to, 
   return unit;
 }
 
-UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, OpCosts& costs) {
+UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to,
+                               const OpCosts& costs) {
   const Cluster& cluster = costs.cluster();
   const Placement& placement = costs.placement();
-  const OpCosts::Lowered& alone = costs.Lower(query);
+  const OpCosts::Lowered alone = costs.Lower(query);
   UnitCollective unit{
       .alpha = alone.alpha, .per_byte = alone.per_byte, .flows = {}, .shared = false};
 
@@ -144,13 +146,13 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, O
   return unit;
 }
 
-void StepFlows::Add(int stage, Sender sender, const CollectiveQuery& query, OpCosts& costs) {
+void StepFlows::Add(int stage, Sender sender, const CollectiveQuery& query, const OpCosts& costs) {
   const std::pair key{stage, KeyOf(query)};
   if (collectives_.contains(key)) return;
   collectives_[key] = {Lower(query, stage, stage, costs), 2 * stage + static_cast<int>(sender)};
 }
 
-void StepFlows::AddSend(int from, int to, OpCosts& costs) {
+void StepFlows::AddSend(int from, int to, const OpCosts& costs) {
   if (sends_.contains({from, to})) return;
   const CollectiveQuery send{CollectiveKind::kSend, GroupKind::kPipelineNext};
   sends_[{from, to}] = {Lower(send, from, to, costs), -1};
@@ -180,6 +182,30 @@ void StepFlows::FindShared() {
 
 const UnitCollective& StepFlows::Of(int stage, const CollectiveQuery& query) const {
   return collectives_.at({stage, KeyOf(query)}).unit;
+}
+
+size_t StepFlows::HeldBytes() const {
+  // Of a node of a map: three pointers and a colour.
+  constexpr size_t kNode = 4 * sizeof(void*);
+  size_t bytes = links_.capacity() * sizeof(LinkId) +
+                 capacity_.capacity() * sizeof(BytesPerSecond) +
+                 number_.size() * (kNode + sizeof(*number_.begin()));
+  for (const auto* entries : {&collectives_, &sends_})
+    for (const auto& entry : *entries) {
+      bytes += kNode + sizeof entry + entry.second.unit.flows.capacity() * sizeof(UnitFlow);
+      for (const UnitFlow& flow : entry.second.unit.flows)
+        bytes += flow.links.capacity() * sizeof(LinkShare);
+    }
+  return bytes;
+}
+
+StepFlows FlowsOf(const StepSenders& senders, const OpCosts& costs) {
+  StepFlows flows(senders.extent);
+  for (const StepSenders::Collective& c : senders.collectives)
+    flows.Add(c.stage, c.sender, {c.kind, c.group}, costs);
+  for (const auto& [from, to] : senders.sends) flows.AddSend(from, to, costs);
+  flows.FindShared();
+  return flows;
 }
 
 }  // namespace moecast

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "sim/engine/schedule.h"
@@ -26,6 +27,10 @@ struct StepShape {
   bool norm_is_barrier = true;  // every stage waits for all others' gradients
   bool operator==(const StepShape&) const = default;
 };
+inline auto MembersOf(const StepShape& step) {
+  const auto& [reduces, overlap_reduce, gathers, overlap_gather, norm, norm_is_barrier] = step;
+  return std::tie(reduces, overlap_reduce, gathers, overlap_gather, norm, norm_is_barrier);
+}
 
 // Compute lanes first, by stage, then their communication lanes. Rank of a lane: its stage. A
 // virtual stage may hold no block. Programs are of blocks as BlockIds numbers them; `pair_of` as in
