@@ -5,21 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "base/random.h"
 #include "sim/training/step.h"
 
 namespace moecast {
-
-// One draw of what is not known of costs: standard normal deviates of the logarithm of the times.
-struct Noise {
-  std::vector<double> by_source;  // by Cost::source
-  double whole_step = 0;          // of WholeStep::sigma
-  // Where the errors common to a curve (Cost::curve) and each estimate's own are drawn from, as
-  // point number `draw` of it; null: there are none. REQUIRES: it outlives this.
-  const Lattice* curves = nullptr;
-  const Lattice* own = nullptr;
-  int draw = 0;
-};
 
 // How much faster each resource is. An op takes the time of the one that bounds it; what bounds it
 // next is not looked at, so small changes are meant.
@@ -32,9 +20,8 @@ struct Speedup {
 
 // Time from one step to the next: all stages with a barrier at the optimizer, else the longest of
 // one stage. On the run's network level at the median times; at others what the medians lose to
-// shared links is taken in proportion.
+// shared links is taken in proportion. Of draws as many as there are (sim/training/step_draws.h).
 Seconds StepTime(const Step& step);
-Seconds StepTime(const Step& step, const Noise& noise);
 Seconds StepTime(const Step& step, const Speedup& speedup);
 Seconds StepTime(const Step& step, const OpTimes& time_of);
 // With these whole-step effects. REQUIRES: prepared with kernels alone.
@@ -64,7 +51,33 @@ struct StepSpan {
   Time end;
   int32_t last_task = 0;
 };
-StepSpan SpanOf(const Step& step, const Timing& timing);
+// `timing` has `start` and `end` by task.
+template <class AnyTiming>
+StepSpan SpanOf(const Step& step, const AnyTiming& timing) {
+  const Schedule& schedule = step.schedule();
+  const bool barrier = step.plan().optimizer.grad_clip == GradClip::kBarrier;
+  StepSpan longest;
+  for (int s = 0; s < step.shape.stages; ++s) {
+    const int32_t last = schedule.lane_begin[s + 1] - 1;
+    const int32_t communication = step.shape.stages + s;
+    Time begin{};
+    // Without a barrier a stage starts its next step when it is done with this one: its span, from
+    // the gather of the weights that its first forward needs. With one all stages start together.
+    if (!barrier) {
+      Time gather{};
+      const int32_t end = schedule.lane_begin[communication + 1];
+      for (int32_t i = schedule.lane_begin[communication]; i < end; ++i) {
+        if (schedule.tasks[i].phase != Phase::kParamGather) break;
+        gather += timing.end[i] - timing.start[i];
+        if (step.plan().overlap.param_gather) break;
+      }
+      begin = timing.start[schedule.lane_begin[s]] - gather;
+    }
+    if (timing.end[last] - begin > longest.end - longest.begin)
+      longest = {begin, timing.end[last], last};
+  }
+  return longest;
+}
 
 // Share of the compute and communication time of the blocks that comes from outside measured
 // ranges.
