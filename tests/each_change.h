@@ -2,6 +2,8 @@
 // must tell apart.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -43,6 +45,10 @@ void Of(std::vector<T>& value, const std::function<void()>& visit) {
   std::vector<T> longer = value;
   longer.emplace_back();
   With(value, longer, visit);
+  for (T& element : value) EachChange(element, visit);
+}
+template <class T, size_t n>
+void Of(std::array<T, n>& value, const std::function<void()>& visit) {
   for (T& element : value) EachChange(element, visit);
 }
 template <class A, class B>

@@ -138,8 +138,9 @@ size_t BytesOf(const StepBlock& block) {
   return BytesOf(costed.ops) + BytesOf(costed.costs) + BytesOf(costed.beside);
 }
 size_t BytesOf(const LayerBlocks& layer) {
-  size_t bytes = sizeof layer + BytesOf(layer.ops.tensors) + BytesOf(layer.grad_reduce) +
-                 BytesOf(layer.param_gather);
+  size_t bytes = sizeof layer + BytesOf(layer.ops.tensors);
+  for (const StepBlock& reduce : layer.grad_reduce) bytes += BytesOf(reduce);
+  for (const StepBlock& gather : layer.param_gather) bytes += BytesOf(gather);
   for (const std::vector<Op>& ops : layer.ops.pass) bytes += BytesOf(ops);
   for (const StepBlock& pass : layer.passes) bytes += BytesOf(pass);
   for (const std::vector<double>& excess : layer.excess) bytes += BytesOf(excess);

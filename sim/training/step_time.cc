@@ -29,6 +29,10 @@ Timing TimingAlone(const Step& step, std::span<const BlockTime> times) {
   return timing;
 }
 
+bool HasBarrier(const Step& step) {
+  return step.plan().optimizer.grad_clip == GradClip::kBarrier;
+}
+
 Seconds StepTime(const Step& step) {
   // A run on a network has found the stretch, and its times have it.
   return Period(step, step.timing) * (step.flows > 0 ? 1 : step.stretch);
