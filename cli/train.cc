@@ -45,7 +45,7 @@ std::vector<StepPart> PartsNamed(const std::vector<std::string>& names) {
 }
 
 // One replica of the step, on fluid and on SimGrid.
-ReplicaTimes OnReplica(const PreparedPhase& phase, StepCache& cache) {
+ReplicaTimes OnReplica(const PreparedPhase& phase) {
   const TrainingRun& run = phase.run();
   if (NumberOfLinks(run.cluster) != run.cluster.ports())
     throw UserError(
@@ -53,14 +53,12 @@ ReplicaTimes OnReplica(const PreparedPhase& phase, StepCache& cache) {
          .value = "simgrid",
          .expected = "analytic or fluid on the cluster " + run.cluster.name +
                      ": a replica alone says nothing of the switches it shares with others"});
-  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, run.plan, run.whole_step,
-                                  phase.step().shape.copies);
   const auto network = [](Level of) {
     return [of](std::span<const BytesPerSecond> capacity) {
       return MakeNetwork(of, capacity, StartHelper(of));
     };
   };
-  return CompareOnReplica(phase.step(), costs, network(Level::kFluid), network(Level::kSimgrid));
+  return CompareOnReplica(phase.step(), network(Level::kFluid), network(Level::kSimgrid));
 }
 
 }  // namespace
@@ -103,7 +101,7 @@ Action DefineTrain(OptionList list, const CommonOptions& common) {
     std::string text = TrainText(p.report, published);
     const Step& step = p.run->step(p.run->detailed());
     if (level == Level::kSimgrid) {
-      const ReplicaTimes replica = OnReplica(p.run->phase(p.run->detailed()), p.cache);
+      const ReplicaTimes replica = OnReplica(p.run->phase(p.run->detailed()));
       json["simgrid"] = ReplicaJson(replica);
       text += ReplicaText(replica);
     }

@@ -39,7 +39,7 @@ FlopsPerSecond PeakOf(const Device& device, const OpQuery& query) {
   return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block ? device.fp8_peak : device.bf16_peak;
 }
 
-OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const ShardPlan& shard,
+OpCosts::OpCosts(const KernelCosts& kernels, const Cluster& cluster, const ShardPlan& shard,
                  const Placement& placement, const ExpertSpread& spread,
                  const WholeStep& whole_step, int model_copies)
     : kernels_(kernels),
@@ -121,24 +121,27 @@ Traffic OpCosts::UnitTraffic(const CollectiveQuery& query, const RankCoordinates
   }
 }
 
-const OpCosts::Lowered& OpCosts::Lower(const CollectiveQuery& query) {
+OpCosts::Lowered OpCosts::Lower(const CollectiveQuery& query) const {
   // Dispatch and combine put the same bytes on the same links, the other way.
   const auto kind = query.kind == CollectiveKind::kCombine ? CollectiveKind::kDispatch : query.kind;
+  const std::lock_guard lock(lowering_);
   auto& slot = lowered_[static_cast<size_t>(kind) * 8 + static_cast<size_t>(query.group)];
   if (slot) return *slot;
-  Lowered lowered;
+  Lowered& lowered = slot.emplace();
+  Traffic unit;
   if (kind != CollectiveKind::kSend || placement_.Size(Axis::kPp) > 1)
-    lowered.unit = UnitTraffic({kind, query.group}, {}, 1);
-  if (!lowered.unit.empty()) {
-    lowered.alpha = AlphaOf(lowered.unit, cluster_);
-    lowered.per_byte = BusyTime(lowered.unit, cluster_);
-    lowered.network = IsNetwork(cluster_, BusiestLink(lowered.unit, cluster_));
+    unit = UnitTraffic({kind, query.group}, {}, 1);
+  if (!unit.empty()) {
+    lowered.travels = true;
+    lowered.alpha = AlphaOf(unit, cluster_);
+    lowered.per_byte = BusyTime(unit, cluster_);
+    lowered.network = IsNetwork(cluster_, BusiestLink(unit, cluster_));
   }
-  lowered.sent = BytesSent(lowered.unit, cluster_);
-  return slot.emplace(std::move(lowered));
+  lowered.sent = BytesSent(unit, cluster_);
+  return lowered;
 }
 
-PortBytes OpCosts::UnitBytes(const CollectiveQuery& query) {
+PortBytes OpCosts::UnitBytes(const CollectiveQuery& query) const {
   return Lower(query).sent;
 }
 
@@ -156,7 +159,7 @@ Cost OpCosts::HostCost(const HostQuery& query) const {
           .resource = resource};
 }
 
-double OpCosts::Beside(const Op& op, const Cost& cost) {
+double OpCosts::Beside(const Op& op, const Cost& cost) const {
   if (const auto* collective = std::get_if<CollectiveQuery>(&op.query)) {
     if (cost.time.value <= 0) return 0;
     const PortBytes unit = UnitBytes(*collective);
@@ -177,7 +180,7 @@ double OpCosts::Beside(const Op& op, const Cost& cost) {
   return std::min(1.0, cost.time / Of(squeezed).time);
 }
 
-Cost OpCosts::Of(const Op& op) {
+Cost OpCosts::Of(const Op& op) const {
   if (const auto* host = std::get_if<HostQuery>(&op.query)) return HostCost(*host);
   const auto* collective = std::get_if<CollectiveQuery>(&op.query);
   if (!collective) {
@@ -187,9 +190,9 @@ Cost OpCosts::Of(const Op& op) {
     cost.resource = ResourceOf(cost.bound);
     return Sustained(cost, whole_step_);
   }
-  const Lowered& l = Lower(*collective);
+  const Lowered l = Lower(*collective);
   const Resource resource = l.network ? Resource::kNetwork : Resource::kNvlink;
-  if (l.unit.empty() || collective->bytes.value <= 0) return {.resource = resource};
+  if (!l.travels || collective->bytes.value <= 0) return {.resource = resource};
   return SustainedCollective({.time = l.alpha + l.per_byte * collective->bytes.value,
                               .sigma_table = l.network ? kNetworkSigma.value : kNvlinkSigma.value,
                               .source = SourceOf(resource),

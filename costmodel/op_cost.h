@@ -4,6 +4,7 @@
 
 #include <array>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -28,31 +29,31 @@ std::vector<Axis> AxesOf(GroupKind group);
 
 // Costs ops of one plan. A collective is lowered to Traffic once per kind and group, for one byte;
 // its time is linear in the bytes. Groups of the same kind are alike, so the first rank's stands
-// for all.
+// for all. Several threads may ask at once.
 class OpCosts {
  public:
   // The pipeline keeps `model_copies` of the model, one of which runs from the last stage to the
   // first. REQUIRES: the shard, the placement and the spread are of one plan that fits the cluster;
   // `kernels` and `cluster` outlive this.
-  OpCosts(KernelCosts& kernels, const Cluster& cluster, const ShardPlan& shard,
+  OpCosts(const KernelCosts& kernels, const Cluster& cluster, const ShardPlan& shard,
           const Placement& placement, const ExpertSpread& spread, const WholeStep& whole_step,
           int model_copies);
 
-  Cost Of(const Op& op);
+  Cost Of(const Op& op) const;
   // How an op of this cost fares while an op of the other stream runs: the rate (full: 1) of a
   // kernel on the SMs that a collective leaves it, for those that compute bounds; of a collective,
   // the share it takes of the HBM bandwidth, which kernels that memory bounds lose.
-  double Beside(const Op& op, const Cost& cost);
+  double Beside(const Op& op, const Cost& cost) const;
   // What the busiest GPU sends of one byte of the collective.
-  PortBytes UnitBytes(const CollectiveQuery& query);
+  PortBytes UnitBytes(const CollectiveQuery& query) const;
   // A collective of one byte, in the first of the groups that run it.
   struct Lowered {
-    Traffic unit;
+    bool travels = false;  // something is sent
     PortBytes sent;
     Seconds alpha, per_byte;  // alone on idle links
     bool network = false;     // what bounds it
   };
-  const Lowered& Lower(const CollectiveQuery& query);
+  Lowered Lower(const CollectiveQuery& query) const;
   // The same in the group of `member`, of a send to `to_stage`.
   Traffic UnitTraffic(const CollectiveQuery& query, const RankCoordinates& member,
                       int to_stage = 0) const;
@@ -67,7 +68,7 @@ class OpCosts {
   // Of what is no kernel.
   uint16_t SourceOf(Resource resource) const { return source_of_[static_cast<size_t>(resource)]; }
 
-  KernelCosts& kernels_;
+  const KernelCosts& kernels_;
   const Cluster& cluster_;
   WholeStep whole_step_;
   Placement placement_;
@@ -77,7 +78,8 @@ class OpCosts {
   ExpertSpread spread_;
   std::shared_ptr<const std::vector<std::string>> sources_;
   std::array<uint16_t, static_cast<size_t>(Resource::kNetwork) + 1> source_of_{};
-  std::array<std::optional<Lowered>, 64> lowered_;
+  mutable std::mutex lowering_;
+  mutable std::array<std::optional<Lowered>, 64> lowered_;
 };
 
 }  // namespace moecast

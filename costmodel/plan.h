@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/enum_names.h"
@@ -36,6 +37,10 @@ struct Parallel {
   int64_t gpus() const { return int64_t{1} * tp * pp * cp * dp; }
   int edp() const { return dp / ep; }
 };
+inline auto MembersOf(const Parallel& parallel) {
+  const auto& [tp, pp, vpp, ep, cp, dp, zero, sequence, rank_order] = parallel;
+  return std::tie(tp, pp, vpp, ep, cp, dp, zero, sequence, rank_order);
+}
 const Fields<Parallel>& FieldsOf(const Parallel*);
 // REQUIRES: rank_order has each axis once.
 Placement PlacementOf(const Parallel& parallel);

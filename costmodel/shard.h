@@ -4,8 +4,8 @@
 // what was found for one: it is a key.
 #pragma once
 
-#include <cstddef>
 #include <optional>
+#include <tuple>
 
 #include "costmodel/overlap.h"
 #include "costmodel/precision.h"
@@ -35,7 +35,12 @@ struct ShardPlan {
   int edp() const { return dp / ep; }  // replicas of a set of experts
   bool operator==(const ShardPlan&) const = default;
 };
-size_t HashOf(const ShardPlan& shard);
+inline auto MembersOf(const ShardPlan& shard) {
+  const auto& [tp, cp, ep, dp, zero, sequence, precision, overlap, topk_group, recompute,
+               fused_cross_entropy, optimizer_offload, kv_cache] = shard;
+  return std::tie(tp, cp, ep, dp, zero, sequence, precision, overlap, topk_group, recompute,
+                  fused_cross_entropy, optimizer_offload, kv_cache);
+}
 
 ShardPlan ShardOf(const Plan& plan);
 

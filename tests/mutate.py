@@ -107,7 +107,7 @@ MUTATIONS = [
              "const auto rows = static_cast<double>(b.work.sequences)", "const auto rows = b.tokens",
              "costmodel ServingOpsTest.*"),
     Mutation("plans that combine in other formats share a key",
-             "p.dispatch, p.combine,", "p.dispatch,", "costmodel ShardPlanTest.*"),
+             "std::tie(gemm, dispatch, combine,", "std::tie(gemm, dispatch,", "costmodel ShardPlanTest.*"),
     Mutation("sequence parallelism cuts no tokens",
              "shard.sequence ? in_tp / shard.tp : in_tp", "in_tp", "costmodel ShardPlanTest.*"),
     Mutation("a token goes to each device of a node over the network",
@@ -194,8 +194,16 @@ MUTATIONS = [
              "std::max(*routing.capacity_factor, load * routing.never_dropped)", "*routing.capacity_factor",
              "costmodel LoadTest.*"),
     # Forecast, causes, phases, failures, price.
+    Mutation("draws that are timed together wait for no transfer",
+             "before[k].ps + transfer[k].ps", "before[k].ps", "sim StepDrawsTest.*"),
+    Mutation("draws that are timed together have one curve",
+             "of_curve_[op.curve]", "of_curve_[0]", "sim StepDrawsTest.*"),
+    Mutation("a memo forgets by age, not by use",
+             "entries_.splice(entries_.begin(), entries_, entry);", "", "base MemoTest.*"),
+    Mutation("plans that group experts otherwise share costs",
+             ".topk_group = shard.topk_group,", "", "sim StepCacheTest.*"),
     Mutation("errors common to a table are not drawn",
-             "noise.by_source.at(cost.source) * cost.sigma_table", "noise.by_source.at(cost.source) * 0",
+             "noise.by_source.at(op.source) * op.sigma_table", "noise.by_source.at(op.source) * 0",
              "sim ForecastSpreadTest.*"),
     Mutation("errors common to a curve are not drawn",
              ".curves = &lattice", ".curves = nullptr", "sim ForecastSpreadTest.*"),
@@ -272,7 +280,7 @@ def dead(tests):
 
 def places(root):
     """The file of each mutation, and what is wrong with those whose text is not in one place."""
-    sources = {p: p.read_text() for folder in SOURCES for p in sorted((root / folder).rglob("*.cc"))}
+    sources = {p: p.read_text() for folder in SOURCES for p in sorted((root / folder).rglob("*.*")) if p.suffix in (".cc", ".h")}
     files, faults = {}, []
     for m in MUTATIONS:
         found = [p for p, text in sources.items() for _ in range(text.count(m.text))]

@@ -143,7 +143,7 @@ class Calibration {
   // `read` gives the text of a file below the folder of all stacks ("2025/calibration.json",
   // "2025/gemm_bf16.csv") and throws UserError where it is missing, as does this where
   // calibration.json is not one. A table is read and checked by the first query that needs it,
-  // which may throw; estimates from several threads are safe once each kind of query was made.
+  // which may throw. Several threads may ask at once, and then call `read` at once.
   using Reader = std::function<std::string(std::string_view file)>;
   Calibration(Device device, std::string_view stack, Reader read);
   ~Calibration();

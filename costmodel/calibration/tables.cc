@@ -164,20 +164,20 @@ const CalibrationTables::Table& CalibrationTables::Of(TableId id) const {
 }
 
 const RatioSurface& CalibrationTables::Surface(TableId id) const {
-  std::unique_ptr<RatioSurface>& surface = surfaces_[static_cast<size_t>(id)];
-  if (!surface) {
+  Parsed<RatioSurface>& surface = surfaces_[static_cast<size_t>(id)];
+  std::call_once(surface.once, [&] {
     const TableKind& kind = KindOf(id);
     const std::string& path = Of(id).path;
     const CurveTable table = ParseCurveTable(Measurements(read_(path), path), kind, Of(id).heads);
     if (table.points() == 0)
       throw UserError({.file = path, .value = "no measurement", .expected = "one or more"});
-    surface = std::make_unique<RatioSurface>(BuildSurface(kind, table, measured_));
-  }
-  return *surface;
+    surface.value = std::make_unique<const RatioSurface>(BuildSurface(kind, table, measured_));
+  });
+  return *surface.value;
 }
 
 const AttentionByLength& CalibrationTables::ByLength() const {
-  if (!parsed_by_length_) {
+  std::call_once(parsed_by_length_.once, [&] {
     if (!by_length_.present)
       throw UserError({.file = PathOf(file_.stack, "calibration.json"),
                        .pointer = "/tables",
@@ -185,9 +185,9 @@ const AttentionByLength& CalibrationTables::ByLength() const {
                        .expected = "it, for attention's estimate"});
     const CurveTable table = ParseCurveTable(Measurements(read_(by_length_.path), by_length_.path),
                                              kAttentionByLengthKeys, kAttentionByLengthAxis, false);
-    parsed_by_length_ = std::make_unique<AttentionByLength>(table, by_length_.path);
-  }
-  return *parsed_by_length_;
+    parsed_by_length_.value = std::make_unique<const AttentionByLength>(table, by_length_.path);
+  });
+  return *parsed_by_length_.value;
 }
 
 Cost CalibrationTables::Correct(TableId id, double model_seconds, Bound bound,

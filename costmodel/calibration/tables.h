@@ -1,9 +1,11 @@
 // The tables of one calibration: records read when it is made, each table parsed when a query first
-// needs it. For those who make and judge calibrations; estimates are asked of calibration.h.
+// needs it, by whichever thread asks first. For those who make and judge calibrations; estimates
+// are asked of calibration.h.
 #pragma once
 
 #include <array>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -90,8 +92,14 @@ class CalibrationTables {
   Table by_length_;
   std::array<std::optional<Reasoned>, kReasonedCount> reasoned_;
   std::vector<std::string> sources_;
-  mutable std::array<std::unique_ptr<RatioSurface>, kTableCount> surfaces_;
-  mutable std::unique_ptr<AttentionByLength> parsed_by_length_;
+  // A parse that throws leaves its flag unset: the next query throws again.
+  template <class T>
+  struct Parsed {
+    std::once_flag once;
+    std::unique_ptr<const T> value;
+  };
+  mutable std::array<Parsed<RatioSurface>, kTableCount> surfaces_;
+  mutable Parsed<AttentionByLength> parsed_by_length_;
 };
 
 }  // namespace moecast

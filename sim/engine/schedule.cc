@@ -81,14 +81,54 @@ void Retimer::Run(std::span<const Time> duration, std::span<const Time> transfer
     for (int32_t d = step.first; d < step.last; ++d) {
       const Dependency& dependency = dependencies_[d];
       const Time wait = dependency.transfer < 0 ? Time{} : transfer[dependency.transfer];
-      at = std::max(at, end[dependency.task] + wait);
+      at.ps = std::max(at.ps, (end[dependency.task] + wait).ps);
     }
     start[step.task] = at;
     end[step.task] = at + duration[step.program];
     if (!longer.empty()) end[step.task] += longer[step.task];
-    total = std::max(total, end[step.task]);
+    total.ps = std::max(total.ps, end[step.task].ps);
   }
   out.total = total;
+}
+
+namespace {
+
+// When a task ends in each set, whose lane is free at `free` and which waits for what ends at
+// `before` and then `transfer`.
+void End(const Retimer::Times& free, const Retimer::Times& before, const Retimer::Times& transfer,
+         const Retimer::Times& takes, Retimer::Times& end) {
+  for (size_t k = 0; k < Retimer::kTogether; ++k)
+    end[k].ps = std::max(free[k].ps, before[k].ps + transfer[k].ps) + takes[k].ps;
+}
+
+}  // namespace
+
+void Retimer::RunTogether(std::span<const Times> duration, std::span<const Times> transfer,
+                          std::vector<Times>& end, std::span<const Times> longer) const {
+  MOECAST_CHECK(duration.size() >= programs_ && transfer.size() >= transfers_);
+  MOECAST_CHECK(longer.empty() || longer.size() == steps_.size());
+  end.resize(steps_.size());
+  constexpr Times kNothing{};  // no time is negative, so this is never waited for
+  for (const Step& step : steps_) {
+    const Times* free = step.lane_previous < 0 ? &kNothing : &end[step.lane_previous];
+    Times latest;
+    // The last thing that the task waits for, behind which it runs.
+    const Times* before = &kNothing;
+    const Times* wait = &kNothing;
+    for (int32_t d = step.first; d < step.last; ++d) {
+      if (d > step.first) {
+        End(*free, *before, *wait, kNothing, latest);
+        free = &latest;
+      }
+      const Dependency& dependency = dependencies_[d];
+      before = &end[dependency.task];
+      wait = dependency.transfer < 0 ? &kNothing : &transfer[dependency.transfer];
+    }
+    Times& ends = end[step.task];
+    End(*free, *before, *wait, duration[step.program], ends);
+    if (longer.empty()) continue;
+    for (size_t k = 0; k < kTogether; ++k) ends[k].ps += longer[step.task][k].ps;
+  }
 }
 
 }  // namespace moecast

@@ -3,6 +3,7 @@
 // task also waits for its dependencies.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -125,6 +126,8 @@ struct Timing {
 // over flat arrays.
 class Retimer {
  public:
+  static constexpr size_t kBytesOfTask = 5 * sizeof(int32_t);  // that one keeps, dependencies aside
+
   // Aborts where the arrays do not fit each other, or lane order and dependencies form a cycle: an
   // order builder's defect.
   explicit Retimer(const Schedule& schedule);
@@ -135,6 +138,13 @@ class Retimer {
   // along any path fits in Time.
   void Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out,
            std::span<const Time> longer = {}) const;
+
+  // Times kTogether sets of durations in one sweep, which takes about as long as two: each number
+  // is a list of one a set, and each set's are what Run makes of it. Of the timing only the ends.
+  static constexpr size_t kTogether = 8;
+  using Times = std::array<Time, kTogether>;
+  void RunTogether(std::span<const Times> duration, std::span<const Times> transfer,
+                   std::vector<Times>& end, std::span<const Times> longer = {}) const;
 
  private:
   struct Step {

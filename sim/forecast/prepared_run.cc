@@ -91,8 +91,16 @@ PhaseTime PreparedPhase::Time() const {
   return Time([](const Step& step) { return StepTime(step); });
 }
 
-PhaseTime PreparedPhase::Time(const Noise& noise) const {
-  return Time([&noise](const Step& step) { return StepTime(step, noise); });
+std::vector<PhaseTime> PreparedPhase::Times(std::span<const Noise> draws) const {
+  std::vector<PhaseTime> times(draws.size());
+  for (const auto& [global_batch, batch] : prepared_) {
+    const std::vector<Seconds> of_step = StepTimes(*batch.step, draws);
+    for (size_t i = 0; i < draws.size(); ++i) {
+      times[i].step = of_step[i];
+      times[i].all += of_step[i] * batch.steps;
+    }
+  }
+  return times;
 }
 
 Expense& Expense::operator+=(const Expense& o) {

@@ -35,6 +35,17 @@ BlockTime SolveAlone(const StepBlock& block) {
   return Solve(block, times);
 }
 
+Seconds TotalOf(const StepBlock& block, std::span<const Seconds> times) {
+  const std::vector<Op>& ops = block.costed.ops;
+  const auto computes = [](const Op& op) { return op.stream() == Stream::kCompute; };
+  if (block.order != OpOrder::kStreams || !block.costed.list_ends.empty() ||
+      !std::all_of(ops.begin(), ops.end(), computes))
+    return Solve(block, times).total;
+  Seconds total;
+  for (size_t i = 0; i < ops.size(); ++i) total += times[i];
+  return total;
+}
+
 const StepBlock* StepBlocks::Find(int32_t id) const {
   if (id < BlockIds::kSend) {
     const bool of_pass = id < BlockIds::kFirstMove;

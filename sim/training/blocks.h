@@ -91,6 +91,8 @@ struct StepBlock {
 
 // At the median costs, on idle links.
 BlockTime SolveAlone(const StepBlock& block);
+// All of it where its ops take these times; a sum where nothing communicates.
+Seconds TotalOf(const StepBlock& block, std::span<const Seconds> times);
 
 // Time of an op whose cost this is; `position` tells the ops of a step apart.
 using OpTimes = std::function<Seconds(const Cost& cost, uint64_t position)>;

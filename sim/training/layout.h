@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "base/units.h"
@@ -16,6 +17,10 @@ struct BlockRun {
   int count;
   bool operator==(const BlockRun&) const = default;
 };
+inline auto MembersOf(const BlockRun& run) {
+  const auto& [kind, count] = run;
+  return std::tie(kind, count);
+}
 
 // Blocks of a virtual stage in forward order, neighbours of one kind together.
 using StageBlocks = std::vector<BlockRun>;

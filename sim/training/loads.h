@@ -25,6 +25,10 @@ std::vector<ExcessOfTask> ExcessByTask(const Layout& layout, const StepBlocks& b
 // How much longer a task takes than its program, negative where less; `times` of the blocks by
 // number.
 Seconds Longer(const ExcessOfTask& excess, std::span<const BlockTime> times);
+// The same where a MoE layer's passes take `of_passes`.
+Seconds Longer(const ExcessOfTask& excess, std::span<const Seconds, kPasses> of_passes);
+// As a duration of the engine's.
+Time RoundedLonger(Seconds longer);
 std::vector<Time> LongerByTask(std::span<const ExcessOfTask> excess,
                                std::span<const BlockTime> times);
 

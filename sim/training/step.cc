@@ -122,12 +122,13 @@ std::shared_ptr<const OrderedStep> OrderOf(const Step& step, StepCache& cache) {
 }
 
 // Times the step on its network level.
-void ShareLinks(Step& step, OpCosts& costs) {
-  StepFlows flows = FlowsOf(step, costs, StepExtent::kOneGpuPerStage);
-  if (!flows.any_shared()) return;
+void ShareLinks(Step& step, StepCache& cache) {
+  const std::shared_ptr<const StepFlows> flows =
+      cache.FlowsFor(SendersOf(step, StepExtent::kOneGpuPerStage), step.costs);
+  if (!flows->any_shared()) return;
   const Seconds alone = StepTime(step);
-  NetworkedTiming run = RunShared(Linked(step, flows), flows.capacities());
-  step.shared_links = std::make_shared<StepFlows>(std::move(flows));
+  NetworkedTiming run = RunShared(Linked(step, *flows), flows->capacities());
+  step.shared_links = flows;
   step.timing = std::move(run.timing);
   step.flows = run.flows;
   step.stretch = StepTime(step) / alone;
@@ -152,8 +153,8 @@ Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& pha
   step.shape = SizesOf(plan, phase, *step.pipeline);
   const int copies = step.shape.copies;
 
-  OpCosts& costs =
-      cache.CostsFor(run.calibration, run.cluster, run.model, plan, run.whole_step, copies);
+  step.costs = cache.CostsFor(run, copies);
+  const OpCosts& costs = *step.costs;
   step.sources = costs.sources();
   std::shared_ptr<const ExpertLoads> loads;  // none without experts
   step.work = MicroBatchOf(plan.micro_batch, phase.sequence_length);
@@ -166,9 +167,22 @@ Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& pha
   if (run.even_loads) loads = nullptr;
 
   const PieceMap map(*step.pipeline, step.shape);
-  for (const BlockKind kind : KindsOf(run.model))
-    step.blocks.layers[static_cast<size_t>(kind)] = std::make_shared<LayerBlocks>(BlocksOfLayer(
-        kind, {run, step.work, loads.get(), map.EndsApart(), step.pipeline->pairs}, costs));
+  LayerSetup setup{.kind = {},
+                   .model = cache.Shared(run.model),
+                   .shard = ShardOf(plan),
+                   .work = {},
+                   .loads = {},
+                   .ends_apart = map.EndsApart(),
+                   .overlaps_passes = step.pipeline->pairs,
+                   .costs = step.costs};
+  for (const BlockKind kind : KindsOf(run.model)) {
+    setup.kind = kind;
+    setup.loads = kind == BlockKind::kMoe ? loads : nullptr;
+    setup.work = step.work;
+    const bool routes = kind == BlockKind::kMoe || kind == BlockKind::kMtp;
+    if (!routes) setup.work.load = {};
+    step.blocks.layers[static_cast<size_t>(kind)] = cache.LayerFor(setup);
+  }
   step.blocks.send = SendBlock(run, step.work, costs);
   step.layout = LayoutOf(map, StagesOf(run.model, SplitOf(run, step.blocks, map.pieces())));
   step.blocks.of_stages = UpdateBlocks(plan, step.layout, step.blocks, copies, costs);
@@ -184,7 +198,7 @@ Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& pha
 
   step.excess = ExcessByTask(step.layout, step.blocks, loads.get(), step.schedule());
   step.timing = TimingAlone(step, step.times);
-  if (!stretch && run.level != Level::kAnalytic) ShareLinks(step, costs);
+  if (!stretch && run.level != Level::kAnalytic) ShareLinks(step, cache);
   return step;
 }
 

@@ -19,11 +19,10 @@
 
 namespace moecast {
 
-class StepFlows;
-
 struct Step {
   std::shared_ptr<const TrainingRun> run;
   Placement placement;
+  std::shared_ptr<const OpCosts> costs;
   Work work;  // of a micro-batch, at the mean load of the experts
   const PipelineSchedule* pipeline = nullptr;
   PipelineShape shape;

@@ -66,12 +66,13 @@ std::vector<RankCoordinates> StepFlows::MembersOf(const CollectiveQuery& query, 
   return members;
 }
 
-UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to, OpCosts& costs) {
-  const OpCosts::Lowered& alone = costs.Lower(query);
+UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to,
+                                const OpCosts& costs) {
+  const OpCosts::Lowered alone = costs.Lower(query);
   UnitCollective unit;
   unit.alpha = alone.alpha;
   unit.per_byte = alone.per_byte;
-  if (alone.unit.empty()) return unit;
+  if (!alone.travels) return unit;
   if (extent_ == StepExtent::kOneGpuPerStage) return Fold(query, from, to, costs);
   const auto in_replica = [&](LinkId link) {
     MOECAST_CHECK(IsPort(costs.cluster(), link));
@@ -90,10 +91,11 @@ UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to, 
   return unit;
 }
 
-UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, OpCosts& costs) {
+UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to,
+                               const OpCosts& costs) {
   const Cluster& cluster = costs.cluster();
   const Placement& placement = costs.placement();
-  const OpCosts::Lowered& alone = costs.Lower(query);
+  const OpCosts::Lowered alone = costs.Lower(query);
   UnitCollective unit;
   unit.alpha = alone.alpha;
   unit.per_byte = alone.per_byte;
@@ -148,7 +150,7 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, O
   return unit;
 }
 
-void StepFlows::Add(int stage, Sender sender, const CollectiveQuery& query, OpCosts& costs) {
+void StepFlows::Add(int stage, Sender sender, const CollectiveQuery& query, const OpCosts& costs) {
   const std::pair key{stage, KeyOf(query)};
   if (collectives_.contains(key)) return;
   const int communicator = stage * kGroupKinds + static_cast<int>(query.group);
@@ -156,7 +158,7 @@ void StepFlows::Add(int stage, Sender sender, const CollectiveQuery& query, OpCo
                        2 * communicator + static_cast<int>(sender)};
 }
 
-void StepFlows::AddSend(int from, int to, OpCosts& costs) {
+void StepFlows::AddSend(int from, int to, const OpCosts& costs) {
   if (sends_.contains({from, to})) return;
   const CollectiveQuery send{CollectiveKind::kSend, GroupKind::kPipelineNext};
   sends_[{from, to}] = {Lower(send, from, to, costs), -1};
@@ -228,6 +230,32 @@ void StepFlows::FindShared() {
 
 const UnitCollective& StepFlows::Of(int stage, const CollectiveQuery& query) const {
   return collectives_.at({stage, KeyOf(query)}).unit;
+}
+
+size_t StepFlows::HeldBytes() const {
+  // Of a node of a map: three pointers and a colour.
+  constexpr size_t kNode = 4 * sizeof(void*);
+  const auto of = [](const auto& list) { return list.capacity() * sizeof(list[0]); };
+  size_t bytes = of(links_) + of(capacity_) + of(is_port_) +
+                 number_.size() * (kNode + sizeof(*number_.begin()));
+  for (const auto* entries : {&collectives_, &sends_})
+    for (const auto& entry : *entries) {
+      const UnitCollective& unit = entry.second.unit;
+      bytes += kNode + sizeof entry + of(unit.flows) + of(unit.meets) + of(unit.phases);
+      for (const UnitFlow& flow : unit.flows) bytes += of(flow.links);
+      for (const UnitCollective::Phase& phase : unit.phases)
+        bytes += of(phase.rates) + of(phase.rated);
+    }
+  return bytes;
+}
+
+StepFlows FlowsOf(const StepSenders& senders, const OpCosts& costs) {
+  StepFlows flows(senders.extent);
+  for (const StepSenders::Collective& c : senders.collectives)
+    flows.Add(c.stage, c.sender, {c.kind, c.group}, costs);
+  for (const auto& [from, to] : senders.sends) flows.AddSend(from, to, costs);
+  flows.FindShared();
+  return flows;
 }
 
 }  // namespace moecast

@@ -4,8 +4,10 @@
 // in-ports. Or one whole replica, every pair of ranks a flow of its own, as a check.
 #pragma once
 
+#include <cstddef>
 #include <map>
-#include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "costmodel/op_cost.h"
@@ -27,8 +29,8 @@ class StepFlows {
 
   // Collects the collectives of a stage, and the sends of one stage to another; then finds which
   // share links.
-  void Add(int stage, Sender sender, const CollectiveQuery& query, OpCosts& costs);
-  void AddSend(int from, int to, OpCosts& costs);
+  void Add(int stage, Sender sender, const CollectiveQuery& query, const OpCosts& costs);
+  void AddSend(int from, int to, const OpCosts& costs);
   void FindShared();
 
   const UnitCollective& Of(int stage, const CollectiveQuery& query) const;
@@ -38,6 +40,8 @@ class StepFlows {
   const std::vector<BytesPerSecond>& capacities() const { return capacity_; }
   // Of the cluster, by our numbers.
   const std::vector<LinkId>& links() const { return links_; }
+  // About what this holds beside itself.
+  size_t HeldBytes() const;
 
  private:
   struct Entry {
@@ -45,8 +49,8 @@ class StepFlows {
     int sender = 0;  // equal: never at the same time
   };
   static int KeyOf(const CollectiveQuery& query);
-  UnitCollective Lower(const CollectiveQuery& query, int from, int to, OpCosts& costs);
-  UnitCollective Fold(const CollectiveQuery& query, int from, int to, OpCosts& costs);
+  UnitCollective Lower(const CollectiveQuery& query, int from, int to, const OpCosts& costs);
+  UnitCollective Fold(const CollectiveQuery& query, int from, int to, const OpCosts& costs);
   std::vector<RankCoordinates> MembersOf(const CollectiveQuery& query, int stage,
                                          const Placement& placement) const;
   LinkId Number(const Cluster& cluster, LinkId link);
@@ -63,5 +67,32 @@ class StepFlows {
   std::vector<BytesPerSecond> capacity_;
   std::vector<char> is_port_;
 };
+
+// Who sends what in a step: all that its flows depend on beside its costs.
+struct StepSenders {
+  struct Collective {
+    int stage = 0;
+    StepFlows::Sender sender{};
+    CollectiveKind kind{};
+    GroupKind group{};
+    bool operator==(const Collective&) const = default;
+  };
+  StepExtent extent = StepExtent::kOneGpuPerStage;
+  std::vector<Collective> collectives;     // each once
+  std::vector<std::pair<int, int>> sends;  // from a stage to another, each once
+  bool operator==(const StepSenders&) const = default;
+};
+
+inline auto MembersOf(const StepSenders::Collective& collective) {
+  const auto& [stage, sender, kind, group] = collective;
+  return std::tie(stage, sender, kind, group);
+}
+inline auto MembersOf(const StepSenders& senders) {
+  const auto& [extent, collectives, sends] = senders;
+  return std::tie(extent, collectives, sends);
+}
+
+// The flows that the collectives are, of which those that share links are found.
+StepFlows FlowsOf(const StepSenders& senders, const OpCosts& costs);
 
 }  // namespace moecast

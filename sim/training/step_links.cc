@@ -34,12 +34,15 @@ void EachTransfer(const Schedule& schedule, Visit visit) {
 
 }  // namespace
 
-StepFlows FlowsOf(const Step& step, OpCosts& costs, StepExtent extent) {
-  StepFlows flows(extent);
+StepSenders SendersOf(const Step& step, StepExtent extent) {
+  StepSenders senders{.extent = extent, .collectives = {}, .sends = {}};
   for (int stage = 0; stage < step.shape.stages; ++stage) {
     const auto add = [&](const StepBlock& block, StepFlows::Sender sender) {
-      EachCollective(block.costed,
-                     [&](const CollectiveQuery& query) { flows.Add(stage, sender, query, costs); });
+      EachCollective(block.costed, [&](const CollectiveQuery& query) {
+        const StepSenders::Collective c{stage, sender, query.kind, query.group};
+        auto& known = senders.collectives;
+        if (std::find(known.begin(), known.end(), c) == known.end()) known.push_back(c);
+      });
     };
     for (const auto& layer : step.blocks.layers) {
       if (!layer) continue;
@@ -50,9 +53,14 @@ StepFlows FlowsOf(const Step& step, OpCosts& costs, StepExtent extent) {
         add(gather, StepFlows::Sender::kDataParallel);
     }
   }
-  EachTransfer(step.schedule(), [&](int32_t, int from, int to) { flows.AddSend(from, to, costs); });
-  flows.FindShared();
-  return flows;
+  const auto stages = static_cast<size_t>(step.shape.stages);
+  std::vector<char> sends(stages * stages);
+  EachTransfer(step.schedule(), [&](int32_t, int from, int to) {
+    char& known = sends[static_cast<size_t>(from) * stages + static_cast<size_t>(to)];
+    if (!known) senders.sends.push_back({from, to});
+    known = 1;
+  });
+  return senders;
 }
 
 LinkedSchedule Linked(const Step& step, const StepFlows& flows) {
@@ -101,9 +109,9 @@ LinkedSchedule Linked(const Step& step, const StepFlows& flows) {
   return linked;
 }
 
-ReplicaTimes CompareOnReplica(const Step& step, OpCosts& costs, const NetworkMaker& first,
+ReplicaTimes CompareOnReplica(const Step& step, const NetworkMaker& first,
                               const NetworkMaker& second) {
-  const StepFlows flows = FlowsOf(step, costs, StepExtent::kReplica);
+  const StepFlows flows = FlowsOf(SendersOf(step, StepExtent::kReplica), *step.costs);
   const LinkedSchedule linked = Linked(step, flows);
   const auto run = [&](const NetworkMaker& make) {
     const std::unique_ptr<Network> network = make(flows.capacities());

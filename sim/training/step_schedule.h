@@ -7,6 +7,7 @@
 
 #include <array>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "sim/engine/schedule.h"
@@ -30,6 +31,11 @@ struct StepShape {
   std::array<bool, kBlockKinds> experts{};
   bool operator==(const StepShape&) const = default;
 };
+inline auto MembersOf(const StepShape& step) {
+  const auto& [reduces, overlap_reduce, gathers, overlap_gather, norm, norm_is_barrier, experts] =
+      step;
+  return std::tie(reduces, overlap_reduce, gathers, overlap_gather, norm, norm_is_barrier, experts);
+}
 
 // Compute lanes first, by stage, then those of dp by stage, then, where a kind has experts, those
 // of edp. Rank of a lane: its stage. A virtual stage may hold no block. Programs are of blocks as

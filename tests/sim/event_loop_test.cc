@@ -93,9 +93,7 @@ Compared ExpectSame(const std::string& scenario, std::vector<std::string> sets) 
     StepCache cache;
     const PreparedPhase phase(run, cache);
     const Step& step = phase.step();
-    OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, run.plan,
-                                    run.whole_step, step.shape.copies);
-    const StepFlows flows = FlowsOf(step, costs, StepExtent::kOneGpuPerStage);
+    const StepFlows flows = FlowsOf(SendersOf(step, StepExtent::kOneGpuPerStage), *step.costs);
     const LinkedSchedule linked = Linked(step, flows);
     Spans of_all, of_some;
     FluidNetwork network(flows.capacities());

@@ -8,6 +8,7 @@
 
 #include "scenarios/scenario.h"
 #include "sim/training/step_time.h"
+#include "tests/sim/step_probe.h"
 
 namespace moecast {
 namespace {

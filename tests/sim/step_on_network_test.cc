@@ -53,16 +53,16 @@ const Case kCases[] = {
     {"lite", "deepseek-v2-lite-pretrain", {"training/phases/0/global_batch=512"}},
 };
 
+StepFlows FlowsOf(const Step& step) {
+  return FlowsOf(SendersOf(step, StepExtent::kOneGpuPerStage), *step.costs);
+}
+
 class StepOnNetworkTest : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     Sets sets = GetParam().sets;
     sets.insert(sets.begin(), "unknown={}");
     run_ = Scenario::Load(GetParam().scenario, sets).training().phases.front();
-  }
-  OpCosts& Costs(const Step& step) {
-    return cache_.CostsFor(run_.calibration, run_.cluster, run_.model, run_.plan, run_.whole_step,
-                           step.shape.copies);
   }
   TrainingRun run_;
   StepCache cache_;
@@ -77,7 +77,7 @@ TEST_P(StepOnNetworkTest, OnLinksTooFastToMatterItIsTheStepAlone) {
   run_.cluster.send_piece = Seconds(0);
   run_.level = Level::kAnalytic;
   const PreparedPhase phase(run_, cache_);
-  const StepFlows flows = FlowsOf(phase.step(), Costs(phase.step()), StepExtent::kOneGpuPerStage);
+  const StepFlows flows = FlowsOf(phase.step());
   FluidNetwork network(flows.capacities());
   const NetworkedTiming step = RunOnNetwork(Linked(phase.step(), flows), network);
   // A send keeps its time per message, which no rate takes away: where both directions send at once
@@ -122,7 +122,7 @@ TEST_P(SlowStepOnNetworkTest, OneGpuPerStageStandsForTheReplica) {
   const auto fluid = [](std::span<const BytesPerSecond> capacity) {
     return std::make_unique<FluidNetwork>(capacity);
   };
-  const ReplicaTimes replica = CompareOnReplica(phase.step(), Costs(phase.step()), fluid, fluid);
+  const ReplicaTimes replica = CompareOnReplica(phase.step(), fluid, fluid);
   EXPECT_EQ(replica.farthest, Seconds(0));
   EXPECT_NEAR(replica.first / phase.step().timing.total.seconds(), 1, 1e-6);
 }
@@ -131,7 +131,7 @@ TEST_P(StepOnNetworkTest, SimGridGivesTheSameTimes) {
   if (::access(MOECAST_SIMGRID, X_OK) != 0)
     GTEST_SKIP() << "moecast-simgrid is not built: no SimGrid was found";
   const PreparedPhase phase(run_, cache_);
-  const StepFlows flows = FlowsOf(phase.step(), Costs(phase.step()), StepExtent::kOneGpuPerStage);
+  const StepFlows flows = FlowsOf(phase.step());
   FluidNetwork fluid(flows.capacities());
   SimgridNetwork simgrid(
       std::make_unique<ChildProcess>(MOECAST_SIMGRID, std::vector<std::string>{}),
@@ -238,9 +238,7 @@ TEST(StepFlowsTest, ExpertsOnTheirNodesShareNvlinkWithReductionsAndNothingWithSe
   const Sets sets{"unknown={}"};
   const TrainingRun run = Scenario::Load("deepseek-v2-pretrain", sets).training().phases.front();
   const PreparedPhase phase(run, cache);
-  OpCosts& costs =
-      cache.CostsFor(run.calibration, run.cluster, run.model, run.plan, run.whole_step, 1);
-  const StepFlows flows = FlowsOf(phase.step(), costs, StepExtent::kOneGpuPerStage);
+  const StepFlows flows = FlowsOf(phase.step());
   const CollectiveQuery dispatch{CollectiveKind::kDispatch, GroupKind::kEp};
   for (int s = 0; s < run.plan.parallel.pp; ++s) {
     EXPECT_TRUE(

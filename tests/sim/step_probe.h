@@ -80,6 +80,10 @@ inline StepProbe Probe(const std::string& scenario, const std::vector<std::strin
   return Probe(phase.step());
 }
 
+inline Seconds StepTime(const Step& step, const Noise& noise) {
+  return StepTimes(step, {&noise, 1}).front();
+}
+
 // The step's time if each pass of a layer took so long and nothing else anything: no embedding, no
 // head, no communication, no optimizer.
 inline Seconds TimeOfLayersAlone(const Step& step, Seconds forward, Seconds backward,

@@ -12,6 +12,7 @@
 #include "sim/forecast/why.h"
 #include "sim/training/breakdown.h"
 #include "tests/sim/random_plans.h"
+#include "tests/sim/step_probe.h"
 
 namespace moecast {
 namespace {
