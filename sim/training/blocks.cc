@@ -38,7 +38,7 @@ BlockTime SolveAlone(const StepBlock& block) {
 Seconds TotalOf(const StepBlock& block, std::span<const Seconds> times) {
   const std::vector<Op>& ops = block.costed.ops;
   const auto computes = [](const Op& op) { return op.stream() == Stream::kCompute; };
-  if (block.order != OpOrder::kStreams || !block.costed.list_ends.empty() ||
+  if (block.order != OpOrder::kOnStreams || !block.costed.list_ends.empty() ||
       !std::all_of(ops.begin(), ops.end(), computes))
     return Solve(block, times).total;
   Seconds total;
