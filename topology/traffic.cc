@@ -1,6 +1,7 @@
 #include "topology/traffic.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 
@@ -62,6 +63,20 @@ Seconds SlowestLink(const Traffic& traffic, const Cluster& cluster, const LinkCo
   return slowest;
 }
 
+// What the pieces of the busiest NIC take beyond their bytes, over what the bytes take on the links
+// of the network.
+double StretchByPieces(const Traffic& traffic, const Cluster& cluster, const LinkCosts& costs,
+                       BytesPerSecond pieces) {
+  if (std::isinf(pieces.value)) return 1;
+  Seconds on_links, beyond;
+  for (const LinkLoad& l : traffic.loads) {
+    if (!IsNetwork(cluster, l.link)) continue;
+    on_links = std::max(on_links, TimeOn(cluster, costs, l));
+    if (IsPort(cluster, l.link)) beyond = std::max(beyond, l.bytes / pieces);
+  }
+  return beyond.value > 0 ? 1 + beyond / on_links : 1;
+}
+
 // By NVLink and network, of the GPU that sends most.
 Bytes MostSent(const Traffic& traffic) {
   std::map<int, Bytes> sent;
@@ -102,7 +117,8 @@ Seconds AlphaOf(const Traffic& traffic, const Cluster& cluster) {
 
 LinkCosts LinkCostsOf(const Traffic& traffic, const Cluster& cluster) {
   const TransportCost cost = CostOf(cluster, traffic.transport);
-  const LinkCosts links{cost.nvlink * traffic.stretch, cost.network * traffic.stretch};
+  LinkCosts links{cost.nvlink * traffic.stretch, cost.network * traffic.stretch};
+  links.network *= StretchByPieces(traffic, cluster, links, cost.pieces);
   if (traffic.sms == 0 || traffic.empty()) return links;
   const Seconds by_links = SlowestLink(traffic, cluster, links),
                 by_sms = MostSent(traffic) / RateOfSms(traffic.sms);

@@ -99,15 +99,12 @@ std::vector<std::pair<std::string, Cluster>> Clusters() {
   three.switch_ports = 32;
   three.pod_oversubscription = 2;
   Cluster pools = NodesOf8(4, Adaptive());
-  NodePool slow{.nodes = 1,
-                .device = "slow",
-                .nvlink = GBps(90),
-                .nvlink_usable = GBps(80),
-                .pcie_usable = GBps(55)};
+  NodePool slow{.nodes = 1, .device = TestDevice()};
+  slow.device.nvlink_usable = GBps(80);
   slow.nic = slow.nic_usable = GBps(20);
   NodePool fast = slow;
   fast.nodes = 3;
-  fast.nvlink_usable = GBps(160);
+  fast.device.nvlink_usable = GBps(160);
   fast.nic_usable = GBps(40);
   pools.pools = {slow, fast};
   Cluster short_node{.name = "test", .gpus = 13, .gpus_per_node = 4};
