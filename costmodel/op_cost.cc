@@ -114,7 +114,7 @@ Traffic OpCosts::UnitTraffic(const CollectiveQuery& query, const RankCoordinates
                                               : RingAllReduce(group, one, routes, transport);
     case CollectiveKind::kDispatch:
     case CollectiveKind::kCombine:
-      return ExpertAllToAll(group, one, spread_.uniform, routes);
+      return WrittenOut(group, TwoHopAllToAll(group, one, spread_.uniform, routes), routes)[0];
     case CollectiveKind::kSend:
       return Send(group, on_stage(to_stage), one, routes);
     default:  // no op of a step

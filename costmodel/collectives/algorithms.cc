@@ -13,7 +13,7 @@ using enum CollectiveKind;
 using OneTransport = Traffic (*)(Group, Bytes, const Routes&, Transport);
 using Whole = Traffic (*)(Group, Bytes, const Routes&);
 using InParts = Parts (*)(Group, Bytes, const Routes&);
-using Tokens = Traffic (*)(Group, Bytes, const TokenSpread&, const Routes&);
+using Tokens = std::vector<EvenSends> (*)(Group, Bytes, const TokenSpread&, const Routes&);
 
 template <OneTransport kRun, Transport kTransport>
 Parts By(const Call& c, const Routes& routes) {
@@ -28,11 +28,12 @@ Parts Of(const Call& c, const Routes& routes) {
   return kRun(c.group, c.bytes, routes);
 }
 template <Tokens kRun>
-Parts Of(const Call& c, const Routes& routes) {
-  return {kRun(c.group, c.bytes, c.spread, routes)};
+std::vector<EvenSends> Even(const Call& c, const Routes& routes) {
+  return kRun(c.group, c.bytes, c.spread, routes);
 }
-Parts StoreAndForward(const Call& c, const Routes& routes) {
-  return StoreAndForwardAllToAll(c.group, c.bytes, c.spread, routes);
+template <Tokens kRun>
+Parts Of(const Call& c, const Routes& routes) {
+  return WrittenOut(c.group, Even<kRun>(c, routes), routes);
 }
 Parts SendHalves(const Call& c, const Routes& routes) {
   MOECAST_CHECK(c.group.size() % 2 == 0);
@@ -69,17 +70,28 @@ constexpr CollectiveAlgorithm kAlgorithms[] = {
     {kAllReduce, "hierarchical", kLevelsHelp, false, Needs::kEvenNodes, Of<HierarchicalAllReduce>},
     {kBroadcast, "ring", kRingHelp, true, Needs::kNothing, By<RingBroadcast, kBulk>},
     {kBroadcast, "ring-ll", kLinesHelp, true, Needs::kNothing, By<RingBroadcast, kLines>},
-    {kAllToAll, "direct", kDirectHelp, true, Needs::kNothing, Of<DirectAllToAll>},
-    {kAllToAll, "two-hop", kTwoHopHelp, false, Needs::kNothing, Of<ExpertAllToAll>},
-    {kAllToAll, "store-and-forward", kStoreHelp, false, Needs::kNothing, StoreAndForward},
-    {kDispatch, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<ExpertAllToAll>},
-    {kDispatch, "store-and-forward", kStoreHelp, false, Needs::kNothing, StoreAndForward},
-    {kDispatch, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>},
-    {kDispatch, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>},
-    {kCombine, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<ExpertAllToAll>},
-    {kCombine, "store-and-forward", kStoreHelp, false, Needs::kNothing, StoreAndForward},
-    {kCombine, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>},
-    {kCombine, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>},
+    {kAllToAll, "direct", kDirectHelp, true, Needs::kNothing, Of<DirectAllToAll>,
+     Even<DirectAllToAll>},
+    {kAllToAll, "two-hop", kTwoHopHelp, false, Needs::kNothing, Of<TwoHopAllToAll>,
+     Even<TwoHopAllToAll>},
+    {kAllToAll, "store-and-forward", kStoreHelp, false, Needs::kNothing,
+     Of<StoreAndForwardAllToAll>, Even<StoreAndForwardAllToAll>},
+    {kDispatch, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<TwoHopAllToAll>,
+     Even<TwoHopAllToAll>},
+    {kDispatch, "store-and-forward", kStoreHelp, false, Needs::kNothing,
+     Of<StoreAndForwardAllToAll>, Even<StoreAndForwardAllToAll>},
+    {kDispatch, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>,
+     Even<LowLatencyAllToAll>},
+    {kDispatch, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>,
+     Even<DirectAllToAll>},
+    {kCombine, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<TwoHopAllToAll>,
+     Even<TwoHopAllToAll>},
+    {kCombine, "store-and-forward", kStoreHelp, false, Needs::kNothing, Of<StoreAndForwardAllToAll>,
+     Even<StoreAndForwardAllToAll>},
+    {kCombine, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>,
+     Even<LowLatencyAllToAll>},
+    {kCombine, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>,
+     Even<DirectAllToAll>},
     {kSend, "direct", "the first half of the ranks to the second", true, Needs::kNothing,
      SendHalves},
 };

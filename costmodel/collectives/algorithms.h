@@ -32,6 +32,8 @@ struct CollectiveAlgorithm {
                    // run
   Needs needs;
   Parts (*lower)(const CollectiveCall&, const Routes&);
+  // The same by kinds of pairs, where everyone sends alike to everyone else.
+  std::vector<EvenSends> (*even)(const CollectiveCall&, const Routes&) = nullptr;
 };
 std::span<const CollectiveAlgorithm> CollectiveAlgorithms();
 

@@ -226,7 +226,7 @@ ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
   const auto slower = [&](double nvlink, double network) {
     return std::max(nvlink / setup.nvlink.value, network / setup.network.value);
   };
-  // As of ExpertAllToAll (costmodel/collectives).
+  // As of TwoHopAllToAll (costmodel/collectives).
   const double to_device = setup.spread.uniform.devices / ranks;
   const double even = each * (setup.spread.sent_once == SentOnce::kPerNode
                                   ? slower(nodes * (local - 1) * to_device,
