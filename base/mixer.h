@@ -5,12 +5,14 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <type_traits>
 
 namespace moecast {
 
-// The constant and the shifts are boost::hash_combine's. Members are whole numbers, enums, bool or
-// double.
+// The constant and the shifts are boost::hash_combine's. Members are whole numbers, enums, bool,
+// double or std::string.
 class Mixer {
  public:
   template <class... Members>
@@ -23,7 +25,9 @@ class Mixer {
   template <class T>
   void Add(const T& member) {
     uint64_t bits = 0;
-    if constexpr (std::is_same_v<T, double>)
+    if constexpr (std::is_same_v<T, std::string>)
+      bits = std::hash<std::string>()(member);
+    else if constexpr (std::is_same_v<T, double>)
       bits = std::bit_cast<uint64_t>(member);
     else
       bits = static_cast<uint64_t>(member);

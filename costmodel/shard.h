@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <optional>
 
+#include "costmodel/collectives/choice.h"
 #include "costmodel/overlap.h"
 #include "costmodel/precision.h"
 #include "costmodel/recompute.h"
@@ -25,6 +26,7 @@ struct ShardPlan {
   bool sequence = true;
   Precision precision;
   Overlap overlap;
+  CollectiveChoice collectives;
   std::optional<int>
       topk_group;  // as RoutingLoad's: groups of experts a token goes to, in place of the model's
   RecomputeSet recompute;

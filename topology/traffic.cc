@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
+#include <utility>
 
 #include "base/check.h"
 
@@ -77,16 +77,27 @@ double StretchByPieces(const Traffic& traffic, const Cluster& cluster, const Lin
   return beyond.value > 0 ? 1 + beyond / on_links : 1;
 }
 
-// By NVLink and network, of the GPU that sends most.
+// By NVLink and network, of the GPU that sends most. Paths lie by their first link, and so by GPU.
 Bytes MostSent(const Traffic& traffic) {
-  std::map<int, Bytes> sent;
+  Bytes most, sent;
+  int sender = -1;
   for (const PathLoad& p : traffic.paths) {
     const LinkId first = p.path.links[0];
-    if (PortOf(first) == Port::kNvlinkOut || PortOf(first) == Port::kNicOut)
-      sent[GpuOf(first)] += p.bytes;
+    if (PortOf(first) != Port::kNvlinkOut && PortOf(first) != Port::kNicOut) continue;
+    if (GpuOf(first) != std::exchange(sender, GpuOf(first))) sent = Bytes(0);
+    sent += p.bytes;
+    most = std::max(most, sent);
   }
-  Bytes most;
-  for (const auto& [gpu, bytes] : sent) most = std::max(most, bytes);
+  return most;
+}
+
+PortBytes MostBy(const Traffic& traffic, const Cluster& cluster, Port nvlink, Port nic) {
+  PortBytes most;
+  for (const LinkLoad& l : traffic.loads) {
+    if (!IsPort(cluster, l.link)) break;  // ports come first
+    if (PortOf(l.link) == nvlink) most.nvlink = std::max(most.nvlink, l.bytes);
+    if (PortOf(l.link) == nic) most.network = std::max(most.network, l.bytes);
+  }
   return most;
 }
 
@@ -153,13 +164,10 @@ LinkId BusiestLink(const Traffic& traffic, const Cluster& cluster) {
 }
 
 PortBytes BytesSent(const Traffic& traffic, const Cluster& cluster) {
-  PortBytes most;
-  for (const LinkLoad& l : traffic.loads) {
-    if (!IsPort(cluster, l.link)) break;  // ports come first
-    if (PortOf(l.link) == Port::kNvlinkOut) most.nvlink = std::max(most.nvlink, l.bytes);
-    if (PortOf(l.link) == Port::kNicOut) most.network = std::max(most.network, l.bytes);
-  }
-  return most;
+  return MostBy(traffic, cluster, Port::kNvlinkOut, Port::kNicOut);
+}
+PortBytes BytesReceived(const Traffic& traffic, const Cluster& cluster) {
+  return MostBy(traffic, cluster, Port::kNvlinkIn, Port::kNicIn);
 }
 
 }  // namespace moecast

@@ -77,10 +77,11 @@ Seconds TimeAlone(std::span<const Traffic> parts, const Cluster& cluster);  // t
 // The link that determines TimeAlone. REQUIRES: !traffic.empty().
 LinkId BusiestLink(const Traffic& traffic, const Cluster& cluster);
 
-// Bytes that leave the busiest GPU by NVLink and by network.
+// Bytes that leave the busiest GPU by NVLink and by network, and that arrive.
 struct PortBytes {
   Bytes nvlink, network;
 };
 PortBytes BytesSent(const Traffic& traffic, const Cluster& cluster);
+PortBytes BytesReceived(const Traffic& traffic, const Cluster& cluster);
 
 }  // namespace moecast

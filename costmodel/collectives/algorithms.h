@@ -37,6 +37,14 @@ struct CollectiveAlgorithm {
 };
 std::span<const CollectiveAlgorithm> CollectiveAlgorithms();
 
+// The row of that kind and name; null where there is none.
+const CollectiveAlgorithm* FindAlgorithm(CollectiveKind kind, std::string_view name);
+std::vector<std::string_view> AlgorithmNames(CollectiveKind kind);
+
+// What the algorithm expects of its group; empty where it runs on this one.
+std::string_view Unfit(const CollectiveAlgorithm& algorithm, std::span<const int> group,
+                       const Routes& routes);
+
 // Throws UserError naming `option`: the kind has no algorithm of that name, or it cannot run on the
 // group.
 const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string_view name,
@@ -44,7 +52,8 @@ const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string
                                          const std::string& option = "--algorithm");
 
 // Those of the kind that are automatic and run on the group, in the table's order: at least one.
-std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(const CollectiveCall& call,
+std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(CollectiveKind kind,
+                                                            std::span<const int> group,
                                                             const Routes& routes);
 
 // The automatic algorithm that takes the least time alone on idle links; of equal ones the first of

@@ -1,6 +1,7 @@
 // Collectives as Traffic. Each function states its formula and source; the times NCCL would need
-// follow from the traffic on a cluster. A group is its GPUs in ascending order. A group of one, or
-// no bytes, is no traffic. What a collective's `bytes` are: costmodel/collectives/kind.h.
+// follow from the traffic on a cluster. A group is its GPUs in ascending order. A group of one
+// is no traffic; no bytes are the steps alone. What a collective's `bytes` are:
+// costmodel/collectives/kind.h.
 #pragma once
 
 #include <span>

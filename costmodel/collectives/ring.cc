@@ -34,6 +34,9 @@ void AddRing(Group group, Bytes sent, int passes, bool closed, const Routes& rou
              Traffic& traffic) {
   const size_t n = group.size();
   const NodesOf on = NodesOfGroup(group, routes);
+  traffic.network_steps += passes * (static_cast<int>(on.nodes) - 1);
+  traffic.nvlink_steps += passes * static_cast<int>(n - on.nodes);
+  if (sent.value <= 0) return;
   const auto send = [&](int from, int to, Bytes bytes) {
     if (closed || to != group[0]) traffic.Add(routes.Between(from, to), bytes);
   };
@@ -50,14 +53,12 @@ void AddRing(Group group, Bytes sent, int passes, bool closed, const Routes& rou
   } else {
     for (size_t i = 0; i < n; ++i) send(group[i], group[(i + 1) % n], sent * passes);
   }
-  traffic.network_steps += passes * (static_cast<int>(on.nodes) - 1);
-  traffic.nvlink_steps += passes * static_cast<int>(n - on.nodes);
 }
 
 Traffic Ring(Group group, Bytes bytes, int passes, const Routes& routes, Transport transport) {
   Traffic traffic{.transport = transport};
   const int n = static_cast<int>(group.size()), steps = passes * (n - 1);
-  if (n < 2 || bytes.value <= 0) return traffic;
+  if (n < 2) return traffic;
   AddRing(group, bytes * (n - 1) / n, passes, true, routes, traffic);
   if (transport != Transport::kChunks) traffic.stretch = (steps + kRoundWait.value) / steps;
   traffic.Merge();
@@ -77,7 +78,7 @@ Traffic RingAllReduce(Group group, Bytes bytes, const Routes& routes, Transport 
 }
 Traffic RingBroadcast(Group group, Bytes bytes, const Routes& routes, Transport transport) {
   Traffic traffic{.transport = transport};
-  if (group.size() < 2 || bytes.value <= 0) return traffic;
+  if (group.size() < 2) return traffic;
   AddRing(group, bytes, 1, false, routes, traffic);
   traffic.Merge();
   return traffic;

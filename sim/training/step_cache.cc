@@ -7,8 +7,9 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
                              const WholeStep& whole_step, int copies) {
   for (Placed& p : placed_)
     if (p.calibration == calibration.get() && p.parallel == plan.parallel && p.copies == copies &&
-        p.overlap == plan.overlap && p.moe == RoutedBy(plan.routing.topk_group, model.moe) &&
-        p.whole_step == whole_step && *p.cluster == cluster)
+        p.overlap == plan.overlap && p.collectives == plan.collectives &&
+        p.moe == RoutedBy(plan.routing.topk_group, model.moe) && p.whole_step == whole_step &&
+        *p.cluster == cluster)
       return *p.costs;
   KernelCosts* kernels = nullptr;
   for (Kernels& k : kernels_)
@@ -23,7 +24,7 @@ OpCosts& StepCache::CostsFor(const std::shared_ptr<const Calibration>& calibrati
   auto costs = std::make_unique<OpCosts>(*kernels, *owned, shard, placement,
                                          ExpertSpreadOf(model, shard, placement, *owned),
                                          whole_step, copies);
-  placed_.push_back({calibration.get(), plan.parallel, copies, plan.overlap,
+  placed_.push_back({calibration.get(), plan.parallel, copies, plan.overlap, plan.collectives,
                      RoutedBy(plan.routing.topk_group, model.moe), whole_step, std::move(owned),
                      std::move(costs)});
   return *placed_.back().costs;

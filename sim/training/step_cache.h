@@ -56,6 +56,7 @@ class StepCache {
     Parallel parallel;
     int copies;
     Overlap overlap;
+    CollectiveChoice collectives;
     Moe moe;
     WholeStep whole_step;
     std::unique_ptr<Cluster> cluster;
