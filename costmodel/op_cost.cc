@@ -21,8 +21,6 @@ constexpr Known kHostAdamEfficiency{
 constexpr Known kHostAdamSigma{0.3,
                                "between that share and the 0.8 of nominal that STREAM reaches on "
                                "Xeons with DDR5, as half a deviation"};
-// A collective leaves at least one SM in so many, whatever the plan says.
-constexpr int kLeastSmsLeft = 20;
 
 constexpr std::string_view kChunks = "ring-chunks";
 
@@ -238,12 +236,11 @@ Cost OpCosts::HostCost(const HostQuery& query) const {
 }
 
 double OpCosts::Beside(const Op& op, const Cost& cost) {
-  constexpr double kMostTaken = 0.95;
   if (const auto* collective = std::get_if<CollectiveQuery>(&op.query)) {
     if (cost.time.value <= 0) return 0;
     const Bytes moved = collective->bytes * Lower(*collective).through_hbm.value;
     // An era stretches the kernels beside it alike.
-    return std::min(kMostTaken, moved / (cost.time / whole_step_.era) / cluster_.device.hbm);
+    return std::min(kMostHbmTaken, moved / (cost.time / whole_step_.era) / cluster_.device.hbm);
   }
   if (cost.bound != Bound::kCompute || sms_left_ == cluster_.device.sms) return 1;
   // Tiles of a GEMM go over fewer SMs, in whole waves.
