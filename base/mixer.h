@@ -30,7 +30,7 @@ concept HasMembers = requires(const T& value) {
 
 // The constant and the shifts are boost::hash_combine's. Members are whole numbers, enums, bool,
 // double, quantities of base/units.h, pointers (by address), structs with MembersOf, optionals,
-// pairs, variants and ranges of them.
+// pairs, variants and ranges of them, std::string being one.
 class Mixer {
  public:
   template <class... Members>

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/quantity_text.h"
 #include "cli/command.h"
+#include "cli/named.h"
 #include "costmodel/calibration/table_kinds.h"
 #include "scenarios/calibration_loader.h"
 #include "scenarios/cluster_loader.h"
@@ -47,17 +48,6 @@ int64_t Size(const char* option, int64_t value, int64_t low = 1, int64_t high = 
   return value;
 }
 
-template <class E>
-E Name(const char* option, const std::string& word) {
-  if (const auto value = ByName<E>(word)) return *value;
-  std::vector<std::string_view> names;
-  for (const auto& row : EnumNames<E>::kNames) names.push_back(row.name);
-  throw UserError({.file = option,
-                   .value = "\"" + Shortened(word) + "\"",
-                   .expected = "one of " + Join(names),
-                   .hint = Nearest(word, names)});
-}
-
 Operation Of(Cost cost, const OpQuery& query) {
   return {cost, FlopsOf(query).value, BytesOf(query).value};
 }
@@ -66,9 +56,9 @@ Operation Gemm(const Calibration& c, const Options& o) {
   const GemmQuery q{Size("--m", o.m),
                     Size("--n", o.n),
                     Size("--k", o.k),
-                    Name<Dtype>("--dtype", o.dtype),
-                    Name<GemmPass>("--pass", o.pass),
-                    Name<Dtype>("--main-grad", o.main_grad),
+                    Named<Dtype>("--dtype", o.dtype),
+                    Named<GemmPass>("--pass", o.pass),
+                    Named<Dtype>("--main-grad", o.main_grad),
                     static_cast<int>(o.sms)};
   return Of(c.Gemm(q), q);
 }
@@ -78,9 +68,9 @@ Operation GroupedGemm(const Calibration& c, const Options& o) {
                            Size("--rows", o.rows),
                            Size("--n", o.n),
                            Size("--k", o.k),
-                           Name<Dtype>("--dtype", o.dtype),
-                           Name<GemmPass>("--pass", o.pass),
-                           Name<Dtype>("--main-grad", o.main_grad),
+                           Named<Dtype>("--dtype", o.dtype),
+                           Named<GemmPass>("--pass", o.pass),
+                           Named<Dtype>("--main-grad", o.main_grad),
                            static_cast<int>(o.sms),
                            o.batched};
   if (q.batched && q.rows_total % q.groups != 0)
@@ -92,7 +82,7 @@ Operation GroupedGemm(const Calibration& c, const Options& o) {
 
 Operation Attention(const Calibration& c, const Options& o) {
   AttentionQuery q;
-  q.phase = Name<AttentionPhase>("--phase", o.phase);
+  q.phase = Named<AttentionPhase>("--phase", o.phase);
   q.heads = Size("--heads", o.heads, 1, 1 << 20);
   q.kv_heads = o.kv_heads == 0 ? q.heads : Size("--kv-heads", o.kv_heads, 1, q.heads);
   if (q.heads % q.kv_heads != 0)
@@ -102,7 +92,7 @@ Operation Attention(const Calibration& c, const Options& o) {
   q.qk_dim = Size("--qk-dim", o.qk_dim, 1, 4096);
   q.v_dim = o.v_dim == 0 ? q.qk_dim : Size("--v-dim", o.v_dim, 1, 4096);
   if (!o.form.empty())
-    q.form = Name<AttentionForm>("--form", o.form);
+    q.form = Named<AttentionForm>("--form", o.form);
   else if (q.v_dim != q.qk_dim)
     q.form = AttentionForm::kMla;
   q.batch = Size("--batch", o.batch);
@@ -118,8 +108,8 @@ Operation Attention(const Calibration& c, const Options& o) {
                      .value = std::to_string(q.context),
                      .expected = "at least --query, " + std::to_string(q.query)});
   q.causal = o.causal;
-  q.dtype = Name<Dtype>("--dtype", o.dtype);
-  q.kv_dtype = Name<Dtype>("--kv-dtype", o.kv_dtype);
+  q.dtype = Named<Dtype>("--dtype", o.dtype);
+  q.kv_dtype = Named<Dtype>("--kv-dtype", o.kv_dtype);
   return Of(c.Attention(q), q);
 }
 
@@ -143,7 +133,7 @@ Operation Moe(const Calibration& c, const Options& o) {
                    Size("--experts", o.experts, 1, 1 << 20),
                    Size("--topk", o.top_k, 1, o.experts),
                    Size("--ep", o.ep, 1, o.experts),
-                   Name<Dtype>("--dtype", o.dtype)};
+                   Named<Dtype>("--dtype", o.dtype)};
   if (q.experts % q.ep != 0)
     throw UserError({.file = "--ep",
                      .value = std::to_string(q.ep),
@@ -159,7 +149,7 @@ Operation Moe(const Calibration& c, const Options& o) {
 }
 
 Operation Elementwise(const Calibration& c, const Options& o) {
-  const auto kind = Name<ElementwiseKind>("--kind", o.kind);
+  const auto kind = Named<ElementwiseKind>("--kind", o.kind);
   const auto bytes = ParseBytes(o.bytes);
   if (!bytes || !(bytes->value >= 1 && bytes->value <= 1e15))
     throw UserError({.file = "--bytes",

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/named.h"
 #include "cli/predict.h"
 #include "cli/simgrid_program.h"
 #include "scenarios/claims/claims.h"
@@ -31,16 +32,7 @@ std::optional<PublishedCost> PublishedFor(const std::string& scenario) {
 
 std::vector<StepPart> PartsNamed(const std::vector<std::string>& names) {
   std::vector<StepPart> parts;
-  for (const std::string& name : names) {
-    const auto part = ByName<StepPart>(name);
-    const auto valid = Codec<StepPart>::Names();
-    if (!part)
-      throw UserError({.file = "--print",
-                       .value = "\"" + Shortened(name) + "\"",
-                       .expected = "any of " + Join(valid),
-                       .hint = Nearest(name, valid)});
-    parts.push_back(*part);
-  }
+  for (const std::string& name : names) parts.push_back(Named<StepPart>("--print", name));
   return parts;
 }
 
@@ -87,7 +79,7 @@ Action DefineTrain(OptionList list, const CommonOptions& common) {
   list.AddFlag("--why-memory", o->why_memory,
                "also list what is alive at the peak of the fullest rank");
   return [o, &common] {
-    const Level level = LevelNamed(o->level);
+    const Level level = Named<Level>("--level", o->level);
     const int samples = CheckedSamples(o->samples);
     const std::vector<StepPart> parts = PartsNamed(o->print);
     Prediction p = PredictTraining(Scenario::Load(o->scenario, o->sets),

@@ -124,12 +124,16 @@ struct EnumNames<OpName> {
   };
 };
 
+struct CollectiveAlgorithm;  // costmodel/collectives/algorithms.h
+
 struct CollectiveQuery {
   CollectiveKind kind = CollectiveKind::kAllGather;
   GroupKind group = GroupKind::kTp;
   // The whole buffer of a rank: gathered result, input to be scattered, reduced or sent; for
   // dispatch and combine the tokens a rank holds, each counted once.
   Bytes bytes;
+  // That runs it; what costs it (OpCosts) says which.
+  const CollectiveAlgorithm* algorithm = nullptr;
   bool operator==(const CollectiveQuery&) const = default;
 };
 

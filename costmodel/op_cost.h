@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "costmodel/collectives/collectives.h"
+#include "costmodel/collectives/algorithms.h"
 #include "costmodel/cost.h"
 #include "costmodel/kernel_costs.h"
 #include "costmodel/op.h"
@@ -27,9 +27,16 @@ namespace moecast {
 // The axes that a group varies; of kPipelineNext those of all senders.
 std::vector<Axis> AxesOf(GroupKind group);
 
-// Costs ops of one plan. A collective is lowered to Traffic once per kind and group, for one byte;
-// its time is linear in the bytes. Groups of the same kind are alike, so the first rank's stands
-// for all. Several threads may ask at once.
+// A member's group in the placement of a plan, ascending; the pipeline keeps `model_copies` of the
+// model, of which those of a piece reduce and gather together.
+std::vector<int> GroupOf(const Placement& placement, GroupKind group, const RankCoordinates& member,
+                         int model_copies);
+
+// Costs ops of one plan. A collective is lowered to Traffic once per kind, group and algorithm, for
+// one byte; its time is linear in the bytes, and of the algorithms that may run it
+// (costmodel/collectives/choice.h) it takes the least. Groups of the same kind are alike, so the
+// first rank's stands for all. Kernels of tokens run on the SMs that the plan's overlap has for
+// collectives; others take what they need. Several threads may ask at once.
 class OpCosts {
  public:
   // The pipeline keeps `model_copies` of the model, one of which runs from the last stage to the
@@ -48,15 +55,21 @@ class OpCosts {
   PortBytes UnitBytes(const CollectiveQuery& query) const;
   // A collective of one byte, in the first of the groups that run it.
   struct Lowered {
-    bool travels = false;  // something is sent
+    const CollectiveAlgorithm* algorithm = nullptr;  // of a combine, dispatch's of that name
+    bool travels = false;                            // something is sent
     PortBytes sent;
+    Bytes through_hbm;
     Seconds alpha, per_byte;  // alone on idle links
     bool network = false;     // what bounds it
+    Seconds Time(Bytes bytes) const { return alpha + per_byte * bytes.value; }
   };
+  // By the query's algorithm; where it has none by the one that takes the least time for its bytes,
+  // of equal ones the first of the table.
   Lowered Lower(const CollectiveQuery& query) const;
-  // The same in the group of `member`, of a send to `to_stage`.
-  Traffic UnitTraffic(const CollectiveQuery& query, const RankCoordinates& member,
-                      int to_stage = 0) const;
+  // A byte in the group of `member`, of a send to `to_stage`. What runs in parts is one Traffic,
+  // stretched to take as long on its links as its parts do one after the other.
+  Traffic UnitTraffic(const CollectiveAlgorithm& algorithm, GroupKind group,
+                      const RankCoordinates& member, int to_stage = 0) const;
   // One text per Cost::source: the calibration's, then PCIe, host memory, NVLink and network.
   const std::shared_ptr<const std::vector<std::string>>& sources() const { return sources_; }
   const Placement& placement() const { return placement_; }
@@ -65,6 +78,20 @@ class OpCosts {
 
  private:
   Cost HostCost(const HostQuery& query) const;
+  // May run a collective, with what it takes alone.
+  struct Candidate {
+    const CollectiveAlgorithm* algorithm;
+    Seconds alpha;
+    std::optional<Lowered> lowered;  // where it may be the fastest
+  };
+  std::vector<Candidate> CandidatesOf(const CollectiveQuery& query) const;
+  CollectiveCall UnitCall(CollectiveKind kind, GroupKind group, const RankCoordinates& member,
+                          int to_stage, Bytes bytes) const;
+  Parts UnitParts(const CollectiveAlgorithm& algorithm, GroupKind group,
+                  const RankCoordinates& member, int to_stage) const;
+  // Of the first; the first itself where it is the only one.
+  int NextStage() const { return placement_.Size(Axis::kPp) > 1 ? 1 : 0; }
+  Lowered LowerBy(const CollectiveAlgorithm& algorithm, GroupKind group) const;
   // Of what is no kernel.
   uint16_t SourceOf(Resource resource) const { return source_of_[static_cast<size_t>(resource)]; }
 
@@ -73,13 +100,18 @@ class OpCosts {
   WholeStep whole_step_;
   Placement placement_;
   int copies_;
+  int communication_sms_;
   int sms_left_;  // beside a collective
-  Transport tp_transport_;
+  bool tp_chunks_;
+  CollectiveChoice choice_;
   ExpertSpread spread_;
   std::shared_ptr<const std::vector<std::string>> sources_;
   std::array<uint16_t, static_cast<size_t>(Resource::kNetwork) + 1> source_of_{};
   mutable std::mutex lowering_;
-  mutable std::array<std::optional<Lowered>, 64> lowered_;
+  // By kind and group, by alpha; empty until asked for.
+  mutable std::array<std::vector<Candidate>, std::size(EnumNames<CollectiveKind>::kNames) *
+                                                 std::size(EnumNames<GroupKind>::kNames)>
+      candidates_;
 };
 
 }  // namespace moecast

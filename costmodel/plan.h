@@ -13,6 +13,7 @@
 #include "base/enum_names.h"
 #include "base/fields_fwd.h"
 #include "base/units.h"
+#include "costmodel/collectives/choice.h"
 #include "costmodel/overlap.h"
 #include "costmodel/phase.h"
 #include "costmodel/precision.h"
@@ -86,6 +87,7 @@ struct Plan {
   std::vector<Recompute> recompute;
   bool fused_cross_entropy = false;
   Overlap overlap;
+  CollectiveChoice collectives;
   RoutingLoad routing;
   Optimizer optimizer;
 

@@ -14,6 +14,7 @@ ShardPlan ShardOf(const Plan& plan) {
           .sequence = p.sequence,
           .precision = plan.precision,
           .overlap = plan.overlap,
+          .collectives = plan.collectives,
           .topk_group = plan.routing.topk_group,
           .recompute = RecomputeSet(plan.recompute),
           .fused_cross_entropy = plan.fused_cross_entropy,

@@ -7,6 +7,7 @@
 #include <optional>
 #include <tuple>
 
+#include "costmodel/collectives/choice.h"
 #include "costmodel/overlap.h"
 #include "costmodel/precision.h"
 #include "costmodel/recompute.h"
@@ -25,6 +26,7 @@ struct ShardPlan {
   bool sequence = true;
   Precision precision;
   Overlap overlap;
+  CollectiveChoice collectives;
   std::optional<int>
       topk_group;  // as RoutingLoad's: groups of experts a token goes to, in place of the model's
   RecomputeSet recompute;
@@ -36,10 +38,10 @@ struct ShardPlan {
   bool operator==(const ShardPlan&) const = default;
 };
 inline auto MembersOf(const ShardPlan& shard) {
-  const auto& [tp, cp, ep, dp, zero, sequence, precision, overlap, topk_group, recompute,
-               fused_cross_entropy, optimizer_offload, kv_cache] = shard;
-  return std::tie(tp, cp, ep, dp, zero, sequence, precision, overlap, topk_group, recompute,
-                  fused_cross_entropy, optimizer_offload, kv_cache);
+  const auto& [tp, cp, ep, dp, zero, sequence, precision, overlap, collectives,
+               topk_group, recompute, fused_cross_entropy, optimizer_offload, kv_cache] = shard;
+  return std::tie(tp, cp, ep, dp, zero, sequence, precision, overlap, collectives,
+                  topk_group, recompute, fused_cross_entropy, optimizer_offload, kv_cache);
 }
 
 ShardPlan ShardOf(const Plan& plan);

@@ -1,5 +1,6 @@
 // What --print shows of a prepared step: ops, their costs, solved blocks, the schedule.
 #include "base/quantity_text.h"
+#include "costmodel/collectives/algorithms.h"
 #include "viz/table.h"
 #include "viz/train_view.h"
 
@@ -38,7 +39,8 @@ std::string ShapeText(const Op& op) {
     }
     std::string operator()(const CollectiveQuery& q) const {
       return std::string(NameOf(q.kind)) + " over " + std::string(NameOf(q.group)) + " of " +
-             ShowBytes(q.bytes);
+             ShowBytes(q.bytes) +
+             (q.algorithm ? " by " + std::string(q.algorithm->name) : std::string());
     }
     std::string operator()(const HostQuery& q) const {
       return std::string(NameOf(q.work)) + " " + ShowBytes(q.bytes);

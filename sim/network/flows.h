@@ -29,7 +29,6 @@ struct EvenStart {
   size_t stage = 0;
   Time start;
   EvenPairs pairs;
-  Bytes bytes;  // of a pair
   LinkCosts costs;
 };
 

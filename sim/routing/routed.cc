@@ -55,14 +55,14 @@ RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& p
   Gate gate = GateOf(RoutedBy(plan.routing.topk_group, model.moe));
   const LinkCosts tokens = LinkCostsOf({.transport = Transport::kTokens}, cluster);
   gate.top_p = plan.routing.top_p.value_or(0);
-  return {
-      .gate = gate,
-      .load = plan.routing,
-      .sequences = plan.micro_batch,
-      .length = std::max<int64_t>(1, sequence_length / plan.parallel.cp),
-      .spread = spread,
-      .nvlink = cluster.device.nvlink_usable / tokens.nvlink,
-      .network = cluster.nic_usable * cluster.nics() / (cluster.gpus_per_node * tokens.network)};
+  return {.gate = gate,
+          .load = plan.routing,
+          .sequences = plan.micro_batch,
+          .length = std::max<int64_t>(1, sequence_length / plan.parallel.cp),
+          .spread = spread,
+          .nvlink = SlowestPortRate(cluster, Port::kNvlinkOut) / tokens.nvlink,
+          .network = SlowestPortRate(cluster, Port::kNicOut) * cluster.nics() /
+                     (cluster.gpus_per_node * tokens.network)};
 }
 
 LoadSummary SummaryOf(std::span<const double> loads) {
@@ -226,7 +226,7 @@ ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
   const auto slower = [&](double nvlink, double network) {
     return std::max(nvlink / setup.nvlink.value, network / setup.network.value);
   };
-  // As of ExpertAllToAll (costmodel/collectives).
+  // As of TwoHopAllToAll (costmodel/collectives).
   const double to_device = setup.spread.uniform.devices / ranks;
   const double even = each * (setup.spread.sent_once == SentOnce::kPerNode
                                   ? slower(nodes * (local - 1) * to_device,

@@ -46,7 +46,11 @@ SentBytes SentBy(std::span<const Op> ops, const OpCosts& costs) {
 CostedOps Costed(std::vector<Op> ops, bool overlaps_passes, const OpCosts& costs) {
   CostedOps costed{.ops = std::move(ops), .costs = {}, .beside = {}, .list_ends = {}};
   costed.costs.reserve(costed.ops.size());
-  for (const Op& op : costed.ops) costed.costs.push_back(costs.Of(op));
+  for (Op& op : costed.ops) {
+    costed.costs.push_back(costs.Of(op));
+    if (auto* query = std::get_if<CollectiveQuery>(&op.query))
+      query->algorithm = costs.Lower(*query).algorithm;
+  }
   const auto communicates = [](const Op& op) { return op.stream() != Stream::kCompute; };
   const bool together =
       overlaps_passes || std::any_of(costed.ops.begin(), costed.ops.end(), communicates);

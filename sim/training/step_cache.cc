@@ -59,6 +59,7 @@ ShardPlan PlacedBy(const ShardPlan& shard) {
           .dp = shard.dp,
           .precision = {},
           .overlap = {.tp = shard.overlap.tp, .communication_sms = shard.overlap.communication_sms},
+          .collectives = shard.collectives,
           .topk_group = shard.topk_group,
           .recompute = {}};
 }

@@ -31,9 +31,9 @@ bool Receives(const Ports& ports, size_t i) {
 }  // namespace
 
 int StepFlows::KeyOf(const CollectiveQuery& query) {
-  // Dispatch and combine put the same bytes on the same links, the other way.
-  const auto kind = query.kind == CollectiveKind::kCombine ? CollectiveKind::kDispatch : query.kind;
-  return static_cast<int>(kind) * 8 + static_cast<int>(query.group);
+  MOECAST_CHECK(query.algorithm);
+  const auto row = query.algorithm - CollectiveAlgorithms().data();
+  return static_cast<int>(row) * kGroupKinds + static_cast<int>(query.group);
 }
 
 LinkId StepFlows::Number(const Cluster& cluster, LinkId link) {
@@ -79,7 +79,7 @@ UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to,
     return costs.placement().CoordinatesOf(GpuOf(link))[Axis::kEdp] == 0;
   };
   for (const RankCoordinates& member : MembersOf(query, from, costs.placement())) {
-    const Traffic traffic = costs.UnitTraffic(query, member, to);
+    const Traffic traffic = costs.UnitTraffic(*alone.algorithm, query.group, member, to);
     const LinkCosts taken = LinkCostsOf(traffic, costs.cluster());
     for (const PathLoad& p : traffic.paths) {
       const auto links = p.path.span();
@@ -107,7 +107,7 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to,
   double gpus = 0;
   for (const RankCoordinates& member : members) {
     gpus += static_cast<double>(placement.Group(member, AxesOf(query.group)).size());
-    const Traffic traffic = costs.UnitTraffic(query, member, to);
+    const Traffic traffic = costs.UnitTraffic(*alone.algorithm, query.group, member, to);
     const LinkCosts taken = LinkCostsOf(traffic, cluster);
     for (const PathLoad& p : traffic.paths) {
       const Bytes bytes = p.bytes * taken.of(cluster, p.path);
@@ -252,7 +252,7 @@ size_t StepFlows::HeldBytes() const {
 StepFlows FlowsOf(const StepSenders& senders, const OpCosts& costs) {
   StepFlows flows(senders.extent);
   for (const StepSenders::Collective& c : senders.collectives)
-    flows.Add(c.stage, c.sender, {c.kind, c.group}, costs);
+    flows.Add(c.stage, c.sender, {c.kind, c.group, Bytes(0), c.algorithm}, costs);
   for (const auto& [from, to] : senders.sends) flows.AddSend(from, to, costs);
   flows.FindShared();
   return flows;

@@ -75,6 +75,7 @@ struct StepSenders {
     StepFlows::Sender sender{};
     CollectiveKind kind{};
     GroupKind group{};
+    const CollectiveAlgorithm* algorithm = nullptr;
     bool operator==(const Collective&) const = default;
   };
   StepExtent extent = StepExtent::kOneGpuPerStage;
@@ -84,8 +85,8 @@ struct StepSenders {
 };
 
 inline auto MembersOf(const StepSenders::Collective& collective) {
-  const auto& [stage, sender, kind, group] = collective;
-  return std::tie(stage, sender, kind, group);
+  const auto& [stage, sender, kind, group, algorithm] = collective;
+  return std::tie(stage, sender, kind, group, algorithm);
 }
 inline auto MembersOf(const StepSenders& senders) {
   const auto& [extent, collectives, sends] = senders;

@@ -39,7 +39,7 @@ StepSenders SendersOf(const Step& step, StepExtent extent) {
   for (int stage = 0; stage < step.shape.stages; ++stage) {
     const auto add = [&](const StepBlock& block, StepFlows::Sender sender) {
       EachCollective(block.costed, [&](const CollectiveQuery& query) {
-        const StepSenders::Collective c{stage, sender, query.kind, query.group};
+        const StepSenders::Collective c{stage, sender, query.kind, query.group, query.algorithm};
         auto& known = senders.collectives;
         if (std::find(known.begin(), known.end(), c) == known.end()) known.push_back(c);
       });

@@ -31,6 +31,22 @@ double PartsHit(int n, int parts, int k) {
   return parts * (1 - Choose(n - n / parts, k) / Choose(n, k));
 }
 
+// Ports of the slowest: PCIe of 20 GB/s before a NIC of 48.5, and a pool whose NVLink reaches 100.
+TEST(RoutedTest, TokensFindWhatThePortsOfTheSlowestGpuGive) {
+  Model model;
+  model.moe = kPlain;
+  Cluster c{.name = "test", .gpus = 16, .token_nvlink_share = 0.8, .token_nic_share = 0.5};
+  c.device.nvlink_usable = GBps(160);
+  const auto setup = [&] { return RoutingOf(model, c, {}, {.ranks = 16}, 4096); };
+  EXPECT_EQ(setup().network, GBps(48.5 * 0.5));
+  c.device.pcie_usable = GBps(20);
+  EXPECT_EQ(setup().network, GBps(10));
+  EXPECT_EQ(setup().nvlink, GBps(128));
+  c.pools = {{.nodes = 1, .device = c.device}, {.nodes = 1, .device = c.device}};
+  c.pools[1].device.nvlink_usable = GBps(100);
+  EXPECT_EQ(setup().nvlink, GBps(80));
+}
+
 TEST(RoutedTest, UniformTokensSpreadAsTheClosedFormSays) {
   const RoutingSetup setup = SetupOf(kPlain, 16, 8);
   RoutedDraws draws(setup, 1, 5);

@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "scenarios/builtin.h"
 #include "scenarios/scenario.h"
 #include "sim/forecast/why.h"
 #include "sim/network/fluid_network.h"
@@ -233,17 +234,45 @@ std::string NameOf(const testing::TestParamInfo<Case>& of) {
 INSTANTIATE_TEST_SUITE_P(Plans, StepOnNetworkTest, testing::ValuesIn(kCases), NameOf);
 INSTANTIATE_TEST_SUITE_P(Plans, SlowStepOnNetworkTest, testing::ValuesIn(kCases), NameOf);
 
+// Each is one of its kind's rows, and `moecast collective` knows it by that name.
+TEST(StepFlowsTest, EveryCollectiveOfEveryScenarioIsARowOfTheTable) {
+  int collectives = 0;
+  for (const std::string_view name : BuiltinNames("training")) {
+    const Scenario scenario = Scenario::Load(std::string(name), {});
+    for (const TrainingRun& run : scenario.training().phases) {
+      StepCache cache;
+      const PreparedPhase phase(run, cache);
+      phase.step().blocks.Each([&](const StepBlock& block) {
+        for (const Op& op : block.costed.ops) {
+          const auto* query = std::get_if<CollectiveQuery>(&op.query);
+          if (!query) continue;
+          ASSERT_TRUE(query->algorithm);
+          EXPECT_TRUE(FindAlgorithm(query->kind, query->algorithm->name)) << NameOf(query->kind);
+          ++collectives;
+        }
+      });
+    }
+  }
+  EXPECT_GT(collectives, 100);
+}
+
 TEST(StepFlowsTest, ExpertsOnTheirNodesShareNvlinkWithReductionsAndNothingWithSends) {
   StepCache cache;
   const Sets sets{"unknown={}"};
   const TrainingRun run = Scenario::Load("deepseek-v2-pretrain", sets).training().phases.front();
   const PreparedPhase phase(run, cache);
+  const std::shared_ptr<const OpCosts> costs = cache.CostsFor(run, 1);
   const StepFlows flows = FlowsOf(phase.step());
-  const CollectiveQuery dispatch{CollectiveKind::kDispatch, GroupKind::kEp};
+  const auto query = [&](CollectiveKind kind, GroupKind group) {
+    CollectiveQuery of{kind, group, MB(10)};
+    of.algorithm = costs->Lower(of).algorithm;
+    return of;
+  };
+  const CollectiveQuery dispatch = query(CollectiveKind::kDispatch, GroupKind::kEp);
   for (int s = 0; s < run.plan.parallel.pp; ++s) {
     EXPECT_TRUE(
         flows.IsShared(s, dispatch));  // rings over all replicas' ranks run through each node
-    EXPECT_TRUE(flows.IsShared(s, {CollectiveKind::kReduceScatter, GroupKind::kExpertData}));
+    EXPECT_TRUE(flows.IsShared(s, query(CollectiveKind::kReduceScatter, GroupKind::kExpertData)));
     for (const UnitFlow& flow : flows.Of(s, dispatch).flows)
       for (const LinkShare& share : flow.links)
         EXPECT_FALSE(IsNetwork(run.cluster, flows.links()[share.link]));
