@@ -30,8 +30,8 @@ inline auto MembersOf(const ElementwiseQuery& query) {
   return std::tie(kind, bytes);
 }
 inline auto MembersOf(const CollectiveQuery& query) {
-  const auto& [kind, group, bytes] = query;
-  return std::tie(kind, group, bytes);
+  const auto& [kind, group, bytes, algorithm] = query;
+  return std::tie(kind, group, bytes, algorithm);
 }
 inline auto MembersOf(const HostQuery& query) {
   const auto& [work, bytes] = query;
