@@ -17,9 +17,10 @@ struct LayerSetup {
   bool overlaps_passes;      // the schedule runs forwards beside backwards
 };
 
+// The ops of a kind of layer with their costs, each pass solved once alone.
 LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& costs);
 
-// Activations or their gradients of a micro-batch, to a neighbouring stage.
+// The send of a micro-batch's activations, or of their gradients, to a neighbouring stage.
 StepBlock SendBlock(const TrainingRun& run, const Work& work, OpCosts& costs);
 
 // The gradient norm and the optimizer of each stage of the layout. `copies` of the model are
