@@ -21,8 +21,10 @@ constexpr Known kHostAdamEfficiency{
 constexpr Known kHostAdamSigma{0.3,
                                "between that share and the 0.8 of nominal that STREAM reaches on "
                                "Xeons with DDR5, as half a deviation"};
-// A collective leaves at least one SM in so many, whatever the plan says.
-constexpr int kLeastSmsLeft = 20;
+// Most that a collective takes of the HBM that a kernel beside it streams through: where both want
+// all of it they get as much each, max-min fair as flows on a link. (One that wants more is slowed
+// too; none of NVLink or a NIC of today does: three times NVLink's 450 GB/s is 0.4 of 3.35 TB/s.)
+constexpr double kFairShare = 0.5;
 
 // Bytes through HBM for each byte that a rank sends: it is read where it is sent from and written
 // where it arrives, and a rank receives what it sends; a reduction also reads what it adds to.
@@ -49,20 +51,18 @@ OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const ShardPlan& 
       whole_step_(whole_step),
       placement_(placement),
       copies_(model_copies),
-      sms_left_(std::max((cluster.device.sms + kLeastSmsLeft - 1) / kLeastSmsLeft,
-                         cluster.device.sms - shard.overlap.communication_sms)),
+      sms_left_(cluster.device.sms - shard.overlap.communication_sms),
       tp_transport_(shard.overlap.tp ? Transport::kChunks : Transport::kBulk),
       spread_(spread) {
-  std::vector<std::string> sources = kernels.calibration().sources();
+  CostSources sources = kernels.calibration().sources();
   const auto add = [&](Resource resource, const char* name, const Known& known) {
-    source_of_[static_cast<size_t>(resource)] = static_cast<uint16_t>(sources.size());
-    sources.push_back(std::string(name) + ": " + known.source);
+    source_of_[static_cast<size_t>(resource)] = sources.Add(name, known.source);
   };
   add(Resource::kPcie, "PCIe rate", kPcieSigma);
   add(Resource::kHost, "host memory rate", kHostAdamEfficiency);
   add(Resource::kNvlink, "NVLink rate", kNvlinkSigma);
   add(Resource::kNetwork, "network rate", kNetworkSigma);
-  sources_ = std::make_shared<const std::vector<std::string>>(std::move(sources));
+  sources_ = std::make_shared<const CostSources>(std::move(sources));
 }
 
 std::vector<Axis> AxesOf(GroupKind group) {
@@ -159,14 +159,13 @@ Cost OpCosts::HostCost(const HostQuery& query) const {
 }
 
 double OpCosts::Beside(const Op& op, const Cost& cost) {
-  constexpr double kMostTaken = 0.95;
   if (const auto* collective = std::get_if<CollectiveQuery>(&op.query)) {
     if (cost.time.value <= 0) return 0;
     const PortBytes unit = UnitBytes(*collective);
     const Bytes moved = collective->bytes * (HbmBytesPerByteSent(collective->kind) *
                                              (unit.nvlink + unit.network).value);
     // An era stretches the kernels beside it alike.
-    return std::min(kMostTaken, moved / (cost.time / whole_step_.era) / cluster_.device.hbm);
+    return std::min(kFairShare, moved / (cost.time / whole_step_.era) / cluster_.device.hbm);
   }
   if (cost.bound != Bound::kCompute || sms_left_ == cluster_.device.sms) return 1;
   // Tiles of a GEMM go over fewer SMs, in whole waves.

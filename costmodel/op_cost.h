@@ -56,8 +56,8 @@ class OpCosts {
   // The same in the group of `member`, of a send to `to_stage`.
   Traffic UnitTraffic(const CollectiveQuery& query, const RankCoordinates& member,
                       int to_stage = 0) const;
-  // One text per Cost::source: the calibration's, then PCIe, host memory, NVLink and network.
-  const std::shared_ptr<const std::vector<std::string>>& sources() const { return sources_; }
+  // Of all costs: the calibration's, then PCIe, host memory, NVLink and network.
+  const std::shared_ptr<const CostSources>& sources() const { return sources_; }
   const Placement& placement() const { return placement_; }
   const ExpertSpread& spread() const { return spread_; }
   const Cluster& cluster() const { return cluster_; }
@@ -65,7 +65,7 @@ class OpCosts {
  private:
   Cost HostCost(const HostQuery& query) const;
   // Of what is no kernel.
-  uint16_t SourceOf(Resource resource) const { return source_of_[static_cast<size_t>(resource)]; }
+  SourceId SourceOf(Resource resource) const { return source_of_[static_cast<size_t>(resource)]; }
 
   KernelCosts& kernels_;
   const Cluster& cluster_;
@@ -75,8 +75,8 @@ class OpCosts {
   int sms_left_;  // beside a collective
   Transport tp_transport_;
   ExpertSpread spread_;
-  std::shared_ptr<const std::vector<std::string>> sources_;
-  std::array<uint16_t, static_cast<size_t>(Resource::kNetwork) + 1> source_of_{};
+  std::shared_ptr<const CostSources> sources_;
+  std::array<SourceId, static_cast<size_t>(Resource::kNetwork) + 1> source_of_{};
   std::array<std::optional<Lowered>, 64> lowered_;
 };
 

@@ -170,12 +170,20 @@ MUTATIONS = [
              "                 : a > b;", "                 : a < b;", "costmodel Dropping*"),
     Mutation("a token visits as many nodes as devices",
              "PartsHit(moe, ep / ranks_per_node)", "PartsHit(moe, ep)", "costmodel SpreadTest.*"),
+    Mutation("a collective takes all of the HBM",
+             "std::min(kFairShare, moved", "std::min(1.0, moved", "costmodel BesideTest.*"),
+    Mutation("an MTP module has one norm",
+             "3 * static_cast<double>(NormParameters(model))", "static_cast<double>(NormParameters(model))",
+             "costmodel ParametersTest.*"),
     Mutation("protected tokens are dropped too",
              "std::max(*routing.capacity_factor, load * routing.never_dropped)", "*routing.capacity_factor",
              "costmodel LoadTest.*"),
     # Forecast, causes, phases, failures, price.
+    Mutation("sources of small errors are not drawn",
+             "if (c.sigma_table > 0) sources.insert(c.source);", "if (c.sigma_table > 0.06) sources.insert(c.source);",
+             "sim *SourceIntervalTest.*"),
     Mutation("errors common to a table are not drawn",
-             "noise.by_source.at(cost.source) * cost.sigma_table", "noise.by_source.at(cost.source) * 0",
+             "noise.by_source[cost.source] * cost.sigma_table", "noise.by_source[cost.source] * 0",
              "sim ForecastSpreadTest.*"),
     Mutation("errors common to a curve are not drawn",
              ".curves = &lattice", ".curves = nullptr", "sim ForecastSpreadTest.*"),
@@ -199,6 +207,15 @@ MUTATIONS = [
              "std::exp(o.restart / o.mtbf) *", "", "costmodel ReliabilityTest.*"),
     Mutation("a run fails as often as one GPU",
              ".mtbf = r.mtbf_per_gpu / gpus", ".mtbf = r.mtbf_per_gpu", "costmodel ReliabilityTest.*"),
+    # Written schedules.
+    Mutation("a schedule's text forgets what a dependency waits for",
+             'text += "+" + std::to_string(on.transfer)', 'text += ""', "sim ScheduleTextTest.*"),
+    Mutation("a written backward may come before its forward",
+             "if (has < first)", "if (has < 0)", "sim ScheduleTextTest.*"),
+    Mutation("tasks that wait for each other are no fault",
+             "if (done == count) return;", "if (done <= count) return;", "sim ScheduleTextTest.ErrorsSay*"),
+    Mutation("a task that is shorter than it takes is no fault",
+             "if (program + longer_[i] < Time{})", "if (program < Time{})", "sim ScheduleTextTest.ErrorsSay*"),
 ]
 
 

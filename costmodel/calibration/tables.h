@@ -46,12 +46,12 @@ class CalibrationTables {
 
   struct Reasoned {
     ReasonedRecord record;
-    uint16_t source = 0;
+    SourceId source{};
   };
   struct Table {
     TableRecord record;
     std::string path;  // for the reader
-    uint16_t source = 0;
+    SourceId source{};
     bool present = false;
     HeadSizes heads;  // of attention
   };
@@ -68,7 +68,7 @@ class CalibrationTables {
   const std::string& attention_engine() const { return file_.attention_engine; }
   bool attention_tables() const { return file_.attention_tables; }
   const WholeStepRecord& whole_step() const { return *file_.whole_step; }
-  const std::vector<std::string>& sources() const { return sources_; }
+  const CostSources& sources() const { return sources_; }
 
   // An estimate from a table: `model_seconds` of the baseline on the device asked for, corrected by
   // the table's ratio.
@@ -89,7 +89,7 @@ class CalibrationTables {
   std::array<Table, kTableCount> tables_;
   Table by_length_;
   std::array<std::optional<Reasoned>, kReasonedCount> reasoned_;
-  std::vector<std::string> sources_;
+  CostSources sources_;
   mutable std::array<std::unique_ptr<RatioSurface>, kTableCount> surfaces_;
   mutable std::unique_ptr<AttentionByLength> parsed_by_length_;
 };

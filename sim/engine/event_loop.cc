@@ -18,9 +18,9 @@ class EventLoop {
         network_(network),
         spans_(spans),
         lanes_(schedule_.lanes.size()),
-        waits_for_(schedule_.tasks.size()),
+        waits_for_(schedule_.program_of.size()),
         awaited_(lanes_.size() + schedule_.dependencies.size()) {
-    const size_t tasks = schedule_.tasks.size();
+    const size_t tasks = schedule_.program_of.size();
     const size_t edges = schedule_.dependencies.size();
     out_.timing.start.resize(tasks);
     out_.timing.end.resize(tasks);
@@ -83,7 +83,7 @@ class EventLoop {
 
   // By the task that they wait for: a counting sort.
   void SortDependencies() {
-    const size_t tasks = schedule_.tasks.size();
+    const size_t tasks = schedule_.program_of.size();
     const size_t edges = schedule_.dependencies.size();
     follows_begin_.assign(tasks + 2, 0);
     task_of_.resize(edges);
@@ -104,7 +104,7 @@ class EventLoop {
   void Foresee(Time at, What what, int32_t index) { events_.push({at, foreseen_++, what, index}); }
 
   const Program& ProgramOf(const LaneRun& lane) const {
-    return schedule_.programs[schedule_.tasks[lane.task].program];
+    return schedule_.programs[schedule_.program_of[lane.task]];
   }
   const LinkedBlock& BlockOf(const LaneRun& lane) const {
     return linked_.Of(lane.rank, ProgramOf(lane)[lane.step].block);

@@ -15,7 +15,7 @@ constexpr char kCurveErrors[] = "errors common to a curve of a table";
 constexpr char kOwnErrors[] = "each operator's own error";
 
 // Adds the sources that some cost of the run's steps refers to. All steps count them alike.
-void AddSources(const PreparedRun& run, std::set<uint16_t>& sources) {
+void AddSources(const PreparedRun& run, std::set<SourceId>& sources) {
   for (size_t i = 0; i < run.phases(); ++i)
     run.step(i).blocks.Each([&sources](const StepBlock& block) {
       for (const Cost& c : block.costed.costs)
@@ -50,7 +50,7 @@ double PointOf(const Lattice& lattice, int i, int64_t dimension, int64_t end) {
 // What the draws of a forecast vary.
 struct Uncertainties {
   std::vector<std::vector<int>> choices;  // by draw: of a value for each unknown field
-  std::set<uint16_t> sources;             // of some cost of some drawn plan
+  std::set<SourceId> sources;             // of some cost of some drawn plan
 };
 
 // Prepared variants by their choice, so that each distinct one is prepared once, and phases that an
@@ -86,16 +86,16 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base,
                                      std::span<const UnknownField> unknowns, Variants& variants,
                                      const Uncertainties& uncertain,
                                      const ForecastOptions& options) {
-  const std::vector<std::string>& names = *base.step(0).sources;
+  const CostSources& sources = *base.step(0).sources;
   std::vector<UncertaintyShare> shares;
-  const Noise quiet{.by_source = std::vector<double>(names.size(), 0)};
+  const Noise quiet{.by_source = BySource<double>(sources.size())};
   const double median = LogGpuSecondsPerToken(base, quiet);
   const auto moved = [&](const PreparedRun& run, const Noise& noise) {
     return LogGpuSecondsPerToken(run, noise) - LogGpuSecondsPerToken(run, quiet);
   };
-  std::set<uint16_t> of_base;
+  std::set<SourceId> of_base;
   AddSources(base, of_base);
-  for (const uint16_t source : uncertain.sources) {
+  for (const SourceId source : uncertain.sources) {
     Noise noise = quiet;
     noise.by_source[source] = 1;
     double share = 0;
@@ -106,7 +106,7 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base,
         share += std::pow(moved(variants.At(choice), noise), 2) /
                  static_cast<double>(uncertain.choices.size());
     }
-    if (share > 0) shares.push_back({names[source], share});
+    if (share > 0) shares.push_back({TextOf(sources[source]), share});
   }
   Noise whole_step = quiet;
   whole_step.whole_step = 1;
@@ -179,17 +179,17 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
           PointOf(lattice, i, kFirstUnknown + (&u - unknowns.data()), kFirstSource) * u.values));
     AddSources(variants.At(choice), uncertain.sources);
   }
-  const std::vector<std::string>& names = *base.step(0).sources;
+  const CostSources& sources = *base.step(0).sources;
   Forecast f;
   for (int i = 0; i < options.samples; ++i) {
-    Noise noise{.by_source = std::vector<double>(names.size(), 0),
+    Noise noise{.by_source = BySource<double>(sources.size()),
                 .whole_step = NormalQuantile(lattice.Point(i, kWholeStep)),
                 .curves = &lattice,
                 .own = &lattice,
                 .draw = i};
-    for (const uint16_t source : uncertain.sources)
-      noise.by_source[source] =
-          NormalQuantile(PointOf(lattice, i, kFirstSource + source, Lattice::kDimensions));
+    for (const SourceId source : uncertain.sources)
+      noise.by_source[source] = NormalQuantile(
+          PointOf(lattice, i, kFirstSource + static_cast<int64_t>(source), Lattice::kDimensions));
     f.draws.push_back(DrawOf(variants.At(uncertain.choices[i]), base.detailed(), noise));
   }
   f.uncertainty = Shares(base, unknowns, variants, uncertain, options);

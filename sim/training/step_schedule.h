@@ -7,7 +7,6 @@
 #include <span>
 #include <vector>
 
-#include "sim/engine/schedule.h"
 #include "sim/pipeline/pipeline.h"
 #include "sim/training/blocks.h"
 #include "sim/training/layout.h"
@@ -30,9 +29,9 @@ struct StepShape {
 // Compute lanes first, by stage, then their communication lanes. Rank of a lane: its stage. A
 // virtual stage may hold no block. Programs are of blocks as BlockIds numbers them; `pair_of` as in
 // StepBlocks, empty where the schedule overlaps no passes.
-Schedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
-                           const PipelineOrder& order, const Layout& layout,
-                           std::span<const int32_t> pair_of, const StepShape& step,
-                           int32_t stands_for);
+TrainingSchedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
+                                   const PipelineOrder& order, const Layout& layout,
+                                   std::span<const int32_t> pair_of, const StepShape& step,
+                                   int32_t stands_for);
 
 }  // namespace moecast

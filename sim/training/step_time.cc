@@ -10,7 +10,7 @@ namespace moecast {
 namespace {
 
 double NoiseOf(const Cost& cost, const Noise& noise, uint64_t position) {
-  double shift = noise.by_source.at(cost.source) * cost.sigma_table;
+  double shift = noise.by_source[cost.source] * cost.sigma_table;
   const auto deviate = [&noise](const Lattice& lattice, uint64_t key) {
     return NormalQuantile(lattice.KeyedPoint(noise.draw, key));
   };
@@ -29,13 +29,8 @@ Seconds Period(const Step& step, const Timing& timing) {
 }  // namespace
 
 Timing TimingAlone(const Step& step, std::span<const BlockTime> times) {
-  std::vector<Time> durations;
-  durations.reserve(step.schedule().programs.size());
-  for (const Program& program : step.schedule().programs) {
-    Seconds total;
-    for (const ProgramStep& part : program) total += times[part.block].total * part.times;
-    durations.push_back(Time::From(total));
-  }
+  const std::vector<Time> durations =
+      DurationsOf(step.schedule(), [times](int32_t block) { return times[block].total; });
   const Time transfer[] = {Time::From(times[BlockIds::kSend].total)};
   Timing timing;
   step.order->retimer.Run(durations, transfer, timing, LongerByTask(step.excess, times));
@@ -43,7 +38,7 @@ Timing TimingAlone(const Step& step, std::span<const BlockTime> times) {
 }
 
 StepSpan SpanOf(const Step& step, const Timing& timing) {
-  const Schedule& schedule = step.schedule();
+  const TrainingSchedule& schedule = step.schedule();
   const bool barrier = step.plan().optimizer.grad_clip == GradClip::kBarrier;
   StepSpan longest;
   for (int s = 0; s < step.shape.stages; ++s) {

@@ -9,11 +9,15 @@
 
 namespace moecast {
 
-enum class TimelineDetail : uint8_t {
-  kTasks,
-  kFirstMicroBatch,
-  kAll
-};  // whose blocks and ops are shown
+// Whose blocks and ops are shown.
+enum class TimelineDetail : uint8_t { kTasks, kFirstMicroBatch, kAll };
+template <>
+struct EnumNames<TimelineDetail> {
+  static constexpr EnumName<TimelineDetail> kNames[] = {
+      {TimelineDetail::kTasks, "tasks"},
+      {TimelineDetail::kFirstMicroBatch, "first-micro-batch"},
+      {TimelineDetail::kAll, "all"}};
+};
 
 // Of the median times. Collectives of a block are on the thread "communication"; gradients to be
 // reduced and weights to be gathered have one of their own, as they have communicators of their

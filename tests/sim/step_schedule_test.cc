@@ -19,8 +19,8 @@ PipelineShape ShapeOf(int stages, int micro_batches, int chunks = 1) {
 }
 
 // `pieces` of the model. Pairs of all virtual stages are alike.
-Schedule Build(const char* name, const PipelineShape& shape, const std::vector<StageBlocks>& pieces,
-               const StepShape& step) {
+TrainingSchedule Build(const char* name, const PipelineShape& shape,
+                       const std::vector<StageBlocks>& pieces, const StepShape& step) {
   const PipelineSchedule& schedule = *FindPipelineSchedule(name);
   EXPECT_EQ(RejectPipeline(schedule, shape), "");
   const std::vector<int32_t> pair_of(schedule.pairs ? shape.virtual_stages() : 0, 0);
@@ -29,7 +29,8 @@ Schedule Build(const char* name, const PipelineShape& shape, const std::vector<S
 }
 
 // What each program takes where the blocks take these times, by number.
-std::vector<Time> DurationsOf(const Schedule& schedule, const std::map<int32_t, int64_t>& ps) {
+std::vector<Time> DurationsOf(const TrainingSchedule& schedule,
+                              const std::map<int32_t, int64_t>& ps) {
   std::vector<Time> durations;
   for (const Program& program : schedule.programs) {
     Time sum{};
@@ -49,11 +50,13 @@ const std::vector<StageBlocks> kTwoStages = {{{BlockKind::kEmbedding, 1}, {Block
                                              {{BlockKind::kDense, 1}, {BlockKind::kHead, 1}}};
 
 Timing TimeTwoStages(const StepShape& step) {
-  const Schedule s = Build("1f1b", ShapeOf(2, 2), kTwoStages, step);
+  const TrainingSchedule s = Build("1f1b", ShapeOf(2, 2), kTwoStages, step);
   std::map<int32_t, int64_t> ps;
   const BlockKind kinds[] = {BlockKind::kEmbedding, BlockKind::kDense, BlockKind::kHead};
-  const int64_t forward[] = {1, 3, 2}, backward[] = {1, 6, 4}, reduce[] = {2, 3, 2},
-                gather[] = {1, 2, 1};
+  const int64_t forward[] = {1, 3, 2};
+  const int64_t backward[] = {1, 6, 4};
+  const int64_t reduce[] = {2, 3, 2};
+  const int64_t gather[] = {1, 2, 1};
   for (int i = 0; i < 3; ++i) {
     ps[BlockIds::Of(kinds[i], Pass::kForward)] = forward[i];
     ps[BlockIds::Of(kinds[i], Pass::kBackward)] = backward[i] - 1;
@@ -152,7 +155,7 @@ void EachCase(Visit visit) {
         name, stages, micro_batches, chunks, {flag(), flag(), flag(), flag(), flag(), flag()}};
     const auto shape = ShapeOf(stages, micro_batches, chunks);
     const auto blocks = AnyBlocks(stages * chunks, random);
-    const Schedule s = Build(name, shape, blocks, c.step);
+    const TrainingSchedule s = Build(name, shape, blocks, c.step);
     Timing timing;
     std::vector<Time> d(s.programs.size());
     for (Time& t : d) t = Time{1 + static_cast<int64_t>(random.Below(50))};
@@ -164,7 +167,7 @@ void EachCase(Visit visit) {
   }
 }
 
-int VirtualStage(const Case& c, const Schedule& s, int32_t task) {
+int VirtualStage(const Case& c, const TrainingSchedule& s, int32_t task) {
   const int stage = s.lanes[static_cast<size_t>(s.LaneOf(task))].rank;
   return FindPipelineSchedule(c.schedule)
       ->virtual_stage(ShapeOf(c.stages, c.micro_batches, c.chunks), stage,
@@ -172,7 +175,7 @@ int VirtualStage(const Case& c, const Schedule& s, int32_t task) {
 }
 
 TEST(StepScheduleTest, LanesAreEveryStagesComputeThenEveryStagesCommunication) {
-  EachCase([](const Case& c, const auto&, const Schedule& s, const Timing&) {
+  EachCase([](const Case& c, const auto&, const TrainingSchedule& s, const Timing&) {
     ASSERT_EQ(s.lanes.size(), 2u * static_cast<size_t>(c.stages));
     for (size_t l = 0; l < s.lanes.size(); ++l) {
       EXPECT_EQ(s.lanes[l].rank, static_cast<int>(l) % c.stages);
@@ -184,7 +187,7 @@ TEST(StepScheduleTest, LanesAreEveryStagesComputeThenEveryStagesCommunication) {
 }
 
 TEST(StepScheduleTest, EveryPipelineTaskIsThereOnceWholeOrByItsBlocks) {
-  EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing&) {
+  EachCase([](const Case& c, const auto& blocks, const TrainingSchedule& s, const Timing&) {
     std::map<std::tuple<int, Phase, int>, std::vector<int>>
         parts;  // virtual stage, phase, micro-batch
     for (int32_t i = 0; i < s.lane_begin[static_cast<size_t>(c.stages)]; ++i) {
@@ -205,7 +208,7 @@ TEST(StepScheduleTest, EveryPipelineTaskIsThereOnceWholeOrByItsBlocks) {
 }
 
 TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
-  EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing& timing) {
+  EachCase([](const Case& c, const auto& blocks, const TrainingSchedule& s, const Timing& timing) {
     for (int stage = 0; stage < c.stages; ++stage) {
       const size_t lane = static_cast<size_t>(c.stages + stage);
       Time gathered{};
@@ -234,7 +237,7 @@ TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
 }
 
 TEST(StepScheduleTest, GradientsAreReducedOncePerBlockAfterTheyAreCompleteAndBeforeTheNorm) {
-  EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing& timing) {
+  EachCase([](const Case& c, const auto& blocks, const TrainingSchedule& s, const Timing& timing) {
     const Phase last_phase =
         std::string(c.schedule) == "zb-h1" ? Phase::kWeight : Phase::kFullBackward;
     for (int stage = 0; stage < c.stages; ++stage) {
@@ -287,7 +290,7 @@ TEST(StepScheduleTest, GradientsOfAPieceAreReducedWhenAllItsCopiesHaveThem) {
   shape.forward.assign(4, Time{2});
   shape.backward = shape.weight = shape.forward;
   for (const bool overlap : {true, false}) {
-    const Schedule s =
+    const TrainingSchedule s =
         Build("dualpipe", shape, std::vector<StageBlocks>(2, {{BlockKind::kDense, 1}}),
               {.overlap_reduce = overlap});
     int reductions = 0;
@@ -307,7 +310,7 @@ TEST(StepScheduleTest, GradientsOfAPieceAreReducedWhenAllItsCopiesHaveThem) {
 }
 
 TEST(StepScheduleTest, WithABarrierNoOptimizerStartsBeforeTheLastNormEnds) {
-  EachCase([](const Case& c, const auto&, const Schedule& s, const Timing& timing) {
+  EachCase([](const Case& c, const auto&, const TrainingSchedule& s, const Timing& timing) {
     Time norms{};
     int norm_count = 0, optimizers = 0;
     for (size_t i = 0; i < s.tasks.size(); ++i) {
