@@ -21,6 +21,7 @@ constexpr Known kHostAdamEfficiency{
 constexpr Known kHostAdamSigma{0.3,
                                "between that share and the 0.8 of nominal that STREAM reaches on "
                                "Xeons with DDR5, as half a deviation"};
+
 // Most that a collective takes of the HBM that a kernel beside it streams through: where both want
 // all of it they get as much each, max-min fair as flows on a link. (One that wants more is slowed
 // too; none of NVLink or a NIC of today does: three times NVLink's 450 GB/s is 0.4 of 3.35 TB/s.)

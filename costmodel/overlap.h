@@ -16,4 +16,7 @@ struct Overlap {
 };
 const Fields<Overlap>& FieldsOf(const Overlap*);
 
+// Whatever runs beside a kernel, it keeps one SM in so many.
+inline constexpr int kLeastSmsLeft = 20;
+
 }  // namespace moecast

@@ -19,9 +19,7 @@ struct EnumNames<TimelineDetail> {
       {TimelineDetail::kAll, "all"}};
 };
 
-// Of the median times. Collectives of a block are on the thread "communication"; gradients to be
-// reduced and weights to be gathered have one of their own, as they have communicators of their
-// own.
+// Of the median times. Each communicator has a thread of its own.
 Timeline TimelineOf(const Step& step, TimelineDetail detail = TimelineDetail::kFirstMicroBatch);
 
 }  // namespace moecast

@@ -90,7 +90,7 @@ lane 0 compute
 task 0 forward program 0
 task 1 backward program 0
 task 2 weight program 0
-lane 0 communication
+lane 0 dp
 task 3 grad-reduce program 0 after 2
 end
 )";
@@ -128,8 +128,8 @@ TEST(ScheduleTextTest, ErrorsSayLineColumnAndWhatWasExpected) {
       {With("lane 0 compute", "lane 0 compute stands 3"), "expected stands-for"},
       {With("lane 0 compute", "lane 0 compute\nlane 1 compute"),
        "line 5, column 1: found \"lane\", expected a task or more"},
-      {With("lane 0 communication",
-            "lane 1 compute\ntask 5 forward program 0\nlane 0 communication"
+      {With("lane 0 dp",
+            "lane 1 compute\ntask 5 forward program 0\nlane 0 dp"
             "\nlane 2 compute"),
        "expected compute lanes first"},
       {With("lane 0 compute", ""), "line 6, column 1: found \"task\", expected a lane before"},
