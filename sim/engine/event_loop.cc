@@ -68,9 +68,11 @@ class EventLoop {
       const Time flow = network_.Next();
       const Time now = events_.empty() ? flow : std::min(flow, events_.top().at);
       if (now == kNever) break;
-      done.clear();
-      network_.Advance(now, done);
-      for (const FlowTag waiting : done) FlowEnded(waiting, now);
+      if (flow == now) {
+        done.clear();
+        network_.Advance(now, done);
+        for (const FlowTag waiting : done) FlowEnded(waiting, now);
+      }
       while (!events_.empty() && events_.top().at == now) {
         const Event e = events_.top();
         events_.pop();
@@ -269,7 +271,7 @@ class EventLoop {
     const std::vector<LinkClaim>& claims = lane.program->claims;
     for (; lane.claim < claims.size(); ++lane.claim) {
       const LinkClaim& claim = claims[lane.claim];
-      if (claim.block < lane.block) continue;
+      if (claim.block < lane.block || lane.IsOver(claim, now)) continue;
       const Time sent = lane.TimeOf(claim.sent);
       if (sent >= now) {
         lane.quiet_sends = Foresee(sent, What::kQuietSends, l);

@@ -61,6 +61,11 @@ struct LaneRun {
     if (now == of.end) return of.end_alone;
     return ((now - start).seconds() - shift) / slower - program->begins[block];
   }
+  // Whether a collective of a quiet lane has ended well before `now`: a look without rounding.
+  bool IsOver(const LinkClaim& of, Time now) const {
+    constexpr Seconds kRounding{1e-11};
+    return shift + of.end * slower + kRounding < (now - start).seconds();
+  }
   // The end of the quiet run that stops before a block.
   Time QuietEnd(int32_t stop) const;
 

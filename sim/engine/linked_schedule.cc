@@ -1,6 +1,7 @@
 #include "sim/engine/linked_schedule.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -25,8 +26,13 @@ class AlonePhases {
   AlonePhases(const LinkedCollective& collective, double slower, Time sent)
       : unit_(*collective.unit),
         bytes_(collective.bytes * collective.stretch * slower),
-        now_(sent),
-        flows_(unit_.flows.size(), {0, sent}) {}
+        now_(sent) {
+    if (unit_.flows.size() > few_.size()) many_.resize(unit_.flows.size());
+    flows_ = many_.empty() ? few_.data() : many_.data();
+    std::fill_n(flows_, unit_.flows.size(), Flow{0, sent});
+  }
+  AlonePhases(const AlonePhases&) = delete;
+  AlonePhases& operator=(const AlonePhases&) = delete;
 
   // The end of the phase at hand. REQUIRES: !done().
   Time End() const {
@@ -62,7 +68,10 @@ class AlonePhases {
   const double bytes_;
   Time now_;
   size_t number_ = 0;
-  std::vector<Flow> flows_;
+  // Most collectives have few, and this is made for each.
+  std::array<Flow, 4> few_;
+  std::vector<Flow> many_;
+  Flow* flows_;
 };
 
 // The claims of a block alone, by its own run.
@@ -159,8 +168,12 @@ Time EndAlone(const LinkedCollective& collective, double slower, Time sent) {
 void ServedAlone(const LinkedCollective& collective, double slower, Time sent, Time now,
                  std::vector<std::pair<size_t, Bytes>>& flows) {
   flows.clear();
+  if (now == sent) {
+    for (size_t f = 0; f < collective.unit->flows.size(); ++f) flows.emplace_back(f, Bytes(0));
+    return;
+  }
   AlonePhases run(collective, slower, sent);
-  while (!run.done() && run.End() <= now && now > sent) run.Next();
+  while (!run.done() && run.End() <= now) run.Next();
   for (size_t f = 0; f < collective.unit->flows.size() && !run.done(); ++f)
     if (run.Runs(f)) flows.emplace_back(f, run.Served(f, now));
 }
