@@ -138,7 +138,12 @@ CapacityChange ParseDegradation(const std::string& text, const Cluster& cluster)
 
 Action DefineCollective(OptionList list, const CommonOptions& common) {
   struct Options {
-    std::string kind, cluster, ranks, bytes, level = "fluid", algorithm = "auto";
+    std::string kind;
+    std::string cluster;
+    std::string ranks;
+    std::string bytes;
+    std::string level = "fluid";
+    std::string algorithm = "auto";
     std::vector<std::string> with, fail, degrade;
     std::vector<double> spread;
     std::optional<int64_t> sms;

@@ -21,15 +21,35 @@ namespace {
 constexpr int64_t kLargest = int64_t{1} << 24;  // of one size; a thousand times what models have
 
 struct Options {
-  std::string device = "h800", stack = "2025", calibration;
+  std::string device = "h800";
+  std::string stack = "2025";
+  std::string calibration;
   int64_t sms = 0;
-  int64_t m = 0, n = 0, k = 0, groups = 0, rows = 0;
-  int64_t heads = 0, kv_heads = 0, qk_dim = 128, v_dim = 0, batch = 1, query = 0, context = 0;
+  int64_t m = 0;
+  int64_t n = 0;
+  int64_t k = 0;
+  int64_t groups = 0;
+  int64_t rows = 0;
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t qk_dim = 128;
+  int64_t v_dim = 0;
+  int64_t batch = 1;
+  int64_t query = 0;
+  int64_t context = 0;
   int64_t latent_qk = 0, latent_v = 0;
-  int64_t tokens = 0, hidden = 0, inter = 0, experts = 0, top_k = 0, ep = 1;
+  int64_t tokens = 0;
+  int64_t hidden = 0;
+  int64_t inter = 0;
+  int64_t experts = 0;
+  int64_t top_k = 0;
+  int64_t ep = 1;
   double kv_bits = 16;
-  std::string dtype = "bf16", kv_dtype = "bf16", pass = "forward", main_grad = "fp32",
-              phase = "train-forward";
+  std::string dtype = "bf16";
+  std::string kv_dtype = "bf16";
+  std::string pass = "forward";
+  std::string main_grad = "fp32";
+  std::string phase = "train-forward";
   std::string kind, bytes, form;
   bool causal = true, batched = false;
 };
@@ -257,7 +277,7 @@ void Report(const CommonOptions& common, const Calibration& c, const Operation& 
   const double us = op.cost.time.value * 1e6, sigma = SigmaOf(op.cost);
   const double p10 = us * std::exp(-kZ * sigma), p90 = us * std::exp(kZ * sigma);
   const double tflops = op.flops / us * 1e-6, gbps = op.bytes / us * 1e-3;
-  const std::string& source = c.sources()[op.cost.source];
+  const std::string source = TextOf(c.sources()[op.cost.source]);
   const Json json = {{"time_us", us},
                      {"p10_us", p10},
                      {"p90_us", p90},

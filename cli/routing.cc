@@ -51,10 +51,18 @@ std::vector<BalanceLoss> LossesNamed(const std::vector<std::string>& names) {
 
 Action DefineRouting(OptionList list, const CommonOptions& common) {
   struct Options {
-    std::string scenario, recorded, record, sent_once, placement, step_rule = "sign";
+    std::string scenario;
+    std::string recorded;
+    std::string record;
+    std::string sent_once;
+    std::string placement;
+    std::string step_rule = "sign";
     std::vector<std::string> sets, losses{"expert", "device", "communication"};
-    int64_t steps = 0, step_tokens = BalanceOptions{}.tokens, layers = 4, micro_batches = 1,
-            redundant = 0;
+    int64_t steps = 0;
+    int64_t step_tokens = BalanceOptions{}.tokens;
+    int64_t layers = 4;
+    int64_t micro_batches = 1;
+    int64_t redundant = 0;
     double bias_rate = NAN, rate = NAN, top_p = 0;
   };
   const auto o = std::make_shared<Options>();

@@ -30,12 +30,6 @@ std::optional<PublishedCost> PublishedFor(const std::string& scenario) {
   return std::nullopt;
 }
 
-std::vector<StepPart> PartsNamed(const std::vector<std::string>& names) {
-  std::vector<StepPart> parts;
-  for (const std::string& name : names) parts.push_back(Named<StepPart>("--print", name));
-  return parts;
-}
-
 // One replica of the step, on fluid and on SimGrid.
 ReplicaTimes OnReplica(const PreparedPhase& phase) {
   const TrainingRun& run = phase.run();
@@ -57,7 +51,10 @@ ReplicaTimes OnReplica(const PreparedPhase& phase) {
 
 Action DefineTrain(OptionList list, const CommonOptions& common) {
   struct Options {
-    std::string scenario, level = "fluid", timeline;
+    std::string scenario;
+    std::string level = "fluid";
+    std::string timeline;
+    std::string timeline_detail{NameOf(TimelineDetail::kFirstMicroBatch)};
     std::vector<std::string> sets, print;
     bool why_memory = false;
     int64_t samples = ForecastOptions{}.samples;
@@ -72,6 +69,9 @@ Action DefineTrain(OptionList list, const CommonOptions& common) {
            {.show_default = true});
   list.Add("--samples", o->samples, "draws behind the interval", {.show_default = true});
   list.Add("--timeline", o->timeline, "write the step as a trace file for ui.perfetto.dev");
+  list.Add("--timeline-detail", o->timeline_detail,
+           "whose blocks and ops it shows: tasks (none's), first-micro-batch or all",
+           {.show_default = true});
   list.Add("--print", o->print, "also show: layout, ops, costs, blocks, schedule",
            {.repeated = true, .delimiter = ','});
   list.AddFlag("--sensitivity", o->sensitivity,
@@ -81,7 +81,9 @@ Action DefineTrain(OptionList list, const CommonOptions& common) {
   return [o, &common] {
     const Level level = Named<Level>("--level", o->level);
     const int samples = CheckedSamples(o->samples);
-    const std::vector<StepPart> parts = PartsNamed(o->print);
+    std::vector<StepPart> parts;
+    for (const std::string& name : o->print) parts.push_back(Named<StepPart>("--print", name));
+    const auto detail = Named<TimelineDetail>("--timeline-detail", o->timeline_detail);
     Prediction p = PredictTraining(Scenario::Load(o->scenario, o->sets),
                                    {.samples = samples, .seed = common.seed},
                                    level == Level::kSimgrid ? Level::kFluid : level);
@@ -112,7 +114,7 @@ Action DefineTrain(OptionList list, const CommonOptions& common) {
       json["sensitivity"] = SensitivityJson(rows);
       text += SensitivityText(rows, p.report.headlines.gpu_hours_per_trillion_tokens);
     }
-    if (!o->timeline.empty()) WriteFile(o->timeline, WriteChromeTrace(TimelineOf(step)));
+    if (!o->timeline.empty()) WriteFile(o->timeline, WriteChromeTrace(TimelineOf(step, detail)));
     Emit(common, json, text);
   };
 }

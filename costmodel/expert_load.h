@@ -8,8 +8,8 @@
 
 namespace moecast {
 
-// Of the ranks, as a part of what each takes where a token's experts are spread as SpreadOf says
-// and nothing is dropped.
+// What ranks take of something, as a part of what each would take if a token's experts were spread
+// as SpreadOf says and nothing were dropped: over all ranks, and by the one that takes most.
 struct Share {
   double mean = 1, most = 1;
   bool operator==(const Share&) const = default;

@@ -22,6 +22,11 @@ constexpr Known kHostAdamSigma{0.3,
                                "between that share and the 0.8 of nominal that STREAM reaches on "
                                "Xeons with DDR5, as half a deviation"};
 
+// Most that a collective takes of the HBM that a kernel beside it streams through: where both want
+// all of it they get as much each, max-min fair as flows on a link. (One that wants more is slowed
+// too; none of NVLink or a NIC of today does: three times NVLink's 450 GB/s is 0.4 of 3.35 TB/s.)
+constexpr double kFairShare = 0.5;
+
 constexpr std::string_view kChunks = "ring-chunks";
 
 // What runs in parts, as one Traffic that takes as long on its links.
@@ -69,21 +74,19 @@ OpCosts::OpCosts(const KernelCosts& kernels, const Cluster& cluster, const Shard
       placement_(placement),
       copies_(model_copies),
       communication_sms_(shard.overlap.communication_sms),
-      sms_left_(std::max((cluster.device.sms + kLeastSmsLeft - 1) / kLeastSmsLeft,
-                         cluster.device.sms - shard.overlap.communication_sms)),
+      sms_left_(cluster.device.sms - shard.overlap.communication_sms),
       tp_chunks_(shard.overlap.tp),
       choice_(shard.collectives),
       spread_(spread) {
-  std::vector<std::string> sources = kernels.calibration().sources();
+  CostSources sources = kernels.calibration().sources();
   const auto add = [&](Resource resource, const char* name, const Known& known) {
-    source_of_[static_cast<size_t>(resource)] = static_cast<uint16_t>(sources.size());
-    sources.push_back(std::string(name) + ": " + known.source);
+    source_of_[static_cast<size_t>(resource)] = sources.Add(name, known.source);
   };
   add(Resource::kPcie, "PCIe rate", kPcieSigma);
   add(Resource::kHost, "host memory rate", kHostAdamEfficiency);
   add(Resource::kNvlink, "NVLink rate", kNvlinkSigma);
   add(Resource::kNetwork, "network rate", kNetworkSigma);
-  sources_ = std::make_shared<const std::vector<std::string>>(std::move(sources));
+  sources_ = std::make_shared<const CostSources>(std::move(sources));
 }
 
 std::vector<Axis> AxesOf(GroupKind group) {
@@ -243,7 +246,7 @@ double OpCosts::Beside(const Op& op, const Cost& cost) const {
     if (cost.time.value <= 0) return 0;
     const Bytes moved = collective->bytes * Lower(*collective).through_hbm.value;
     // An era stretches the kernels beside it alike.
-    return std::min(kMostHbmTaken, moved / (cost.time / whole_step_.era) / cluster_.device.hbm);
+    return std::min(kFairShare, moved / (cost.time / whole_step_.era) / cluster_.device.hbm);
   }
   if (cost.bound != Bound::kCompute || sms_left_ == cluster_.device.sms) return 1;
   // Tiles of a GEMM go over fewer SMs, in whole waves.

@@ -70,8 +70,8 @@ class OpCosts {
   // stretched to take as long on its links as its parts do one after the other.
   Traffic UnitTraffic(const CollectiveAlgorithm& algorithm, GroupKind group,
                       const RankCoordinates& member, int to_stage = 0) const;
-  // One text per Cost::source: the calibration's, then PCIe, host memory, NVLink and network.
-  const std::shared_ptr<const std::vector<std::string>>& sources() const { return sources_; }
+  // Of all costs: the calibration's, then PCIe, host memory, NVLink and network.
+  const std::shared_ptr<const CostSources>& sources() const { return sources_; }
   const Placement& placement() const { return placement_; }
   const ExpertSpread& spread() const { return spread_; }
   const Cluster& cluster() const { return cluster_; }
@@ -93,7 +93,7 @@ class OpCosts {
   int NextStage() const { return placement_.Size(Axis::kPp) > 1 ? 1 : 0; }
   Lowered LowerBy(const CollectiveAlgorithm& algorithm, GroupKind group) const;
   // Of what is no kernel.
-  uint16_t SourceOf(Resource resource) const { return source_of_[static_cast<size_t>(resource)]; }
+  SourceId SourceOf(Resource resource) const { return source_of_[static_cast<size_t>(resource)]; }
 
   const KernelCosts& kernels_;
   const Cluster& cluster_;
@@ -105,8 +105,8 @@ class OpCosts {
   bool tp_chunks_;
   CollectiveChoice choice_;
   ExpertSpread spread_;
-  std::shared_ptr<const std::vector<std::string>> sources_;
-  std::array<uint16_t, static_cast<size_t>(Resource::kNetwork) + 1> source_of_{};
+  std::shared_ptr<const CostSources> sources_;
+  std::array<SourceId, static_cast<size_t>(Resource::kNetwork) + 1> source_of_{};
   mutable std::mutex lowering_;
   // By kind and group, by alpha; empty until asked for.
   mutable std::array<std::vector<Candidate>, std::size(EnumNames<CollectiveKind>::kNames) *

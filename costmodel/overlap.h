@@ -22,8 +22,7 @@ inline auto MembersOf(const Overlap& overlap) {
 }
 const Fields<Overlap>& FieldsOf(const Overlap*);
 
-// Whatever runs beside a kernel, it keeps one SM in so many and what is left of the HBM bandwidth.
+// Whatever runs beside a kernel, it keeps one SM in so many.
 inline constexpr int kLeastSmsLeft = 20;
-inline constexpr double kMostHbmTaken = 0.95;
 
 }  // namespace moecast

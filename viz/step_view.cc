@@ -68,7 +68,7 @@ Json CostJson(const Step& step, const Op& op, const Cost& cost) {
   j["sigma_own"] = cost.sigma_own;
   j["bound"] = NameOf(cost.bound);
   j["extrapolated"] = cost.extrapolated;
-  j["source"] = step.sources->at(cost.source);
+  j["source"] = TextOf((*step.sources)[cost.source]);
   return j;
 }
 
@@ -248,7 +248,7 @@ std::string OpsText(const Step& step, const CostedOps& costed, StepPart part) {
     rows.push_back({name, ShapeText(op), ShowSeconds(cost.time),
                     rate ? Printf("%.0f", flops / cost.time.value / 1e12) : "-",
                     Printf("%.0f%%", 100 * SigmaOf(cost)), std::string(NameOf(cost.bound)),
-                    step.sources->at(cost.source)});
+                    TextOf((*step.sources)[cost.source])});
   }
   return Aligned(rows, part == StepPart::kOps ? "llrr" : "llrrrll");
 }
@@ -257,21 +257,8 @@ std::string OpsText(const Step& step, const CostedOps& costed, StepPart part) {
 
 std::string StepPartText(const Step& step, StepPart part) {
   std::string out;
-  if (part == StepPart::kSchedule) {
-    Rows rows = {{"stage", "stream", "phase", "micro-batch", "chunk", "part", "start", "end"}};
-    for (size_t i = 0; i < step.schedule().tasks.size(); ++i) {
-      const Task& t = step.schedule().tasks[i];
-      const Lane& lane = step.schedule().lanes[step.schedule().LaneOf(static_cast<int32_t>(i))];
-      rows.push_back(
-          {Printf("%d", lane.rank), std::string(NameOf(lane.stream)), std::string(NameOf(t.phase)),
-           Printf("%d", t.micro_batch) +
-               (t.backward_micro_batch < 0 ? "" : Printf(" + %d", t.backward_micro_batch)),
-           Printf("%d", t.chunk), t.part < 0 ? "-" : Printf("%d", t.part),
-           Printf("%.6f s", step.timing.start[i].seconds().value),
-           Printf("%.6f s", step.timing.end[i].seconds().value)});
-    }
-    return "\nschedule\n" + Aligned(rows, "rll");
-  }
+  if (part == StepPart::kSchedule)
+    return "\n" + PrintSchedule(WrittenScheduleOf(step), step.timing);
   if (part == StepPart::kLayout) {
     Rows rows = {{"stage", "rank", "chunk", "virtual stage", "blocks"}};
     const PieceMap& map = step.layout.map;
@@ -292,6 +279,15 @@ std::string StepPartText(const Step& step, StepPart part) {
     out += part == StepPart::kBlocks ? TimeText(block.alone) : OpsText(step, block.costed, part);
   });
   return out;
+}
+
+WrittenSchedule WrittenScheduleOf(const Step& step) {
+  const auto block = [&step](int32_t id) {
+    const BlockName name = NameOfBlock(step.blocks, id);
+    return WrittenBlock{name.block + " " + name.pass, step.times[static_cast<size_t>(id)].total};
+  };
+  return Written(step.schedule(), block, {Time::From(step.times[BlockIds::kSend].total)},
+                 LongerByTask(step.excess, step.times));
 }
 
 }  // namespace moecast

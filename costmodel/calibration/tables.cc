@@ -21,6 +21,8 @@ static_assert(std::size(kReasonedNames) == static_cast<size_t>(ReasonedId::kElem
 
 constexpr double kSigmaPerOctaveOutside =
     0.1;  // reasoned: ratios of neighbouring curves drift by about this an octave
+// From the nearest measured curve. Keys of the tables go by doubling, so that within their range
+// one is no more than half an octave away.
 constexpr double kFarOctaves = 0.5;
 constexpr double kShortSeconds = 10e-6;
 constexpr double kSigmaUnlistedDevice =
@@ -102,13 +104,10 @@ CalibrationTables::CalibrationTables(const Device& device, std::string_view stac
 
   for (Table& t : tables_) {
     if (!t.present) continue;
-    t.source = static_cast<uint16_t>(sources_.size());
-    sources_.push_back(t.record.name + ": " + t.record.source);
+    t.source = sources_.Add(t.record.name, t.record.source);
   }
-  for (int i = 0; i < kReasonedCount; ++i) {
-    reasoned_[i]->source = static_cast<uint16_t>(sources_.size());
-    sources_.push_back(ReasonedName(i) + ": " + reasoned_[i]->record.source);
-  }
+  for (int i = 0; i < kReasonedCount; ++i)
+    reasoned_[i]->source = sources_.Add(ReasonedName(i), reasoned_[i]->record.source);
 }
 
 void CalibrationTables::Add(const CalibrationFile& file, const std::string& stack) {
@@ -116,7 +115,7 @@ void CalibrationTables::Add(const CalibrationFile& file, const std::string& stac
   for (size_t i = 0; i < file.tables.size(); ++i) {
     const TableRecord& record = file.tables[i];
     const TableKind* kind = FindTableKind(record.name);
-    Table table{record, PathOf(stack, record.file), 0, true, {}};
+    Table table{record, PathOf(stack, record.file), {}, true, {}};
     if (kind) table.heads = HeadsOf(record, *kind, path);
     if (record.name == kAttentionByLengthName) {
       by_length_ = std::move(table);
@@ -145,7 +144,7 @@ void CalibrationTables::Add(const CalibrationFile& file, const std::string& stac
                        .expected = "one of " + Join(views),
                        .hint = Nearest(record.name, views)});
     }
-    reasoned_[static_cast<size_t>(at - names.begin())] = Reasoned{record, 0};
+    reasoned_[static_cast<size_t>(at - names.begin())] = Reasoned{record, {}};
   }
 }
 

@@ -48,12 +48,12 @@ class CalibrationTables {
 
   struct Reasoned {
     ReasonedRecord record;
-    uint16_t source = 0;
+    SourceId source{};
   };
   struct Table {
     TableRecord record;
     std::string path;  // for the reader
-    uint16_t source = 0;
+    SourceId source{};
     bool present = false;
     HeadSizes heads;  // of attention
   };
@@ -70,7 +70,7 @@ class CalibrationTables {
   const std::string& attention_engine() const { return file_.attention_engine; }
   bool attention_tables() const { return file_.attention_tables; }
   const WholeStepRecord& whole_step() const { return *file_.whole_step; }
-  const std::vector<std::string>& sources() const { return sources_; }
+  const CostSources& sources() const { return sources_; }
 
   // An estimate from a table: `model_seconds` of the baseline on the device asked for, corrected by
   // the table's ratio.
@@ -91,7 +91,7 @@ class CalibrationTables {
   std::array<Table, kTableCount> tables_;
   Table by_length_;
   std::array<std::optional<Reasoned>, kReasonedCount> reasoned_;
-  std::vector<std::string> sources_;
+  CostSources sources_;
   // A parse that throws leaves its flag unset: the next query throws again.
   template <class T>
   struct Parsed {

@@ -66,7 +66,6 @@ void BlockBuilder::Transient(OpName op, TensorName tensor, double bytes, bool re
 }
 
 // ---- Operators of one kernel
-// -------------------------------------------------------------------------------------
 
 Op BlockBuilder::ElementwiseOp(OpName name, ElementwiseKind kind, double bytes, int16_t after) {
   return {.name = name, .query = ElementwiseQuery{kind, Bytes(bytes)}, .after = after};
@@ -100,7 +99,6 @@ void BlockBuilder::Residual() {
 }
 
 // ---- Linear layers
-// -----------------------------------------------------------------------------------------------
 
 Op BlockBuilder::Product(const Linear& l, GemmPass pass) const {
   // F and B wait for the slowest device of the expert-parallel group, W does not.
@@ -235,7 +233,6 @@ void BlockBuilder::Multiply(const Linear& l) {
 }
 
 // ---- The whole
-// -------------------------------------------------------------------------------------------------
 
 void BlockBuilder::RecomputeAll() {
   std::vector<Op> again = Wants(Pass::kBackward) ? out_.pass[0] : std::vector<Op>();

@@ -99,9 +99,9 @@ ImportedNetwork ImportNetwork(std::span<const TextFile> sources, const Device& m
                         .nodes = t.nodes,
                         .points = t.read.rows.size()};
     for (const NcclTestRow& row : t.read.rows) {
-      const double us = row.out_of_place / Microseconds(1),
-                   model = fit.predicted[at++] / Microseconds(1),
-                   error = 100 * std::fabs(model / us - 1);
+      const double us = row.out_of_place / Microseconds(1);
+      const double model = fit.predicted[at++] / Microseconds(1);
+      const double error = 100 * std::fabs(model / us - 1);
       report.mean_error_percent += error / static_cast<double>(report.points);
       report.worst_error_percent = std::max(report.worst_error_percent, error);
       sum += error;

@@ -155,7 +155,8 @@ double RunningBlock::RateOfCompute() const {
     case Bound::kCompute:
       return std::max(std::min(beside, 1.0 / kLeastSmsLeft), beside - (others - 1) * (1 - beside));
     case Bound::kMemory:
-      return 1 - std::min(kMostHbmTaken, hbm);
+      // What is left, or a fair share where all want more than there is.
+      return std::max(1 - hbm, 1.0 / (others + 1));
     case Bound::kLatency:
       return 1;
   }

@@ -38,9 +38,9 @@ class EventLoop {
         lanes_(schedule_.lanes.size()),
         transfers_(lazy_ ? schedule_.dependencies.size() : 0),
         dependents_(schedule_),
-        waits_for_(schedule_.tasks.size()),
+        waits_for_(schedule_.program_of.size()),
         awaited_(lanes_.size() * kStreams + schedule_.dependencies.size()) {
-    const size_t tasks = schedule_.tasks.size();
+    const size_t tasks = schedule_.program_of.size();
     const size_t edges = schedule_.dependencies.size();
     out_.timing.start.resize(tasks);
     out_.timing.end.resize(tasks);
@@ -118,7 +118,7 @@ class EventLoop {
     if (lane.task >= 0 || lane.next == schedule_.lane_begin[l + 1] || waits_for_[lane.next] > 0)
       return;
     lane.task = lane.next++;
-    lane.program = &QuietOf(lane.rank, schedule_.tasks[lane.task].program);
+    lane.program = &QuietOf(lane.rank, schedule_.program_of[lane.task]);
     lane.shift = Seconds(0);
     lane.block = 0;
     lane.claim = 0;

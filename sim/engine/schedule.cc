@@ -7,7 +7,7 @@
 namespace moecast {
 
 int32_t Schedule::LaneOf(int32_t task) const {
-  MOECAST_CHECK(task >= 0 && task < static_cast<int32_t>(tasks.size()));
+  MOECAST_CHECK(task >= 0 && task < size());
   const auto after = std::upper_bound(lane_begin.begin(), lane_begin.end(), task);
   return static_cast<int32_t>(after - lane_begin.begin()) - 1;
 }
@@ -18,17 +18,17 @@ int32_t Schedule::LaneOf(int32_t task) const {
 Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies) {
   const std::vector<Lane>& lanes = schedule.lanes;
   const std::vector<int32_t>& lane_begin = schedule.lane_begin;
-  const std::vector<Task>& tasks = schedule.tasks;
+  const std::vector<int32_t>& program_of = schedule.program_of;
   const std::vector<int32_t>& dependency_begin = schedule.dependency_begin;
   const std::vector<Dependency>& dependencies = schedule.dependencies;
-  const auto task_count = static_cast<int32_t>(tasks.size());
+  const int32_t task_count = schedule.size();
   MOECAST_CHECK(lane_begin.size() == lanes.size() + 1 && lane_begin.front() == 0 &&
                 lane_begin.back() == task_count);
-  MOECAST_CHECK(dependency_begin.size() == tasks.size() + 1 && dependency_begin.front() == 0 &&
+  MOECAST_CHECK(dependency_begin.size() == program_of.size() + 1 && dependency_begin.front() == 0 &&
                 dependency_begin.back() == static_cast<int32_t>(dependencies.size()));
-  for (const Task& t : tasks) {
-    MOECAST_CHECK(t.program >= 0);
-    programs_ = std::max(programs_, static_cast<size_t>(t.program) + 1);
+  for (const int32_t program : program_of) {
+    MOECAST_CHECK(program >= 0);
+    programs_ = std::max(programs_, static_cast<size_t>(program) + 1);
   }
   for (const Dependency& d : dependencies) {
     MOECAST_CHECK(d.task >= 0 && d.task < task_count && d.transfer >= -1);
@@ -37,14 +37,14 @@ Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies
 
   const auto lane_count = static_cast<int32_t>(lanes.size());
   std::vector<int32_t> next(lane_begin.begin(), lane_begin.end() - 1);  // by lane: its next task
-  std::vector<int32_t> waiting_on(tasks.size(), -1);  // by task: a lane that waits for it
+  std::vector<int32_t> waiting_on(program_of.size(), -1);  // by task: a lane that waits for it
   std::vector<int32_t> also_waiting(lanes.size(),
                                     -1);  // by lane: another that waits for the same task
-  std::vector<char> placed(tasks.size(), 0);
+  std::vector<char> placed(program_of.size(), 0);
   std::vector<int32_t> ready(lanes.size());
   for (int32_t l = 0; l < lane_count; ++l) ready[l] = lane_count - 1 - l;
 
-  steps_.reserve(tasks.size());
+  steps_.reserve(program_of.size());
   while (!ready.empty()) {
     const int32_t lane = ready.back();
     ready.pop_back();
@@ -59,12 +59,13 @@ Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies
         break;
       }
       steps_.push_back(
-          {task, tasks[task].program, task == lane_begin[lane] ? -1 : task - 1, first, last});
+          {task, program_of[task], task == lane_begin[lane] ? -1 : task - 1, first, last});
       placed[task] = 1;
       for (int32_t l = waiting_on[task]; l >= 0; l = also_waiting[l]) ready.push_back(l);
     }
   }
-  MOECAST_CHECK(steps_.size() == tasks.size());  // else lane order and dependencies form a cycle
+  MOECAST_CHECK(steps_.size() ==
+                program_of.size());  // else lane order and dependencies form a cycle
 }
 
 void Retimer::Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out,

@@ -15,7 +15,7 @@ constexpr char kCurveErrors[] = "errors common to a curve of a table";
 constexpr char kOwnErrors[] = "each operator's own error";
 
 // Adds the sources that some cost of the run's steps refers to. All steps count them alike.
-void AddSources(const PreparedRun& run, std::set<uint16_t>& sources) {
+void AddSources(const PreparedRun& run, std::set<SourceId>& sources) {
   for (size_t i = 0; i < run.phases(); ++i)
     run.step(i).blocks.Each([&sources](const StepBlock& block) {
       for (const Cost& c : block.costed.costs)
@@ -57,7 +57,7 @@ double PointOf(const Lattice& lattice, int i, int64_t dimension, int64_t end) {
 // What the draws of a forecast vary.
 struct Uncertainties {
   std::vector<std::vector<int>> choices;  // by draw: of a value for each unknown field
-  std::set<uint16_t> sources;             // of some cost of some drawn plan
+  std::set<SourceId> sources;             // of some cost of some drawn plan
 };
 
 // Prepared variants by their choice, so that each distinct one is prepared once, and phases that an
@@ -93,12 +93,12 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base,
                                      std::span<const UnknownField> unknowns, Variants& variants,
                                      const Uncertainties& uncertain,
                                      const ForecastOptions& options) {
-  const std::vector<std::string>& names = *base.step(0).sources;
+  const CostSources& sources = *base.step(0).sources;
   std::vector<UncertaintyShare> shares;
-  const Noise quiet{.by_source = std::vector<double>(names.size(), 0)};
+  const Noise quiet{.by_source = BySource<double>(sources.size())};
   // The median of all, then one source after another, then what whole steps have.
   std::vector<Noise> draws = {quiet};
-  for (const uint16_t source : uncertain.sources) {
+  for (const SourceId source : uncertain.sources) {
     draws.push_back(quiet);
     draws.back().by_source[source] = 1;
   }
@@ -111,10 +111,10 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base,
     if (logs.empty()) logs = LogGpuSecondsPerToken(run, draws);
     return logs;
   };
-  std::set<uint16_t> sources_of_base;
+  std::set<SourceId> sources_of_base;
   AddSources(base, sources_of_base);
   size_t draw = 0;
-  for (const uint16_t source : uncertain.sources) {
+  for (const SourceId source : uncertain.sources) {
     ++draw;
     double share = 0;
     if (sources_of_base.contains(source)) {
@@ -125,7 +125,7 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base,
         share += std::pow(logs[draw] - logs[0], 2) / static_cast<double>(uncertain.choices.size());
       }
     }
-    if (share > 0) shares.push_back({names[source], share});
+    if (share > 0) shares.push_back({TextOf(sources[source]), share});
   }
   if (const double m = of_base.back() - of_base[0]; m != 0)
     shares.push_back({"what whole steps have and kernels do not", m * m});
@@ -201,18 +201,19 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
     runs.push_back(&variants.At(choice));
     if (seen.insert(runs.back()).second) AddSources(*runs.back(), uncertain.sources);
   }
-  const std::vector<std::string>& names = *base.step(0).sources;
+  const CostSources& sources = *base.step(0).sources;
   // Draws of one phase are timed together.
   std::map<const PreparedPhase*, DrawnPhase> drawn;
   for (int i = 0; i < options.samples; ++i) {
-    Noise noise{.by_source = std::vector<double>(names.size(), 0),
+    Noise noise{.by_source = BySource<double>(sources.size()),
                 .whole_step = NormalQuantile(lattice.Point(i, kWholeStep)),
                 .curves = &lattice,
                 .own = &lattice,
                 .draw = i};
-    for (const uint16_t source : uncertain.sources)
+    for (const SourceId source : uncertain.sources)
       noise.by_source[source] =
-          NormalQuantile(PointOf(lattice, i, kFirstSource + source, Lattice::kDimensions));
+          NormalQuantile(PointOf(lattice, i, kFirstSource + static_cast<int64_t>(source),
+                                 Lattice::kDimensions));
     for (size_t p = 0; p < runs[i]->phases(); ++p) drawn[&runs[i]->phase(p)].noise.push_back(noise);
   }
   Forecast f;

@@ -122,8 +122,10 @@ RoutedLayer Measure(const RoutingSetup& setup, const Choices& chosen, int64_t dr
     choices = &left;
   }
 
-  const int ranks = setup.spread.ranks, on_rank = gate.experts / ranks,
-            on_node = setup.spread.ranks_per_node, nodes = (ranks + on_node - 1) / on_node;
+  const int ranks = setup.spread.ranks;
+  const int on_rank = gate.experts / ranks;
+  const int on_node = setup.spread.ranks_per_node;
+  const int nodes = (ranks + on_node - 1) / on_node;
   layer.expert_visits.assign(gate.experts, 0.0);
   layer.rank_tokens.assign(ranks, 0.0);
   layer.sent.assign(static_cast<size_t>(ranks) * ranks, 0.0);
@@ -210,8 +212,9 @@ Choices RoutedDraws::Next() {
 }
 
 ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
-  const int ranks = setup.spread.ranks, local = std::min(setup.spread.ranks_per_node, ranks),
-            nodes = ranks / local;
+  const int ranks = setup.spread.ranks;
+  const int local = std::min(setup.spread.ranks_per_node, ranks);
+  const int nodes = ranks / local;
   const double each = layer.tokens / ranks;  // tokens
   const auto over = [](const std::vector<double>& of_ranks, double even) {
     const LoadSummary s = SummaryOf(of_ranks);

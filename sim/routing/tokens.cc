@@ -16,7 +16,9 @@ double LogGammaVariable(double shape, Random& random) {
   const double lift = shape < 1 ? std::log(std::max(random.Uniform(), 0x1.0p-53)) / shape : 0;
   const double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / std::sqrt(9 * d);
   while (true) {
-    const double x = random.Normal(), root = 1 + c * x, v = root * root * root;
+    const double x = random.Normal();
+    const double root = 1 + c * x;
+    const double v = root * root * root;
     if (root <= 0) continue;
     const double u = std::max(random.Uniform(), 0x1.0p-53);
     if (std::log(u) < 0.5 * x * x + d - d * v + d * std::log(v)) return std::log(d * v) + lift;

@@ -30,11 +30,11 @@ struct LanePhases {
 
 // What the blocks of a stage's compute lane take alone.
 BlockTime BlocksOfLane(const Step& step, int stage) {
-  const Schedule& schedule = step.schedule();
+  const TrainingSchedule& schedule = step.schedule();
   std::vector<int> runs(schedule.programs.size());
   BlockTime blocks;
   for (int32_t i = schedule.lane_begin[stage]; i < schedule.lane_begin[stage + 1]; ++i) {
-    runs[schedule.tasks[i].program] += OfPipeline(schedule.tasks[i].phase);
+    runs[schedule.program_of[i]] += OfPipeline(schedule.tasks[i].phase);
     blocks.total += step.Longer(i);
   }
   for (size_t p = 0; p < runs.size(); ++p)
@@ -44,7 +44,7 @@ BlockTime BlocksOfLane(const Step& step, int stage) {
 
 // A gap before a task is charged to what arrived last of the things it waited for.
 Phase CauseOfWait(const Step& step, int32_t task) {
-  const Schedule& schedule = step.schedule();
+  const TrainingSchedule& schedule = step.schedule();
   std::optional<Phase> cause;
   for (int32_t d = schedule.dependency_begin[task]; d < schedule.dependency_begin[task + 1]; ++d)
     if (step.ArrivalOf(d) == step.timing.start[task])
@@ -54,7 +54,7 @@ Phase CauseOfWait(const Step& step, int32_t task) {
 }
 
 LanePhases PhasesOfLane(const Step& step, int stage) {
-  const Schedule& schedule = step.schedule();
+  const TrainingSchedule& schedule = step.schedule();
   const Timing& timing = step.timing;
   const int32_t first = schedule.lane_begin[stage];
   const int32_t end = schedule.lane_begin[stage + 1];

@@ -31,9 +31,10 @@ inline auto MembersOf(const LayerSetup& setup) {
   return std::tie(kind, model, shard, work, loads, ends_apart, overlaps_passes, costs);
 }
 
+// The ops of a kind of layer with their costs, each pass solved once alone.
 LayerBlocks BlocksOfLayer(const LayerSetup& setup);
 
-// Activations or their gradients of a micro-batch, to a neighbouring stage.
+// The send of a micro-batch's activations, or of their gradients, to a neighbouring stage.
 StepBlock SendBlock(const TrainingRun& run, const Work& work, const OpCosts& costs);
 
 // The gradient norm and the optimizer of each stage of the layout. `copies` of the model are

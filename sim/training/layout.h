@@ -12,6 +12,7 @@
 
 namespace moecast {
 
+// So many blocks of one kind, one behind the other.
 struct BlockRun {
   BlockKind kind;
   int count;
@@ -70,7 +71,7 @@ class PieceMap {
   int held_ = 0;
   int pieces_ = 0;
   std::vector<int> at_;     // virtual stage by stage * held + chunk
-  std::vector<int> place_;  // the reverse
+  std::vector<int> place_;  // of a virtual stage: its place in at_
 };
 
 // A block of a virtual stage.
@@ -82,15 +83,15 @@ struct PlacedBlock {
 
 struct Layout {
   PieceMap map;
-  std::vector<StageBlocks> runs;                 // by virtual stage
-  std::vector<std::vector<PlacedBlock>> blocks;  // the same one by one, by virtual stage
+  std::vector<StageBlocks> runs;                 // by virtual stage: its blocks, as runs
+  std::vector<std::vector<PlacedBlock>> blocks;  // by virtual stage: its blocks, one by one
 
   // Layers of each piece of the model.
   std::vector<int> LayersByPiece() const;
 };
 
-// The blocks of each piece of the model, laid out for every copy of it. REQUIRES: as many as the
-// map's pieces.
+// The blocks of each piece of the model, laid out for every copy of it. REQUIRES: as many elements
+// in `pieces` as the map has pieces.
 Layout LayoutOf(const PieceMap& map, std::span<const StageBlocks> pieces);
 
 // One pass of one block that a task runs.

@@ -3,7 +3,7 @@
 namespace moecast {
 
 std::vector<ExcessOfTask> ExcessByTask(const Layout& layout, const StepBlocks& blocks,
-                                       const ExpertLoads* loads, const Schedule& schedule) {
+                                       const ExpertLoads* loads, const TrainingSchedule& schedule) {
   if (!loads || !blocks.Has(BlockKind::kMoe)) return {};
   const auto& excess = blocks.layer(BlockKind::kMoe).excess;
   if (excess[0].empty()) return {};

@@ -284,6 +284,14 @@ Fault CheckCollectives(const Plan& plan, const Cluster& cluster) {
   return std::nullopt;
 }
 
+Fault CheckOverlap(const Overlap& overlap, const Device& device) {
+  if (overlap.communication_sms < device.sms) return std::nullopt;
+  return PlanFault{"/overlap/communication_sms",
+                   "at most " + Number(device.sms - 1) + ", which leave one of the " +
+                       Number(device.sms) + " SMs of " + device.name,
+                   ""};
+}
+
 }  // namespace
 
 std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const Cluster& cluster) {
@@ -303,6 +311,7 @@ std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const C
                      ""};
   if (Fault f = CheckCollectives(plan, cluster)) return f;
   if (Fault f = CheckPhases(plan, model)) return f;
+  if (Fault f = CheckOverlap(plan.overlap, cluster.device)) return f;
   for (size_t i = 0; i < plan.recompute.size(); ++i) {
     const std::string at = "/recompute/" + Number(static_cast<int64_t>(i));
     if (std::count(plan.recompute.begin(), plan.recompute.end(), plan.recompute[i]) > 1)

@@ -127,10 +127,10 @@ size_t BytesOf(const ExpertLoads& loads) {
   return sizeof loads + BytesOf(loads.at);
 }
 size_t BytesOf(const OrderedStep& order) {
-  const Schedule& s = order.schedule;
-  size_t bytes = sizeof order + BytesOf(s.lanes) + BytesOf(s.lane_begin) + BytesOf(s.tasks) +
-                 BytesOf(s.dependency_begin) + 2 * BytesOf(s.dependencies) + BytesOf(s.programs) +
-                 s.tasks.size() * Retimer::kBytesOfTask;
+  const TrainingSchedule& s = order.schedule;
+  size_t bytes = sizeof order + BytesOf(s.lanes) + BytesOf(s.lane_begin) + BytesOf(s.program_of) +
+                 BytesOf(s.tasks) + BytesOf(s.dependency_begin) + 2 * BytesOf(s.dependencies) +
+                 BytesOf(s.programs) + s.program_of.size() * Retimer::kBytesOfTask;
   for (const Program& program : s.programs) bytes += BytesOf(program);
   return bytes;
 }

@@ -24,9 +24,9 @@ struct StepSenders;
 
 // A schedule with its topological order, to be timed any number of times.
 struct OrderedStep {
-  Schedule schedule;
+  TrainingSchedule schedule;
   Retimer retimer;
-  explicit OrderedStep(Schedule s) : schedule(std::move(s)), retimer(schedule) {}
+  explicit OrderedStep(TrainingSchedule s) : schedule(std::move(s)), retimer(schedule) {}
 };
 
 // What decides the order of a step.

@@ -20,7 +20,7 @@ struct DrawnOp {
   double sigma_table;
   double sigma_curve;  // 0 where there are no draws of curves, so the next
   double sigma_own;
-  uint16_t source;
+  SourceId source;
   uint32_t curve;  // place among the dimensions of curves
   Lattice::Dimension own;
 };
@@ -47,7 +47,7 @@ class DrawnStep {
     for (size_t k = 0; k < draws.size(); ++k) Solve(draws[k], k);
     for (Totals& totals : totals_)
       std::fill(totals.begin() + static_cast<ptrdiff_t>(draws.size()), totals.end(), totals[0]);
-    const Schedule& schedule = step_.schedule();
+    const TrainingSchedule& schedule = step_.schedule();
     durations_.clear();
     for (const Program& program : schedule.programs) {
       Totals total{};
@@ -76,7 +76,7 @@ class DrawnStep {
     const DrawnStep& of;
     size_t k;
     moecast::Time operator[](int32_t task) const {
-      const moecast::Time took = of.durations_[of.step_.schedule().tasks[task].program][k];
+      const moecast::Time took = of.durations_[of.step_.schedule().program_of[task]][k];
       const moecast::Time start = of.end_[task][k] - took;
       return of.longer_.empty() ? start : start - of.longer_[task][k];
     }
@@ -119,7 +119,7 @@ class DrawnStep {
       of_curve_.push_back(NormalQuantile(Lattice::Point(reversed, curve)));
     for (size_t i = 0; i < ops_.size(); ++i) {
       const DrawnOp& op = ops_[i];
-      double shift = noise.by_source.at(op.source) * op.sigma_table;
+      double shift = noise.by_source[op.source] * op.sigma_table;
       if (op.sigma_curve > 0) shift += of_curve_[op.curve] * op.sigma_curve;
       if (op.sigma_own > 0)
         shift += NormalQuantile(Lattice::Point(reversed, op.own)) * op.sigma_own;

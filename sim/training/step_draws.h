@@ -14,8 +14,8 @@ namespace moecast {
 
 // One draw of what is not known of costs: standard normal deviates of the logarithm of the times.
 struct Noise {
-  std::vector<double> by_source;  // by Cost::source
-  double whole_step = 0;          // of WholeStep::sigma
+  BySource<double> by_source;
+  double whole_step = 0;  // of WholeStep::sigma
   // Where the errors common to a curve (Cost::curve) and each estimate's own are drawn from, as
   // point number `draw` of it; null: there are none. REQUIRES: it outlives this.
   const Lattice* curves = nullptr;

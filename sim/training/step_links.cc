@@ -20,11 +20,11 @@ void EachCollective(const CostedOps& costed, Visit visit) {
 // visit(dependency, from, to) for each dependency that transfers, with the stages at its ends.
 template <class Visit>
 void EachTransfer(const Schedule& schedule, Visit visit) {
-  std::vector<int> stage_of(schedule.tasks.size());
+  std::vector<int> stage_of(schedule.program_of.size());
   for (size_t l = 0; l < schedule.lanes.size(); ++l)
     std::fill(stage_of.begin() + schedule.lane_begin[l],
               stage_of.begin() + schedule.lane_begin[l + 1], schedule.lanes[l].rank);
-  for (size_t t = 0; t < schedule.tasks.size(); ++t) {
+  for (size_t t = 0; t < schedule.program_of.size(); ++t) {
     for (int32_t d = schedule.dependency_begin[t]; d < schedule.dependency_begin[t + 1]; ++d) {
       const Dependency& on = schedule.dependencies[d];
       if (on.transfer >= 0) visit(d, stage_of[on.task], stage_of[t]);
@@ -94,7 +94,7 @@ LinkedSchedule Linked(const Step& step, const StepFlows& flows) {
   const Schedule& schedule = step.schedule();
   for (size_t l = 0; l < schedule.lanes.size(); ++l)
     for (int32_t t = schedule.lane_begin[l]; t < schedule.lane_begin[l + 1]; ++t)
-      for (const ProgramStep& part : schedule.programs[schedule.tasks[t].program])
+      for (const ProgramStep& part : schedule.programs[schedule.program_of[t]])
         if (!linked.Has(schedule.lanes[l].rank, part.block))
           link(schedule.lanes[l].rank, part.block);
   for (const ExcessOfTask& excess : step.excess)

@@ -7,7 +7,7 @@
 namespace moecast {
 namespace {
 
-// The programs of a step's tasks by Task::program.
+// The programs of a step's tasks by Schedule::program_of.
 struct ProgramIndex {
   int virtual_stages = 0;
   int stages = 0;
@@ -59,7 +59,7 @@ std::vector<Program> ProgramsOf(const Layout& layout, std::span<const int32_t> p
 // lanes are laid out.
 class Assembler {
  public:
-  Assembler(const PipelineShape& shape, const Schedule& pipeline, const Layout& layout,
+  Assembler(const PipelineShape& shape, const TrainingSchedule& pipeline, const Layout& layout,
             const StepShape& step)
       : shape_(shape),
         pipeline_(pipeline),
@@ -71,7 +71,7 @@ class Assembler {
         gather_(static_cast<size_t>(shape.virtual_stages())),
         gradients_(static_cast<size_t>(shape.virtual_stages())) {}
 
-  Schedule Build(std::span<const int32_t> pair_of, int32_t stands_for) {
+  TrainingSchedule Build(std::span<const int32_t> pair_of, int32_t stands_for) {
     for (int s = 0; s < shape_.stages; ++s) ComputeLane(s, stands_for);
     const bool experts =
         std::find(step_.experts.begin(), step_.experts.end(), true) != step_.experts.end();
@@ -93,10 +93,6 @@ class Assembler {
     Dependency on;
   };
 
-  int32_t Append(const Task& task) {
-    out_.tasks.push_back(task);
-    return static_cast<int32_t>(out_.tasks.size()) - 1;
-  }
   void OpenLane(int stage, Stream stream, int32_t stands_for) {
     if (out_.lane_begin.empty()) out_.lane_begin.push_back(0);
     out_.lanes.push_back({.rank = stage, .stream = stream, .stands_for = stands_for});
@@ -139,21 +135,19 @@ class Assembler {
       if (gathers || reduces) {
         EachBlock(v, reduces, [&](BlockKind kind, int16_t part) {
           const int32_t id =
-              Append({index_.Part(kind, t.phase), t.micro_batch, t.chunk, part, t.phase});
+              out_.Append(index_.Part(kind, t.phase), {t.micro_batch, t.chunk, part, t.phase});
           if (gathers) gather_[v].push_back(id);
           if (reduces) gradients_[v].push_back(id);
         });
       } else {
-        Task whole = t;
-        whole.program = index_.Whole(v, t.phase);
-        const int32_t id = Append(whole);
+        const int32_t id = out_.Append(index_.Whole(v, t.phase), t);
         if (first) gather_[v].push_back(id);
         if (last) gradients_[v].push_back(id);
       }
       last_part_[i] = static_cast<int32_t>(out_.tasks.size()) - 1;
     }
-    if (step_.norm) norms_.push_back(Append({index_.GradNorm(s), 0, 0, -1, Phase::kGradNorm}));
-    optimizers_.push_back(Append({index_.Optimizer(s), 0, 0, -1, Phase::kOptimizer}));
+    if (step_.norm) norms_.push_back(out_.Append(index_.GradNorm(s), {0, 0, -1, Phase::kGradNorm}));
+    optimizers_.push_back(out_.Append(index_.Optimizer(s), {0, 0, -1, Phase::kOptimizer}));
     CloseLane();
   }
 
@@ -184,7 +178,7 @@ class Assembler {
           const size_t at = i++;
           if (!moves(kind)) return;
           const int program = index_.Move(BlockIds::ParamGather(kind, group));
-          last = Append({program, 0, c, part, Phase::kParamGather});
+          last = out_.Append(program, {0, c, part, Phase::kParamGather});
           if (step_.overlap_gather) edges_.push_back({gather_[v][at], {last, -1}});
         });
       }
@@ -200,7 +194,7 @@ class Assembler {
           const size_t at = i++;
           if (!moves(kind)) return;
           const int program = index_.Move(BlockIds::GradReduce(kind, group));
-          last = Append({program, 0, c, part, Phase::kGradReduce});
+          last = out_.Append(program, {0, c, part, Phase::kGradReduce});
           // Gradients of a piece are summed over its copies, on whatever stages those are.
           for (int copy = v % shape_.pieces(); copy < shape_.virtual_stages();
                copy += shape_.pieces()) {
@@ -235,11 +229,11 @@ class Assembler {
   }
 
   const PipelineShape& shape_;
-  const Schedule& pipeline_;
+  const TrainingSchedule& pipeline_;
   const Layout& layout_;
   const StepShape& step_;
   ProgramIndex index_;
-  Schedule out_;
+  TrainingSchedule out_;
   std::vector<int32_t> first_part_, last_part_;  // by task of the pipeline
   std::vector<std::vector<int32_t>> gather_;  // by virtual stage: tasks that need its weights first
   std::vector<std::vector<int32_t>>
@@ -268,12 +262,12 @@ Program ProgramOf(const StageBlocks& blocks, Phase phase) {
   return program;
 }
 
-Schedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
-                           const PipelineOrder& order, const Layout& layout,
-                           std::span<const int32_t> pair_of, const StepShape& step,
-                           int32_t stands_for) {
+TrainingSchedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
+                                   const PipelineOrder& order, const Layout& layout,
+                                   std::span<const int32_t> pair_of, const StepShape& step,
+                                   int32_t stands_for) {
   MOECAST_CHECK(layout.map.virtual_stages() == shape.virtual_stages());
-  const Schedule pipeline = LowerPipeline(schedule, shape, order);
+  const TrainingSchedule pipeline = LowerPipeline(schedule, shape, order);
   return Assembler(shape, pipeline, layout, step).Build(pair_of, stands_for);
 }
 

@@ -10,7 +10,6 @@
 #include <tuple>
 #include <vector>
 
-#include "sim/engine/schedule.h"
 #include "sim/pipeline/pipeline.h"
 #include "sim/training/blocks.h"
 #include "sim/training/layout.h"
@@ -40,9 +39,9 @@ inline auto MembersOf(const StepShape& step) {
 // Compute lanes first, by stage, then those of dp by stage, then, where a kind has experts, those
 // of edp. Rank of a lane: its stage. A virtual stage may hold no block. Programs are of blocks as
 // BlockIds numbers them; `pair_of` as in StepBlocks, empty where the schedule overlaps no passes.
-Schedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
-                           const PipelineOrder& order, const Layout& layout,
-                           std::span<const int32_t> pair_of, const StepShape& step,
-                           int32_t stands_for);
+TrainingSchedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
+                                   const PipelineOrder& order, const Layout& layout,
+                                   std::span<const int32_t> pair_of, const StepShape& step,
+                                   int32_t stands_for);
 
 }  // namespace moecast

@@ -16,13 +16,8 @@ Seconds Period(const Step& step, const Timing& timing) {
 }  // namespace
 
 Timing TimingAlone(const Step& step, std::span<const BlockTime> times) {
-  std::vector<Time> durations;
-  durations.reserve(step.schedule().programs.size());
-  for (const Program& program : step.schedule().programs) {
-    Seconds total;
-    for (const ProgramStep& part : program) total += times[part.block].total * part.times;
-    durations.push_back(Time::From(total));
-  }
+  const std::vector<Time> durations =
+      DurationsOf(step.schedule(), [times](int32_t block) { return times[block].total; });
   const Time transfer[] = {Time::From(times[BlockIds::kSend].total)};
   Timing timing;
   step.order->retimer.Run(durations, transfer, timing, LongerByTask(step.excess, times));

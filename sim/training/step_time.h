@@ -62,7 +62,7 @@ bool HasBarrier(const Step& step);
 template <class AnyTiming>
 Time BeginOfStage(const Step& step, const AnyTiming& timing, int stage) {
   if (HasBarrier(step)) return Time{};
-  const Schedule& schedule = step.schedule();
+  const TrainingSchedule& schedule = step.schedule();
   const int32_t first = schedule.lane_begin[stage];
   Time longest{};
   for (int32_t d = schedule.dependency_begin[first]; d < schedule.dependency_begin[first + 1];

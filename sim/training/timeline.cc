@@ -201,7 +201,7 @@ class Builder {
   }
 
   const Step& step_;
-  const Schedule& schedule_;
+  const TrainingSchedule& schedule_;
   const Timing& timing_;
   const TimelineDetail detail_;
   std::array<std::array<std::vector<OpSpan>, kPasses>, kBlockKinds> op_spans_;

@@ -241,7 +241,9 @@ TEST(ExpertAllToAllTest, BytesOutAreBytesInForGroupsOfAnyShape) {
 }
 
 TEST(SendTest, EveryRankSendsItsPartAtOnce) {
-  const int from[] = {0, 1}, to[] = {8, 9}, near[] = {2, 3};
+  const int from[] = {0, 1};
+  const int to[] = {8, 9};
+  const int near[] = {2, 3};
   const Routes routes(Gpus(16, 8));
   const Traffic far = Send(from, to, MB(2), routes), inside = Send(from, near, MB(2), routes);
   EXPECT_EQ(BytesOn(far, LinkOf(1, Port::kNicOut)), 2e6);
@@ -273,9 +275,9 @@ TEST(RingTest, ABroadcastPassesEveryRankOnceAndNothingGoesToTheFirst) {
 TEST(NvlsTest, TheSwitchReadsEveryGpuAsOftenAsThereAreRanks) {
   const Cluster c = Gpus(8, 8);
   const auto group = FirstGpus(8);
-  const Traffic reduce = NvlsAllReduce(group, MB(8), Routes(c)),
-                gather = NvlsAllGather(group, MB(8), Routes(c)),
-                scatter = NvlsReduceScatter(group, MB(8), Routes(c));
+  const Traffic reduce = NvlsAllReduce(group, MB(8), Routes(c));
+  const Traffic gather = NvlsAllGather(group, MB(8), Routes(c));
+  const Traffic scatter = NvlsReduceScatter(group, MB(8), Routes(c));
   for (const int gpu : group) {
     EXPECT_NEAR(BytesOn(reduce, LinkOf(gpu, Port::kNvlinkOut)), 9e6, 1e-3);
     EXPECT_NEAR(BytesOn(reduce, LinkOf(gpu, Port::kNvlinkIn)), 9e6, 1e-3);
@@ -293,9 +295,9 @@ TEST(HierarchicalTest, EveryNicCarriesItsShareOfOneRankPerNode) {
   const Cluster c = Gpus(32, 8);
   const Routes routes(c);
   const auto group = FirstGpus(32);
-  const Parts reduce = HierarchicalAllReduce(group, MB(32), routes),
-              gather = HierarchicalAllGather(group, MB(32), routes),
-              scatter = HierarchicalReduceScatter(group, MB(32), routes);
+  const Parts reduce = HierarchicalAllReduce(group, MB(32), routes);
+  const Parts gather = HierarchicalAllGather(group, MB(32), routes);
+  const Parts scatter = HierarchicalReduceScatter(group, MB(32), routes);
   ASSERT_EQ(reduce.size(), 3u);
   for (const int gpu : group) {
     EXPECT_NEAR(BytesOn(reduce[0], LinkOf(gpu, Port::kNvlinkOut)), 28e6, 1e-2);

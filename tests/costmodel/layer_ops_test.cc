@@ -77,7 +77,9 @@ TEST(LayerOpsTest, KernelsThatStreamReadAndWriteEachOperandOnce) {
       if (op.name == name && op.op_class() == OpClass::kElementwise) sum += BytesOf(op.query).value;
     return sum;
   };
-  const double x = 4096.0 * 4096 * 2, gate = 4096.0 * 11008 * 2, logits = 4096.0 * 102400;
+  const double x = 4096.0 * 4096 * 2;
+  const double gate = 4096.0 * 11008 * 2;
+  const double logits = 4096.0 * 102400;
   struct Row {
     BlockKind kind;
     OpName name;
@@ -341,7 +343,9 @@ TEST(LayerOpsTest, AnFp8DispatchBringsTheExpertsTheirOperand) {
   const auto bf16 = StepOps(BlockKind::kMoe, m, plan);
   plan.precision.dispatch = Dtype::kFp8Block;
   const auto fp8 = StepOps(BlockKind::kMoe, m, plan);
-  const double e = 1 + 4.0 / 128, tokens = 4096.0 * 7168, devices = SpreadOf(m.moe, 64, 64).devices;
+  const double e = 1 + 4.0 / 128;
+  const double tokens = 4096.0 * 7168;
+  const double devices = SpreadOf(m.moe, 64, 64).devices;
   const auto sum = [](const std::vector<double>& x) {
     return std::accumulate(x.begin(), x.end(), 0.0);
   };

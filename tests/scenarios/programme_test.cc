@@ -159,7 +159,7 @@ TEST(BatchRampTest, FewBatchesGiveTheTimeOfAll) {
     TrainingRun run = s.training().phases[0];
     run.level = Level::kAnalytic;
     const PreparedPhase phase(run, cache);
-    const Noise slow{std::vector<double>(phase.step().sources->size(), 1)};
+    const Noise slow{BySource<double>(phase.step().sources->size(), 1)};
     const Seconds all = EveryBatchTimed(run, cache);
     EXPECT_NEAR(phase.Time().all / all, 1, 5e-4) << run.plan.schedule;
     EXPECT_GT(phase.Times({&slow, 1}).front().all, phase.Time().all);

@@ -42,7 +42,7 @@ TEST(RunSharedTest, ThoseThatMeetOnALinkShareItFromThenOn) {
   schedule.dependency_begin = {0, 0, 0};
   for (int32_t l = 0; l < 2; ++l) {
     schedule.lanes.push_back({.rank = l});
-    schedule.tasks.push_back({.program = l});
+    schedule.program_of.push_back(l);
     schedule.programs.push_back({{l, 1}});
   }
   CostedOps ops;

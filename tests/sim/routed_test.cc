@@ -299,8 +299,10 @@ TEST(LoadsTest, SkewSlowsAndACapacityBoundsIt) {
     setup.load.never_dropped = never_dropped;
     return LoadsOf(setup, 4).mean;
   };
-  const ExpertLoad even = load(0, std::nullopt), skewed = load(1, std::nullopt), cut = load(1, 1.0),
-                   kept = load(1, 1.0, 1);
+  const ExpertLoad even = load(0, std::nullopt);
+  const ExpertLoad skewed = load(1, std::nullopt);
+  const ExpertLoad cut = load(1, 1.0);
+  const ExpertLoad kept = load(1, 1.0, 1);
   // 4096 tokens of 6: a device has 3072 visits, with a standard deviation of about 50.
   EXPECT_NEAR(even.visits.most, 1.02, 0.02);
   EXPECT_NEAR(even.visits.mean, 1, 1e-12);

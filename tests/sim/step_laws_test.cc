@@ -129,9 +129,9 @@ TEST(StepExposureTest, OverlappedOnlyTheFirstLayersWeightsAndItsGradientsAreWait
     return step.blocks.Of(kind, pass).alone.total;
   };
   constexpr BlockKind kEmbedding = BlockKind::kEmbedding, kLayer = BlockKind::kDense;
-  const Seconds gather = moves(step.blocks.layer(kLayer).param_gather[0].costed),
-                reduce = moves(step.blocks.layer(kLayer).grad_reduce[0].costed),
-                backward = takes(kEmbedding, Pass::kBackward) + takes(kEmbedding, Pass::kWeight);
+  const Seconds gather = moves(step.blocks.layer(kLayer).param_gather[0].costed);
+  const Seconds reduce = moves(step.blocks.layer(kLayer).grad_reduce[0].costed);
+  const Seconds backward = takes(kEmbedding, Pass::kBackward) + takes(kEmbedding, Pass::kWeight);
   ASSERT_LT(gather, takes(kLayer, Pass::kForward));
   ASSERT_LT(reduce, takes(kLayer, Pass::kBackward) + takes(kLayer, Pass::kWeight));
   ASSERT_LT(takes(kEmbedding, Pass::kForward), gather);

@@ -95,7 +95,7 @@ TEST_P(StepOnNetworkTest, SharedLinksNeverMakeItFaster) {
   EXPECT_LT(shared.step().stretch, 1.1);
   EXPECT_NEAR(UncontendedStepTime(shared.step()) / StepTime(alone.step()), 1, 1e-12);
   // What a lane loses to shared links is what its tasks take longer than alone, none of them less.
-  const Schedule& s = shared.step().schedule();
+  const TrainingSchedule& s = shared.step().schedule();
   const std::vector<LaneTime> lanes = LaneTimes(shared.step()),
                               lanes_alone = LaneTimes(alone.step());
   for (size_t lane = 0; lane < lanes.size(); ++lane) {
@@ -149,7 +149,7 @@ TEST_P(StepOnNetworkTest, SimGridGivesTheSameTimes) {
 TEST_P(StepOnNetworkTest, TasksKeepOrderAndWaitForWhatTheyNeed) {
   const PreparedPhase phase(run_, cache_);
   const Step& step = phase.step();
-  const Schedule& s = step.schedule();
+  const TrainingSchedule& s = step.schedule();
   for (size_t lane = 0; lane < s.lanes.size(); ++lane)
     for (int32_t t = s.lane_begin[lane]; t < s.lane_begin[lane + 1]; ++t) {
       Time ready = t > s.lane_begin[lane] ? step.timing.end[t - 1] : Time{};

@@ -19,8 +19,8 @@ PipelineShape ShapeOf(int stages, int micro_batches, int chunks = 1) {
 }
 
 // `pieces` of the model. Pairs of all virtual stages are alike.
-Schedule Build(const char* name, const PipelineShape& shape, const std::vector<StageBlocks>& pieces,
-               const StepShape& step) {
+TrainingSchedule Build(const char* name, const PipelineShape& shape,
+                       const std::vector<StageBlocks>& pieces, const StepShape& step) {
   const PipelineSchedule& schedule = *FindPipelineSchedule(name);
   EXPECT_EQ(RejectPipeline(schedule, shape), "");
   const std::vector<int32_t> pair_of(schedule.pairs ? shape.virtual_stages() : 0, 0);
@@ -29,7 +29,8 @@ Schedule Build(const char* name, const PipelineShape& shape, const std::vector<S
 }
 
 // What each program takes where the blocks take these times, by number.
-std::vector<Time> DurationsOf(const Schedule& schedule, const std::map<int32_t, int64_t>& ps) {
+std::vector<Time> PicosecondsOf(const TrainingSchedule& schedule,
+                                const std::map<int32_t, int64_t>& ps) {
   std::vector<Time> durations;
   for (const Program& program : schedule.programs) {
     Time sum{};
@@ -49,11 +50,13 @@ const std::vector<StageBlocks> kTwoStages = {{{BlockKind::kEmbedding, 1}, {Block
                                              {{BlockKind::kDense, 1}, {BlockKind::kHead, 1}}};
 
 Timing TimeTwoStages(const StepShape& step) {
-  const Schedule s = Build("1f1b", ShapeOf(2, 2), kTwoStages, step);
+  const TrainingSchedule s = Build("1f1b", ShapeOf(2, 2), kTwoStages, step);
   std::map<int32_t, int64_t> ps;
   const BlockKind kinds[] = {BlockKind::kEmbedding, BlockKind::kDense, BlockKind::kHead};
-  const int64_t forward[] = {1, 3, 2}, backward[] = {1, 6, 4}, reduce[] = {2, 3, 2},
-                gather[] = {1, 2, 1};
+  const int64_t forward[] = {1, 3, 2};
+  const int64_t backward[] = {1, 6, 4};
+  const int64_t reduce[] = {2, 3, 2};
+  const int64_t gather[] = {1, 2, 1};
   for (int i = 0; i < 3; ++i) {
     ps[BlockIds::Of(kinds[i], Pass::kForward)] = forward[i];
     ps[BlockIds::Of(kinds[i], Pass::kBackward)] = backward[i] - 1;
@@ -67,7 +70,7 @@ Timing TimeTwoStages(const StepShape& step) {
   }
   const Time transfer[] = {Time{1}};
   Timing timing;
-  Retimer(s).Run(DurationsOf(s, ps), transfer, timing);
+  Retimer(s).Run(PicosecondsOf(s, ps), transfer, timing);
   return timing;
 }
 
@@ -125,7 +128,7 @@ TEST(StepScheduleTest, ExpertsMoveOnACommunicatorOfTheirOwn) {
   ps[BlockIds::GradNorm(0)] = 1;
   ps[BlockIds::Optimizer(0)] = 2;
   Timing timing;
-  Retimer(s).Run(DurationsOf(s, ps), std::vector<Time>{Time{1}}, timing);
+  Retimer(s).Run(PicosecondsOf(s, ps), std::vector<Time>{Time{1}}, timing);
   // The compute lane, dp's gathers and reductions, edp's.
   const std::vector<int64_t> starts = {1, 4, 7, 13, 20, 21, 0, 1, 13, 16, 0, 13};
   ASSERT_EQ(timing.start.size(), starts.size());
@@ -173,7 +176,7 @@ int BlocksOn(const Lane& lane, const StageBlocks& blocks) {
 }
 // visit(number of the lane) for those of data parallelism.
 template <class Visit>
-void EachDataLane(const Schedule& s, Visit visit) {
+void EachDataLane(const TrainingSchedule& s, Visit visit) {
   for (size_t lane = 0; lane < s.lanes.size(); ++lane)
     if (s.lanes[lane].stream != Stream::kCompute) visit(lane);
 }
@@ -193,7 +196,7 @@ void EachCase(Visit visit) {
     c.step.experts[static_cast<size_t>(BlockKind::kMoe)] = flag();
     const auto shape = ShapeOf(stages, micro_batches, chunks);
     const auto blocks = AnyBlocks(stages * chunks, random);
-    const Schedule s = Build(name, shape, blocks, c.step);
+    const TrainingSchedule s = Build(name, shape, blocks, c.step);
     Timing timing;
     std::vector<Time> d(s.programs.size());
     for (Time& t : d) t = Time{1 + static_cast<int64_t>(random.Below(50))};
@@ -205,7 +208,7 @@ void EachCase(Visit visit) {
   }
 }
 
-int VirtualStage(const Case& c, const Schedule& s, int32_t task) {
+int VirtualStage(const Case& c, const TrainingSchedule& s, int32_t task) {
   const int stage = s.lanes[static_cast<size_t>(s.LaneOf(task))].rank;
   return FindPipelineSchedule(c.schedule)
       ->virtual_stage(ShapeOf(c.stages, c.micro_batches, c.chunks), stage,
@@ -213,7 +216,7 @@ int VirtualStage(const Case& c, const Schedule& s, int32_t task) {
 }
 
 TEST(StepScheduleTest, LanesAreEveryStagesComputeThenThoseOfEachCommunicator) {
-  EachCase([](const Case& c, const auto&, const Schedule& s, const Timing&) {
+  EachCase([](const Case& c, const auto&, const TrainingSchedule& s, const Timing&) {
     const bool experts = c.step.experts[static_cast<size_t>(BlockKind::kMoe)];
     ASSERT_EQ(s.lanes.size(), (experts ? 3u : 2u) * static_cast<size_t>(c.stages));
     constexpr Stream kOf[] = {Stream::kCompute, Stream::kData, Stream::kExpertData};
@@ -226,7 +229,7 @@ TEST(StepScheduleTest, LanesAreEveryStagesComputeThenThoseOfEachCommunicator) {
 }
 
 TEST(StepScheduleTest, EveryPipelineTaskIsThereOnceWholeOrByItsBlocks) {
-  EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing&) {
+  EachCase([](const Case& c, const auto& blocks, const TrainingSchedule& s, const Timing&) {
     std::map<std::tuple<int, Phase, int>, std::vector<int>>
         parts;  // virtual stage, phase, micro-batch
     for (int32_t i = 0; i < s.lane_begin[static_cast<size_t>(c.stages)]; ++i) {
@@ -247,7 +250,7 @@ TEST(StepScheduleTest, EveryPipelineTaskIsThereOnceWholeOrByItsBlocks) {
 }
 
 TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
-  EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing& timing) {
+  EachCase([](const Case& c, const auto& blocks, const TrainingSchedule& s, const Timing& timing) {
     EachDataLane(s, [&](size_t lane) {
       const int stage = s.lanes[lane].rank;
       Time gathered{};
@@ -276,7 +279,7 @@ TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
 }
 
 TEST(StepScheduleTest, GradientsAreReducedOncePerBlockAfterTheyAreCompleteAndBeforeTheNorm) {
-  EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing& timing) {
+  EachCase([](const Case& c, const auto& blocks, const TrainingSchedule& s, const Timing& timing) {
     const Phase last_phase =
         std::string(c.schedule) == "zb-h1" ? Phase::kWeight : Phase::kFullBackward;
     EachDataLane(s, [&](size_t lane) {
@@ -329,7 +332,7 @@ TEST(StepScheduleTest, GradientsOfAPieceAreReducedWhenAllItsCopiesHaveThem) {
   shape.forward.assign(4, Time{2});
   shape.backward = shape.weight = shape.forward;
   for (const bool overlap : {true, false}) {
-    const Schedule s =
+    const TrainingSchedule s =
         Build("dualpipe", shape, std::vector<StageBlocks>(2, {{BlockKind::kDense, 1}}),
               {.overlap_reduce = overlap});
     int reductions = 0;
@@ -349,7 +352,7 @@ TEST(StepScheduleTest, GradientsOfAPieceAreReducedWhenAllItsCopiesHaveThem) {
 }
 
 TEST(StepScheduleTest, WithABarrierNoOptimizerStartsBeforeTheLastNormEnds) {
-  EachCase([](const Case& c, const auto&, const Schedule& s, const Timing& timing) {
+  EachCase([](const Case& c, const auto&, const TrainingSchedule& s, const Timing& timing) {
     Time norms{};
     int norm_count = 0, optimizers = 0;
     for (size_t i = 0; i < s.tasks.size(); ++i) {
