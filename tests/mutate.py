@@ -200,7 +200,7 @@ MUTATIONS = [
              "costmodel LoadTest.*"),
     # Forecast, causes, phases, failures, price.
     Mutation("sources of small errors are not drawn",
-             "if (c.sigma_table > 0) sources.insert(c.source);", "if (c.sigma_table > 0.06) sources.insert(c.source);",
+             "if (c.sigma_table > 0) sources.insert(c.source);", "if (c.sigma_table > 0.09) sources.insert(c.source);",
              "sim *SourceIntervalTest.*"),
     Mutation("errors common to a table are not drawn",
              "noise.by_source[cost.source] * cost.sigma_table", "noise.by_source[cost.source] * 0",
