@@ -238,7 +238,7 @@ MUTATIONS = [
     Mutation("plans that group experts otherwise share costs",
              ".topk_group = shard.topk_group,", "", "sim StepCacheTest.*"),
     Mutation("sources of small errors are not drawn",
-             "if (c.sigma_table > 0) sources.insert(c.source);", "if (c.sigma_table > 0.06) sources.insert(c.source);",
+             "if (c.sigma_table > 0) sources.insert(c.source);", "if (c.sigma_table > 0.09) sources.insert(c.source);",
              "sim *SourceIntervalTest.*"),
     Mutation("errors common to a table are not drawn",
              "noise.by_source[op.source] * op.sigma_table", "noise.by_source[op.source] * 0",

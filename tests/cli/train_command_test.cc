@@ -189,8 +189,8 @@ TEST(TrainCommandTest, PrintShowsEveryStageOfThePipe) {
   // Blocks are all that runs, reductions and updates too, and their ops are all ops.
   std::set<std::string> passes;
   for (const Json& block : json["blocks"]) passes.insert(block["pass"].get<std::string>());
-  for (const char* pass :
-       {"forward", "backward", "weight", "grad-reduce", "param-gather", "grad-norm", "optimizer"})
+  for (const char* pass : {"forward", "backward", "weight", "grad-reduce over dp",
+                           "param-gather over dp", "grad-norm", "optimizer"})
     EXPECT_TRUE(passes.contains(pass)) << pass;
   // Layers of all stages are the model's 27.
   int layers = 0;

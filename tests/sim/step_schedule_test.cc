@@ -113,7 +113,7 @@ TEST(StepScheduleTest, HandTimedWithoutOverlap) {
 TEST(StepScheduleTest, ExpertsMoveOnACommunicatorOfTheirOwn) {
   StepShape step;
   step.experts[static_cast<size_t>(BlockKind::kMoe)] = true;
-  const Schedule s =
+  const TrainingSchedule s =
       Build("1f1b", ShapeOf(1, 1), {{{BlockKind::kEmbedding, 1}, {BlockKind::kMoe, 1}}}, step);
   std::map<int32_t, int64_t> ps;
   const BlockKind kinds[] = {BlockKind::kEmbedding, BlockKind::kMoe};
