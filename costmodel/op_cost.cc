@@ -21,8 +21,6 @@ constexpr Known kHostAdamEfficiency{
 constexpr Known kHostAdamSigma{0.3,
                                "between that share and the 0.8 of nominal that STREAM reaches on "
                                "Xeons with DDR5, as half a deviation"};
-// A collective leaves at least one SM in so many, whatever the plan says.
-constexpr int kLeastSmsLeft = 20;
 
 // Bytes through HBM for each byte that a rank sends: it is read where it is sent from and written
 // where it arrives, and a rank receives what it sends; a reduction also reads what it adds to.
@@ -159,14 +157,13 @@ Cost OpCosts::HostCost(const HostQuery& query) const {
 }
 
 double OpCosts::Beside(const Op& op, const Cost& cost) {
-  constexpr double kMostTaken = 0.95;
   if (const auto* collective = std::get_if<CollectiveQuery>(&op.query)) {
     if (cost.time.value <= 0) return 0;
     const PortBytes unit = UnitBytes(*collective);
     const Bytes moved = collective->bytes * (HbmBytesPerByteSent(collective->kind) *
                                              (unit.nvlink + unit.network).value);
     // An era stretches the kernels beside it alike.
-    return std::min(kMostTaken, moved / (cost.time / whole_step_.era) / cluster_.device.hbm);
+    return std::min(kMostHbmTaken, moved / (cost.time / whole_step_.era) / cluster_.device.hbm);
   }
   if (cost.bound != Bound::kCompute || sms_left_ == cluster_.device.sms) return 1;
   // Tiles of a GEMM go over fewer SMs, in whole waves.

@@ -16,4 +16,8 @@ struct Overlap {
 };
 const Fields<Overlap>& FieldsOf(const Overlap*);
 
+// Whatever runs beside a kernel, it keeps one SM in so many and what is left of the HBM bandwidth.
+inline constexpr int kLeastSmsLeft = 20;
+inline constexpr double kMostHbmTaken = 0.95;
+
 }  // namespace moecast

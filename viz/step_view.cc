@@ -108,13 +108,13 @@ BlockName NameOfBlock(const StepBlocks& blocks, int32_t id) {
   const StepBlock& block = blocks[id];
   if (!block.parts.empty())
     return {BlocksText(block, Pass::kForward), std::string(NameOf(Phase::kForwardBackward))};
-  if (id < BlockIds::GradReduce(BlockKind::kEmbedding))
+  if (id < BlockIds::kFirstMove)
     return {std::string(NameOf(KindOf(id))), std::string(NameOf(PassOf(id)))};
   if (id < BlockIds::kSend) {
-    const int32_t at = id - BlockIds::GradReduce(BlockKind::kEmbedding);
-    const auto kind = static_cast<BlockKind>(at % kBlockKinds);
-    const Phase phase = at < kBlockKinds ? Phase::kGradReduce : Phase::kParamGather;
-    return {std::string(NameOf(kind)), std::string(NameOf(phase))};
+    const DataMove move = MoveOf(id);
+    const Phase phase = move.reduces ? Phase::kGradReduce : Phase::kParamGather;
+    return {std::string(NameOf(move.kind)), std::string(NameOf(phase)) + " over " +
+                                                std::string(NameOf(kDataGroupKinds[move.group]))};
   }
   if (id == BlockIds::kSend) return {"pipeline", "send"};
   const int32_t at = id - BlockIds::kFirstOfStages;

@@ -1,6 +1,7 @@
 #include "sim/training/layer_blocks.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/check.h"
 #include "costmodel/memory.h"
@@ -46,7 +47,7 @@ CostedOps Costed(std::vector<Op> ops, bool overlaps_passes, OpCosts& costs) {
   CostedOps costed{.ops = std::move(ops), .costs = {}, .beside = {}, .list_ends = {}};
   costed.costs.reserve(costed.ops.size());
   for (const Op& op : costed.ops) costed.costs.push_back(costs.Of(op));
-  const auto communicates = [](const Op& op) { return op.stream() == Stream::kCommunication; };
+  const auto communicates = [](const Op& op) { return op.stream() != Stream::kCompute; };
   const bool together =
       overlaps_passes || std::any_of(costed.ops.begin(), costed.ops.end(), communicates);
   costed.beside.assign(costed.ops.size(), 1);
@@ -147,10 +148,18 @@ LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& cost
   };
   layer.ops = ops_of(setup.work);
   const auto id = static_cast<uint64_t>(kind);
-  layer.grad_reduce = BlockOf(reduce, PositionOf(2 * id), false, costs);
-  layer.param_gather = BlockOf(gather, PositionOf(2 * id + 1), false, costs);
-  if (zero <= 1) layer.data_parallel += layer.grad_reduce.sent;
-  if (zero == 1 || zero == 2) layer.data_parallel += layer.param_gather.sent;
+  for (uint64_t g = 0; g < kDataGroups; ++g) {
+    const auto on = [&](const std::vector<Op>& ops, uint64_t block) {
+      std::vector<Op> own;
+      std::copy_if(ops.begin(), ops.end(), std::back_inserter(own),
+                   [&](const Op& op) { return op.stream() == StreamOf(kDataGroupKinds[g]); });
+      return BlockOf(std::move(own), PositionOf(block) + g, false, costs);
+    };
+    layer.grad_reduce[g] = on(reduce, 2 * id);
+    layer.param_gather[g] = on(gather, 2 * id + 1);
+    if (zero <= 1) layer.data_parallel += layer.grad_reduce[g].sent;
+    if (zero == 1 || zero == 2) layer.data_parallel += layer.param_gather[g].sent;
+  }
   for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight})
     layer.passes[static_cast<size_t>(pass)] =
         BlockOf(layer.ops[pass], PositionOf(kind, pass), setup.overlaps_passes, costs);

@@ -5,7 +5,6 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/quantity_text.h"
-#include "sim/network/fluid_network.h"
 #include "sim/training/layer_blocks.h"
 #include "sim/training/step_links.h"
 #include "sim/training/step_time.h"
@@ -64,7 +63,8 @@ void CheckHorizon(const Step& step) {
       const LayerBlocks& layer = step.blocks.layer(run.kind);
       for (const StepBlock& pass : layer.passes)
         sum += pass.alone.total * (1.0 * run.count * shape.micro_batches);
-      sum += (layer.grad_reduce.alone.total + layer.param_gather.alone.total) * run.count;
+      for (int g = 0; g < kDataGroups; ++g)
+        sum += (layer.grad_reduce[g].alone.total + layer.param_gather[g].alone.total) * run.count;
     }
   }
   for (const int32_t pair : step.blocks.pair_of)
@@ -98,6 +98,15 @@ std::shared_ptr<const OrderedStep> OrderOf(const Step& step, StepCache& cache) {
   const bool data_parallel = ReducesGradients(ShardOf(plan), step.shape.copies);
   const int zero = plan.parallel.zero;
   const GradClip clip = plan.optimizer.grad_clip;
+  StepShape around = {.reduces = data_parallel && zero <= 1,
+                      .overlap_reduce = plan.overlap.grad_reduce,
+                      .gathers = data_parallel && (zero == 1 || zero == 2),
+                      .overlap_gather = plan.overlap.param_gather,
+                      .norm = clip != GradClip::kNone,
+                      .norm_is_barrier = clip == GradClip::kBarrier};
+  for (size_t kind = 0; kind < kBlockKinds; ++kind)
+    if (const auto& layer = step.blocks.layers[kind])
+      around.experts[kind] = layer->parameters.expert > 0;
   return cache.OrderFor(
       step.shape, step.layout, step.blocks.pair_of,
       {.pipeline = step.pipeline,
@@ -106,12 +115,7 @@ std::shared_ptr<const OrderedStep> OrderOf(const Step& step, StepCache& cache) {
        .chunks = step.shape.chunks,
        .weight_delay = step.shape.weight_delay,
        .stands_for = static_cast<int32_t>(plan.parallel.gpus() / plan.parallel.pp),
-       .step = {.reduces = data_parallel && zero <= 1,
-                .overlap_reduce = plan.overlap.grad_reduce,
-                .gathers = data_parallel && (zero == 1 || zero == 2),
-                .overlap_gather = plan.overlap.param_gather,
-                .norm = clip != GradClip::kNone,
-                .norm_is_barrier = clip == GradClip::kBarrier},
+       .step = around,
        .blocks = step.layout.runs,
        .times = {},
        .memory = {}});
@@ -122,8 +126,7 @@ void ShareLinks(Step& step, OpCosts& costs) {
   StepFlows flows = FlowsOf(step, costs, StepExtent::kOneGpuPerStage);
   if (!flows.any_shared()) return;
   const Seconds alone = StepTime(step);
-  FluidNetwork network(flows.capacities());
-  NetworkedTiming run = RunOnNetwork(Linked(step, flows), network);
+  NetworkedTiming run = RunShared(Linked(step, flows), flows.capacities());
   step.shared_links = std::make_shared<StepFlows>(std::move(flows));
   step.timing = std::move(run.timing);
   step.flows = run.flows;

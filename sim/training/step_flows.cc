@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "base/check.h"
 
@@ -40,6 +41,7 @@ LinkId StepFlows::Number(const Cluster& cluster, LinkId link) {
   if (is_new) {
     links_.push_back(link);
     capacity_.push_back(CapacityOf(cluster, link));
+    is_port_.push_back(IsPort(cluster, link));
   }
   return at->second;
 }
@@ -66,8 +68,9 @@ std::vector<RankCoordinates> StepFlows::MembersOf(const CollectiveQuery& query, 
 
 UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to, OpCosts& costs) {
   const OpCosts::Lowered& alone = costs.Lower(query);
-  UnitCollective unit{
-      .alpha = alone.alpha, .per_byte = alone.per_byte, .flows = {}, .shared = false};
+  UnitCollective unit;
+  unit.alpha = alone.alpha;
+  unit.per_byte = alone.per_byte;
   if (alone.unit.empty()) return unit;
   if (extent_ == StepExtent::kOneGpuPerStage) return Fold(query, from, to, costs);
   const auto in_replica = [&](LinkId link) {
@@ -91,8 +94,9 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, O
   const Cluster& cluster = costs.cluster();
   const Placement& placement = costs.placement();
   const OpCosts::Lowered& alone = costs.Lower(query);
-  UnitCollective unit{
-      .alpha = alone.alpha, .per_byte = alone.per_byte, .flows = {}, .shared = false};
+  UnitCollective unit;
+  unit.alpha = alone.alpha;
+  unit.per_byte = alone.per_byte;
 
   // A network that does not block has the GPUs' ports alone, which are alike in all groups.
   std::vector<RankCoordinates> members = MembersOf(query, from, placement);
@@ -147,7 +151,9 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, O
 void StepFlows::Add(int stage, Sender sender, const CollectiveQuery& query, OpCosts& costs) {
   const std::pair key{stage, KeyOf(query)};
   if (collectives_.contains(key)) return;
-  collectives_[key] = {Lower(query, stage, stage, costs), 2 * stage + static_cast<int>(sender)};
+  const int communicator = stage * kGroupKinds + static_cast<int>(query.group);
+  collectives_[key] = {Lower(query, stage, stage, costs),
+                       2 * communicator + static_cast<int>(sender)};
 }
 
 void StepFlows::AddSend(int from, int to, OpCosts& costs) {
@@ -156,26 +162,68 @@ void StepFlows::AddSend(int from, int to, OpCosts& costs) {
   sends_[{from, to}] = {Lower(send, from, to, costs), -1};
 }
 
+template <class Visit>
+void StepFlows::EachEntry(Visit visit) {
+  for (auto& [key, entry] : collectives_) visit(entry);
+  for (auto& [key, entry] : sends_) visit(entry);
+}
+
+// Takes off links that can never be full: what all flows through it have together is held below its
+// capacity by ports that they also go through and that stay, as what a port receives of one other
+// is by that.
+void StepFlows::DropLinksNeverFull() {
+  std::vector<std::vector<std::pair<const UnitFlow*, double>>> through(links_.size());
+  EachEntry([&](Entry& e) {
+    for (const UnitFlow& f : e.unit.flows)
+      for (const LinkShare& s : f.links) through[s.link].emplace_back(&f, s.share);
+  });
+  std::vector<char> dropped(links_.size(), 0);
+  // By port: bytes on the link for a byte on the port, of the flow that has most.
+  std::vector<double> most(links_.size(), 0);
+  for (LinkId l = 0; l < static_cast<LinkId>(links_.size()); ++l) {
+    std::vector<LinkId> holders;
+    bool held = true;
+    for (const auto& [flow, share] : through[l]) {
+      const LinkShare* holder = nullptr;
+      const auto rate = [&](const LinkShare& s) { return capacity_[s.link] / s.share; };
+      for (const LinkShare& s : flow->links)
+        if (s.link != l && is_port_[s.link] && !dropped[s.link] &&
+            (!holder || rate(s) < rate(*holder)))
+          holder = &s;
+      held = held && holder;
+      if (!held) break;
+      if (most[holder->link] == 0) holders.push_back(holder->link);
+      most[holder->link] = std::max(most[holder->link], share / holder->share);
+    }
+    BytesPerSecond sum;
+    for (const LinkId port : holders) sum += capacity_[port] * std::exchange(most[port], 0);
+    dropped[l] = held && sum <= capacity_[l];
+  }
+  EachEntry([&](Entry& e) {
+    for (UnitFlow& f : e.unit.flows)
+      std::erase_if(f.links, [&](const LinkShare& s) { return dropped[s.link]; });
+  });
+}
+
 void StepFlows::FindShared() {
   constexpr int kSend = -1;
+  DropLinksNeverFull();
   std::vector<std::set<int>> senders(links_.size());
-  const auto visit = [&](auto&& each) {
-    for (auto& [key, entry] : collectives_) each(entry);
-    for (auto& [key, entry] : sends_) each(entry);
-  };
-  visit([&](Entry& e) {
+  EachEntry([&](Entry& e) {
     for (const UnitFlow& f : e.unit.flows)
-      for (const LinkShare& s : f.links) senders[static_cast<size_t>(s.link)].insert(e.sender);
+      for (const LinkShare& s : f.links) senders[s.link].insert(e.sender);
   });
-  visit([&](Entry& e) {
-    e.unit.shared = false;
+  EachEntry([&](Entry& e) {
+    std::set<LinkId> meets;
     for (const UnitFlow& f : e.unit.flows)
-      for (const LinkShare& s : f.links) {
-        const auto& on_link = senders[static_cast<size_t>(s.link)];
-        e.unit.shared = e.unit.shared || on_link.size() > 1 || on_link.contains(kSend);
-      }
-    any_shared_ = any_shared_ || e.unit.shared;
+      for (const LinkShare& s : f.links)
+        if (senders[s.link].size() > 1 || senders[s.link].contains(kSend)) meets.insert(s.link);
+    e.unit.meets.assign(meets.begin(), meets.end());
+    any_shared_ = any_shared_ || e.unit.shared();
   });
+  if (!any_shared_) return;
+  FairShares shares(capacity_);
+  EachEntry([&](Entry& e) { FindPhases(e.unit, shares); });
 }
 
 const UnitCollective& StepFlows::Of(int stage, const CollectiveQuery& query) const {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "costmodel/op_cost.h"
-#include "sim/engine/event_loop.h"
+#include "sim/engine/linked_schedule.h"
 #include "sim/network/network.h"
 
 namespace moecast {
@@ -18,8 +18,9 @@ enum class StepExtent : uint8_t { kOneGpuPerStage, kReplica };
 
 class StepFlows {
  public:
-  // Who may communicate at the same time as others: what the blocks of a stage do, what data
-  // parallelism does there, what a stage sends to another. A send may also meet itself.
+  // Who may communicate at the same time as others: of a stage each communicator of its compute
+  // lane's blocks, each lane of data parallelism, and what the stage sends to another, which may
+  // also meet itself.
   enum class Sender : uint8_t { kBlocks, kDataParallel };
 
   explicit StepFlows(StepExtent extent) : extent_(extent) {}
@@ -32,7 +33,7 @@ class StepFlows {
 
   const UnitCollective& Of(int stage, const CollectiveQuery& query) const;
   bool any_shared() const { return any_shared_; }
-  bool IsShared(int stage, const CollectiveQuery& query) const { return Of(stage, query).shared; }
+  bool IsShared(int stage, const CollectiveQuery& query) const { return Of(stage, query).shared(); }
   const UnitCollective& OfSend(int from, int to) const { return sends_.at({from, to}).unit; }
   const std::vector<BytesPerSecond>& capacities() const { return capacity_; }
   // Of the cluster, by our numbers.
@@ -49,6 +50,9 @@ class StepFlows {
   std::vector<RankCoordinates> MembersOf(const CollectiveQuery& query, int stage,
                                          const Placement& placement) const;
   LinkId Number(const Cluster& cluster, LinkId link);
+  template <class Visit>
+  void EachEntry(Visit visit);
+  void DropLinksNeverFull();
 
   StepExtent extent_;
   bool any_shared_ = false;
@@ -57,6 +61,7 @@ class StepFlows {
   std::map<LinkId, LinkId> number_;  // of a link of the cluster, among ours
   std::vector<LinkId> links_;
   std::vector<BytesPerSecond> capacity_;
+  std::vector<char> is_port_;
 };
 
 }  // namespace moecast

@@ -44,8 +44,10 @@ StepFlows FlowsOf(const Step& step, OpCosts& costs, StepExtent extent) {
     for (const auto& layer : step.blocks.layers) {
       if (!layer) continue;
       for (const StepBlock& pass : layer->passes) add(pass, StepFlows::Sender::kBlocks);
-      add(layer->grad_reduce, StepFlows::Sender::kDataParallel);
-      add(layer->param_gather, StepFlows::Sender::kDataParallel);
+      for (const StepBlock& reduce : layer->grad_reduce)
+        add(reduce, StepFlows::Sender::kDataParallel);
+      for (const StepBlock& gather : layer->param_gather)
+        add(gather, StepFlows::Sender::kDataParallel);
     }
   }
   EachTransfer(step.schedule(), [&](int32_t, int from, int to) { flows.AddSend(from, to, costs); });
@@ -62,8 +64,8 @@ LinkedSchedule Linked(const Step& step, const StepFlows& flows) {
   };
   const auto link = [&](int stage, int32_t id) {
     const StepBlock& block = step.blocks[id];
-    LinkedBlock as_run{
-        .costed = &block.costed, .time = {}, .shared = {}, .alone = {}, .is_shared = {}};
+    LinkedBlock as_run;
+    as_run.costed = &block.costed;
     as_run.alone = block.alone.total;
     bool any = false;
     for (size_t i = 0; i < block.costed.ops.size(); ++i) {

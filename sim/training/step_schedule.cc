@@ -20,13 +20,11 @@ struct ProgramIndex {
   int Part(BlockKind kind, Phase phase) const {
     return Whole(virtual_stages + static_cast<int>(kind), phase);
   }
-  int GradReduce(BlockKind kind) const {
-    return Whole(virtual_stages + kBlockKinds, Phase::kForward) + static_cast<int>(kind);
+  // A reduction or a gather, by the number of its block.
+  int Move(int32_t block) const {
+    return Whole(virtual_stages + kBlockKinds, Phase::kForward) + block - BlockIds::kFirstMove;
   }
-  int ParamGather(BlockKind kind) const { return GradReduce(kind) + kBlockKinds; }
-  int GradNorm(int stage) const {
-    return GradReduce(BlockKind::kEmbedding) + 2 * kBlockKinds + stage;
-  }
+  int GradNorm(int stage) const { return Move(BlockIds::kSend) + stage; }
   int Optimizer(int stage) const { return GradNorm(stages) + stage; }
   int size() const { return Optimizer(stages); }
 };
@@ -48,11 +46,8 @@ std::vector<Program> ProgramsOf(const Layout& layout, std::span<const int32_t> p
   for (size_t v = 0; v < pair_of.size(); ++v)
     programs[index.Whole(static_cast<int>(v), Phase::kForwardBackward)] = {
         {ids.Pair(static_cast<size_t>(pair_of[v])), 1}};
-  for (int k = 0; k < kBlockKinds; ++k) {
-    const auto kind = static_cast<BlockKind>(k);
-    programs[index.GradReduce(kind)] = {{BlockIds::GradReduce(kind), 1}};
-    programs[index.ParamGather(kind)] = {{BlockIds::ParamGather(kind), 1}};
-  }
+  for (int32_t id = BlockIds::kFirstMove; id < BlockIds::kSend; ++id)
+    programs[index.Move(id)] = {{id, 1}};
   for (int stage = 0; stage < index.stages; ++stage) {
     programs[index.GradNorm(stage)] = {{BlockIds::GradNorm(stage), 1}};
     programs[index.Optimizer(stage)] = {{BlockIds::Optimizer(stage), 1}};
@@ -78,7 +73,15 @@ class Assembler {
 
   Schedule Build(std::span<const int32_t> pair_of, int32_t stands_for) {
     for (int s = 0; s < shape_.stages; ++s) ComputeLane(s, stands_for);
-    for (int s = 0; s < shape_.stages; ++s) CommunicationLane(s, stands_for);
+    const bool experts =
+        std::find(step_.experts.begin(), step_.experts.end(), true) != step_.experts.end();
+    for (int group = 0; group < (experts ? kDataGroups : 1); ++group)
+      for (int s = 0; s < shape_.stages; ++s) DataLane(s, group, stands_for);
+    // With a barrier the norm's task stands for a stage's share of it; every optimizer waits for
+    // all of them.
+    if (step_.norm && step_.norm_is_barrier)
+      for (const int32_t optimizer : optimizers_)
+        for (const int32_t norm : norms_) edges_.push_back({optimizer, {norm, -1}});
     Link();
     out_.programs = ProgramsOf(layout_, pair_of, index_);
     return std::move(out_);
@@ -154,8 +157,11 @@ class Assembler {
     CloseLane();
   }
 
-  void CommunicationLane(int s, int32_t stands_for) {
-    OpenLane(s, Stream::kCommunication, stands_for);
+  void DataLane(int s, int group, int32_t stands_for) {
+    OpenLane(s, StreamOf(kDataGroupKinds[group]), stands_for);
+    const auto moves = [&](BlockKind kind) {
+      return kDataGroupKinds[group] == GroupKind::kData || step_.experts[static_cast<size_t>(kind)];
+    };
     // Chunks in the order in which the compute lane needs them.
     const auto virtual_stage = [&](int chunk) { return layout_.map.VirtualStage(s, chunk); };
     std::vector<int16_t> forward_order, gradient_order;
@@ -175,8 +181,11 @@ class Assembler {
         const int v = virtual_stage(c);
         size_t i = 0;
         EachBlock(v, false, [&](BlockKind kind, int16_t part) {
-          last = Append({index_.ParamGather(kind), 0, c, part, Phase::kParamGather});
-          if (step_.overlap_gather) edges_.push_back({gather_[v][i++], {last, -1}});
+          const size_t at = i++;
+          if (!moves(kind)) return;
+          const int program = index_.Move(BlockIds::ParamGather(kind, group));
+          last = Append({program, 0, c, part, Phase::kParamGather});
+          if (step_.overlap_gather) edges_.push_back({gather_[v][at], {last, -1}});
         });
       }
       if (!step_.overlap_gather && last >= 0)
@@ -188,26 +197,24 @@ class Assembler {
         const int v = virtual_stage(c);
         size_t i = 0;
         EachBlock(v, true, [&](BlockKind kind, int16_t part) {
-          last = Append({index_.GradReduce(kind), 0, c, part, Phase::kGradReduce});
+          const size_t at = i++;
+          if (!moves(kind)) return;
+          const int program = index_.Move(BlockIds::GradReduce(kind, group));
+          last = Append({program, 0, c, part, Phase::kGradReduce});
           // Gradients of a piece are summed over its copies, on whatever stages those are.
           for (int copy = v % shape_.pieces(); copy < shape_.virtual_stages();
                copy += shape_.pieces()) {
             const int32_t own = gradients_[virtual_stage(gradient_order.back())].back();
             edges_.push_back({last,
-                              {step_.overlap_reduce ? gradients_[copy][i]
+                              {step_.overlap_reduce ? gradients_[copy][at]
                                : copy == v          ? own
                                                     : gradients_[copy].back(),
                                -1}});
           }
-          ++i;
         });
       }
       if (last >= 0) edges_.push_back({step_.norm ? norms_[s] : optimizers_[s], {last, -1}});
     }
-    // With a barrier the norm's task stands for a stage's share of it; every optimizer waits for
-    // all of them.
-    if (step_.norm && step_.norm_is_barrier)
-      for (const int32_t norm : norms_) edges_.push_back({optimizers_[s], {norm, -1}});
     CloseLane();
   }
 

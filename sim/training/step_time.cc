@@ -43,29 +43,35 @@ Timing TimingAlone(const Step& step, std::span<const BlockTime> times) {
 }
 
 StepSpan SpanOf(const Step& step, const Timing& timing) {
-  const Schedule& schedule = step.schedule();
-  const bool barrier = step.plan().optimizer.grad_clip == GradClip::kBarrier;
   StepSpan longest;
   for (int s = 0; s < step.shape.stages; ++s) {
-    const int32_t last = schedule.lane_begin[s + 1] - 1;
-    const int32_t communication = step.shape.stages + s;
-    Time begin{};
-    // Without a barrier a stage starts its next step when it is done with this one: its span, from
-    // the gather of the weights that its first forward needs. With one all stages start together.
-    if (!barrier) {
-      Time gather{};
-      const int32_t end = schedule.lane_begin[communication + 1];
-      for (int32_t i = schedule.lane_begin[communication]; i < end; ++i) {
-        if (schedule.tasks[i].phase != Phase::kParamGather) break;
-        gather += timing.end[i] - timing.start[i];
-        if (step.plan().overlap.param_gather) break;
-      }
-      begin = timing.start[schedule.lane_begin[s]] - gather;
-    }
+    const int32_t last = step.schedule().lane_begin[s + 1] - 1;
+    const Time begin = BeginOfStage(step, timing, s);
     if (timing.end[last] - begin > longest.end - longest.begin)
       longest = {begin, timing.end[last], last};
   }
   return longest;
+}
+
+bool HasBarrier(const Step& step) {
+  return step.plan().optimizer.grad_clip == GradClip::kBarrier;
+}
+
+Time BeginOfStage(const Step& step, const Timing& timing, int stage) {
+  if (HasBarrier(step)) return Time{};
+  const Schedule& schedule = step.schedule();
+  const int32_t first = schedule.lane_begin[stage];
+  Time longest{};
+  for (int32_t d = schedule.dependency_begin[first]; d < schedule.dependency_begin[first + 1];
+       ++d) {
+    const int32_t last = schedule.dependencies[d].task;
+    if (schedule.tasks[last].phase != Phase::kParamGather) continue;
+    Time gather{};
+    for (int32_t i = schedule.lane_begin[schedule.LaneOf(last)]; i <= last; ++i)
+      gather += timing.end[i] - timing.start[i];
+    longest = std::max(longest, gather);
+  }
+  return timing.start[first] - longest;
 }
 
 Seconds StepTime(const Step& step) {

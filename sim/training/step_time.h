@@ -66,6 +66,13 @@ struct StepSpan {
 };
 StepSpan SpanOf(const Step& step, const Timing& timing);
 
+// Whether a stage starts its next step when all are done with this one, not when it is itself.
+bool HasBarrier(const Step& step);
+// Where a stage's own step begins: with all others where they wait for each other, else so long
+// before its first task as the gathers that this one waits for take, one after another on each
+// communicator.
+Time BeginOfStage(const Step& step, const Timing& timing, int stage);
+
 // Share of the compute and communication time of the blocks that comes from outside measured
 // ranges.
 double ExtrapolatedFraction(const Step& step);

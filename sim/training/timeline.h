@@ -15,9 +15,7 @@ enum class TimelineDetail : uint8_t {
   kAll
 };  // whose blocks and ops are shown
 
-// Of the median times. Collectives of a block are on the thread "communication"; gradients to be
-// reduced and weights to be gathered have one of their own, as they have communicators of their
-// own.
+// Of the median times. Each communicator has a thread of its own.
 Timeline TimelineOf(const Step& step, TimelineDetail detail = TimelineDetail::kFirstMicroBatch);
 
 }  // namespace moecast

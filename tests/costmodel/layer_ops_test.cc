@@ -158,6 +158,38 @@ TEST(LayerOpsTest, AnOpWaitsForAnEarlierOpOfTheOtherStream) {
   });
 }
 
+// What a kernel waits for, through the order of streams and the ops named, holds every op that is
+// listed before the one it names: as if collectives of all groups went through one queue. But for
+// the rest of a gather in parts, for which its own product does not wait either: what comes next on
+// its communicator does.
+TEST(LayerOpsTest, AKernelWaitsForAllThatComesBeforeWhatItWaitsFor) {
+  EachBlockOfAnyPlan(9, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
+    if (random.Below(2) == 0) plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp};
+    const BlockOps block = StepOps(kind, m, plan);
+    for (const Pass pass : kAllPasses) {
+      const auto& ops = block[pass];
+      std::vector<std::vector<char>> waits(ops.size(), std::vector<char>(ops.size(), 0));
+      std::map<Stream, size_t> last;
+      for (size_t i = 0; i < ops.size(); ++i) {
+        const auto wait_for = [&](size_t j) {
+          waits[i][j] = 1;
+          for (size_t k = 0; k < j; ++k) waits[i][k] = waits[i][k] || waits[j][k];
+        };
+        if (const auto before = last.find(ops[i].stream()); before != last.end())
+          wait_for(before->second);
+        if (ops[i].after >= 0) wait_for(static_cast<size_t>(ops[i].after));
+        last[ops[i].stream()] = i;
+        const auto is_rest = [&](size_t j) {
+          return ops[j].name == OpName::kTpGather && ops[j + 1].after == static_cast<int>(j) - 1;
+        };
+        for (size_t j = 0; static_cast<int>(j) < ops[i].after; ++j)
+          ASSERT_TRUE(waits[i][j] || ops[i].stream() != Stream::kCompute || is_rest(j))
+              << NameOf(ops[i].name) << " " << i << " does not wait for " << j;
+      }
+    }
+  });
+}
+
 struct Sizes {
   std::map<OpName, double> work;  // bytes or flops, each of its kind
   std::map<std::pair<CollectiveKind, GroupKind>, double> moved;
