@@ -8,22 +8,12 @@
 #include "scenarios/cluster_loader.h"
 #include "scenarios/model_loader.h"
 #include "scenarios/named_text.h"
+#include "scenarios/overrides.h"
 #include "sim/training/plan_check.h"
 #include "traces/routing_record.h"
 
 namespace moecast {
 namespace {
-
-// The value right of --set's '=': JSON where it is that, else text, so that names and quantities
-// need no quotes. `origin` is for messages.
-Json ValueOf(const std::string& text, const std::string& origin) {
-  try {
-    return ParseJson(text, origin)->root;
-  } catch (const UserError& e) {
-    if (e.parts().pointer.empty()) throw;  // JSON, but with a key twice or nested too deep
-    return text;
-  }
-}
 
 // Whether one of two pointers is the other or runs through it.
 bool Overlap(std::string_view a, std::string_view b) {
@@ -44,17 +34,8 @@ void ForgetUnknowns(JsonDocument& document, std::string_view pointer) {
 }
 
 void ApplySets(JsonDocument& document, const Overrides& overrides) {
-  for (const std::string& set : overrides.sets) {
-    const size_t equals = set.find('=');
-    if (equals == std::string::npos || equals == 0)
-      throw UserError({.file = overrides.option,
-                       .value = "\"" + Shortened(set) + "\"",
-                       .expected = "a path, '=' and a value, as in training/parallel/tp=4"});
-    const std::string path = set.substr(0, equals), value = set.substr(equals + 1);
-    const std::string origin = overrides.option + " " + Shortened(set, 100);
-    PatchJson(document, path, ValueOf(value, origin), {origin, value});
-    ForgetUnknowns(document, path.starts_with('/') ? path : "/" + path);
-  }
+  for (const std::string& set : overrides.sets)
+    ForgetUnknowns(document, ApplySet(document, overrides.option, set));
 }
 
 // Names that a field refers to are resolved with the field named in the error.
