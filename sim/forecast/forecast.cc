@@ -211,9 +211,8 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
                 .own = &lattice,
                 .draw = i};
     for (const SourceId source : uncertain.sources)
-      noise.by_source[source] =
-          NormalQuantile(PointOf(lattice, i, kFirstSource + static_cast<int64_t>(source),
-                                 Lattice::kDimensions));
+      noise.by_source[source] = NormalQuantile(
+          PointOf(lattice, i, kFirstSource + static_cast<int64_t>(source), Lattice::kDimensions));
     for (size_t p = 0; p < runs[i]->phases(); ++p) drawn[&runs[i]->phase(p)].noise.push_back(noise);
   }
   Forecast f;
