@@ -149,7 +149,7 @@ void Draws(benchmark::State& state) {
   const Step step = PrepareStep(run, run->plan.phases.front(), cache);
   const Lattice lattice(1);
   std::vector<Noise> draws(static_cast<size_t>(state.range(0)),
-                           {.by_source = std::vector<double>(step.sources->size(), 0.5),
+                           {.by_source = BySource<double>(step.sources->size(), 0.5),
                             .whole_step = 0,
                             .curves = &lattice,
                             .own = &lattice});
