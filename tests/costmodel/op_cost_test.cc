@@ -212,9 +212,9 @@ TEST(OpCostsTest, AnAllReduceInsideANodeIsTheSwitchs) {
 // Parts one after the other are one Traffic that takes as long as they do.
 TEST(OpCostsTest, WhatRunsInPartsIsStretchedToTheirSum) {
   Costs c(Plain(R"({"dp":32,"ep":32})", {"training/collectives/dispatch=store-and-forward"}));
-  const auto& lowered = c.costs.Lower({CollectiveKind::kDispatch, GroupKind::kEp, MB(1)});
+  const OpCosts::Lowered lowered =
+      c.costs.Lower({CollectiveKind::kDispatch, GroupKind::kEp, MB(1)});
   const Cluster& cluster = c.costs.cluster();
-  EXPECT_NEAR(BusyTime(lowered.unit, cluster) / lowered.per_byte, 1, 1e-12);
   const Traffic unit = c.costs.UnitTraffic(*lowered.algorithm, GroupKind::kEp, {});
   EXPECT_NEAR(BusyTime(unit, cluster) / lowered.per_byte, 1, 1e-12);
   EXPECT_GT(unit.stretch, 1.1);

@@ -98,7 +98,7 @@ const FieldTable& TableOf() {
 TEST(SensitivityTest, EveryNumberThatAScenarioOrItsClusterAssumesIsAFigureOrSaysWhyNot) {
   size_t figures = 0, others = 0;
   for (const FieldTable* table :
-       {&TableOf<ClusterSpec>(), &TableOf<WholeStepSpec>(), &TableOf<Overlap>(),
+       {&TableOf<Cluster>(), &TableOf<WholeStepSpec>(), &TableOf<Overlap>(),
         &TableOf<RoutingLoad>(), &TableOf<TokenMix>()}) {
     for (const FieldRow& row : table->rows()) {
       if (!IsNumber(*row.type)) continue;

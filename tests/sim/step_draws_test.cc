@@ -38,7 +38,8 @@ void ExpectAsOneByOne(const std::string& scenario, const std::vector<std::string
     for (int i = 0; i < 11; ++i) {
       Noise& noise = draws.emplace_back();
       Random random(static_cast<uint64_t>(i) + 1);
-      for (size_t s = 0; s < step.sources->size(); ++s) noise.by_source.push_back(random.Normal());
+      noise.by_source = BySource<double>(step.sources->size());
+      for (const SourceId source : step.sources->ids()) noise.by_source[source] = random.Normal();
       noise.whole_step = random.Normal();
       noise.curves = errors & 1 ? &curves : nullptr;
       noise.own = errors & 2 ? &own : nullptr;
