@@ -1,6 +1,7 @@
 // moecast traffic: traces of requests, recorded or drawn: what they are like, drawing them, and
 // from one format to another.
 #include <memory>
+#include <span>
 
 #include "base/error.h"
 #include "base/fields.h"
@@ -50,8 +51,9 @@ Slice SliceOf(const Options& o) {
 }
 
 // The traffic as the options have it: arrivals of its own, sped up, then cut.
-NamedTraffic Load(const std::string& word, const Options& o, uint64_t seed) {
-  RequestTrace trace = LoadTraffic(word, seed, o.sets);
+NamedTraffic Load(const std::string& word, std::span<const std::string> sets, const Options& o,
+                  uint64_t seed) {
+  RequestTrace trace = LoadTraffic(word, seed, sets);
   if (!(o.speedup >= 1e-6 && o.speedup <= 1e6))
     throw UserError({.file = "--speedup",
                      .value = ShowNumber(o.speedup),
@@ -72,7 +74,8 @@ NamedTraffic Load(const std::string& word, const Options& o, uint64_t seed) {
 }
 
 void AddCutting(OptionList list, Options& o) {
-  list.Add("--set", o.sets, "overrides a field of a description: arrivals/rate=20; may be repeated",
+  list.Add("--set", o.sets,
+           "overrides a field of TRAFFIC's description: arrivals/rate=20; may be repeated",
            {.repeated = true});
   list.Add("--rate", o.rate, "poisson arrivals of so many requests a second, in place of its own");
   list.Add("--speedup", o.speedup, "factor on the rate", {.show_default = true});
@@ -82,10 +85,10 @@ void AddCutting(OptionList list, Options& o) {
 }
 
 void Stats(const Options& o, const CommonOptions& common) {
-  std::vector<NamedTraffic> shown = {Load(o.traffic, o, common.seed)};
+  std::vector<NamedTraffic> shown = {Load(o.traffic, o.sets, o, common.seed)};
   Json json = TrafficJson(shown[0].stats);
   if (!o.against.empty()) {
-    shown.push_back(Load(o.against, o, common.seed));
+    shown.push_back(Load(o.against, {}, o, common.seed));
     json["against"] = TrafficJson(shown[1].stats);
     json["difference"] = TrafficDifferenceJson(shown[0], shown[1]);
   }
@@ -103,7 +106,7 @@ std::string LostBy(const RequestTrace& trace, const RequestFormat& format) {
 
 void Write(const Options& o, const CommonOptions& common) {
   const RequestFormat& format = FormatNamed(o.format);
-  const NamedTraffic traffic = Load(o.traffic, o, common.seed);
+  const NamedTraffic traffic = Load(o.traffic, o.sets, o, common.seed);
   const std::string lost = LostBy(traffic.trace, format);
   const std::string text = WriteRequests(traffic.trace, format);
   WriteFile(o.out, text);

@@ -95,14 +95,14 @@ TEST(ShardPlanTest, WhateverChangesARanksOpsCostsOrMemoryTellsThemApart) {
   EXPECT_NE(cached, shard);
 }
 
-// Six sizes and flags, ten formats of which one may be absent, six overlaps, topk_group, which may
-// be absent too, and four behind it.
+// Six sizes and flags, ten formats of which one may be absent, six overlaps, five
+// collectives, topk_group, which may be absent too, and four behind it.
 TEST(ShardPlanTest, AnyMemberMakesAnotherKey) {
   ShardPlan shard = ShardOf(SomePlan());
   shard.precision.weights = Dtype::kBf16;
   shard.topk_group = 3;
   const Changes changes = ChangesOf(shard);
-  EXPECT_EQ(changes.all, 6 + (10 + 1) + 6 + (1 + 1) + 4);
+  EXPECT_EQ(changes.all, 6 + (10 + 1) + 6 + 5 + (1 + 1) + 4);
   EXPECT_EQ(changes.same_value, 0);
   EXPECT_EQ(changes.same_hash, 0);
 }

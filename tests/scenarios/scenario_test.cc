@@ -172,7 +172,7 @@ const std::vector<FieldCase>& FieldCases() {
       {"/training/collectives/all_gather", kMoe, {"training/collectives/all_gather=ring-ll"}},
       {"/training/collectives/reduce_scatter",
        kMoe,
-       {"training/collectives/reduce_scatter=hierarchical"}},
+       {"unknown={}", "training/collectives/reduce_scatter=hierarchical"}},
       {"/training/collectives/all_reduce",
        kMoe,
        {"training/parallel/zero=0", "training/collectives/all_reduce=ring-ll"}},
