@@ -27,11 +27,6 @@ TrafficSpec TrafficFromText(std::string_view text, const std::string& file,
   return spec;
 }
 
-TrafficSpec LoadTrafficSpec(const std::string& name_or_path, std::span<const std::string> sets) {
-  const NamedText named = ReadTraffic(name_or_path);
-  return TrafficFromText(named.text, named.file, sets);
-}
-
 RequestTrace DrawTraffic(const TrafficSpec& spec, uint64_t seed) {
   if (spec.lengths_of.empty()) return Generate(spec, seed);
   const RequestTrace lengths =

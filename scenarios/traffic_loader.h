@@ -15,9 +15,6 @@ namespace moecast {
 // together included.
 TrafficSpec TrafficFromText(std::string_view text, const std::string& file,
                             std::span<const std::string> sets = {});
-// A built-in name or the path of a description.
-TrafficSpec LoadTrafficSpec(const std::string& name_or_path,
-                            std::span<const std::string> sets = {});
 
 // Draws it, the trace that lengths_of names read. REQUIRES: !CheckTraffic(spec).
 RequestTrace DrawTraffic(const TrafficSpec& spec, uint64_t seed);

@@ -70,7 +70,4 @@ std::vector<Flow> FlowsOf(const Traffic& traffic, const Cluster& cluster, Time s
 // analytic time. REQUIRES: traffic.Merge() has been called; !traffic.empty().
 Flow InStep(const Traffic& traffic, const Cluster& cluster, Time start);
 
-// Bytes that the flows put on each of `links` links.
-std::vector<Bytes> BytesByLink(std::span<const Flow> flows, size_t links);
-
 }  // namespace moecast

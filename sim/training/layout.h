@@ -57,7 +57,6 @@ class PieceMap {
     return std::span(at_).subspan(static_cast<size_t>(stage * held_), static_cast<size_t>(held_));
   }
   int VirtualStage(int stage, int chunk) const { return at_[stage * held_ + chunk]; }
-  int StageOf(int virtual_stage) const { return place_[virtual_stage] / held_; }
   // The other virtual stage of the same stage. REQUIRES: a stage holds two.
   int Beside(int virtual_stage) const { return at_[place_[virtual_stage] ^ 1]; }
   bool starts_model(int virtual_stage) const { return virtual_stage % pieces_ == 0; }

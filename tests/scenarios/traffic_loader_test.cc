@@ -81,8 +81,10 @@ TEST(TrafficLoaderTest, BuiltInTrafficIsLikeTheRecordedTraces) {
 }
 
 TEST(TrafficLoaderTest, EveryBuiltInDescriptionNamesItsSource) {
-  for (const std::string_view name : BuiltinNames("traffic"))
-    EXPECT_NE(LoadTrafficSpec(std::string(name)).source, "") << name;
+  for (const std::string_view name : BuiltinNames("traffic")) {
+    const std::string file = "traffic/" + std::string(name) + ".json";
+    EXPECT_NE(TrafficFromText(*BuiltinText(file), file).source, "") << name;
+  }
 }
 
 TEST(TrafficLoaderTest, AFileIsADescriptionOrATrace) {
