@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace moecast {
 
@@ -28,6 +29,14 @@ constexpr std::optional<E> ByName(std::string_view name) {
   for (const auto& row : EnumNames<E>::kNames)
     if (row.name == name) return row.value;
   return std::nullopt;
+}
+
+// In the order of the table.
+template <class E>
+std::vector<std::string_view> NamesOf() {
+  std::vector<std::string_view> names;
+  for (const auto& row : EnumNames<E>::kNames) names.push_back(row.name);
+  return names;
 }
 
 }  // namespace moecast

@@ -5,8 +5,8 @@
 //
 //   const Fields<Price>& FieldsOf(const Price*) {
 //     static const Fields<Price> fields("price", {
-//         Row("usd_per_gpu_hour", &Price::usd_per_gpu_hour, "rent of one GPU", {.low = 0, .high =
-//         1000}),
+//         Row("usd_per_gpu_hour", &Price::usd_per_gpu_hour, "rent of one GPU",
+//             {.low = 0, .high = 1000}),
 //     });
 //     return fields;
 //   }

@@ -6,7 +6,6 @@
 #include "base/check.h"
 
 namespace moecast {
-namespace {
 
 double Percentile(const std::vector<double>& sorted, double q) {
   const double at = q * static_cast<double>(sorted.size() - 1);
@@ -14,8 +13,6 @@ double Percentile(const std::vector<double>& sorted, double q) {
   const size_t above = std::min(below + 1, sorted.size() - 1);
   return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
 }
-
-}  // namespace
 
 Interval IntervalOf(std::vector<double> samples) {
   MOECAST_CHECK(!samples.empty());

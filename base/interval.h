@@ -9,8 +9,11 @@ struct Interval {
   double p10 = 0, p50 = 0, p90 = 0;
 };
 
-// Percentiles of a sample by linear interpolation between order statistics (Hyndman and Fan's type
-// 7). REQUIRES: samples is not empty.
+// The q-th quantile by linear interpolation between order statistics (Hyndman and Fan's type 7).
+// REQUIRES: sorted is that, and not empty; 0 <= q <= 1.
+double Percentile(const std::vector<double>& sorted, double q);
+
+// Percentiles of a sample. REQUIRES: samples is not empty.
 Interval IntervalOf(std::vector<double> samples);
 
 }  // namespace moecast

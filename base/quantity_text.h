@@ -1,8 +1,10 @@
 // Quantities as text with units, the form they have in files, on the command line and in reports.
 //   bytes     "16MiB" "2GB"            B KB MB GB TB (powers of 1000), KiB MiB GiB TiB (powers of
-//   1024) seconds   "18.5ms"                 ps ns us ms s min h d rate      "50GB/s" "400Gb/s"
-//   bytes or bits a second flops     "989TFLOP/s" count     "8.1T" "8.1T tokens"     K M B(illion)
-//   T, powers of 1000; plain integers too
+//             1024)
+//   seconds   "18.5ms"                 ps ns us ms s min h d
+//   rate      "50GB/s" "400Gb/s"       bytes or bits a second
+//   flops     "989TFLOP/s"
+//   count     "8.1T" "8.1T tokens"     K M B(illion) T, powers of 1000; plain integers too
 // Parsers return no value where the text is not such a quantity: no unit, trailing text, not
 // finite.
 #pragma once

@@ -46,23 +46,26 @@ constexpr uint32_t kGenerators[Lattice::kDimensions] = {
     303633, 98567,  318855, 494245, 477137, 177975, 64483,  26695,  88779};
 }  // namespace
 
-double Lattice::Shifted(int i, uint64_t generator, uint64_t key) const {
+uint32_t Lattice::Reversed(int i) {
   uint32_t reversed = 0;
   for (uint32_t bits = static_cast<uint32_t>(i), place = 1u << 31; bits; bits >>= 1, place >>= 1)
     if (bits & 1) reversed |= place;
-  // In units of 2^-32, which wrap.
-  const auto at = static_cast<uint32_t>(reversed * generator + (Random(key ^ seed_).Next() >> 32));
-  return (at + 0.5) * 0x1.0p-32;
+  return reversed;
+}
+
+Lattice::Dimension Lattice::Shifted(uint64_t generator, uint64_t key) const {
+  return {static_cast<uint32_t>(generator),
+          static_cast<uint32_t>(Random(key ^ seed_).Next() >> 32)};
 }
 
 double Lattice::Point(int i, int dimension) const {
   MOECAST_CHECK(i >= 0 && dimension >= 0 && dimension < kDimensions);
   const auto key = static_cast<uint64_t>(dimension);
-  return Shifted(i, kGenerators[dimension], Random(key).Next());
+  return Point(Reversed(i), Shifted(kGenerators[dimension], Random(key).Next()));
 }
 
-double Lattice::KeyedPoint(int i, uint64_t key) const {
-  return Shifted(i, Random(key).Next() | 1, key);
+Lattice::Dimension Lattice::KeyedDimension(uint64_t key) const {
+  return Shifted(Random(key).Next() | 1, key);
 }
 
 uint64_t KeyOf(std::string_view name, uint64_t seed) {

@@ -49,10 +49,24 @@ class Lattice {
   double Point(int i, int dimension) const;
   // The same of one of any number of further dimensions, whose generator is drawn from its key: a
   // pair of them may lie badly, many pairs do not.
-  double KeyedPoint(int i, uint64_t key) const;
+  double KeyedPoint(int i, uint64_t key) const { return Point(Reversed(i), KeyedDimension(key)); }
+
+  // For many points of many dimensions: what is found of a dimension once, and of a point once.
+  struct Dimension {
+    uint32_t generator = 0;
+    uint32_t shift = 0;
+  };
+  Dimension KeyedDimension(uint64_t key) const;
+  // The bits of a point's number from the last to the first.
+  static uint32_t Reversed(int i);
+  // In units of 2^-32, which wrap.
+  static double Point(uint32_t reversed, const Dimension& dimension) {
+    return (static_cast<uint32_t>(reversed * dimension.generator + dimension.shift) + 0.5) *
+           0x1.0p-32;
+  }
 
  private:
-  double Shifted(int i, uint64_t generator, uint64_t key) const;
+  Dimension Shifted(uint64_t generator, uint64_t key) const;
   uint64_t seed_;
 };
 

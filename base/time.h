@@ -7,6 +7,7 @@
 #include <compare>
 #include <cstdint>
 #include <limits>
+#include <tuple>
 
 #include "base/check.h"
 #include "base/units.h"
@@ -29,6 +30,10 @@ struct Time {
   friend constexpr Time operator*(Time a, int64_t n) { return Time{a.ps * n}; }
   friend constexpr auto operator<=>(Time, Time) = default;
 };
+
+inline auto MembersOf(const Time& time) {
+  return std::tie(time.ps);
+}
 
 // Later than every event; "does not happen".
 inline constexpr Time kNever{std::numeric_limits<int64_t>::max()};

@@ -77,6 +77,9 @@ constexpr Seconds Microseconds(double n) {
 constexpr Seconds Milliseconds(double n) {
   return Seconds(n * 1e-3);
 }
+constexpr Seconds Hours(double n) {
+  return Seconds(n * 3600);
+}
 constexpr BytesPerSecond GBps(double n) {
   return BytesPerSecond(n * 1e9);
 }

@@ -107,14 +107,6 @@ const ValueType& TypeOf<FlopsPerSecond>();
 template <>
 const ValueType& TypeOf<Count>();
 
-// The names of an enumeration with EnumNames, in the order of its table.
-template <class E>
-std::vector<std::string_view> NamesOf() {
-  std::vector<std::string_view> names;
-  for (const auto& row : EnumNames<E>::kNames) names.push_back(row.name);
-  return names;
-}
-
 class EnumType : public ValueType {
  public:
   void Parse(const JsonCursor& at, const Limits& limits, void* to) const final;

@@ -36,7 +36,7 @@ void PipelineOrderAndSort(benchmark::State& state) {
   const PipelineShape shape = Shape();
   const PipelineSchedule& zb_h1 = *FindPipelineSchedule("zb-h1");
   for (auto _ : state) {
-    const Schedule schedule = LowerPipeline(zb_h1, shape, zb_h1.build(shape));
+    const TrainingSchedule schedule = LowerPipeline(zb_h1, shape, zb_h1.build(shape));
     benchmark::DoNotOptimize(Retimer(schedule));
   }
 }
@@ -45,7 +45,7 @@ BENCHMARK(PipelineOrderAndSort)->Unit(benchmark::kMicrosecond);
 void PipelineRetime(benchmark::State& state) {
   const PipelineShape shape = Shape();
   const PipelineSchedule& zb_h1 = *FindPipelineSchedule("zb-h1");
-  const Schedule schedule = LowerPipeline(zb_h1, shape, zb_h1.build(shape));
+  const TrainingSchedule schedule = LowerPipeline(zb_h1, shape, zb_h1.build(shape));
   const Retimer retimer(schedule);
   const std::vector<Time> durations = PipelineDurations(zb_h1, shape);
   Timing timing;

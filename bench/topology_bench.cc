@@ -11,8 +11,8 @@
 namespace moecast {
 namespace {
 
-ClusterSpec Spec(int gpus, int layers, LoadBalancing balancing) {
-  ClusterSpec spec{.name = "bench", .gpus = gpus};
+Cluster Spec(int gpus, int layers, LoadBalancing balancing) {
+  Cluster spec{.name = "bench", .gpus = gpus};
   spec.fabric = {.kind = FabricKind::kFatTree, .layers = layers, .load_balancing = balancing};
   return spec;
 }
@@ -25,7 +25,7 @@ Device BenchDevice() {
 }
 
 void Build(benchmark::State& state, int gpus, LoadBalancing balancing) {
-  const ClusterSpec spec = Spec(gpus, 3, balancing);
+  const Cluster spec = Spec(gpus, 3, balancing);
   const Device device = BenchDevice();
   for (auto _ : state) {
     const Cluster cluster = BuildCluster(spec, device);

@@ -4,6 +4,7 @@
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <string>
@@ -115,22 +116,47 @@ void OneMorePlan(benchmark::State& state) {
 }
 BENCHMARK(OneMorePlan)->Arg(0)->Arg(1)->Iterations(500)->Unit(benchmark::kMicrosecond);
 
-// A draw of all costs on a prepared plan: blocks solved anew, the known order timed again.
-void OneMoreTiming(benchmark::State& state) {
+// A search of 100,000 plans with one cache, each with a number of micro-batches of its own. Peak of
+// the process: run it alone (--benchmark_filter=Search).
+void Search(benchmark::State& state) {
+  constexpr int kPlans = 100000, kAtOnce = 500;
+  for (auto _ : state) {
+    StepCache cache;
+    Random random(3);
+    int prepared = 0;
+    for (uint64_t seed = 0; prepared < kPlans; ++seed) {
+      for (const auto& drawn : MixedPlans(Level::kAnalytic, kAtOnce, seed)) {
+        const auto run = std::make_shared<TrainingRun>(*drawn);
+        TrainingPhase& phase = run->plan.phases.front();
+        phase.global_batch = (40 + static_cast<int64_t>(random.Below(64))) * run->plan.parallel.dp;
+        if (CheckPlan(run->plan, run->model, run->cluster)) continue;
+        benchmark::DoNotOptimize(PrepareStep(run, phase, cache).memory);
+        ++prepared;
+      }
+    }
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  state.counters["peak_MB"] = static_cast<double>(usage.ru_maxrss) / 1e3;
+  state.SetItemsProcessed(state.iterations() * kPlans);
+}
+BENCHMARK(Search)->Iterations(1)->Unit(benchmark::kSecond);
+
+// Draws of all costs on a prepared plan: blocks solved anew, the known order timed again.
+void Draws(benchmark::State& state) {
   const auto run = std::make_shared<const TrainingRun>(BaseRun(Level::kFluid));
   StepCache cache;
   const Step step = PrepareStep(run, run->plan.phases.front(), cache);
   const Lattice lattice(1);
-  Noise noise{.by_source = std::vector<double>(step.sources->size(), 0.5),
-              .whole_step = 0,
-              .curves = &lattice,
-              .own = &lattice};
-  for (auto _ : state) {
-    ++noise.draw;
-    benchmark::DoNotOptimize(StepTime(step, noise));
-  }
+  std::vector<Noise> draws(static_cast<size_t>(state.range(0)),
+                           {.by_source = BySource<double>(step.sources->size(), 0.5),
+                            .whole_step = 0,
+                            .curves = &lattice,
+                            .own = &lattice});
+  for (size_t i = 0; i < draws.size(); ++i) draws[i].draw = static_cast<int>(i);
+  for (auto _ : state) benchmark::DoNotOptimize(StepTimes(step, draws));
 }
-BENCHMARK(OneMoreTiming)->Unit(benchmark::kMicrosecond);
+BENCHMARK(Draws)->Arg(1)->Arg(64)->Unit(benchmark::kMicrosecond);
 
 void ReadScenario(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(Base());

@@ -230,7 +230,9 @@ void Fit(const std::string& directory, const CommonOptions& common) {
 
 Action DefineCalibrate(OptionList list, const CommonOptions& common) {
   struct Options {
-    std::string source, out, device = "h100";
+    std::string source;
+    std::string out;
+    std::string device = "h100";
   };
   const auto options = std::make_shared<Options>();
   OptionList import =

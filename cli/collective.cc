@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/quantity_text.h"
 #include "cli/command.h"
+#include "cli/named.h"
 #include "cli/rank_list.h"
 #include "cli/simgrid_program.h"
 #include "scenarios/cluster_loader.h"
@@ -28,19 +29,12 @@ constexpr Seconds kLatest{9e6};  // what Time reaches
                    .hint = hint});
 }
 
-CollectiveKind KindNamed(const std::string& option, const std::string& name) {
-  if (const auto kind = ByName<CollectiveKind>(name)) return *kind;
-  std::vector<std::string_view> names;
-  for (const auto& row : EnumNames<CollectiveKind>::kNames) names.push_back(row.name);
-  Fail(option, name, "one of " + Join(names), Nearest(name, names));
-}
-
 // What to run, without its algorithm. `option` names what all words came from, where it is one.
 CollectiveCall ParseCall(const std::string& kind, const std::string& ranks,
                          const std::string& bytes, const Cluster& cluster,
                          const std::string& option = "") {
   const auto named = [&](const char* own) { return option.empty() ? std::string(own) : option; };
-  CollectiveCall call{.kind = KindNamed(named("moecast collective"), kind),
+  CollectiveCall call{.kind = Named<CollectiveKind>(named("moecast collective"), kind),
                       .group = ParseRanks(ranks, cluster.gpus, named("--ranks"))};
   const size_t n = call.group.size();
   if (n < 2) Fail(named("--ranks"), ranks, "at least two ranks");
@@ -144,7 +138,12 @@ CapacityChange ParseDegradation(const std::string& text, const Cluster& cluster)
 
 Action DefineCollective(OptionList list, const CommonOptions& common) {
   struct Options {
-    std::string kind, cluster, ranks, bytes, level = "fluid", algorithm = "auto";
+    std::string kind;
+    std::string cluster;
+    std::string ranks;
+    std::string bytes;
+    std::string level = "fluid";
+    std::string algorithm = "auto";
     std::vector<std::string> with, fail, degrade;
     std::vector<double> spread;
     std::optional<int64_t> sms;
@@ -186,7 +185,7 @@ Action DefineCollective(OptionList list, const CommonOptions& common) {
            "a link has a new rate from a time on, LINK@TIME=RATE; may be repeated",
            {.repeated = true});
   return [o, &common] {
-    const Level level = LevelNamed(o->level);
+    const Level level = Named<Level>("--level", o->level);
     const auto timed = std::stable_partition(o->fail.begin(), o->fail.end(), std::not_fn(HasTime));
     const std::vector<std::string> failing(timed, o->fail.end());
     o->fail.erase(timed, o->fail.end());

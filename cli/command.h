@@ -40,6 +40,7 @@ Action DefineRouting(OptionList list, const CommonOptions& common);
 Action DefineScenario(OptionList list, const CommonOptions& common);
 Action DefineServe(OptionList list, const CommonOptions& common);
 Action DefineTopo(OptionList list, const CommonOptions& common);
+Action DefineTraffic(OptionList list, const CommonOptions& common);
 Action DefineTrain(OptionList list, const CommonOptions& common);
 Action DefineValidate(OptionList list, const CommonOptions& common);
 

@@ -41,6 +41,8 @@ constexpr Command kCommands[] = {
     {"routing",
      "gating of a model over tokens: loads, devices and nodes of a token, bytes between ranks",
      "moecast routing deepseek-v2-pretrain --steps 200", DefineRouting},
+    {"traffic", "traces of requests: what they are like, drawn, converted",
+     "moecast traffic stats azure-conv-like", DefineTraffic},
     {"calibrate", "bring measured tables into calibrations",
      "moecast calibrate import MEASUREMENTS --out DIR", DefineCalibrate},
     {"validate", "published and measured figures against predictions", "moecast validate training",

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/quantity_text.h"
 #include "cli/command.h"
+#include "cli/named.h"
 #include "costmodel/calibration/table_kinds.h"
 #include "scenarios/calibration_loader.h"
 #include "scenarios/cluster_loader.h"
@@ -20,15 +21,35 @@ namespace {
 constexpr int64_t kLargest = int64_t{1} << 24;  // of one size; a thousand times what models have
 
 struct Options {
-  std::string device = "h800", stack = "2025", calibration;
+  std::string device = "h800";
+  std::string stack = "2025";
+  std::string calibration;
   int64_t sms = 0;
-  int64_t m = 0, n = 0, k = 0, groups = 0, rows = 0;
-  int64_t heads = 0, kv_heads = 0, qk_dim = 128, v_dim = 0, batch = 1, query = 0, context = 0;
+  int64_t m = 0;
+  int64_t n = 0;
+  int64_t k = 0;
+  int64_t groups = 0;
+  int64_t rows = 0;
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t qk_dim = 128;
+  int64_t v_dim = 0;
+  int64_t batch = 1;
+  int64_t query = 0;
+  int64_t context = 0;
   int64_t latent_qk = 0, latent_v = 0;
-  int64_t tokens = 0, hidden = 0, inter = 0, experts = 0, top_k = 0, ep = 1;
+  int64_t tokens = 0;
+  int64_t hidden = 0;
+  int64_t inter = 0;
+  int64_t experts = 0;
+  int64_t top_k = 0;
+  int64_t ep = 1;
   double kv_bits = 16;
-  std::string dtype = "bf16", kv_dtype = "bf16", pass = "forward", main_grad = "fp32",
-              phase = "train-forward";
+  std::string dtype = "bf16";
+  std::string kv_dtype = "bf16";
+  std::string pass = "forward";
+  std::string main_grad = "fp32";
+  std::string phase = "train-forward";
   std::string kind, bytes, form;
   bool causal = true, batched = false;
 };
@@ -47,17 +68,6 @@ int64_t Size(const char* option, int64_t value, int64_t low = 1, int64_t high = 
   return value;
 }
 
-template <class E>
-E Name(const char* option, const std::string& word) {
-  if (const auto value = ByName<E>(word)) return *value;
-  std::vector<std::string_view> names;
-  for (const auto& row : EnumNames<E>::kNames) names.push_back(row.name);
-  throw UserError({.file = option,
-                   .value = "\"" + Shortened(word) + "\"",
-                   .expected = "one of " + Join(names),
-                   .hint = Nearest(word, names)});
-}
-
 Operation Of(Cost cost, const OpQuery& query) {
   return {cost, FlopsOf(query).value, BytesOf(query).value};
 }
@@ -66,9 +76,9 @@ Operation Gemm(const Calibration& c, const Options& o) {
   const GemmQuery q{Size("--m", o.m),
                     Size("--n", o.n),
                     Size("--k", o.k),
-                    Name<Dtype>("--dtype", o.dtype),
-                    Name<GemmPass>("--pass", o.pass),
-                    Name<Dtype>("--main-grad", o.main_grad),
+                    Named<Dtype>("--dtype", o.dtype),
+                    Named<GemmPass>("--pass", o.pass),
+                    Named<Dtype>("--main-grad", o.main_grad),
                     static_cast<int>(o.sms)};
   return Of(c.Gemm(q), q);
 }
@@ -78,9 +88,9 @@ Operation GroupedGemm(const Calibration& c, const Options& o) {
                            Size("--rows", o.rows),
                            Size("--n", o.n),
                            Size("--k", o.k),
-                           Name<Dtype>("--dtype", o.dtype),
-                           Name<GemmPass>("--pass", o.pass),
-                           Name<Dtype>("--main-grad", o.main_grad),
+                           Named<Dtype>("--dtype", o.dtype),
+                           Named<GemmPass>("--pass", o.pass),
+                           Named<Dtype>("--main-grad", o.main_grad),
                            static_cast<int>(o.sms),
                            o.batched};
   if (q.batched && q.rows_total % q.groups != 0)
@@ -92,7 +102,7 @@ Operation GroupedGemm(const Calibration& c, const Options& o) {
 
 Operation Attention(const Calibration& c, const Options& o) {
   AttentionQuery q;
-  q.phase = Name<AttentionPhase>("--phase", o.phase);
+  q.phase = Named<AttentionPhase>("--phase", o.phase);
   q.heads = Size("--heads", o.heads, 1, 1 << 20);
   q.kv_heads = o.kv_heads == 0 ? q.heads : Size("--kv-heads", o.kv_heads, 1, q.heads);
   if (q.heads % q.kv_heads != 0)
@@ -102,7 +112,7 @@ Operation Attention(const Calibration& c, const Options& o) {
   q.qk_dim = Size("--qk-dim", o.qk_dim, 1, 4096);
   q.v_dim = o.v_dim == 0 ? q.qk_dim : Size("--v-dim", o.v_dim, 1, 4096);
   if (!o.form.empty())
-    q.form = Name<AttentionForm>("--form", o.form);
+    q.form = Named<AttentionForm>("--form", o.form);
   else if (q.v_dim != q.qk_dim)
     q.form = AttentionForm::kMla;
   q.batch = Size("--batch", o.batch);
@@ -118,8 +128,8 @@ Operation Attention(const Calibration& c, const Options& o) {
                      .value = std::to_string(q.context),
                      .expected = "at least --query, " + std::to_string(q.query)});
   q.causal = o.causal;
-  q.dtype = Name<Dtype>("--dtype", o.dtype);
-  q.kv_dtype = Name<Dtype>("--kv-dtype", o.kv_dtype);
+  q.dtype = Named<Dtype>("--dtype", o.dtype);
+  q.kv_dtype = Named<Dtype>("--kv-dtype", o.kv_dtype);
   return Of(c.Attention(q), q);
 }
 
@@ -143,7 +153,7 @@ Operation Moe(const Calibration& c, const Options& o) {
                    Size("--experts", o.experts, 1, 1 << 20),
                    Size("--topk", o.top_k, 1, o.experts),
                    Size("--ep", o.ep, 1, o.experts),
-                   Name<Dtype>("--dtype", o.dtype)};
+                   Named<Dtype>("--dtype", o.dtype)};
   if (q.experts % q.ep != 0)
     throw UserError({.file = "--ep",
                      .value = std::to_string(q.ep),
@@ -159,7 +169,7 @@ Operation Moe(const Calibration& c, const Options& o) {
 }
 
 Operation Elementwise(const Calibration& c, const Options& o) {
-  const auto kind = Name<ElementwiseKind>("--kind", o.kind);
+  const auto kind = Named<ElementwiseKind>("--kind", o.kind);
   const auto bytes = ParseBytes(o.bytes);
   if (!bytes || !(bytes->value >= 1 && bytes->value <= 1e15))
     throw UserError({.file = "--bytes",
@@ -267,7 +277,7 @@ void Report(const CommonOptions& common, const Calibration& c, const Operation& 
   const double us = op.cost.time.value * 1e6, sigma = SigmaOf(op.cost);
   const double p10 = us * std::exp(-kZ * sigma), p90 = us * std::exp(kZ * sigma);
   const double tflops = op.flops / us * 1e-6, gbps = op.bytes / us * 1e-3;
-  const std::string& source = c.sources()[op.cost.source];
+  const std::string source = TextOf(c.sources()[op.cost.source]);
   const Json json = {{"time_us", us},
                      {"p10_us", p10},
                      {"p90_us", p90},

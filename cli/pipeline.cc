@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/quantity_text.h"
 #include "cli/command.h"
+#include "sim/pipeline/schedule_text.h"
 #include "sim/pipeline/timeline.h"
 #include "traces/chrome_trace.h"
 
@@ -16,14 +17,49 @@ namespace {
 
 struct Options {
   std::string schedule = "1f1b";
-  int64_t stages = 0, micro_batches = 0;
-  std::optional<int64_t> vpp;
-  std::string forward, backward, weight, pair, comm = "0s";
+  std::optional<int64_t> stages, micro_batches, vpp;
+  std::string forward;
+  std::string backward;
+  std::string weight;
+  std::string pair;
+  std::string comm = "0s";
   double memory_limit = 0, kept_for_weight = 1;
   std::optional<int64_t> weight_delay;
+  std::string schedule_file;
   std::vector<std::string> print;
   std::string timeline;
 };
+
+// Either all that an order is built from is given or a file that says it all.
+void CheckGiven(const Options& o) {
+  static const Options kDefaults;
+  struct Given {
+    const char* name;
+    bool given, required = false;
+  };
+  const Given of_an_order[] = {
+      {"--stages", o.stages.has_value(), true},
+      {"--micro-batches", o.micro_batches.has_value(), true},
+      {"--forward", !o.forward.empty(), true},
+      {"--backward", !o.backward.empty(), true},
+      {"--weight", !o.weight.empty(), true},
+      {"--schedule", o.schedule != kDefaults.schedule},
+      {"--overlapped-pair", !o.pair.empty()},
+      {"--comm", o.comm != kDefaults.comm},
+      {"--vpp", o.vpp.has_value()},
+      {"--weight-delay", o.weight_delay.has_value()},
+      {"--memory-limit", o.memory_limit != kDefaults.memory_limit},
+      {"--kept-for-weight", o.kept_for_weight != kDefaults.kept_for_weight}};
+  const bool file = !o.schedule_file.empty();
+  for (const Given& option : of_an_order) {
+    if (file && option.given)
+      throw UserError({.file = option.name,
+                       .value = "it beside --schedule-file",
+                       .expected = "no more than the file, which says what runs and how long"});
+    if (!file && option.required && !option.given)
+      throw UserError({.file = option.name, .expected = "it, or a --schedule-file"});
+  }
+}
 
 const PipelineSchedule& ScheduleNamed(const std::string& name) {
   if (const PipelineSchedule* row = FindPipelineSchedule(name)) return *row;
@@ -99,8 +135,9 @@ int ChunksOf(const Options& o, const PipelineSchedule& schedule, const PipelineS
 
 PipelineShape ShapeOf(const Options& o, const PipelineSchedule& schedule) {
   PipelineShape shape;
-  shape.stages = Count("--stages", o.stages, kMaxPipelineStages);
-  shape.micro_batches = Count("--micro-batches", o.micro_batches, kMaxPipelineTasks / shape.stages);
+  shape.stages = Count("--stages", *o.stages, kMaxPipelineStages);
+  shape.micro_batches =
+      Count("--micro-batches", *o.micro_batches, kMaxPipelineTasks / shape.stages);
   shape.chunks = ChunksOf(o, schedule, shape);
   shape.copies = schedule.copies;
   shape.forward = ChunkTimes(schedule, shape, StageTimes("--forward", o.forward, shape.stages));
@@ -139,7 +176,8 @@ std::string Format(const char* format, Arguments... arguments) {
 
 // A column is at most the shortest task; a letter is the phase, capital for even micro-batches, of
 // a pair for an even one of the forward. Empty where it would not fit a screen.
-std::string Picture(const PipelineShape& shape, const Schedule& schedule, const Timing& timing) {
+std::string Picture(const PipelineShape& shape, const TrainingSchedule& schedule,
+                    const Timing& timing) {
   constexpr int kStages = 16, kColumns = 110;
   Time shortest = kNever;
   for (size_t i = 0; i < schedule.tasks.size(); ++i)
@@ -151,6 +189,8 @@ std::string Picture(const PipelineShape& shape, const Schedule& schedule, const 
   const double column =
       static_cast<double>(shortest.ps) / static_cast<double>(std::max<int64_t>(1, columns_a_task));
 
+  // By Phase; what a step does beside its passes as a dot.
+  static constexpr char kLetters[] = "FBWBP....", kOddLetters[] = "fbwbp....";
   std::string picture;
   bool pairs = false;
   for (int s = 0; s < shape.stages; ++s) {
@@ -158,7 +198,7 @@ std::string Picture(const PipelineShape& shape, const Schedule& schedule, const 
     for (int32_t i = schedule.lane_begin[s]; i < schedule.lane_begin[s + 1]; ++i) {
       const Task& task = schedule.tasks[i];
       const char letter =
-          (task.micro_batch % 2 == 0 ? "FBWBP" : "fbwbp")[static_cast<int>(task.phase)];
+          (task.micro_batch % 2 == 0 ? kLetters : kOddLetters)[static_cast<int>(task.phase)];
       pairs = pairs || task.phase == Phase::kForwardBackward;
       const auto at = [&](Time t) {
         return static_cast<size_t>(std::lround(static_cast<double>(t.ps) / column));
@@ -173,10 +213,11 @@ std::string Picture(const PipelineShape& shape, const Schedule& schedule, const 
          "; capital: even micro-batch\n" + picture;
 }
 
-std::string TextOf(const Options& o, const PipelineShape& shape, const PipelineResult& result,
-                   const Schedule& schedule, const Timing& timing) {
-  std::string text = Format("%s: %d stages, %d micro-batches", o.schedule.c_str(), shape.stages,
-                            shape.micro_batches);
+std::string TextOf(const std::string& name, const PipelineShape& shape,
+                   const PipelineResult& result, const TrainingSchedule& schedule,
+                   const Timing& timing) {
+  std::string text =
+      name + Format(": %d stages, %d micro-batches", shape.stages, shape.micro_batches);
   if (shape.chunks > 1) text += Format(", %d chunks a stage", shape.chunks);
   if (shape.copies > 1) text += Format(", %d copies of the model", shape.copies);
   text += "\n  total       " + ShowSeconds(result.total.seconds(), 4);
@@ -197,7 +238,7 @@ std::string TextOf(const Options& o, const PipelineShape& shape, const PipelineR
   return text + Picture(shape, schedule, timing);
 }
 
-Json TimelineJson(const Schedule& schedule, const Timing& timing) {
+Json TimelineJson(const TrainingSchedule& schedule, const Timing& timing) {
   Json timeline = Json::array();
   for (size_t l = 0; l < schedule.lanes.size(); ++l) {
     for (int32_t i = schedule.lane_begin[l]; i < schedule.lane_begin[l + 1]; ++i) {
@@ -218,7 +259,7 @@ Json TimelineJson(const Schedule& schedule, const Timing& timing) {
   return timeline;
 }
 
-std::string TimelineText(const Schedule& schedule, const Timing& timing) {
+std::string TimelineText(const TrainingSchedule& schedule, const Timing& timing) {
   std::string text = "\nstage  task          chunk         start           end\n";
   for (size_t l = 0; l < schedule.lanes.size(); ++l) {
     for (int32_t i = schedule.lane_begin[l]; i < schedule.lane_begin[l + 1]; ++i) {
@@ -232,13 +273,13 @@ std::string TimelineText(const Schedule& schedule, const Timing& timing) {
   return text;
 }
 
-Json JsonOf(const Options& o, const PipelineShape& shape, const PipelineResult& result) {
+Json JsonOf(const std::string& name, const PipelineShape& shape, const PipelineResult& result) {
   Json peaks = Json::array();
   for (int s = 0; s < shape.stages; ++s)
     peaks.push_back({{"stage", s},
                      {"until_backward", result.peak_until_backward[s]},
                      {"until_weight", result.peak_until_weight[s]}});
-  return {{"schedule", o.schedule},
+  return {{"schedule", name},
           {"stages", shape.stages},
           {"micro_batches", shape.micro_batches},
           {"vpp", shape.chunks},
@@ -249,27 +290,73 @@ Json JsonOf(const Options& o, const PipelineShape& shape, const PipelineResult& 
           {"extrapolated_fraction", 0.0}};  // the times are given, none is estimated
 }
 
-void RunPipeline(const Options& o, const CommonOptions& common) {
+// A schedule with its times, and the sizes that its summary speaks of.
+struct Timed {
+  PipelineShape shape;
+  WrittenSchedule written;
+};
+
+Timed Built(const Options& o) {
   const PipelineSchedule& row = ScheduleNamed(o.schedule);
   const PipelineShape shape = ShapeOf(o, row);
-  const Schedule schedule = LowerPipeline(row, shape, row.build(shape));
+  TrainingSchedule schedule = LowerPipeline(row, shape, row.build(shape));
+  // A block a program, called after its virtual stage.
+  const std::vector<Time> durations = PipelineDurations(row, shape);
+  for (size_t i = 0; i < durations.size(); ++i)
+    schedule.programs.push_back({{static_cast<int32_t>(i), 1}});
+  const auto block = [&durations](int32_t id) {
+    const auto phase = static_cast<Phase>(id % kPipelinePhases);
+    return WrittenBlock{
+        "piece " + std::to_string(id / kPipelinePhases) + " " + std::string(NameOf(phase)),
+        durations[static_cast<size_t>(id)].seconds()};
+  };
+  return {shape, Written(std::move(schedule), block, {shape.transfer}, {})};
+}
+
+// Chunks count as micro-batches alive of their own: a file does not say what part of a stage they
+// are.
+Timed FromFile(const std::string& path) {
+  Timed given{.shape = {}, .written = ReadSchedule(ReadFile(path), path)};
+  const TrainingSchedule& schedule = given.written.schedule;
+  given.shape.stages = static_cast<int>(
+      std::count_if(schedule.lanes.begin(), schedule.lanes.end(),
+                    [](const Lane& lane) { return lane.stream == Stream::kCompute; }));
+  if (given.shape.stages == 0)
+    throw UserError({.file = path, .value = "no lane of compute", .expected = "one or more"});
+  for (const Task& task : schedule.tasks)
+    given.shape.micro_batches =
+        std::max({given.shape.micro_batches, task.micro_batch + 1, task.backward_micro_batch + 1});
+  return given;
+}
+
+void RunPipeline(const Options& o, const CommonOptions& common) {
+  CheckGiven(o);
+  const Timed given = o.schedule_file.empty() ? Built(o) : FromFile(o.schedule_file);
+  const TrainingSchedule& schedule = given.written.schedule;
   if (constexpr size_t kShown = 100'000;
       !(o.print.empty() && o.timeline.empty()) && schedule.tasks.size() > kShown)
-    throw UserError({.file = o.print.empty() ? "--timeline" : "--print timeline",
+    throw UserError({.file = o.print.empty() ? "--timeline" : "--print " + o.print.front(),
                      .value = std::to_string(schedule.tasks.size()) + " tasks",
                      .expected = "at most " + std::to_string(kShown)});
   if (o.timeline == "-" && common.json == "-")
     throw UserError(
         {.file = "--timeline", .value = "-, as --json", .expected = "a file for one of them"});
-  Timing timing;
-  Retimer(schedule).Run(PipelineDurations(row, shape), std::span(&shape.transfer, 1), timing);
-  const PipelineResult result = Summarize(shape, schedule, timing);
+  const Timing timing = TimingOf(given.written);
+  PipelineResult result = Summarize(given.shape, schedule, timing);
+  // A step may begin with weights that are gathered, before any stage computes.
+  result.total = timing.total;
 
-  Json json = JsonOf(o, shape, result);
-  std::string text = TextOf(o, shape, result, schedule, timing);
-  if (!o.print.empty()) {  // "timeline", all it takes
-    json["timeline"] = TimelineJson(schedule, timing);
-    text += TimelineText(schedule, timing);
+  const std::string name = o.schedule_file.empty() ? o.schedule : o.schedule_file;
+  Json json = JsonOf(name, given.shape, result);
+  std::string text = TextOf(name, given.shape, result, schedule, timing);
+  for (const std::string& part : o.print) {
+    if (part == "schedule") {
+      json["schedule_text"] = PrintSchedule(given.written, timing);
+      text += "\n" + PrintSchedule(given.written, timing);
+    } else {
+      json["timeline"] = TimelineJson(schedule, timing);
+      text += TimelineText(schedule, timing);
+    }
   }
   if (!o.timeline.empty()) WriteFile(o.timeline, WriteChromeTrace(TimelineOf(schedule, timing)));
   Emit(common, json, o.timeline == "-" ? "" : text);
@@ -283,13 +370,12 @@ Action DefinePipeline(OptionList list, const CommonOptions& common) {
   for (const PipelineSchedule& row : PipelineSchedules())
     schedules += "\n  " + std::string(row.name) + ": " + std::string(row.help);
   list.Add("--schedule", o->schedule, schedules, {.show_default = true});
-  list.Add("--stages", o->stages, "pipeline stages", {.required = true});
-  list.Add("--micro-batches", o->micro_batches, "micro-batches a step", {.required = true});
+  list.Add("--stages", o->stages, "pipeline stages");
+  list.Add("--micro-batches", o->micro_batches, "micro-batches a step");
   list.Add("--forward", o->forward,
-           "time of a stage's forward pass of a micro-batch: 30ms, or 30ms,31ms,... by stage",
-           {.required = true});
-  list.Add("--backward", o->backward, "... of its gradients of activations", {.required = true});
-  list.Add("--weight", o->weight, "... of its gradients of weights", {.required = true});
+           "time of a stage's forward pass of a micro-batch: 30ms, or 30ms,31ms,... by stage");
+  list.Add("--backward", o->backward, "... of its gradients of activations");
+  list.Add("--weight", o->weight, "... of its gradients of weights");
   list.Add("--overlapped-pair", o->pair,
            "... of its forward pass together with the full backward pass of another micro-batch, "
            "with the "
@@ -311,7 +397,12 @@ Action DefinePipeline(OptionList list, const CommonOptions& common) {
            "--memory-limit, which "
            "zb-1p and zb-2p order by",
            {.show_default = true});
-  list.Add("--print", o->print, "timeline: start and end of every task", {.one_of = {"timeline"}});
+  list.Add("--schedule-file", o->schedule_file,
+           "time the schedule of this file instead, as --print schedule of this command or of "
+           "train shows one; all options above are for an order that is built");
+  list.Add("--print", o->print,
+           "timeline: start and end of every task; schedule: the text that --schedule-file reads",
+           {.repeated = true, .delimiter = ',', .one_of = {"timeline", "schedule"}});
   list.Add("--timeline", o->timeline,
            "write the schedule to this file, which ui.perfetto.dev opens");
   return [o, &common] { RunPipeline(*o, common); };

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/quantity_text.h"
 #include "cli/command.h"
+#include "cli/named.h"
 #include "scenarios/scenario.h"
 #include "sim/routing/routing_report.h"
 #include "traces/routing_record.h"
@@ -19,16 +20,6 @@ constexpr int64_t kMostSteps = 100000, kMostTokens = int64_t{1} << 24;
 // Rates of the centroids: logits a step; for `gradient` logits per unit of gradient, which at these
 // alphas are about 1e-5. They set how many steps it takes and nothing else.
 constexpr double kSignRate = 0.02, kGradientRate = 1000;
-
-template <class E>
-E NamedIn(const char* option, const std::string& name) {
-  if (const auto value = ByName<E>(name)) return *value;
-  const auto names = Codec<E>::Names();
-  throw UserError({.file = option,
-                   .value = "\"" + Shortened(name) + "\"",
-                   .expected = "one of " + Join(names),
-                   .hint = Nearest(name, names)});
-}
 
 template <class T>
 void CheckRange(const char* option, T value, T low, T high) {
@@ -60,10 +51,18 @@ std::vector<BalanceLoss> LossesNamed(const std::vector<std::string>& names) {
 
 Action DefineRouting(OptionList list, const CommonOptions& common) {
   struct Options {
-    std::string scenario, recorded, record, sent_once, placement, step_rule = "sign";
+    std::string scenario;
+    std::string recorded;
+    std::string record;
+    std::string sent_once;
+    std::string placement;
+    std::string step_rule = "sign";
     std::vector<std::string> sets, losses{"expert", "device", "communication"};
-    int64_t steps = 0, step_tokens = BalanceOptions{}.tokens, layers = 4, micro_batches = 1,
-            redundant = 0;
+    int64_t steps = 0;
+    int64_t step_tokens = BalanceOptions{}.tokens;
+    int64_t layers = 4;
+    int64_t micro_batches = 1;
+    int64_t redundant = 0;
     double bias_rate = NAN, rate = NAN, top_p = 0;
   };
   const auto o = std::make_shared<Options>();
@@ -132,7 +131,7 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
                        .expected = "at most 16777216"});
     if (o->top_p > 0) setup.gate.top_p = o->top_p;
     if (!o->sent_once.empty())
-      setup.spread.sent_once = NamedIn<SentOnce>("--sent-once", o->sent_once);
+      setup.spread.sent_once = Named<SentOnce>("--sent-once", o->sent_once);
 
     RoutingOptions options{.layers = static_cast<int>(o->layers),
                            .micro_batches = static_cast<int>(o->micro_batches),
@@ -141,7 +140,7 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
     options.balance = {.steps = static_cast<int>(o->steps),
                        .tokens = o->step_tokens,
                        .losses = LossesNamed(o->losses),
-                       .rule = NamedIn<StepRule>("--step-rule", o->step_rule)};
+                       .rule = Named<StepRule>("--step-rule", o->step_rule)};
     const double usual_rate = options.balance.rule == StepRule::kSign ? kSignRate : kGradientRate,
                  usual_bias = run.model.moe.method->has_bias ? kBiasRate.value : 0;
     options.balance.rate = std::isnan(o->rate) ? usual_rate : o->rate;
@@ -150,7 +149,7 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
     CheckRange("--bias-rate", options.balance.bias_rate, 0.0, 1.0);
     CheckRange<int64_t>("--redundant", o->redundant, 0, 65536);
     if (!o->placement.empty()) {
-      options.placement = NamedIn<PlacementPolicy>("--placement", o->placement);
+      options.placement = Named<PlacementPolicy>("--placement", o->placement);
       const PlacementShape shape = PlacementShapeOf(setup, options.redundant);
       if (!CanPlace(*options.placement, setup.gate.experts, shape))
         throw UserError({.file = "--placement",

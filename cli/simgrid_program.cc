@@ -6,18 +6,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/named.h"
 
 namespace moecast {
-
-Level LevelNamed(const std::string& name) {
-  if (const auto level = ByName<Level>(name)) return *level;
-  std::vector<std::string_view> names;
-  for (const auto& row : EnumNames<Level>::kNames) names.push_back(row.name);
-  throw UserError({.file = "--level",
-                   .value = "\"" + Shortened(name) + "\"",
-                   .expected = Join(names),
-                   .hint = Nearest(name, names)});
-}
 
 std::unique_ptr<ChildProcess> StartHelper(Level level) {
   if (level != Level::kSimgrid) return nullptr;

@@ -1,4 +1,4 @@
-// The option --level, and moecast-simgrid, the program behind `--level simgrid`.
+// moecast-simgrid, the program behind `--level simgrid`.
 #pragma once
 
 #include <memory>
@@ -8,9 +8,6 @@
 #include "sim/network/level.h"
 
 namespace moecast {
-
-// The value of --level; throws UserError for another.
-Level LevelNamed(const std::string& name);
 
 // Starts the program that the level needs; null for levels that need none. Throws UserError where
 // it is not beside moecast.

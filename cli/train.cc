@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/named.h"
 #include "cli/predict.h"
 #include "cli/simgrid_program.h"
 #include "scenarios/claims/claims.h"
@@ -29,23 +30,8 @@ std::optional<PublishedCost> PublishedFor(const std::string& scenario) {
   return std::nullopt;
 }
 
-std::vector<StepPart> PartsNamed(const std::vector<std::string>& names) {
-  std::vector<StepPart> parts;
-  for (const std::string& name : names) {
-    const auto part = ByName<StepPart>(name);
-    const auto valid = Codec<StepPart>::Names();
-    if (!part)
-      throw UserError({.file = "--print",
-                       .value = "\"" + Shortened(name) + "\"",
-                       .expected = "any of " + Join(valid),
-                       .hint = Nearest(name, valid)});
-    parts.push_back(*part);
-  }
-  return parts;
-}
-
 // One replica of the step, on fluid and on SimGrid.
-ReplicaTimes OnReplica(const PreparedPhase& phase, StepCache& cache) {
+ReplicaTimes OnReplica(const PreparedPhase& phase) {
   const TrainingRun& run = phase.run();
   if (NumberOfLinks(run.cluster) != run.cluster.ports())
     throw UserError(
@@ -53,21 +39,22 @@ ReplicaTimes OnReplica(const PreparedPhase& phase, StepCache& cache) {
          .value = "simgrid",
          .expected = "analytic or fluid on the cluster " + run.cluster.name +
                      ": a replica alone says nothing of the switches it shares with others"});
-  OpCosts& costs = cache.CostsFor(run.calibration, run.cluster, run.model, run.plan, run.whole_step,
-                                  phase.step().shape.copies);
   const auto network = [](Level of) {
     return [of](std::span<const BytesPerSecond> capacity) {
       return MakeNetwork(of, capacity, StartHelper(of));
     };
   };
-  return CompareOnReplica(phase.step(), costs, network(Level::kFluid), network(Level::kSimgrid));
+  return CompareOnReplica(phase.step(), network(Level::kFluid), network(Level::kSimgrid));
 }
 
 }  // namespace
 
 Action DefineTrain(OptionList list, const CommonOptions& common) {
   struct Options {
-    std::string scenario, level = "fluid", timeline;
+    std::string scenario;
+    std::string level = "fluid";
+    std::string timeline;
+    std::string timeline_detail{NameOf(TimelineDetail::kFirstMicroBatch)};
     std::vector<std::string> sets, print;
     bool why_memory = false;
     int64_t samples = ForecastOptions{}.samples;
@@ -82,6 +69,9 @@ Action DefineTrain(OptionList list, const CommonOptions& common) {
            {.show_default = true});
   list.Add("--samples", o->samples, "draws behind the interval", {.show_default = true});
   list.Add("--timeline", o->timeline, "write the step as a trace file for ui.perfetto.dev");
+  list.Add("--timeline-detail", o->timeline_detail,
+           "whose blocks and ops it shows: tasks (none's), first-micro-batch or all",
+           {.show_default = true});
   list.Add("--print", o->print, "also show: layout, ops, costs, blocks, schedule",
            {.repeated = true, .delimiter = ','});
   list.AddFlag("--sensitivity", o->sensitivity,
@@ -89,9 +79,11 @@ Action DefineTrain(OptionList list, const CommonOptions& common) {
   list.AddFlag("--why-memory", o->why_memory,
                "also list what is alive at the peak of the fullest rank");
   return [o, &common] {
-    const Level level = LevelNamed(o->level);
+    const Level level = Named<Level>("--level", o->level);
     const int samples = CheckedSamples(o->samples);
-    const std::vector<StepPart> parts = PartsNamed(o->print);
+    std::vector<StepPart> parts;
+    for (const std::string& name : o->print) parts.push_back(Named<StepPart>("--print", name));
+    const auto detail = Named<TimelineDetail>("--timeline-detail", o->timeline_detail);
     Prediction p = PredictTraining(Scenario::Load(o->scenario, o->sets),
                                    {.samples = samples, .seed = common.seed},
                                    level == Level::kSimgrid ? Level::kFluid : level);
@@ -103,7 +95,7 @@ Action DefineTrain(OptionList list, const CommonOptions& common) {
     std::string text = TrainText(p.report, published);
     const Step& step = p.run->step(p.run->detailed());
     if (level == Level::kSimgrid) {
-      const ReplicaTimes replica = OnReplica(p.run->phase(p.run->detailed()), p.cache);
+      const ReplicaTimes replica = OnReplica(p.run->phase(p.run->detailed()));
       json["simgrid"] = ReplicaJson(replica);
       text += ReplicaText(replica);
     }
@@ -122,7 +114,7 @@ Action DefineTrain(OptionList list, const CommonOptions& common) {
       json["sensitivity"] = SensitivityJson(rows);
       text += SensitivityText(rows, p.report.headlines.gpu_hours_per_trillion_tokens);
     }
-    if (!o->timeline.empty()) WriteFile(o->timeline, WriteChromeTrace(TimelineOf(step)));
+    if (!o->timeline.empty()) WriteFile(o->timeline, WriteChromeTrace(TimelineOf(step, detail)));
     Emit(common, json, text);
   };
 }

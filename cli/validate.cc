@@ -118,7 +118,7 @@ std::vector<ClaimResult> ValidateSchedules(const CommonOptions&) {
   std::vector<ClaimResult> results;
   for (const PipelineClaim& c : LoadPipelineClaims()) {
     const PipelineSchedule& schedule = *FindPipelineSchedule(c.schedule);
-    const Schedule lowered = LowerPipeline(schedule, c.shape, schedule.build(c.shape));
+    const TrainingSchedule lowered = LowerPipeline(schedule, c.shape, schedule.build(c.shape));
     Timing timing;
     const Time transfer[] = {c.shape.transfer};
     Retimer(lowered).Run(PipelineDurations(schedule, c.shape), transfer, timing);

@@ -7,6 +7,7 @@
 
 #include "base/enum_names.h"
 #include "base/units.h"
+#include "costmodel/source.h"
 
 namespace moecast {
 
@@ -36,15 +37,15 @@ constexpr Resource ResourceOf(Bound bound) {
 // contexts of one batch, in whatever layer, pass or model), `sigma_own` belongs to this estimate
 // alone.
 struct Cost {
-  Seconds time;
+  Seconds time;            // median
   double sigma_table = 0;  // standard deviation of ln(time), common to the source
   double sigma_curve = 0;
   double sigma_own = 0;
   Seconds gap;  // of `time`: around the kernel, where no faster device helps
   double utilisation =
       0;  // of the device's peak in the operator's format: its flops over time and peak
-  uint64_t curve = 0;   // a hash of the table's name and the curve's key; 0 where there is no curve
-  uint16_t source = 0;  // index into Calibration::sources()
+  uint64_t curve = 0;  // a hash of the table's name and the curve's key; 0 where there is no curve
+  SourceId source{};   // of OpCosts::sources()
   Bound bound = Bound::kLatency;
   Resource resource = Resource::kLaunch;  // OpCosts sets it
   bool extrapolated = false;              // outside the measured range, or no measurement at all

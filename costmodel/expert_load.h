@@ -2,16 +2,22 @@
 // routing beside where tokens go on average (costmodel/spread.h).
 #pragma once
 
+#include <tuple>
+
 #include "costmodel/routing_load.h"
 
 namespace moecast {
 
-// Of the ranks, as a part of what each takes where a token's experts are spread as SpreadOf says
-// and nothing is dropped.
+// What ranks take of something, as a part of what each would take if a token's experts were spread
+// as SpreadOf says and nothing were dropped: over all ranks, and by the one that takes most.
 struct Share {
   double mean = 1, most = 1;
   bool operator==(const Share&) const = default;
 };
+inline auto MembersOf(const Share& share) {
+  const auto& [mean, most] = share;
+  return std::tie(mean, most);
+}
 
 // What the ranks of an expert-parallel group take of one MoE layer and micro-batch, after dropping.
 struct ExpertLoad {
@@ -20,6 +26,10 @@ struct ExpertLoad {
   Share bytes;   // of dispatch, and so of combine, through the port that takes longest
   bool operator==(const ExpertLoad&) const = default;
 };
+inline auto MembersOf(const ExpertLoad& load) {
+  const auto& [visits, tokens, bytes] = load;
+  return std::tie(visits, tokens, bytes);
+}
 // Every rank takes the mean.
 ExpertLoad EvenOf(const ExpertLoad& load);
 

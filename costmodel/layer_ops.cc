@@ -61,13 +61,14 @@ BlockParameters OfLayer(const Model& model, const ShardPlan& shard, bool) {
 // A tied head on another stage than the embedding is a copy.
 BlockParameters OfHead(const Model& model, const ShardPlan& shard, bool) {
   const double h = model.hidden;
-  return {.data = static_cast<double>(model.vocab) * h / shard.tp + h};
+  return {.data = static_cast<double>(model.vocab) * h / shard.tp +
+                  static_cast<double>(NormParameters(model))};
 }
 
 BlockParameters OfMtp(const Model& model, const ShardPlan& shard, bool ends_apart) {
   const double h = model.hidden;
   BlockParameters p = OfLayer(model, shard, model.runs.back().kind);
-  p.data += 2 * h * h + 3 * h;
+  p.data += 2 * h * h + 3 * static_cast<double>(NormParameters(model));
   if (ends_apart) p.data += OfEmbedding(model, shard, ends_apart).data;
   return p;
 }

@@ -35,10 +35,12 @@ StateBytes& StateBytes::operator+=(const StateBytes& o) {
 
 StateBytes StatesOf(const BlockParameters& parameters, const ShardPlan& shard, int model_copies) {
   const Precision& p = shard.precision;
-  const double updated = OptimizedParameters(parameters, shard, model_copies),
-               on_host = updated * shard.optimizer_offload, on_device = updated - on_host;
-  const double weight = ElementBytes(p.weight_format()), master = ElementBytes(p.master),
-               moments = 2 * ElementBytes(p.moments);
+  const double updated = OptimizedParameters(parameters, shard, model_copies);
+  const double on_host = updated * shard.optimizer_offload;
+  const double on_device = updated - on_host;
+  const double weight = ElementBytes(p.weight_format());
+  const double master = ElementBytes(p.master);
+  const double moments = 2 * ElementBytes(p.moments);
   // The host updates a master copy whatever the format, from gradients copied there.
   const double host = master + moments + ElementBytes(p.main_grad) + (HasMaster(p) ? weight : 0);
   return {.weights = Bytes(Cut(parameters, ShardsFrom(shard, 3, model_copies)) *

@@ -9,6 +9,7 @@
 
 namespace moecast {
 
+// Of one rank.
 struct StateBytes {
   Bytes weights;          // with their FP8 copies, where the weights are held in another format
   Bytes gradients;        // main gradients

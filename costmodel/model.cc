@@ -9,10 +9,6 @@ int MlpMatrices(MlpKind kind) {
   return kind == MlpKind::kSwiglu ? 3 : 2;
 }
 
-int64_t NormParameters(const Model& m) {
-  return int64_t{m.norm_bias ? 2 : 1} * m.hidden;
-}
-
 int64_t MlpWeights(const Model& m, int inter) {
   return int64_t{MlpMatrices(m.mlp)} * m.hidden * inter;
 }
@@ -74,6 +70,10 @@ LayerParts LayerParameters(const Model& m, LayerKind kind) {
 
 LayerParts ActivatedLayerParameters(const Model& m, LayerKind kind) {
   return LayerWithExperts(m, kind, m.moe.top_k);
+}
+
+int64_t NormParameters(const Model& m) {
+  return int64_t{m.norm_bias ? 2 : 1} * m.hidden;
 }
 
 int64_t EmbeddingParameters(const Model& m) {

@@ -79,7 +79,6 @@ struct Model {
 };
 
 // ---- Parameters
-// -------------------------------------------------------------------------------------------------
 
 // Of one layer.
 struct LayerParts {
@@ -100,6 +99,7 @@ int64_t AttentionParameters(const Model& model);       // of one layer
 LayerParts LayerParameters(const Model& model, LayerKind kind);
 LayerParts ActivatedLayerParameters(const Model& model,
                                     LayerKind kind);  // top_k of the routed experts
+int64_t NormParameters(const Model& model);           // of one norm
 int64_t EmbeddingParameters(const Model& model);      // the input embedding
 int64_t HeadParameters(const Model& model);   // the output matrix; 0 where it is the embedding's
 int64_t TotalParameters(const Model& model);  // MTP left out
@@ -114,7 +114,6 @@ int64_t ActivatedParameters(const Model& model, InputEmbedding input_embedding);
 int64_t MtpParameters(const Model& model);
 
 // ---- KV cache
-// -------------------------------------------------------------------------------------------------
 
 // Elements that all layers cache of a sequence of `context` tokens, as their kind of attention
 // does, on one of `tp` tensor-parallel ranks; MTP left out.
@@ -123,7 +122,6 @@ int64_t KvElementsPerToken(const Model& model);  // of a sequence of one
 Bytes KvBytesPerToken(const Model& model, double bits_per_element);
 
 // ---- Flops
-// -------------------------------------------------------------------------------------------------
 
 // Of one token in one layer. 2 flops a multiply-add; recompute is not counted; norms, softmax and
 // other element-wise work are left out.

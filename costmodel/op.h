@@ -124,16 +124,7 @@ struct EnumNames<OpName> {
   };
 };
 
-// Which ranks take part: a group of the plan's placement.
-enum class GroupKind : uint8_t { kTp, kCp, kEp, kData, kExpertData, kPipelineNext, kWorld };
-template <>
-struct EnumNames<GroupKind> {
-  static constexpr EnumName<GroupKind> kNames[] = {
-      {GroupKind::kTp, "tp"},          {GroupKind::kCp, "cp"},
-      {GroupKind::kEp, "ep"},          {GroupKind::kData, "dp"},
-      {GroupKind::kExpertData, "edp"}, {GroupKind::kPipelineNext, "pp"},
-      {GroupKind::kWorld, "world"}};
-};
+struct CollectiveAlgorithm;  // costmodel/collectives/algorithms.h
 
 struct CollectiveQuery {
   CollectiveKind kind = CollectiveKind::kAllGather;
@@ -141,6 +132,8 @@ struct CollectiveQuery {
   // The whole buffer of a rank: gathered result, input to be scattered, reduced or sent; for
   // dispatch and combine the tokens a rank holds, each counted once.
   Bytes bytes;
+  // That runs it; what costs it (OpCosts) says which.
+  const CollectiveAlgorithm* algorithm = nullptr;
   bool operator==(const CollectiveQuery&) const = default;
 };
 
@@ -190,15 +183,16 @@ constexpr OpClass OpClassOf(const OpQuery& query) {
 struct Op {
   OpName name{};
   OpQuery query;
-  // The op starts when the one before it on its stream has ended and `after`, an op of the block,
-  // too. -1: none.
+  // The op starts when the one before it on its stream has ended and `after`, an op of the block on
+  // another stream, too. -1: none.
   int32_t after = -1;
   bool recomputed = false;  // a forward op run again by the backward pass
 
   bool operator==(const Op&) const = default;
   OpClass op_class() const { return OpClassOf(query); }
   Stream stream() const {
-    return op_class() == OpClass::kCollective ? Stream::kCommunication : Stream::kCompute;
+    const auto* collective = std::get_if<CollectiveQuery>(&query);
+    return collective ? StreamOf(collective->group) : Stream::kCompute;
   }
 };
 

@@ -21,15 +21,39 @@ constexpr Known kHostAdamEfficiency{
 constexpr Known kHostAdamSigma{0.3,
                                "between that share and the 0.8 of nominal that STREAM reaches on "
                                "Xeons with DDR5, as half a deviation"};
-// A collective leaves at least one SM in so many, whatever the plan says.
-constexpr int kLeastSmsLeft = 20;
 
-// Bytes through HBM for each byte that a rank sends: it is read where it is sent from and written
-// where it arrives, and a rank receives what it sends; a reduction also reads what it adds to.
-// (Buffers of NCCL and of DeepEP's normal kernels lie in HBM; what stays in L2 is not counted off.)
-double HbmBytesPerByteSent(CollectiveKind kind) {
-  const bool reduces = kind == CollectiveKind::kReduceScatter || kind == CollectiveKind::kAllReduce;
-  return reduces ? 3 : 2;
+// Most that a collective takes of the HBM that a kernel beside it streams through: where both want
+// all of it they get as much each, max-min fair as flows on a link. (One that wants more is slowed
+// too; none of NVLink or a NIC of today does: three times NVLink's 450 GB/s is 0.4 of 3.35 TB/s.)
+constexpr double kFairShare = 0.5;
+
+constexpr std::string_view kChunks = "ring-chunks";
+
+// What runs in parts, as one Traffic that takes as long on its links.
+Traffic InOne(Parts parts, const Cluster& cluster) {
+  if (parts.size() == 1) return std::move(parts[0]);
+  Traffic all;
+  Seconds busy;
+  for (const Traffic& part : parts) {
+    busy += BusyTime(part, cluster);
+    all.transport = part.transport;
+    all.unreachable += part.unreachable;
+    for (const PathLoad& p : part.paths) all.paths.push_back({p.path, p.bytes * part.stretch});
+  }
+  all.Merge();
+  if (!all.empty() && all.unreachable == 0) all.stretch = busy / BusyTime(all, cluster);
+  return all;
+}
+
+// Through HBM goes what a GPU sends, read where it lies, and what it receives, written; a reduction
+// of its SMs also reads what it adds to, one of the switch is done when it arrives. (Buffers of
+// NCCL and of DeepEP's normal kernels lie in HBM; what stays in L2 is not counted off.)
+Bytes ThroughHbm(CollectiveKind kind, const Traffic& part, const Cluster& cluster) {
+  const bool adds =
+      (kind == CollectiveKind::kReduceScatter || kind == CollectiveKind::kAllReduce) &&
+      part.transport != Transport::kMulticast;
+  const PortBytes out = BytesSent(part, cluster), in = BytesReceived(part, cluster);
+  return out.nvlink + out.network + (in.nvlink + in.network) * (adds ? 2 : 1);
 }
 
 }  // namespace
@@ -41,7 +65,7 @@ FlopsPerSecond PeakOf(const Device& device, const OpQuery& query) {
   return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block ? device.fp8_peak : device.bf16_peak;
 }
 
-OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const ShardPlan& shard,
+OpCosts::OpCosts(const KernelCosts& kernels, const Cluster& cluster, const ShardPlan& shard,
                  const Placement& placement, const ExpertSpread& spread,
                  const WholeStep& whole_step, int model_copies)
     : kernels_(kernels),
@@ -49,20 +73,20 @@ OpCosts::OpCosts(KernelCosts& kernels, const Cluster& cluster, const ShardPlan& 
       whole_step_(whole_step),
       placement_(placement),
       copies_(model_copies),
-      sms_left_(std::max((cluster.device.sms + kLeastSmsLeft - 1) / kLeastSmsLeft,
-                         cluster.device.sms - shard.overlap.communication_sms)),
-      tp_transport_(shard.overlap.tp ? Transport::kChunks : Transport::kBulk),
+      communication_sms_(shard.overlap.communication_sms),
+      sms_left_(cluster.device.sms - shard.overlap.communication_sms),
+      tp_chunks_(shard.overlap.tp),
+      choice_(shard.collectives),
       spread_(spread) {
-  std::vector<std::string> sources = kernels.calibration().sources();
+  CostSources sources = kernels.calibration().sources();
   const auto add = [&](Resource resource, const char* name, const Known& known) {
-    source_of_[static_cast<size_t>(resource)] = static_cast<uint16_t>(sources.size());
-    sources.push_back(std::string(name) + ": " + known.source);
+    source_of_[static_cast<size_t>(resource)] = sources.Add(name, known.source);
   };
   add(Resource::kPcie, "PCIe rate", kPcieSigma);
   add(Resource::kHost, "host memory rate", kHostAdamEfficiency);
   add(Resource::kNvlink, "NVLink rate", kNvlinkSigma);
   add(Resource::kNetwork, "network rate", kNetworkSigma);
-  sources_ = std::make_shared<const std::vector<std::string>>(std::move(sources));
+  sources_ = std::make_shared<const CostSources>(std::move(sources));
 }
 
 std::vector<Axis> AxesOf(GroupKind group) {
@@ -85,62 +109,121 @@ std::vector<Axis> AxesOf(GroupKind group) {
   MOECAST_CHECK(false);
 }
 
-Traffic OpCosts::UnitTraffic(const CollectiveQuery& query, const RankCoordinates& member,
-                             int to_stage) const {
-  std::vector<int> group = placement_.Group(member, AxesOf(query.group));
-  const auto on_stage = [&](int stage) {
-    RankCoordinates there = member;
-    there[Axis::kPp] = stage;
-    return placement_.Group(there, AxesOf(query.group));
-  };
+std::vector<int> GroupOf(const Placement& placement, GroupKind group, const RankCoordinates& member,
+                         int model_copies) {
+  std::vector<int> gpus = placement.Group(member, AxesOf(group));
   // Gradients and weights of a piece of the model are reduced and gathered over all copies of it:
   // those of the first stage are the last's too.
-  if (copies_ > 1 && (query.group == GroupKind::kData || query.group == GroupKind::kExpertData)) {
-    const std::vector<int> others = on_stage(placement_.Size(Axis::kPp) - 1 - member[Axis::kPp]);
-    group.insert(group.end(), others.begin(), others.end());
-    std::sort(group.begin(), group.end());
+  if (model_copies > 1 && (group == GroupKind::kData || group == GroupKind::kExpertData)) {
+    RankCoordinates other = member;
+    other[Axis::kPp] = placement.Size(Axis::kPp) - 1 - member[Axis::kPp];
+    const std::vector<int> others = placement.Group(other, AxesOf(group));
+    gpus.insert(gpus.end(), others.begin(), others.end());
+    std::sort(gpus.begin(), gpus.end());
   }
-  const Routes routes(cluster_);
-  const Bytes one(1);
-  const Transport transport = query.group == GroupKind::kTp ? tp_transport_ : Transport::kBulk;
-  switch (query.kind) {
-    case CollectiveKind::kAllGather:
-      return RingAllGather(group, one, routes, transport);
-    case CollectiveKind::kReduceScatter:
-      return RingReduceScatter(group, one, routes, transport);
-    case CollectiveKind::kAllReduce:
-      // Over the world one number is summed, the gradient norm.
-      return query.group == GroupKind::kWorld ? TreeAllReduce(group, one, routes)
-                                              : RingAllReduce(group, one, routes, transport);
-    case CollectiveKind::kDispatch:
-    case CollectiveKind::kCombine:
-      return ExpertAllToAll(group, one, spread_.uniform, routes);
-    case CollectiveKind::kSend:
-      return Send(group, on_stage(to_stage), one, routes);
-    default:  // no op of a step
-      MOECAST_CHECK(query.kind == CollectiveKind::kSend);
-      return {};
-  }
+  return gpus;
 }
 
-const OpCosts::Lowered& OpCosts::Lower(const CollectiveQuery& query) {
+CollectiveCall OpCosts::UnitCall(CollectiveKind kind, GroupKind group,
+                                 const RankCoordinates& member, int to_stage, Bytes bytes) const {
+  CollectiveCall call{.kind = kind,
+                      .group = GroupOf(placement_, group, member, copies_),
+                      .bytes = bytes,
+                      .spread = spread_.uniform,
+                      .sms = kind == CollectiveKind::kDispatch ? communication_sms_ : 0};
+  if (kind == CollectiveKind::kSend) {
+    RankCoordinates there = member;
+    there[Axis::kPp] = to_stage;
+    const std::vector<int> to = placement_.Group(there, AxesOf(group));
+    call.group.insert(call.group.end(), to.begin(), to.end());
+  }
+  return call;
+}
+
+Parts OpCosts::UnitParts(const CollectiveAlgorithm& algorithm, GroupKind group,
+                         const RankCoordinates& member, int to_stage) const {
+  const CollectiveCall call = UnitCall(algorithm.kind, group, member, to_stage, Bytes(1));
+  const Routes routes(cluster_);
+  // What runs in the first group may not in one that lies across nodes.
+  if (Unfit(algorithm, call.group, routes).empty()) return moecast::Lower(algorithm, call, routes);
+  return moecast::Lower(*AutomaticAlgorithms(call.kind, call.group, routes).front(), call, routes);
+}
+
+Traffic OpCosts::UnitTraffic(const CollectiveAlgorithm& algorithm, GroupKind group,
+                             const RankCoordinates& member, int to_stage) const {
+  return InOne(UnitParts(algorithm, group, member, to_stage), cluster_);
+}
+
+OpCosts::Lowered OpCosts::LowerBy(const CollectiveAlgorithm& algorithm, GroupKind group) const {
+  Lowered lowered{.algorithm = &algorithm};
+  Parts parts = UnitParts(algorithm, group, {}, NextStage());
+  for (const Traffic& part : parts) {
+    if (part.empty()) continue;
+    lowered.alpha += AlphaOf(part, cluster_);
+    lowered.per_byte += BusyTime(part, cluster_);
+    const PortBytes sent = BytesSent(part, cluster_);
+    lowered.sent.nvlink += sent.nvlink;
+    lowered.sent.network += sent.network;
+    lowered.through_hbm += ThroughHbm(algorithm.kind, part, cluster_);
+  }
+  const Traffic unit = InOne(std::move(parts), cluster_);
+  lowered.travels = !unit.empty();
+  if (lowered.travels) lowered.network = IsNetwork(cluster_, BusiestLink(unit, cluster_));
+  return lowered;
+}
+
+std::vector<OpCosts::Candidate> OpCosts::CandidatesOf(const CollectiveQuery& query) const {
   // Dispatch and combine put the same bytes on the same links, the other way.
   const auto kind = query.kind == CollectiveKind::kCombine ? CollectiveKind::kDispatch : query.kind;
-  auto& slot = lowered_[static_cast<size_t>(kind) * 8 + static_cast<size_t>(query.group)];
-  if (slot) return *slot;
-  Lowered lowered;
-  if (kind != CollectiveKind::kSend || placement_.Size(Axis::kPp) > 1)
-    lowered.unit = UnitTraffic({kind, query.group}, {}, 1);
-  if (!lowered.unit.empty()) {
-    lowered.alpha = AlphaOf(lowered.unit, cluster_);
-    lowered.per_byte = BusyTime(lowered.unit, cluster_);
-    lowered.network = IsNetwork(cluster_, BusiestLink(lowered.unit, cluster_));
+  const CollectiveCall call = UnitCall(kind, query.group, {}, NextStage(), Bytes(0));
+  const Routes routes(cluster_);
+  const std::string_view name = query.group == GroupKind::kTp && tp_chunks_ ? kChunks
+                                : query.group == GroupKind::kWorld          ? kAutoAlgorithm
+                                                                   : choice_.Of(query.kind);
+  std::vector<Candidate> candidates;
+  const auto add = [&](const CollectiveAlgorithm& algorithm) {
+    Seconds alpha;
+    for (const Traffic& part : moecast::Lower(algorithm, call, routes))
+      alpha += AlphaOf(part, cluster_);
+    candidates.push_back({&algorithm, alpha, std::nullopt});
+  };
+  if (name == kAutoAlgorithm) {
+    for (const CollectiveAlgorithm* a : AutomaticAlgorithms(kind, call.group, routes)) add(*a);
+  } else {
+    const CollectiveAlgorithm* named = FindAlgorithm(kind, name);
+    MOECAST_CHECK(named);
+    add(*named);
   }
-  lowered.sent = BytesSent(lowered.unit, cluster_);
-  return slot.emplace(std::move(lowered));
+  std::ranges::stable_sort(candidates, {}, &Candidate::alpha);
+  return candidates;
 }
 
-PortBytes OpCosts::UnitBytes(const CollectiveQuery& query) {
+OpCosts::Lowered OpCosts::Lower(const CollectiveQuery& query) const {
+  const bool as_dispatch =
+      query.kind == CollectiveKind::kCombine && choice_.combine == choice_.dispatch;
+  const auto kind = as_dispatch ? CollectiveKind::kDispatch : query.kind;
+  const std::lock_guard lock(lowering_);
+  auto& candidates =
+      candidates_[static_cast<size_t>(kind) * std::size(EnumNames<GroupKind>::kNames) +
+                  static_cast<size_t>(query.group)];
+  if (candidates.empty()) candidates = CandidatesOf({kind, query.group});
+  const Lowered* fastest = nullptr;
+  Seconds least;
+  for (Candidate& c : candidates) {
+    if (query.algorithm && query.algorithm != c.algorithm) continue;
+    // Those behind it take longer to start.
+    if (fastest && c.alpha > least) break;
+    if (!c.lowered) c.lowered = LowerBy(*c.algorithm, query.group);
+    const Seconds time = c.lowered->Time(query.bytes);
+    if (fastest && (time > least || (time == least && fastest->algorithm < c.algorithm))) continue;
+    fastest = &*c.lowered;
+    least = time;
+  }
+  MOECAST_CHECK(fastest);
+  return *fastest;
+}
+
+PortBytes OpCosts::UnitBytes(const CollectiveQuery& query) const {
   return Lower(query).sent;
 }
 
@@ -158,15 +241,12 @@ Cost OpCosts::HostCost(const HostQuery& query) const {
           .resource = resource};
 }
 
-double OpCosts::Beside(const Op& op, const Cost& cost) {
-  constexpr double kMostTaken = 0.95;
+double OpCosts::Beside(const Op& op, const Cost& cost) const {
   if (const auto* collective = std::get_if<CollectiveQuery>(&op.query)) {
     if (cost.time.value <= 0) return 0;
-    const PortBytes unit = UnitBytes(*collective);
-    const Bytes moved = collective->bytes * (HbmBytesPerByteSent(collective->kind) *
-                                             (unit.nvlink + unit.network).value);
+    const Bytes moved = collective->bytes * Lower(*collective).through_hbm.value;
     // An era stretches the kernels beside it alike.
-    return std::min(kMostTaken, moved / (cost.time / whole_step_.era) / cluster_.device.hbm);
+    return std::min(kFairShare, moved / (cost.time / whole_step_.era) / cluster_.device.hbm);
   }
   if (cost.bound != Bound::kCompute || sms_left_ == cluster_.device.sms) return 1;
   // Tiles of a GEMM go over fewer SMs, in whole waves.
@@ -180,7 +260,7 @@ double OpCosts::Beside(const Op& op, const Cost& cost) {
   return std::min(1.0, cost.time / Of(squeezed).time);
 }
 
-Cost OpCosts::Of(const Op& op) {
+Cost OpCosts::Of(const Op& op) const {
   if (const auto* host = std::get_if<HostQuery>(&op.query)) return HostCost(*host);
   const auto* collective = std::get_if<CollectiveQuery>(&op.query);
   if (!collective) {
@@ -190,10 +270,10 @@ Cost OpCosts::Of(const Op& op) {
     cost.resource = ResourceOf(cost.bound);
     return Sustained(cost, whole_step_);
   }
-  const Lowered& l = Lower(*collective);
+  const Lowered l = Lower(*collective);
   const Resource resource = l.network ? Resource::kNetwork : Resource::kNvlink;
-  if (l.unit.empty() || collective->bytes.value <= 0) return {.resource = resource};
-  return SustainedCollective({.time = l.alpha + l.per_byte * collective->bytes.value,
+  if (!l.travels || collective->bytes.value <= 0) return {.resource = resource};
+  return SustainedCollective({.time = l.Time(collective->bytes),
                               .sigma_table = l.network ? kNetworkSigma.value : kNvlinkSigma.value,
                               .source = SourceOf(resource),
                               .bound = Bound::kMemory,

@@ -22,7 +22,8 @@ const Fields<Overlap>& FieldsOf(const Overlap*) {
               "device, "
               "and weights on their way back run at the same time, bucket by bucket"),
           Row("communication_sms", &Overlap::communication_sms,
-              "SMs a collective takes from the kernels that run beside it",
+              "SMs a collective takes from the kernels that run beside it; fewer than the device "
+              "has",
               {.low = 0, .high = 4096}),
       });
   return fields;

@@ -1,6 +1,8 @@
 // What runs at the same time on a rank. Plain data; the Fields table documents every member.
 #pragma once
 
+#include <tuple>
+
 #include "base/fields_fwd.h"
 
 namespace moecast {
@@ -14,6 +16,13 @@ struct Overlap {
   int communication_sms = 20;
   bool operator==(const Overlap&) const = default;
 };
+inline auto MembersOf(const Overlap& overlap) {
+  const auto& [shared_experts, tp, grad_reduce, param_gather, offload, communication_sms] = overlap;
+  return std::tie(shared_experts, tp, grad_reduce, param_gather, offload, communication_sms);
+}
 const Fields<Overlap>& FieldsOf(const Overlap*);
+
+// Whatever runs beside a kernel, it keeps one SM in so many.
+inline constexpr int kLeastSmsLeft = 20;
 
 }  // namespace moecast

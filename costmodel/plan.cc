@@ -155,6 +155,7 @@ const Fields<Plan>& FieldsOf(const Plan*) {
               "the loss goes from bf16 logits to their fp32 exponentials in one kernel, without "
               "copies"),
           Row("overlap", &Plan::overlap, "what runs at the same time"),
+          Row("collectives", &Plan::collectives, "which algorithms run the collectives"),
           Row("routing", &Plan::routing, "how unequal the experts' devices are loaded"),
           Row("optimizer", &Plan::optimizer, "AdamW's step"),
       });

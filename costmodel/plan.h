@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/enum_names.h"
 #include "base/fields_fwd.h"
 #include "base/units.h"
+#include "costmodel/collectives/choice.h"
 #include "costmodel/overlap.h"
 #include "costmodel/phase.h"
 #include "costmodel/precision.h"
@@ -36,6 +38,10 @@ struct Parallel {
   int64_t gpus() const { return int64_t{1} * tp * pp * cp * dp; }
   int edp() const { return dp / ep; }
 };
+inline auto MembersOf(const Parallel& parallel) {
+  const auto& [tp, pp, vpp, ep, cp, dp, zero, sequence, rank_order] = parallel;
+  return std::tie(tp, pp, vpp, ep, cp, dp, zero, sequence, rank_order);
+}
 const Fields<Parallel>& FieldsOf(const Parallel*);
 // REQUIRES: rank_order has each axis once.
 Placement PlacementOf(const Parallel& parallel);
@@ -81,6 +87,7 @@ struct Plan {
   std::vector<Recompute> recompute;
   bool fused_cross_entropy = false;
   Overlap overlap;
+  CollectiveChoice collectives;
   RoutingLoad routing;
   Optimizer optimizer;
 

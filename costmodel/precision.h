@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <tuple>
 
 #include "base/dtype.h"
 #include "base/fields_fwd.h"
@@ -24,6 +25,12 @@ struct Precision {
   Dtype weight_format() const { return weights.value_or(gemm); }
   bool operator==(const Precision&) const = default;
 };
+inline auto MembersOf(const Precision& precision) {
+  const auto& [gemm, dispatch, combine, saved_activations, saved_swiglu, weights, main_grad,
+               grad_reduce, master, moments] = precision;
+  return std::tie(gemm, dispatch, combine, saved_activations, saved_swiglu, weights, main_grad,
+                  grad_reduce, master, moments);
+}
 const Fields<Precision>& FieldsOf(const Precision*);
 
 }  // namespace moecast

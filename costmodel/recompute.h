@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <tuple>
 
 #include "base/enum_names.h"
 
@@ -35,6 +36,7 @@ class RecomputeSet {
   bool Has(Recompute what) const { return (bits_ & Bit(what)) != 0; }
   uint32_t bits() const { return bits_; }
   bool operator==(const RecomputeSet&) const = default;
+  friend auto MembersOf(const RecomputeSet& set) { return std::tie(set.bits_); }
 
  private:
   static uint32_t Bit(Recompute what) { return uint32_t{1} << static_cast<uint32_t>(what); }

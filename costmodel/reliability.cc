@@ -9,7 +9,7 @@
 namespace moecast {
 
 const Fields<Reliability>& FieldsOf(const Reliability*) {
-  constexpr double kHour = 3600, kYear = 365 * 24 * kHour;
+  constexpr double kHour = Hours(1).value, kYear = 365 * 24 * kHour;
   static const Fields<Reliability> fields(
       "reliability", {
                          Row("mtbf_per_gpu", &Reliability::mtbf_per_gpu,

@@ -1,19 +1,8 @@
 #include "costmodel/shard.h"
 
-#include "base/mixer.h"
 #include "costmodel/plan.h"
 
 namespace moecast {
-
-size_t HashOf(const ShardPlan& s) {
-  const Precision& p = s.precision;
-  const Overlap& o = s.overlap;
-  return Mixer()(s.tp, s.cp, s.ep, s.dp, s.zero, s.sequence, p.gemm, p.dispatch, p.combine,
-                 p.saved_activations, p.saved_swiglu, p.weight_format(), p.main_grad, p.grad_reduce,
-                 p.master, p.moments, o.shared_experts, o.tp, o.grad_reduce, o.param_gather,
-                 o.offload, o.communication_sms, s.topk_group.value_or(0), s.recompute.bits(),
-                 s.fused_cross_entropy, s.optimizer_offload, s.kv_bits);
-}
 
 ShardPlan ShardOf(const Plan& plan) {
   const Parallel& p = plan.parallel;
@@ -25,6 +14,7 @@ ShardPlan ShardOf(const Plan& plan) {
           .sequence = p.sequence,
           .precision = plan.precision,
           .overlap = plan.overlap,
+          .collectives = plan.collectives,
           .topk_group = plan.routing.topk_group,
           .recompute = RecomputeSet(plan.recompute),
           .fused_cross_entropy = plan.fused_cross_entropy,

@@ -4,9 +4,10 @@
 // what was found for one: it is a key.
 #pragma once
 
-#include <cstddef>
 #include <optional>
+#include <tuple>
 
+#include "costmodel/collectives/choice.h"
 #include "costmodel/overlap.h"
 #include "costmodel/precision.h"
 #include "costmodel/recompute.h"
@@ -25,6 +26,7 @@ struct ShardPlan {
   bool sequence = true;
   Precision precision;
   Overlap overlap;
+  CollectiveChoice collectives;
   std::optional<int>
       topk_group;  // as RoutingLoad's: groups of experts a token goes to, in place of the model's
   RecomputeSet recompute;
@@ -35,7 +37,12 @@ struct ShardPlan {
   int edp() const { return dp / ep; }  // replicas of a set of experts
   bool operator==(const ShardPlan&) const = default;
 };
-size_t HashOf(const ShardPlan& shard);
+inline auto MembersOf(const ShardPlan& shard) {
+  const auto& [tp, cp, ep, dp, zero, sequence, precision, overlap, collectives,
+               topk_group, recompute, fused_cross_entropy, optimizer_offload, kv_bits] = shard;
+  return std::tie(tp, cp, ep, dp, zero, sequence, precision, overlap, collectives,
+                  topk_group, recompute, fused_cross_entropy, optimizer_offload, kv_bits);
+}
 
 ShardPlan ShardOf(const Plan& plan);
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <optional>
+#include <tuple>
 
 #include "base/fields_fwd.h"
 #include "base/units.h"
@@ -21,6 +22,11 @@ struct WholeStep {
 
   bool operator==(const WholeStep&) const = default;
 };
+
+inline auto MembersOf(const WholeStep& whole_step) {
+  const auto& [sustained, gap, era, sigma] = whole_step;
+  return std::tie(sustained, gap, era, sigma);
+}
 
 inline constexpr WholeStep kKernelsAlone{};
 

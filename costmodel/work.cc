@@ -1,7 +1,6 @@
 #include "costmodel/work.h"
 
 #include "base/check.h"
-#include "base/mixer.h"
 #include "costmodel/causal_pairs.h"
 
 namespace moecast {
@@ -16,12 +15,6 @@ void Add(const Prompt& p, Work& work) {
 }
 
 }  // namespace
-
-size_t HashOf(const Work& w) {
-  const ExpertLoad& l = w.load;
-  return Mixer()(w.pass, w.sequences, w.tokens, w.query_key_pairs, w.context_sum, l.visits.mean,
-                 l.visits.most, l.tokens.mean, l.tokens.most, l.bytes.mean, l.bytes.most);
-}
 
 Work MicroBatchOf(int64_t sequences, int64_t length, const ExpertLoad& load) {
   return {.pass = Pass::kForward,

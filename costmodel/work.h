@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <tuple>
 
 #include "base/enum_names.h"
 #include "costmodel/expert_load.h"
@@ -43,7 +44,10 @@ struct Work {
 
   bool operator==(const Work&) const = default;
 };
-size_t HashOf(const Work& work);
+inline auto MembersOf(const Work& work) {
+  const auto& [pass, sequences, tokens, query_key_pairs, context_sum, load] = work;
+  return std::tie(pass, sequences, tokens, query_key_pairs, context_sum, load);
+}
 
 // A training micro-batch: `sequences` of `length` tokens each, which attend to themselves. One
 // value for its three passes.

@@ -18,13 +18,13 @@ Cluster LoadCluster(const std::string& name_or_path) {
 
 Cluster ClusterFromText(const std::string& text, const std::string& file) {
   const JsonCursor root(ParseJson(text, file));
-  const ClusterSpec spec = Codec<ClusterSpec>::Table().Parse(root);
-  const Device device = LoadDevice(spec.device);
+  Cluster cluster = Codec<Cluster>::Table().Parse(root);
+  const Device device = LoadDevice(cluster.device_name);
   std::vector<Device> pool_devices;
-  for (const PoolSpec& pool : spec.pools) pool_devices.push_back(LoadDevice(pool.device));
-  if (const auto fault = CheckCluster(spec, device, pool_devices))
+  for (const NodePool& pool : cluster.pools) pool_devices.push_back(LoadDevice(pool.device_name));
+  if (const auto fault = CheckCluster(cluster, device, pool_devices))
     root.FailBelow(fault->pointer, fault->expected);
-  return BuildCluster(spec, device, pool_devices);
+  return BuildCluster(std::move(cluster), device, pool_devices);
 }
 
 }  // namespace moecast

@@ -23,10 +23,11 @@ bool LooksLikePath(const std::string& word) {
 
 }  // namespace
 
-NamedText ReadNamed(std::string_view folder, std::string_view what, const std::string& word) {
+NamedText ReadNamed(std::string_view folder, std::string_view what, const std::string& word,
+                    size_t limit) {
   const std::string builtin = std::string(folder) + "/" + word + ".json";
   if (const auto text = BuiltinText(builtin)) return {word, builtin, std::string(*text)};
-  if (LooksLikePath(word)) return {NameOfPath(word), word, ReadFile(word)};
+  if (LooksLikePath(word)) return {NameOfPath(word), word, ReadFile(word, limit)};
   const std::vector<std::string_view> names = BuiltinNames(folder);
   throw UserError({.file = std::string(what),
                    .value = "\"" + Shortened(word) + "\"",

@@ -1,6 +1,10 @@
 #include "scenarios/overrides.h"
 
+#include <algorithm>
+#include <string_view>
 #include <vector>
+
+#include "base/error.h"
 
 namespace moecast {
 namespace {
@@ -36,18 +40,21 @@ void ForgetUnknowns(JsonDocument& document, std::string_view pointer) {
 
 }  // namespace
 
+std::string ApplySet(JsonDocument& document, const std::string& option, const std::string& set) {
+  const size_t equals = set.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw UserError({.file = option,
+                     .value = "\"" + Shortened(set) + "\"",
+                     .expected = "a path, '=' and a value, as in training/parallel/tp=4"});
+  const std::string path = set.substr(0, equals), value = set.substr(equals + 1);
+  const std::string origin = option + " " + Shortened(set, 100);
+  PatchJson(document, path, ValueOf(value, origin), {origin, value});
+  return path.starts_with('/') ? path : "/" + path;
+}
+
 void ApplySets(JsonDocument& document, const Overrides& overrides) {
-  for (const std::string& set : overrides.sets) {
-    const size_t equals = set.find('=');
-    if (equals == std::string::npos || equals == 0)
-      throw UserError({.file = overrides.option,
-                       .value = "\"" + Shortened(set) + "\"",
-                       .expected = "a path, '=' and a value, as in training/parallel/tp=4"});
-    const std::string path = set.substr(0, equals), value = set.substr(equals + 1);
-    const std::string origin = overrides.option + " " + Shortened(set, 100);
-    PatchJson(document, path, ValueOf(value, origin), {origin, value});
-    ForgetUnknowns(document, path.starts_with('/') ? path : "/" + path);
-  }
+  for (const std::string& set : overrides.sets)
+    ForgetUnknowns(document, ApplySet(document, overrides.option, set));
 }
 
 }  // namespace moecast

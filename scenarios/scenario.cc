@@ -8,6 +8,7 @@
 #include "scenarios/cluster_loader.h"
 #include "scenarios/model_loader.h"
 #include "scenarios/named_text.h"
+#include "scenarios/overrides.h"
 #include "sim/training/plan_check.h"
 #include "traces/routing_record.h"
 

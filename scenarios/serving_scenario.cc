@@ -1,10 +1,10 @@
 #include "scenarios/serving_scenario.h"
 
-#include "base/file.h"
 #include "scenarios/calibration_loader.h"
 #include "scenarios/cluster_loader.h"
 #include "scenarios/model_loader.h"
 #include "scenarios/named_text.h"
+#include "scenarios/traffic_loader.h"
 
 namespace moecast {
 
@@ -12,15 +12,15 @@ const Fields<LoadSpec>& FieldsOf(const LoadSpec*) {
   static const Fields<LoadSpec> fields(
       "load",
       {
-          RequiredRow("trace", &LoadSpec::trace,
-                      "requests: a built-in traffic or the path of a trace (docs/traffic.md)"),
+          RequiredRow("traffic", &LoadSpec::traffic,
+                      "built-in traffic, or the path of a description or of a trace (docs/traffic.md)"),
           Row("requests", &LoadSpec::requests, "of them the first so many; absent: all",
               {.low = 1, .high = 1e8}),
           Row("speedup", &LoadSpec::speedup, "they arrive so many times as fast",
               {.low = 1e-6, .high = 1e6}),
           Row("concurrency", &LoadSpec::concurrency,
-              "so many requests in the system at a time, the next when one ends, whatever the "
-              "trace's arrivals; absent: they arrive as the trace says",
+              "closed loop: at most so many requests in flight, the next is sent when one has ended; "
+              "absent: as the traffic says",
               {.low = 1, .high = 1e7}),
       });
   return fields;
@@ -49,7 +49,7 @@ const Fields<ServingSpec>& FieldsOf(const ServingSpec*) {
 }
 
 ServingScenario ServingScenario::Load(const std::string& name_or_path,
-                                      std::span<const std::string> sets, uint64_t) {
+                                      std::span<const std::string> sets, uint64_t seed) {
   const NamedText named = ReadNamed("serving", "serving scenario", name_or_path);
   auto document = ParseJson(named.text, named.file);
   ApplySets(*document, {"--set", sets});
@@ -66,10 +66,11 @@ ServingScenario ServingScenario::Load(const std::string& name_or_path,
   run.deployment = s.spec.serving;
   if (const auto fault = CheckDeployment(run.deployment, run.model, run.cluster))
     root.Key("serving").FailBelow(fault->pointer, fault->expected, fault->hint);
-  run.load = ReadRequests(ReadFile(s.spec.load.trace), s.spec.load.trace);
+  run.load = Resolve(root.Key("load"), "traffic",
+                     [&] { return LoadTraffic(s.spec.load.traffic, seed); });
   run.load = SpedUp(std::move(run.load), s.spec.load.speedup);
   if (s.spec.load.requests) run.load = Sliced(run.load, {.limit = *s.spec.load.requests});
-  run.concurrency = s.spec.load.concurrency;
+  if (s.spec.load.concurrency) run.load.concurrency = s.spec.load.concurrency;
   run.usd_per_gpu_hour = s.spec.price.usd_per_gpu_hour;
   return s;
 }

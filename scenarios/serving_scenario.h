@@ -15,7 +15,7 @@ namespace moecast {
 
 // The requests: a file of them, or a generator, slowed down or sped up.
 struct LoadSpec {
-  std::string trace;
+  std::string traffic;
   std::optional<int64_t> requests;
   double speedup = 1;
   std::optional<int64_t> concurrency;

@@ -2,7 +2,7 @@
 """Holds what the documentation shows to what the program prints.
 
 A fenced block of README.md or docs/ whose first line is `$ moecast ARGUMENTS` (or `$ ./dev run ARGUMENTS`) shows what that
-command line prints, pipes to head or sed included. docs/clusters.md and docs/scenarios.md are made as a whole.
+command line prints, pipes to head or sed included. The pages of WHOLE are made as a whole.
 
   tests/docs.py MOECAST          compares, exit code 1 where something differs
   tests/docs.py MOECAST --write  writes what differs
@@ -16,7 +16,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"```\n(\$ (?:moecast|\./dev run)([^\n]*)\n)(.*?)```", re.DOTALL)
-WHOLE = {"docs/clusters.md": "topo --fields", "docs/scenarios.md": "scenario --fields"}
+WHOLE = {"docs/clusters.md": "topo --fields", "docs/scenarios.md": "scenario --fields",
+         "docs/traffic-fields.md": "traffic fields"}
 # What `./dev run` alone runs.
 DEFAULT = "validate training"
 

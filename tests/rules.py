@@ -46,6 +46,7 @@ TABLES = [
     ("sim/pipeline/pipeline.cc", r'^ +\{"([a-z0-9-]+)",', [("docs/", r"(?<![\w-]){}(?![\w-])"), ("tests/", r'"{}"')]),
     ("costmodel/attention/", r'^    \.name = "([a-z0-9-]+)",', [("docs/", r"`{}`"), ("tests/", r'"{}"')]),
     ("costmodel/gating/", r'^    \.name = "([a-z0-9_]+)",', [("docs/", r"`{}`"), ("tests/", r'"{}"')]),
+    ("traces/request_formats/", r'\.name = "([a-z]+)",', [("docs/traffic.md", r"^\| {} \|"), ("tests/", r"(?<!\w){}(?!\w)")]),
     ("costmodel/collectives/algorithms.cc", r'^    \{k\w+, "([a-z-]+)",',
      [("docs/model-collectives.md", r"(?<![\w-]){}(?![\w-])")]),
 ]
@@ -339,7 +340,7 @@ def violations(tree: Tree) -> list[Violation]:
 
 
 GOOD = {  # every rule looks at this and says nothing
-    "CONTRIBUTING.md": "| base/ | | - | |\n| costmodel/ | | base | |\n| sim/ | engine | base | |\n| cli/ | | all | |\n| tests/ | | all | |\n",
+    "CONTRIBUTING.md": "| base/ | | - | |\n| costmodel/ | | base | |\n| traces/ | | base | |\n| sim/ | engine | base | |\n| cli/ | | all | |\n| tests/ | | all | |\n",
     "base/a.h": '#pragma once\n#include <map>\n// std::cout << getenv("HOME")\nstruct A { static int Parse(int x); };\n'
                 "struct B { static B list(std::list<int> x); };\n",
     "sim/engine/a.cc": """
@@ -360,8 +361,10 @@ A& A::operator=(A&&) = default;
     "costmodel/attention/a.cc": 'const AttentionKind kMlaAttention{\n    .name = "mla",\n};\n',
     "costmodel/gating/a.cc": 'const Scoring kSoftmaxScoring{\n    .name = "softmax",\n};\n',
     "costmodel/collectives/algorithms.cc": '    {kSend, "direct", help},\n',
+    "traces/request_formats/a.cc": 'const RequestFormat kAzureFormat{.name = "azure",\n};\n',
+    "docs/traffic.md": "| azure | a CSV |\n",
     "docs/model-collectives.md": "direct `mla` `softmax`\n",
-    "tests/a_test.cc": 'Run("zb-h1", "mla", "softmax", "direct"); // TODO(the next schedule): more\n',
+    "tests/a_test.cc": 'Run("zb-h1", "mla", "softmax", "direct", "azure"); // TODO(the next schedule): more\n',
 }
 BAD = [  # (rule, path, text): GOOD with this file is objected to
     (includes, "base/b.h", '#pragma once\n#include "sim/engine/a.h"\n'),
@@ -401,6 +404,7 @@ BAD = [  # (rule, path, text): GOOD with this file is objected to
     (table_rows, "sim/pipeline/pipeline.cc", "no rows\n"),
     (table_rows, "costmodel/attention/b.cc", 'const AttentionKind kNew{\n    .name = "new",\n};\n'),
     (table_rows, "docs/model-collectives.md", "no algorithm is named\n"),
+    (table_rows, "docs/traffic.md", "no format is named\n"),
     (own_header_first, "base/a.cc", "#include <map>\n#include \"base/a.h\"\n"),
 ]
 

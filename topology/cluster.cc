@@ -38,9 +38,25 @@ Device Slower(Device a, const Device& b) {
   return a;
 }
 
-BuiltFabric Build(const Cluster& c, const FabricSpec& spec) {
-  if (spec.kind == FabricKind::kNonBlocking) return {};
-  return {std::make_shared<const Fabric>(TreeOf(spec, c.nodes(), c.nics(), c.nic))};
+// Cables keep the cluster's rate, whatever its pools' NICs have.
+BuiltFabric SwitchesOf(const Cluster& c) {
+  if (c.fabric.kind == FabricKind::kNonBlocking) return {};
+  return {std::make_shared<const Fabric>(TreeOf(c.fabric, c.nodes(), c.nics(), c.nic))};
+}
+
+// Of a node of the pool, or of a cluster without.
+const Device& DeviceOf(const Cluster& c, const NodePool* pool) {
+  return pool ? pool->device : c.device;
+}
+BytesPerSecond NicOf(const Cluster& c, const NodePool* pool) {
+  return pool ? pool->nic.value_or(c.nic) : c.nic;
+}
+BytesPerSecond UsableNicOf(const Cluster& c, const NodePool* pool) {
+  return pool ? pool->nic_usable.value_or(c.nic_usable) : c.nic_usable;
+}
+BytesPerSecond RateOf(const Cluster& c, const NodePool* pool, Port port) {
+  const Device& device = DeviceOf(c, pool);
+  return IsNic(port) ? std::min(UsableNicOf(c, pool), device.pcie_usable) : device.nvlink_usable;
 }
 
 std::string AtMost(const char* what, BytesPerSecond rate) {
@@ -49,138 +65,120 @@ std::string AtMost(const char* what, BytesPerSecond rate) {
 
 }  // namespace
 
-const Fields<PoolSpec>& FieldsOf(const PoolSpec*) {
-  static const Fields<PoolSpec> fields(
+const Fields<NodePool>& FieldsOf(const NodePool*) {
+  static const Fields<NodePool> fields(
       "pool",
       {
-          RequiredRow("device", &PoolSpec::device, "name of its GPU"),
-          RequiredRow("nodes", &PoolSpec::nodes, "nodes of this kind", {.low = 1, .high = 1 << 20}),
-          Row("nic", &PoolSpec::nic, "network card, each direction, datasheet", kRate),
-          Row("nic_usable", &PoolSpec::nic_usable, "what collectives reach of it", kRate),
-          Row("nvlink_usable", &PoolSpec::nvlink_usable,
+          RequiredRow("device", &NodePool::device_name, "name of its GPU"),
+          RequiredRow("nodes", &NodePool::nodes, "nodes of this kind", {.low = 1, .high = 1 << 20}),
+          Row("nic", &NodePool::nic,
+              "network card, each direction, datasheet; the cluster's where absent", kRate),
+          Row("nic_usable", &NodePool::nic_usable,
+              "what collectives reach of it; the cluster's where absent", kRate),
+          Row("nvlink_usable", &NodePool::nvlink_usable,
               "NVLink rate a collective reaches; the device's where absent", kRate),
       });
   return fields;
 }
 
-const Fields<ClusterSpec>& FieldsOf(const ClusterSpec*) {
+const Fields<Cluster>& FieldsOf(const Cluster*) {
   constexpr Limits kLatency{.low = 0, .high = 1};
-  static const Fields<ClusterSpec> fields(
+  static const Fields<Cluster> fields(
       "cluster",
       {
-          RequiredRow("name", &ClusterSpec::name, "name of the cluster"),
+          RequiredRow("name", &Cluster::name, "name of the cluster"),
           RequiredRow(
-              "device", &ClusterSpec::device,
+              "device", &Cluster::device_name,
               "name of its GPU: a built-in device or a file; with pools, the one whose measured "
               "kernels stand "
               "for all"),
-          RequiredRow("gpus", &ClusterSpec::gpus, "GPUs in all", {.low = 1, .high = 1 << 20}),
-          Row("gpus_per_node", &ClusterSpec::gpus_per_node, "GPUs that share an NVSwitch",
+          RequiredRow("gpus", &Cluster::gpus, "GPUs in all", {.low = 1, .high = 1 << 20}),
+          Row("gpus_per_node", &Cluster::gpus_per_node, "GPUs that share an NVSwitch",
               {.low = 1, .high = 1024}),
-          Row("nics_per_node", &ClusterSpec::nics_per_node,
+          Row("nics_per_node", &Cluster::nics_per_node,
               "network cards of a node; neighbouring GPUs share one where there are fewer; one per "
               "GPU where "
               "absent",
               {.low = 1, .high = 1024}),
-          Row("nic", &ClusterSpec::nic, "network card, each direction, datasheet", kRate),
-          Row("nic_usable", &ClusterSpec::nic_usable, "what collectives reach of it", kRate),
-          Row("host_memory", &ClusterSpec::host_memory, "memory of a node's host",
+          Row("nic", &Cluster::nic, "network card, each direction, datasheet", kRate),
+          Row("nic_usable", &Cluster::nic_usable, "what collectives reach of it", kRate),
+          Row("host_memory", &Cluster::host_memory, "memory of a node's host",
               {.low = 1e6, .high = 1e18}),
-          Row("host_bandwidth", &ClusterSpec::host_bandwidth, "bandwidth of that memory, datasheet",
+          Row("host_bandwidth", &Cluster::host_bandwidth, "bandwidth of that memory, datasheet",
               kRate),
-          Row("nvlink_usable", &ClusterSpec::nvlink_usable,
+          Row("nvlink_usable", &Cluster::nvlink_usable,
               "NVLink rate a collective reaches, each direction; the device's where absent", kRate),
-          Row("collective_launch", &ClusterSpec::collective_launch,
+          Row("collective_launch", &Cluster::collective_launch,
               "time of a collective over no data, by the protocol for few bytes", kLatency),
-          Row("bulk_launch", &ClusterSpec::bulk_launch, "the same by the protocol for many bytes",
+          Row("bulk_launch", &Cluster::bulk_launch, "the same by the protocol for many bytes",
               kLatency),
-          Row("low_latency_launch", &ClusterSpec::low_latency_launch,
+          Row("low_latency_launch", &Cluster::low_latency_launch,
               "the same of low-latency all-to-all kernels", kLatency),
-          Row("nvlink_step", &ClusterSpec::nvlink_step, "time each step inside a node adds",
+          Row("nvlink_step", &Cluster::nvlink_step, "time each step inside a node adds", kLatency),
+          Row("network_step", &Cluster::network_step, "time each step between nodes adds",
               kLatency),
-          Row("network_step", &ClusterSpec::network_step, "time each step between nodes adds",
-              kLatency),
-          Row("pools", &ClusterSpec::pools, "nodes by kind, in order, where not all are alike",
+          Row("pools", &Cluster::pools, "nodes by kind, in order, where not all are alike",
               {.max_items = 64}),
-          Row("fabric", &ClusterSpec::fabric, "switches between the nodes"),
-          Row("send_piece", &ClusterSpec::send_piece,
+          Row("fabric", &Cluster::fabric, "switches between the nodes"),
+          Row("send_piece", &Cluster::send_piece,
               "time each 128 KiB of a send over the network takes beyond its bytes", kLatency),
-          Row("token_nvlink_share", &ClusterSpec::token_nvlink_share,
+          Row("token_nvlink_share", &Cluster::token_nvlink_share,
               "part of nvlink_usable that all-to-all kernels of tokens reach",
               {.low = 0.01, .high = 2}),
-          Row("token_nic_share", &ClusterSpec::token_nic_share,
+          Row("token_nic_share", &Cluster::token_nic_share,
               "part of nic_usable that all-to-all kernels of tokens reach",
               {.low = 0.01, .high = 2}),
-          RequiredRow("source", &ClusterSpec::source, "where the figures come from"),
+          RequiredRow("source", &Cluster::source, "where the figures come from"),
       });
   return fields;
 }
 
-std::optional<ClusterFault> CheckCluster(const ClusterSpec& spec, const Device& device,
+std::optional<ClusterFault> CheckCluster(const Cluster& c, const Device& device,
                                          std::span<const Device> pool_devices) {
-  const int per_node = spec.gpus_per_node, nics = spec.nics_per_node.value_or(per_node);
+  const int per_node = c.gpus_per_node, nics = c.nics();
   if (per_node % nics != 0)
     return ClusterFault{"/nics_per_node",
                         "a divisor of the " + std::to_string(per_node) + " GPUs of a node"};
-  if (spec.nic_usable > spec.nic)
-    return ClusterFault{"/nic_usable", AtMost("the card's rate", spec.nic)};
-  if (spec.nvlink_usable && *spec.nvlink_usable > device.nvlink)
+  if (c.nic_usable > c.nic) return ClusterFault{"/nic_usable", AtMost("the card's rate", c.nic)};
+  if (c.nvlink_usable && *c.nvlink_usable > device.nvlink)
     return ClusterFault{"/nvlink_usable", AtMost("the device's NVLink", device.nvlink)};
-  const int nodes = (spec.gpus + per_node - 1) / per_node;
+  const int nodes = c.nodes();
   int in_pools = 0;
-  for (size_t i = 0; i < spec.pools.size(); ++i) {
-    const PoolSpec& p = spec.pools[i];
+  for (size_t i = 0; i < c.pools.size(); ++i) {
+    const NodePool& p = c.pools[i];
     const std::string at = "/pools/" + std::to_string(i);
     in_pools += p.nodes;
-    if (p.nic_usable > p.nic)
-      return ClusterFault{at + "/nic_usable", AtMost("the card's rate", p.nic)};
+    if (UsableNicOf(c, &p) > NicOf(c, &p))
+      return ClusterFault{at + "/nic_usable", AtMost("the card's rate", NicOf(c, &p))};
     if (p.nvlink_usable && *p.nvlink_usable > pool_devices[i].nvlink)
       return ClusterFault{at + "/nvlink_usable",
                           AtMost("the device's NVLink", pool_devices[i].nvlink)};
   }
-  if (!spec.pools.empty() && (in_pools != nodes || spec.gpus % per_node != 0))
+  if (!c.pools.empty() && (in_pools != nodes || c.gpus % per_node != 0))
     return ClusterFault{"/gpus", std::to_string(int64_t{in_pools} * per_node) +
                                      ", as many as the pools' " + std::to_string(in_pools) +
                                      " nodes have"};
-  const bool tree = spec.fabric.kind != FabricKind::kNonBlocking;
-  if (tree && spec.gpus % per_node != 0)
+  const bool tree = c.fabric.kind != FabricKind::kNonBlocking;
+  if (tree && c.gpus % per_node != 0)
     return ClusterFault{"/gpus",
                         "whole nodes of " + std::to_string(per_node) + " under a fat tree"};
-  if (const auto fault = CheckFabric(spec.fabric, nodes, nics, spec.nic))
+  if (const auto fault = CheckFabric(c.fabric, nodes, nics, c.nic))
     return ClusterFault{"/fabric" + fault->pointer, fault->expected};
   return std::nullopt;
 }
 
-Cluster BuildCluster(const ClusterSpec& spec, const Device& device,
-                     std::span<const Device> pool_devices) {
-  MOECAST_CHECK(pool_devices.size() == spec.pools.size());
-  Cluster c{
-      .name = spec.name, .device = device, .gpus = spec.gpus, .gpus_per_node = spec.gpus_per_node};
-  c.nic = spec.nic;
-  c.nic_usable = spec.nic_usable;
-  c.host_memory = spec.host_memory;
-  c.host_bandwidth = spec.host_bandwidth;
-  if (spec.nvlink_usable) c.device.nvlink_usable = *spec.nvlink_usable;
-  c.collective_launch = spec.collective_launch;
-  c.nvlink_step = spec.nvlink_step;
-  c.network_step = spec.network_step;
-  c.nics_per_node = spec.nics_per_node.value_or(0);
-  c.fabric = spec.fabric;
-  c.switches = Build(c, spec.fabric);
-  for (size_t i = 0; i < spec.pools.size(); ++i) {
-    const PoolSpec& p = spec.pools[i];
-    Device d = pool_devices[i];
-    if (p.nvlink_usable) d.nvlink_usable = *p.nvlink_usable;
-    c.pools.push_back(
-        {p.nodes, p.device, d.nvlink, d.nvlink_usable, d.pcie_usable, p.nic, p.nic_usable});
-    // Cables keep the cluster's rate, which BuildCluster read above.
-    c.device = Slower(c.device, d);
+Cluster BuildCluster(Cluster c, const Device& device, std::span<const Device> pool_devices) {
+  MOECAST_CHECK(pool_devices.size() == c.pools.size());
+  const auto with = [](Device d, std::optional<BytesPerSecond> nvlink_usable) {
+    d.nvlink_usable = nvlink_usable.value_or(d.nvlink_usable);
+    return d;
+  };
+  c.device = with(device, c.nvlink_usable);
+  for (size_t i = 0; i < c.pools.size(); ++i) {
+    c.pools[i].device = with(pool_devices[i], c.pools[i].nvlink_usable);
+    c.device = Slower(c.device, c.pools[i].device);
   }
-  c.bulk_launch = spec.bulk_launch;
-  c.low_latency_launch = spec.low_latency_launch;
-  c.send_piece = spec.send_piece;
-  c.token_nvlink_share = spec.token_nvlink_share;
-  c.token_nic_share = spec.token_nic_share;
+  c.switches = SwitchesOf(c);
   return c;
 }
 
@@ -194,12 +192,23 @@ std::optional<Cluster> Resized(const Cluster& cluster, int gpus) {
     if (c.pools.back().nodes < 1) return std::nullopt;
   }
   if (CheckFabric(c.fabric, c.nodes(), c.nics(), c.nic)) return std::nullopt;
-  c.switches = Build(c, c.fabric);
+  c.switches = SwitchesOf(c);
   return c;
 }
 
 int NumberOfLinks(const Cluster& c) {
   return c.ports() + (c.switches.value ? static_cast<int>(c.switches.value->links().size()) : 0);
+}
+
+BytesPerSecond PortRate(const Cluster& c, int gpu, Port port) {
+  return RateOf(c, PoolOf(c, c.NodeOf(gpu)), port);
+}
+
+BytesPerSecond SlowestPortRate(const Cluster& c, Port port) {
+  if (c.pools.empty()) return RateOf(c, nullptr, port);
+  BytesPerSecond slowest = RateOf(c, &c.pools.front(), port);
+  for (const NodePool& pool : c.pools) slowest = std::min(slowest, RateOf(c, &pool, port));
+  return slowest;
 }
 
 BytesPerSecond CapacityOf(const Cluster& c, LinkId link) {
@@ -208,19 +217,14 @@ BytesPerSecond CapacityOf(const Cluster& c, LinkId link) {
     const BytesPerSecond cable = c.fabric.cable.value_or(c.nic) * (c.nic_usable / c.nic);
     return cable * SwitchLink(c, link).cables;
   }
-  if (IsCut(c, link)) return BytesPerSecond(0);
-  const NodePool* pool = PoolOf(c, c.NodeOf(GpuOf(link)));
-  if (!IsNic(PortOf(link))) return pool ? pool->nvlink_usable : c.device.nvlink_usable;
-  return pool ? std::min(pool->nic_usable, pool->pcie_usable)
-              : std::min(c.nic_usable, c.device.pcie_usable);
+  return IsCut(c, link) ? BytesPerSecond(0) : PortRate(c, GpuOf(link), PortOf(link));
 }
 
 BytesPerSecond DatasheetRate(const Cluster& c, LinkId link) {
   if (!IsPort(c, link)) return c.fabric.cable.value_or(c.nic) * SwitchLink(c, link).cables;
   if (IsCut(c, link)) return BytesPerSecond(0);
   const NodePool* pool = PoolOf(c, c.NodeOf(GpuOf(link)));
-  if (!IsNic(PortOf(link))) return pool ? pool->nvlink : c.device.nvlink;
-  return pool ? pool->nic : c.nic;
+  return IsNic(PortOf(link)) ? NicOf(c, pool) : DeviceOf(c, pool).nvlink;
 }
 
 }  // namespace moecast

@@ -2,10 +2,10 @@
 // Links are directed and numbered: four ports per GPU, then the links between switches.
 //
 // A node may have fewer NICs than GPUs; neighbouring GPUs then share one, and its ports are those
-// of the first of them. Nodes of several generations are pools; the cost model reads the slowest of
-// each rate, for a step waits for its slowest rank, while every link has the rate of its own node.
-// What has failed is part of the value: a link that is cut has no capacity, and routes go around
-// it.
+// of the first of them. Nodes of several generations are pools; kernels run on the slowest of each
+// of their devices' rates, for a step waits for its slowest rank, while every link has the rate of
+// its own node. What has failed is part of the value: a link that is cut has no capacity, and
+// routes go around it.
 //
 // Left out: PCIe switches and sockets (a NIC's own lanes, Gen5 x16, carry 63 GB/s where a 400 Gb/s
 // NIC asks for 50); what does bind, the PCIe rate of a GPU below its NIC's, is taken into the NIC's
@@ -48,11 +48,15 @@ constexpr LinkId LinkOf(int gpu, Port port) {
 
 // Nodes of one kind, where not all are: as many as `nodes`, behind those of the pools before.
 struct NodePool {
-  int nodes = 0;
-  std::string device;
-  BytesPerSecond nvlink, nvlink_usable, pcie_usable, nic, nic_usable;  // as of Device and Cluster
+  std::string device_name;
+  int nodes = 1;
+  std::optional<BytesPerSecond> nic, nic_usable;  // the cluster's where absent
+  std::optional<BytesPerSecond> nvlink_usable;    // the device's where absent
+  Device device;                                  // of that name, with the pool's nvlink_usable
+
   bool operator==(const NodePool&) const = default;
 };
+const Fields<NodePool>& FieldsOf(const NodePool*);
 
 // A fabric is built once and shared; it is compared by value.
 struct BuiltFabric {
@@ -62,33 +66,40 @@ struct BuiltFabric {
   }
 };
 
+// What a cluster file says, and what BuildCluster makes of it.
 struct Cluster {
   std::string name;
-  Device device;  // of a cluster with pools: the slowest of each rate
+  std::string device_name;  // the loader finds the device
   int gpus = 8;
   int gpus_per_node = 8;
   BytesPerSecond nic{50e9};                       // each direction, per NIC, datasheet
   BytesPerSecond nic_usable{48.5e9};              // each direction, per NIC, what collectives reach
+  std::optional<BytesPerSecond> nvlink_usable;    // in place of the device's
   Bytes host_memory{2e12};                        // of a node
   BytesPerSecond host_bandwidth{614.4e9};         // of a node's host memory, datasheet
   Seconds collective_launch = Microseconds(4.4);  // a collective over nothing
   Seconds nvlink_step = Microseconds(0.85);       // each further step inside a node
   Seconds network_step = Microseconds(12);        // each step that crosses nodes
-  int nics_per_node = 0;                          // 0: one per GPU
-  std::vector<NodePool> pools = {};               // none: all nodes alike
-  FabricSpec fabric = {};
-  BuiltFabric switches = {};               // of `fabric`; none: one switch that does not block
-  std::vector<LinkId> cut = {};            // ports that have failed, ascending
-  Seconds bulk_launch = Microseconds(17);  // a collective by large pieces, over nothing
+  std::optional<int> nics_per_node;               // one per GPU where absent
+  std::vector<NodePool> pools;                    // none: all nodes alike
+  FabricSpec fabric;
+  Seconds bulk_launch = Microseconds(17);         // a collective by large pieces, over nothing
   Seconds low_latency_launch = Microseconds(22);  // low-latency all-to-all kernels, over nothing
   Seconds send_piece =
       Microseconds(0.92);  // each 128 KiB of a send over the network, beyond its bytes
   // Of the usable rates, what all-to-all kernels of tokens reach.
   double token_nvlink_share = 1, token_nic_share = 1;
+  std::string source;
+
+  // Built. The device has the cluster's nvlink_usable; of a cluster with pools it is the slowest of
+  // each rate, under the name of the cluster's.
+  Device device;
+  BuiltFabric switches;     // of `fabric`; none: one switch that does not block
+  std::vector<LinkId> cut;  // ports that have failed, ascending
 
   bool operator==(const Cluster&) const = default;
   int nodes() const { return (gpus + gpus_per_node - 1) / gpus_per_node; }
-  int nics() const { return nics_per_node > 0 ? nics_per_node : gpus_per_node; }  // of a node
+  int nics() const { return nics_per_node.value_or(gpus_per_node); }  // of a node
   int NodeOf(int gpu) const { return gpu / gpus_per_node; }
   int NicOf(int gpu) const {
     return gpu % gpus_per_node / (gpus_per_node / nics());
@@ -97,51 +108,19 @@ struct Cluster {
   int NicOwner(int gpu) const { return gpu - gpu % (gpus_per_node / nics()); }
   LinkId ports() const { return 4 * gpus; }
 };
+const Fields<Cluster>& FieldsOf(const Cluster*);
 
-struct PoolSpec {
-  std::string device;
-  int nodes = 1;
-  BytesPerSecond nic{50e9};
-  BytesPerSecond nic_usable{48.5e9};
-  std::optional<BytesPerSecond> nvlink_usable;
-};
-const Fields<PoolSpec>& FieldsOf(const PoolSpec*);
-
-// What a cluster file says; `device` is a name the loader resolves.
-struct ClusterSpec {
-  std::string name;
-  std::string device;
-  int gpus = 8;
-  int gpus_per_node = 8;
-  BytesPerSecond nic{50e9};
-  BytesPerSecond nic_usable{48.5e9};
-  Bytes host_memory{2e12};
-  BytesPerSecond host_bandwidth{614.4e9};
-  std::optional<BytesPerSecond> nvlink_usable;  // in place of the device's
-  Seconds collective_launch = Microseconds(4.4);
-  Seconds nvlink_step = Microseconds(0.85);
-  Seconds network_step = Microseconds(12);
-  std::optional<int> nics_per_node;
-  std::vector<PoolSpec> pools;
-  FabricSpec fabric;
-  Seconds bulk_launch = Microseconds(17);
-  Seconds low_latency_launch = Microseconds(22);
-  Seconds send_piece = Microseconds(0.92);
-  double token_nvlink_share = 1, token_nic_share = 1;
-  std::string source;
-};
-const Fields<ClusterSpec>& FieldsOf(const ClusterSpec*);
-
-// What cannot be: a JSON pointer into the spec and what its value should have been.
+// What cannot be: a JSON pointer into the file and what its value should have been.
 struct ClusterFault {
   std::string pointer;
   std::string expected;
 };
-std::optional<ClusterFault> CheckCluster(const ClusterSpec& spec, const Device& device,
+// Whether it can be built of its device and one device per pool.
+std::optional<ClusterFault> CheckCluster(const Cluster& cluster, const Device& device,
                                          std::span<const Device> pool_devices);
 
-// REQUIRES: !CheckCluster(...); one device per pool.
-Cluster BuildCluster(const ClusterSpec& spec, const Device& device,
+// As its file says, of its device and one device per pool. REQUIRES: !CheckCluster(...).
+Cluster BuildCluster(Cluster cluster, const Device& device,
                      std::span<const Device> pool_devices = {});
 
 // With its fabric as large as so many GPUs take; the last pool grows or shrinks. No value where the
@@ -168,6 +147,11 @@ inline bool Exists(const Cluster& cluster, LinkId link) {
   return !IsNetwork(cluster, link) || !IsPort(cluster, link) ||
          cluster.NicOwner(GpuOf(link)) == GpuOf(link);
 }
+
+// What a port gives that has not failed, each direction: of NVLink what a collective reaches, of a
+// NIC that or, where it is less, what its owner's PCIe lanes carry; of the node's own pool.
+BytesPerSecond PortRate(const Cluster& cluster, int gpu, Port port);
+BytesPerSecond SlowestPortRate(const Cluster& cluster, Port port);  // of all GPUs
 
 BytesPerSecond CapacityOf(const Cluster& cluster, LinkId link);     // usable; 0 where it has failed
 BytesPerSecond DatasheetRate(const Cluster& cluster, LinkId link);  // the same at datasheet rates

@@ -1,8 +1,9 @@
 #include "topology/traffic.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
-#include <map>
+#include <utility>
 
 #include "base/check.h"
 
@@ -62,16 +63,41 @@ Seconds SlowestLink(const Traffic& traffic, const Cluster& cluster, const LinkCo
   return slowest;
 }
 
-// By NVLink and network, of the GPU that sends most.
+// What the pieces of the busiest NIC take beyond their bytes, over what the bytes take on the links
+// of the network.
+double StretchByPieces(const Traffic& traffic, const Cluster& cluster, const LinkCosts& costs,
+                       BytesPerSecond pieces) {
+  if (std::isinf(pieces.value)) return 1;
+  Seconds on_links, beyond;
+  for (const LinkLoad& l : traffic.loads) {
+    if (!IsNetwork(cluster, l.link)) continue;
+    on_links = std::max(on_links, TimeOn(cluster, costs, l));
+    if (IsPort(cluster, l.link)) beyond = std::max(beyond, l.bytes / pieces);
+  }
+  return beyond.value > 0 ? 1 + beyond / on_links : 1;
+}
+
+// By NVLink and network, of the GPU that sends most. Paths lie by their first link, and so by GPU.
 Bytes MostSent(const Traffic& traffic) {
-  std::map<int, Bytes> sent;
+  Bytes most, sent;
+  int sender = -1;
   for (const PathLoad& p : traffic.paths) {
     const LinkId first = p.path.links[0];
-    if (PortOf(first) == Port::kNvlinkOut || PortOf(first) == Port::kNicOut)
-      sent[GpuOf(first)] += p.bytes;
+    if (PortOf(first) != Port::kNvlinkOut && PortOf(first) != Port::kNicOut) continue;
+    if (GpuOf(first) != std::exchange(sender, GpuOf(first))) sent = Bytes(0);
+    sent += p.bytes;
+    most = std::max(most, sent);
   }
-  Bytes most;
-  for (const auto& [gpu, bytes] : sent) most = std::max(most, bytes);
+  return most;
+}
+
+PortBytes MostBy(const Traffic& traffic, const Cluster& cluster, Port nvlink, Port nic) {
+  PortBytes most;
+  for (const LinkLoad& l : traffic.loads) {
+    if (!IsPort(cluster, l.link)) break;  // ports come first
+    if (PortOf(l.link) == nvlink) most.nvlink = std::max(most.nvlink, l.bytes);
+    if (PortOf(l.link) == nic) most.network = std::max(most.network, l.bytes);
+  }
   return most;
 }
 
@@ -102,7 +128,8 @@ Seconds AlphaOf(const Traffic& traffic, const Cluster& cluster) {
 
 LinkCosts LinkCostsOf(const Traffic& traffic, const Cluster& cluster) {
   const TransportCost cost = CostOf(cluster, traffic.transport);
-  const LinkCosts links{cost.nvlink * traffic.stretch, cost.network * traffic.stretch};
+  LinkCosts links{cost.nvlink * traffic.stretch, cost.network * traffic.stretch};
+  links.network *= StretchByPieces(traffic, cluster, links, cost.pieces);
   if (traffic.sms == 0 || traffic.empty()) return links;
   const Seconds by_links = SlowestLink(traffic, cluster, links),
                 by_sms = MostSent(traffic) / RateOfSms(traffic.sms);
@@ -137,13 +164,10 @@ LinkId BusiestLink(const Traffic& traffic, const Cluster& cluster) {
 }
 
 PortBytes BytesSent(const Traffic& traffic, const Cluster& cluster) {
-  PortBytes most;
-  for (const LinkLoad& l : traffic.loads) {
-    if (!IsPort(cluster, l.link)) break;  // ports come first
-    if (PortOf(l.link) == Port::kNvlinkOut) most.nvlink = std::max(most.nvlink, l.bytes);
-    if (PortOf(l.link) == Port::kNicOut) most.network = std::max(most.network, l.bytes);
-  }
-  return most;
+  return MostBy(traffic, cluster, Port::kNvlinkOut, Port::kNicOut);
+}
+PortBytes BytesReceived(const Traffic& traffic, const Cluster& cluster) {
+  return MostBy(traffic, cluster, Port::kNvlinkIn, Port::kNicIn);
 }
 
 }  // namespace moecast

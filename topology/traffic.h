@@ -50,9 +50,9 @@ struct Traffic {
 // Delay before the first byte of the last step can flow: launch and the latency of all steps.
 Seconds AlphaOf(const Traffic& traffic, const Cluster& cluster);
 
-// Bytes of a link's usable rate that a byte takes: its transport's, stretched. A kernel with too
-// few SMs is stretched until its SMs keep up; its links then seem full beside other traffic, which
-// they are not.
+// Bytes of a link's usable rate that a byte takes: its transport's, stretched. Sends over the
+// network are stretched by what their pieces take beside the bytes, a kernel with too few SMs until
+// its SMs keep up; their links then seem full beside other traffic, which they are not.
 struct LinkCosts {
   double nvlink = 1, network = 1;
   double of(const Cluster& cluster, LinkId link) const {
@@ -77,10 +77,11 @@ Seconds TimeAlone(std::span<const Traffic> parts, const Cluster& cluster);  // t
 // The link that determines TimeAlone. REQUIRES: !traffic.empty().
 LinkId BusiestLink(const Traffic& traffic, const Cluster& cluster);
 
-// Bytes that leave the busiest GPU by NVLink and by network.
+// Bytes that leave the busiest GPU by NVLink and by network, and that arrive.
 struct PortBytes {
   Bytes nvlink, network;
 };
 PortBytes BytesSent(const Traffic& traffic, const Cluster& cluster);
+PortBytes BytesReceived(const Traffic& traffic, const Cluster& cluster);
 
 }  // namespace moecast

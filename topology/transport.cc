@@ -37,12 +37,10 @@ TransportCost CostOf(const Cluster& c, Transport transport) {
       cost.launch = Microseconds(kMulticastMicroseconds.value);
       cost.nvlink = 1 / kMulticastShare.value;
       return cost;
-    case Transport::kPointToPoint: {
-      const Seconds piece = Bytes(kPieceBytes.value) / c.nic_usable;
+    case Transport::kPointToPoint:
       cost.launch = c.collective_launch;
-      cost.network = 1 + c.send_piece / piece;
+      cost.pieces = Bytes(kPieceBytes.value) / c.send_piece;
       return cost;
-    }
     case Transport::kLowLatency:
     case Transport::kTokens:
       if (transport == Transport::kLowLatency) cost.launch = c.low_latency_launch;

@@ -2,6 +2,8 @@
 // the latency of a step, and how much of a link's usable rate a byte takes.
 #pragma once
 
+#include <limits>
+
 #include "base/enum_names.h"
 #include "base/units.h"
 #include "topology/cluster.h"
@@ -34,6 +36,8 @@ struct TransportCost {
   Seconds network_step;  // each step between nodes
   // Bytes of a link's usable rate that a byte takes.
   double nvlink = 1, network = 1;
+  // What a NIC's sends wait for one after the other, beyond what their bytes take on the links.
+  BytesPerSecond pieces{std::numeric_limits<double>::infinity()};
 };
 TransportCost CostOf(const Cluster& cluster, Transport transport);
 

@@ -120,8 +120,9 @@ class CsvRows {
 
   RoutingRecord Parse() {
     const auto tokens = table_.Find("tokens");
-    const size_t row_column = table_.Column(tokens ? "micro_batch" : "token"),
-                 layer = table_.Column("layer"), expert = table_.Column("expert");
+    const size_t row_column = table_.Column(tokens ? "micro_batch" : "token");
+    const size_t layer = table_.Column("layer");
+    const size_t expert = table_.Column("expert");
     RoutingRecord r{.experts = experts_};
     for (size_t i = 0; i < table_.rows(); ++i) {
       r.layers =

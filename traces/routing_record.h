@@ -12,7 +12,8 @@
 //   uint64   rows: micro-batches for counts, tokens for choices
 //   counts   uint32 [layers][rows][experts]
 //   choices  uint16 [layers][rows][top_k], best first; 65535 at a token's end where it has fewer
-//   experts then     float32 [layers][rows][top_k], the affinities, where the content has them
+//            experts
+//   then     float32 [layers][rows][top_k], the affinities, where the content has them
 //
 // CSV (traces/measurements.h), one row a count or a choice; what comes is found out by the columns:
 //   layer,micro_batch,expert,tokens        counts; what is absent is 0

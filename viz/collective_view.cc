@@ -34,7 +34,9 @@ std::string Rate(BytesPerSecond rate) {
 Json CollectiveJson(const Cluster& cluster, const CollectiveReport& report) {
   // The first is what was asked for; the others run beside it.
   Json json = JobJson(cluster, report.jobs.front());
-  Json jobs = Json::array(), links = Json::array(), blocked = Json::array();
+  Json jobs = Json::array();
+  Json links = Json::array();
+  Json blocked = Json::array();
   for (const auto& job : report.jobs) jobs.push_back(JobJson(cluster, job));
   for (const LinkUse& use : report.links)
     links.push_back({{"name", LinkName(cluster, use.link)}, {"utilisation", use.utilisation}});

@@ -56,8 +56,10 @@ std::string HistoryText(const std::vector<BalanceStep>& history) {
 
 Json RoutingJson(const RoutingReport& r) {
   const RoutingSetup& s = r.setup;
-  Json rows = Json::array(), dispatch = Json::array(), distinct = Json::array(),
-       history = Json::array();
+  Json rows = Json::array();
+  Json dispatch = Json::array();
+  Json distinct = Json::array();
+  Json history = Json::array();
   for (const RoutedRow& row : r.rows)
     rows.push_back({{"layer", row.layer},
                     {"micro_batch", row.micro_batch},

@@ -1,5 +1,6 @@
 // What --print shows of a prepared step: ops, their costs, solved blocks, the schedule.
 #include "base/quantity_text.h"
+#include "costmodel/collectives/algorithms.h"
 #include "viz/table.h"
 #include "viz/train_view.h"
 
@@ -38,7 +39,8 @@ std::string ShapeText(const Op& op) {
     }
     std::string operator()(const CollectiveQuery& q) const {
       return std::string(NameOf(q.kind)) + " over " + std::string(NameOf(q.group)) + " of " +
-             ShowBytes(q.bytes);
+             ShowBytes(q.bytes) +
+             (q.algorithm ? " by " + std::string(q.algorithm->name) : std::string());
     }
     std::string operator()(const HostQuery& q) const {
       return std::string(NameOf(q.work)) + " " + ShowBytes(q.bytes);
@@ -66,7 +68,7 @@ Json CostJson(const Step& step, const Op& op, const Cost& cost) {
   j["sigma_own"] = cost.sigma_own;
   j["bound"] = NameOf(cost.bound);
   j["extrapolated"] = cost.extrapolated;
-  j["source"] = step.sources->at(cost.source);
+  j["source"] = TextOf((*step.sources)[cost.source]);
   return j;
 }
 
@@ -108,13 +110,13 @@ BlockName NameOfBlock(const StepBlocks& blocks, int32_t id) {
   const StepBlock& block = blocks[id];
   if (!block.parts.empty())
     return {BlocksText(block, Pass::kForward), std::string(NameOf(Phase::kForwardBackward))};
-  if (id < BlockIds::GradReduce(BlockKind::kEmbedding))
+  if (id < BlockIds::kFirstMove)
     return {std::string(NameOf(KindOf(id))), std::string(NameOf(PassOf(id)))};
   if (id < BlockIds::kSend) {
-    const int32_t at = id - BlockIds::GradReduce(BlockKind::kEmbedding);
-    const auto kind = static_cast<BlockKind>(at % kBlockKinds);
-    const Phase phase = at < kBlockKinds ? Phase::kGradReduce : Phase::kParamGather;
-    return {std::string(NameOf(kind)), std::string(NameOf(phase))};
+    const DataMove move = MoveOf(id);
+    const Phase phase = move.reduces ? Phase::kGradReduce : Phase::kParamGather;
+    return {std::string(NameOf(move.kind)), std::string(NameOf(phase)) + " over " +
+                                                std::string(NameOf(kDataGroupKinds[move.group]))};
   }
   if (id == BlockIds::kSend) return {"pipeline", "send"};
   const int32_t at = id - BlockIds::kFirstOfStages;
@@ -246,7 +248,7 @@ std::string OpsText(const Step& step, const CostedOps& costed, StepPart part) {
     rows.push_back({name, ShapeText(op), ShowSeconds(cost.time),
                     rate ? Printf("%.0f", flops / cost.time.value / 1e12) : "-",
                     Printf("%.0f%%", 100 * SigmaOf(cost)), std::string(NameOf(cost.bound)),
-                    step.sources->at(cost.source)});
+                    TextOf((*step.sources)[cost.source])});
   }
   return Aligned(rows, part == StepPart::kOps ? "llrr" : "llrrrll");
 }
@@ -255,21 +257,8 @@ std::string OpsText(const Step& step, const CostedOps& costed, StepPart part) {
 
 std::string StepPartText(const Step& step, StepPart part) {
   std::string out;
-  if (part == StepPart::kSchedule) {
-    Rows rows = {{"stage", "stream", "phase", "micro-batch", "chunk", "part", "start", "end"}};
-    for (size_t i = 0; i < step.schedule().tasks.size(); ++i) {
-      const Task& t = step.schedule().tasks[i];
-      const Lane& lane = step.schedule().lanes[step.schedule().LaneOf(static_cast<int32_t>(i))];
-      rows.push_back(
-          {Printf("%d", lane.rank), std::string(NameOf(lane.stream)), std::string(NameOf(t.phase)),
-           Printf("%d", t.micro_batch) +
-               (t.backward_micro_batch < 0 ? "" : Printf(" + %d", t.backward_micro_batch)),
-           Printf("%d", t.chunk), t.part < 0 ? "-" : Printf("%d", t.part),
-           Printf("%.6f s", step.timing.start[i].seconds().value),
-           Printf("%.6f s", step.timing.end[i].seconds().value)});
-    }
-    return "\nschedule\n" + Aligned(rows, "rll");
-  }
+  if (part == StepPart::kSchedule)
+    return "\n" + PrintSchedule(WrittenScheduleOf(step), step.timing);
   if (part == StepPart::kLayout) {
     Rows rows = {{"stage", "rank", "chunk", "virtual stage", "blocks"}};
     const PieceMap& map = step.layout.map;
@@ -290,6 +279,15 @@ std::string StepPartText(const Step& step, StepPart part) {
     out += part == StepPart::kBlocks ? TimeText(block.alone) : OpsText(step, block.costed, part);
   });
   return out;
+}
+
+WrittenSchedule WrittenScheduleOf(const Step& step) {
+  const auto block = [&step](int32_t id) {
+    const BlockName name = NameOfBlock(step.blocks, id);
+    return WrittenBlock{name.block + " " + name.pass, step.times[static_cast<size_t>(id)].total};
+  };
+  return Written(step.schedule(), block, {Time::From(step.times[BlockIds::kSend].total)},
+                 LongerByTask(step.excess, step.times));
 }
 
 }  // namespace moecast

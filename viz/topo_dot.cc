@@ -69,7 +69,9 @@ class Drawing {
     if (spine < t.spines_in_all()) {
       if (in_full_ && !adaptive)
         return {"spine" + Number(spine), SwitchName(t, t.leaves() + spine)};
-      const int group = spine / t.spines, pod = group / t.planes, plane = group % t.planes;
+      const int group = spine / t.spines;
+      const int pod = group / t.planes;
+      const int plane = group % t.planes;
       if (pod > 0 && !in_full_)
         return {"far_spines",
                 Counted((t.pods - 1) * t.planes * t.spines, "spine") + "\\nof other pods"};

@@ -157,7 +157,7 @@ std::string TopoText(const Survey& s) {
                      Counted(c.nodes(), "node") + "\n";
   for (size_t i = 0; i < c.pools.size(); ++i)
     text += std::string(i == 0 ? "  pools      " : "             ") +
-            Counted(c.pools[i].nodes, "node") + " of " + c.pools[i].device + "\n";
+            Counted(c.pools[i].nodes, "node") + " of " + c.pools[i].device_name + "\n";
   if (c.switches.value) text += "  fabric     " + FabricText(c) + "\n";
   text += "  bisection  " + Rate(s.bisection) + "  from the first half of the GPUs to the second\n";
   if (c.gpus > 1 && (c.switches.value || !s.failed.empty()))

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "sim/forecast/train_report.h"
+#include "sim/pipeline/schedule_text.h"
 
 namespace moecast {
 
@@ -31,5 +32,9 @@ struct EnumNames<StepPart> {
 };
 Json StepPartJson(const Step& step, StepPart part);
 std::string StepPartText(const Step& step, StepPart part);
+
+// The step's order with what each block takes at the median costs, every collective alone on idle
+// links.
+WrittenSchedule WrittenScheduleOf(const Step& step);
 
 }  // namespace moecast

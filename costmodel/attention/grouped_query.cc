@@ -63,7 +63,10 @@ void AddQkv(BlockBuilder& b) {
 
 void Train(BlockBuilder& b) {
   const Attention& a = b.model.attention;
-  const double heads = HeadsOn(b), kv_heads = KvHeadsOn(b), d = a.head_dim, keys = b.tokens * b.cp;
+  const double heads = HeadsOn(b);
+  const double kv_heads = KvHeadsOn(b);
+  const double d = a.head_dim;
+  const double keys = b.tokens * b.cp;
   AddQkv(b);
   const double rope = 2 * b.tokens * (heads + kv_heads) * d * BlockBuilder::kBf16;
   b.Elementwise(OpName::kRope, ElementwiseKind::kRope, rope, rope);

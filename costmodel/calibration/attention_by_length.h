@@ -2,9 +2,9 @@
 // causal or not, head dimension. Between measured lengths and head dimensions the rate runs
 // linearly in logarithms. What a figure leaves out is taken in proportion from the nearest one that
 // has it:
-//   wider heads than measured   rate(widest) * forward(non-causal, wanted) / forward(non-causal,
-//   widest) causal backward             backward(non-causal) * forward(causal) /
-//   forward(non-causal)
+//   wider heads than measured   rate(widest)
+//                               * forward(non-causal, wanted) / forward(non-causal, widest)
+//   causal backward             backward(non-causal) * forward(causal) / forward(non-causal)
 #pragma once
 
 #include <optional>

@@ -50,7 +50,7 @@ Calibration::~Calibration() = default;
 Calibration::Calibration(Calibration&&) noexcept = default;
 Calibration& Calibration::operator=(Calibration&&) noexcept = default;
 
-const std::vector<std::string>& Calibration::sources() const {
+const CostSources& Calibration::sources() const {
   return tables_->sources();
 }
 
@@ -178,7 +178,7 @@ Cost Calibration::Attention(const AttentionQuery& q) const {
   cost.extrapolated = true;
   cost = tables_->Scale(cost, ReasonedId::kAttentionBackward);
   if (work.qk_dim > widest) {
-    const uint16_t source = cost.source;
+    const SourceId source = cost.source;
     cost = tables_->Scale(cost, ReasonedId::kAttentionWideHeads);
     cost.source = source;
   }

@@ -23,8 +23,8 @@ namespace moecast {
 
 // Which product of a linear layer y[m,n] = x[m,k] w[n,k]^T. The shapes of a query are always the
 // forward's m, n, k.
-//   dgrad: dx[m,k] = dy[m,n] w[n,k]          wgrad: dw[n,k] += dy[m,n]^T x[m,k], summed into the
-//   main gradient
+//   dgrad: dx[m,k] = dy[m,n] w[n,k]
+//   wgrad: dw[n,k] += dy[m,n]^T x[m,k], summed into the main gradient
 enum class GemmPass : uint8_t { kForward, kDgrad, kWgrad };
 template <>
 struct EnumNames<GemmPass> {
@@ -102,7 +102,11 @@ struct MlaDecodeQuery {
 // A fused inference MoE layer: permute, two grouped GEMMs, activation, on one rank of `ep`.
 struct MoeQuery {
   int64_t tokens = 0;  // of all ranks together, before the expert-parallel split
-  int64_t hidden = 0, inter = 0, experts = 0, top_k = 0, ep = 1;
+  int64_t hidden = 0;
+  int64_t inter = 0;
+  int64_t experts = 0;
+  int64_t top_k = 0;
+  int64_t ep = 1;
   Dtype dtype = Dtype::kBf16;
 };
 
@@ -143,7 +147,7 @@ class Calibration {
   // `read` gives the text of a file below the folder of all stacks ("2025/calibration.json",
   // "2025/gemm_bf16.csv") and throws UserError where it is missing, as does this where
   // calibration.json is not one. A table is read and checked by the first query that needs it,
-  // which may throw; estimates from several threads are safe once each kind of query was made.
+  // which may throw. Several threads may ask at once, and then call `read` at once.
   using Reader = std::function<std::string(std::string_view file)>;
   Calibration(Device device, std::string_view stack, Reader read);
   ~Calibration();
@@ -151,8 +155,8 @@ class Calibration {
   Calibration& operator=(Calibration&&) noexcept;
 
   const Device& device() const { return device_; }
-  // One text per Cost::source: table, stack, version.
-  const std::vector<std::string>& sources() const;
+  // Of its estimates: tables, and numbers that were reasoned.
+  const CostSources& sources() const;
   // What a step of a long run takes beyond these kernels in a burst (its era is 1), and what that
   // was fitted to.
   WholeStep whole_step() const;

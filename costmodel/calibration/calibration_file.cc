@@ -20,8 +20,9 @@ const Fields<MeasuredOn>& FieldsOf(const MeasuredOn*) {
 
 const Fields<TableRecord>& FieldsOf(const TableRecord*) {
   using R = TableRecord;
-  static const Limits sigma{.low = 0, .high = 10}, percent{.low = 0, .high = 1e6},
-      head{.low = 1, .high = 1e6};
+  static const Limits sigma{.low = 0, .high = 10};
+  static const Limits percent{.low = 0, .high = 1e6};
+  static const Limits head{.low = 1, .high = 1e6};
   static const Fields<TableRecord> fields(
       "table",
       {

@@ -76,8 +76,9 @@ double GemmShape::flops() const {
 }
 
 double GemmShape::bytes() const {
-  const double rows = static_cast<double>(m), columns = static_cast<double>(n),
-               depth = static_cast<double>(k);
+  const double rows = static_cast<double>(m);
+  const double columns = static_cast<double>(n);
+  const double depth = static_cast<double>(k);
   return static_cast<double>(groups) *
          ((rows * depth + columns * depth) * InputBytes(dtype) + rows * columns * out_bytes);
 }

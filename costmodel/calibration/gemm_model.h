@@ -3,8 +3,9 @@
 // through L2 and HBM. Measured tables correct it by a ratio (ratio_surface.h); without a table it
 // still knows waves and padding.
 //   wave = 2 tm tn ceil(k/s) / (SM rate * eff(tile)) + tm tn out / L2 of an SM
-//   time = max(lasting * wave, tiles (max(tm, tn)/2 + min(tm, tn)) ceil(k/s) b / L2, bytes / (0.9
-//   HBM))
+//   time = max(lasting * wave,
+//              tiles (max(tm, tn)/2 + min(tm, tn)) ceil(k/s) b / L2,
+//              bytes / (0.9 HBM))
 //          + prologue + split reduction + launch
 // lasting = tiles / SMs + loss (whole waves - tiles / SMs), at least 1: of a partial last wave
 // DeepGEMM loses all, cuBLAS a quarter. Not modelled: rasterisation and what it leaves in L2,

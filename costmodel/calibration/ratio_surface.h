@@ -5,13 +5,12 @@
 // Along the axis a curve is interpolated linearly in ln(ratio) over log2(axis); beyond its ends the
 // ratio stays. Between curves:
 //   kKriging  ordinary kriging of the twelve nearest with the linear variogram gamma(d) = d, d the
-//   distance over
-//             log2 of the keys: the weights sum to one and make the expected squared error least
-//             where values differ in proportion to their distance (Matheron, Economic Geology
-//             1963). It has no parameter and passes through the measured curves; along one key
-//             between two curves it is the straight line.
-//   kInverseDistance  the eight nearest by 1/d^2 (Shepard 1968), for tables of few, scattered
-//   families.
+//             distance over log2 of the keys: the weights sum to one and make the expected squared
+//             error least where values differ in proportion to their distance (Matheron, Economic
+//             Geology 1963). It has no parameter and passes through the measured curves; along one
+//             key between two curves it is the straight line.
+//   kInverseDistance
+//             the eight nearest by 1/d^2 (Shepard 1968), for tables of few, scattered families.
 #pragma once
 
 #include <array>

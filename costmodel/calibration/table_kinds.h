@@ -73,7 +73,13 @@ RatioSurface BuildSurface(const TableKind& kind, const CurveTable& table, const 
 
 // Attention over `query` new tokens of `context` keys, plain (multi-head or grouped) form.
 struct AttentionWork {
-  double heads = 0, kv_heads = 0, qk_dim = 0, v_dim = 0, batch = 0, query = 0, context = 0;
+  double heads = 0;
+  double kv_heads = 0;
+  double qk_dim = 0;
+  double v_dim = 0;
+  double batch = 0;
+  double query = 0;
+  double context = 0;
   bool causal = true, fp8 = false;
   double kv_bytes = 2;  // of one element
   bool decode = false;  // one query token a sequence, the heads of a group in one block
@@ -110,7 +116,12 @@ Roofline MlaDecodeRoofline(const MlaDecodeWork& work, const Machine& machine);
 
 // One rank's share of a MoE layer with balanced routing.
 struct MoeWork {
-  double tokens = 0, hidden = 0, inter = 0, experts = 0, top_k = 0, ep = 1;
+  double tokens = 0;
+  double hidden = 0;
+  double inter = 0;
+  double experts = 0;
+  double top_k = 0;
+  double ep = 1;
   Dtype dtype = Dtype::kBf16;
 
   double local_experts() const { return experts / ep; }

@@ -21,6 +21,8 @@ static_assert(std::size(kReasonedNames) == static_cast<size_t>(ReasonedId::kElem
 
 constexpr double kSigmaPerOctaveOutside =
     0.1;  // reasoned: ratios of neighbouring curves drift by about this an octave
+// From the nearest measured curve. Keys of the tables go by doubling, so that within their range
+// one is no more than half an octave away.
 constexpr double kFarOctaves = 0.5;
 constexpr double kShortSeconds = 10e-6;
 constexpr double kSigmaUnlistedDevice =
@@ -102,13 +104,10 @@ CalibrationTables::CalibrationTables(const Device& device, std::string_view stac
 
   for (Table& t : tables_) {
     if (!t.present) continue;
-    t.source = static_cast<uint16_t>(sources_.size());
-    sources_.push_back(t.record.name + ": " + t.record.source);
+    t.source = sources_.Add(t.record.name, t.record.source);
   }
-  for (int i = 0; i < kReasonedCount; ++i) {
-    reasoned_[i]->source = static_cast<uint16_t>(sources_.size());
-    sources_.push_back(ReasonedName(i) + ": " + reasoned_[i]->record.source);
-  }
+  for (int i = 0; i < kReasonedCount; ++i)
+    reasoned_[i]->source = sources_.Add(ReasonedName(i), reasoned_[i]->record.source);
 }
 
 void CalibrationTables::Add(const CalibrationFile& file, const std::string& stack) {
@@ -116,7 +115,7 @@ void CalibrationTables::Add(const CalibrationFile& file, const std::string& stac
   for (size_t i = 0; i < file.tables.size(); ++i) {
     const TableRecord& record = file.tables[i];
     const TableKind* kind = FindTableKind(record.name);
-    Table table{record, PathOf(stack, record.file), 0, true, {}};
+    Table table{record, PathOf(stack, record.file), {}, true, {}};
     if (kind) table.heads = HeadsOf(record, *kind, path);
     if (record.name == kAttentionByLengthName) {
       by_length_ = std::move(table);
@@ -145,7 +144,7 @@ void CalibrationTables::Add(const CalibrationFile& file, const std::string& stac
                        .expected = "one of " + Join(views),
                        .hint = Nearest(record.name, views)});
     }
-    reasoned_[static_cast<size_t>(at - names.begin())] = Reasoned{record, 0};
+    reasoned_[static_cast<size_t>(at - names.begin())] = Reasoned{record, {}};
   }
 }
 
@@ -164,20 +163,20 @@ const CalibrationTables::Table& CalibrationTables::Of(TableId id) const {
 }
 
 const RatioSurface& CalibrationTables::Surface(TableId id) const {
-  std::unique_ptr<RatioSurface>& surface = surfaces_[static_cast<size_t>(id)];
-  if (!surface) {
+  Parsed<RatioSurface>& surface = surfaces_[static_cast<size_t>(id)];
+  std::call_once(surface.once, [&] {
     const TableKind& kind = KindOf(id);
     const std::string& path = Of(id).path;
     const CurveTable table = ParseCurveTable(Measurements(read_(path), path), kind, Of(id).heads);
     if (table.points() == 0)
       throw UserError({.file = path, .value = "no measurement", .expected = "one or more"});
-    surface = std::make_unique<RatioSurface>(BuildSurface(kind, table, measured_));
-  }
-  return *surface;
+    surface.value = std::make_unique<const RatioSurface>(BuildSurface(kind, table, measured_));
+  });
+  return *surface.value;
 }
 
 const AttentionByLength& CalibrationTables::ByLength() const {
-  if (!parsed_by_length_) {
+  std::call_once(parsed_by_length_.once, [&] {
     if (!by_length_.present)
       throw UserError({.file = PathOf(file_.stack, "calibration.json"),
                        .pointer = "/tables",
@@ -185,9 +184,9 @@ const AttentionByLength& CalibrationTables::ByLength() const {
                        .expected = "it, for attention's estimate"});
     const CurveTable table = ParseCurveTable(Measurements(read_(by_length_.path), by_length_.path),
                                              kAttentionByLengthKeys, kAttentionByLengthAxis, false);
-    parsed_by_length_ = std::make_unique<AttentionByLength>(table, by_length_.path);
-  }
-  return *parsed_by_length_;
+    parsed_by_length_.value = std::make_unique<const AttentionByLength>(table, by_length_.path);
+  });
+  return *parsed_by_length_.value;
 }
 
 Cost CalibrationTables::Correct(TableId id, double model_seconds, Bound bound,

@@ -1,9 +1,11 @@
 // The tables of one calibration: records read when it is made, each table parsed when a query first
-// needs it. For those who make and judge calibrations; estimates are asked of calibration.h.
+// needs it, by whichever thread asks first. For those who make and judge calibrations; estimates
+// are asked of calibration.h.
 #pragma once
 
 #include <array>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,12 +48,12 @@ class CalibrationTables {
 
   struct Reasoned {
     ReasonedRecord record;
-    uint16_t source = 0;
+    SourceId source{};
   };
   struct Table {
     TableRecord record;
     std::string path;  // for the reader
-    uint16_t source = 0;
+    SourceId source{};
     bool present = false;
     HeadSizes heads;  // of attention
   };
@@ -68,7 +70,7 @@ class CalibrationTables {
   const std::string& attention_engine() const { return file_.attention_engine; }
   bool attention_tables() const { return file_.attention_tables; }
   const WholeStepRecord& whole_step() const { return *file_.whole_step; }
-  const std::vector<std::string>& sources() const { return sources_; }
+  const CostSources& sources() const { return sources_; }
 
   // An estimate from a table: `model_seconds` of the baseline on the device asked for, corrected by
   // the table's ratio.
@@ -89,9 +91,15 @@ class CalibrationTables {
   std::array<Table, kTableCount> tables_;
   Table by_length_;
   std::array<std::optional<Reasoned>, kReasonedCount> reasoned_;
-  std::vector<std::string> sources_;
-  mutable std::array<std::unique_ptr<RatioSurface>, kTableCount> surfaces_;
-  mutable std::unique_ptr<AttentionByLength> parsed_by_length_;
+  CostSources sources_;
+  // A parse that throws leaves its flag unset: the next query throws again.
+  template <class T>
+  struct Parsed {
+    std::once_flag once;
+    std::unique_ptr<const T> value;
+  };
+  mutable std::array<Parsed<RatioSurface>, kTableCount> surfaces_;
+  mutable Parsed<AttentionByLength> parsed_by_length_;
 };
 
 }  // namespace moecast

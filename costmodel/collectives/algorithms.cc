@@ -13,7 +13,7 @@ using enum CollectiveKind;
 using OneTransport = Traffic (*)(Group, Bytes, const Routes&, Transport);
 using Whole = Traffic (*)(Group, Bytes, const Routes&);
 using InParts = Parts (*)(Group, Bytes, const Routes&);
-using Tokens = Traffic (*)(Group, Bytes, const TokenSpread&, const Routes&);
+using Tokens = std::vector<EvenSends> (*)(Group, Bytes, const TokenSpread&, const Routes&);
 
 template <OneTransport kRun, Transport kTransport>
 Parts By(const Call& c, const Routes& routes) {
@@ -28,11 +28,12 @@ Parts Of(const Call& c, const Routes& routes) {
   return kRun(c.group, c.bytes, routes);
 }
 template <Tokens kRun>
-Parts Of(const Call& c, const Routes& routes) {
-  return {kRun(c.group, c.bytes, c.spread, routes)};
+std::vector<EvenSends> Even(const Call& c, const Routes& routes) {
+  return kRun(c.group, c.bytes, c.spread, routes);
 }
-Parts StoreAndForward(const Call& c, const Routes& routes) {
-  return StoreAndForwardAllToAll(c.group, c.bytes, c.spread, routes);
+template <Tokens kRun>
+Parts Of(const Call& c, const Routes& routes) {
+  return WrittenOut(c.group, Even<kRun>(c, routes), routes);
 }
 Parts SendHalves(const Call& c, const Routes& routes) {
   MOECAST_CHECK(c.group.size() % 2 == 0);
@@ -40,10 +41,13 @@ Parts SendHalves(const Call& c, const Routes& routes) {
   return {Send(from, to, c.bytes, routes)};
 }
 
-constexpr auto kBulk = Transport::kBulk, kLines = Transport::kLines;
+constexpr auto kBulk = Transport::kBulk, kLines = Transport::kLines, kChunks = Transport::kChunks;
 constexpr std::string_view
     kRingHelp = "ring of large pieces (NCCL, protocol Simple)",
     kLinesHelp = "ring of lines that carry their flags, for few bytes (NCCL, LL)",
+    kChunksHelp =
+        "ring of the pieces that a GEMM hands over as its tiles end (Transformer Engine's "
+        "userbuffers)",
     kNvlsHelp = "the NVSwitch adds and copies (NCCL, NVLS); one node",
     kLevelsHelp = "inside nodes and between them, one after the other",
     kDirectHelp = "from every rank straight to every other",
@@ -54,40 +58,50 @@ constexpr std::string_view
 constexpr CollectiveAlgorithm kAlgorithms[] = {
     {kAllGather, "ring", kRingHelp, true, Needs::kNothing, By<RingAllGather, kBulk>},
     {kAllGather, "ring-ll", kLinesHelp, true, Needs::kNothing, By<RingAllGather, kLines>},
+    {kAllGather, "ring-chunks", kChunksHelp, false, Needs::kNothing, By<RingAllGather, kChunks>},
     {kAllGather, "nvls", kNvlsHelp, true, Needs::kOneNode, Of<NvlsAllGather>},
     {kAllGather, "hierarchical", kLevelsHelp, false, Needs::kEvenNodes, Of<HierarchicalAllGather>},
     {kReduceScatter, "ring", kRingHelp, true, Needs::kNothing, By<RingReduceScatter, kBulk>},
     {kReduceScatter, "ring-ll", kLinesHelp, true, Needs::kNothing, By<RingReduceScatter, kLines>},
+    {kReduceScatter, "ring-chunks", kChunksHelp, false, Needs::kNothing,
+     By<RingReduceScatter, kChunks>},
     {kReduceScatter, "nvls", kNvlsHelp, true, Needs::kOneNode, Of<NvlsReduceScatter>},
     {kReduceScatter, "hierarchical", kLevelsHelp, false, Needs::kEvenNodes,
      Of<HierarchicalReduceScatter>},
     {kAllReduce, "ring", kRingHelp, true, Needs::kNothing, By<RingAllReduce, kBulk>},
     {kAllReduce, "ring-ll", kLinesHelp, true, Needs::kNothing, By<RingAllReduce, kLines>},
+    {kAllReduce, "ring-chunks", kChunksHelp, false, Needs::kNothing, By<RingAllReduce, kChunks>},
     {kAllReduce, "tree", "up and down a tree of nodes, lines, for few bytes (NCCL)", true,
      Needs::kNothing, Of<TreeAllReduce>},
     {kAllReduce, "nvls", kNvlsHelp, true, Needs::kOneNode, Of<NvlsAllReduce>},
     {kAllReduce, "hierarchical", kLevelsHelp, false, Needs::kEvenNodes, Of<HierarchicalAllReduce>},
     {kBroadcast, "ring", kRingHelp, true, Needs::kNothing, By<RingBroadcast, kBulk>},
     {kBroadcast, "ring-ll", kLinesHelp, true, Needs::kNothing, By<RingBroadcast, kLines>},
-    {kAllToAll, "direct", kDirectHelp, true, Needs::kNothing, Of<DirectAllToAll>},
-    {kAllToAll, "two-hop", kTwoHopHelp, false, Needs::kNothing, Of<ExpertAllToAll>},
-    {kAllToAll, "store-and-forward", kStoreHelp, false, Needs::kNothing, StoreAndForward},
-    {kDispatch, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<ExpertAllToAll>},
-    {kDispatch, "store-and-forward", kStoreHelp, false, Needs::kNothing, StoreAndForward},
-    {kDispatch, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>},
-    {kDispatch, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>},
-    {kCombine, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<ExpertAllToAll>},
-    {kCombine, "store-and-forward", kStoreHelp, false, Needs::kNothing, StoreAndForward},
-    {kCombine, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>},
-    {kCombine, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>},
+    {kAllToAll, "direct", kDirectHelp, true, Needs::kNothing, Of<DirectAllToAll>,
+     Even<DirectAllToAll>},
+    {kAllToAll, "two-hop", kTwoHopHelp, false, Needs::kNothing, Of<TwoHopAllToAll>,
+     Even<TwoHopAllToAll>},
+    {kAllToAll, "store-and-forward", kStoreHelp, false, Needs::kNothing,
+     Of<StoreAndForwardAllToAll>, Even<StoreAndForwardAllToAll>},
+    {kDispatch, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<TwoHopAllToAll>,
+     Even<TwoHopAllToAll>},
+    {kDispatch, "store-and-forward", kStoreHelp, false, Needs::kNothing,
+     Of<StoreAndForwardAllToAll>, Even<StoreAndForwardAllToAll>},
+    {kDispatch, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>,
+     Even<LowLatencyAllToAll>},
+    {kDispatch, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>,
+     Even<DirectAllToAll>},
+    {kCombine, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<TwoHopAllToAll>,
+     Even<TwoHopAllToAll>},
+    {kCombine, "store-and-forward", kStoreHelp, false, Needs::kNothing, Of<StoreAndForwardAllToAll>,
+     Even<StoreAndForwardAllToAll>},
+    {kCombine, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>,
+     Even<LowLatencyAllToAll>},
+    {kCombine, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>,
+     Even<DirectAllToAll>},
     {kSend, "direct", "the first half of the ranks to the second", true, Needs::kNothing,
      SendHalves},
 };
-
-bool CanRun(const CollectiveAlgorithm& a, const CollectiveCall& call, const Routes& routes) {
-  const NodesOf on = NodesOfGroup(call.group, routes);
-  return a.needs == Needs::kNothing || (a.needs == Needs::kOneNode ? on.nodes == 1 : on.even);
-}
 
 }  // namespace
 
@@ -95,32 +109,48 @@ std::span<const CollectiveAlgorithm> CollectiveAlgorithms() {
   return kAlgorithms;
 }
 
-const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string_view name,
-                                         const Routes& routes, const std::string& option) {
-  std::vector<std::string_view> names;
-  for (const CollectiveAlgorithm& a : kAlgorithms) {
-    if (a.kind != call.kind) continue;
-    names.push_back(a.name);
-    if (a.name != name) continue;
-    if (CanRun(a, call, routes)) return a;
-    throw UserError({.file = option,
-                     .value = std::string(name),
-                     .expected = a.needs == Needs::kOneNode
-                                     ? "ranks on one node"
-                                     : "as many ranks on each of the nodes"});
-  }
-  throw UserError(
-      {.file = option,
-       .value = "\"" + Shortened(name) + "\"",
-       .expected = "for " + std::string(NameOf(call.kind)) + " auto or one of " + Join(names),
-       .hint = Nearest(name, names)});
+const CollectiveAlgorithm* FindAlgorithm(CollectiveKind kind, std::string_view name) {
+  for (const CollectiveAlgorithm& a : kAlgorithms)
+    if (a.kind == kind && a.name == name) return &a;
+  return nullptr;
 }
 
-std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(const CollectiveCall& call,
+std::vector<std::string_view> AlgorithmNames(CollectiveKind kind) {
+  std::vector<std::string_view> names;
+  for (const CollectiveAlgorithm& a : kAlgorithms)
+    if (a.kind == kind) names.push_back(a.name);
+  return names;
+}
+
+std::string_view Unfit(const CollectiveAlgorithm& algorithm, Group group, const Routes& routes) {
+  const NodesOf on = NodesOfGroup(group, routes);
+  if (algorithm.needs == Needs::kOneNode && on.nodes > 1) return "ranks on one node";
+  if (algorithm.needs == Needs::kEvenNodes && !on.even) return "as many ranks on each of the nodes";
+  return "";
+}
+
+const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string_view name,
+                                         const Routes& routes, const std::string& option) {
+  const CollectiveAlgorithm* found = FindAlgorithm(call.kind, name);
+  if (!found) {
+    const auto names = AlgorithmNames(call.kind);
+    throw UserError(
+        {.file = option,
+         .value = "\"" + Shortened(name) + "\"",
+         .expected = "for " + std::string(NameOf(call.kind)) + " auto or one of " + Join(names),
+         .hint = Nearest(name, names)});
+  }
+  if (const std::string_view expected = Unfit(*found, call.group, routes); !expected.empty())
+    throw UserError(
+        {.file = option, .value = std::string(name), .expected = std::string(expected)});
+  return *found;
+}
+
+std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(CollectiveKind kind, Group group,
                                                             const Routes& routes) {
   std::vector<const CollectiveAlgorithm*> found;
   for (const CollectiveAlgorithm& a : kAlgorithms)
-    if (a.kind == call.kind && a.automatic && CanRun(a, call, routes)) found.push_back(&a);
+    if (a.kind == kind && a.automatic && Unfit(a, group, routes).empty()) found.push_back(&a);
   MOECAST_CHECK(!found.empty());
   return found;
 }
@@ -129,7 +159,7 @@ const CollectiveAlgorithm& FastestAlgorithm(const CollectiveCall& call, const Cl
                                             const Routes& routes) {
   const CollectiveAlgorithm* fastest = nullptr;
   Seconds least;
-  const auto automatic = AutomaticAlgorithms(call, routes);
+  const auto automatic = AutomaticAlgorithms(call.kind, call.group, routes);
   if (automatic.size() == 1) return *automatic.front();
   for (const CollectiveAlgorithm* a : automatic) {
     const Seconds time = TimeAlone(Lower(*a, call, routes), cluster);

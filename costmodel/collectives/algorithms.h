@@ -32,8 +32,18 @@ struct CollectiveAlgorithm {
                    // run
   Needs needs;
   Parts (*lower)(const CollectiveCall&, const Routes&);
+  // The same by kinds of pairs, where everyone sends alike to everyone else.
+  std::vector<EvenSends> (*even)(const CollectiveCall&, const Routes&) = nullptr;
 };
 std::span<const CollectiveAlgorithm> CollectiveAlgorithms();
+
+// The row of that kind and name; null where there is none.
+const CollectiveAlgorithm* FindAlgorithm(CollectiveKind kind, std::string_view name);
+std::vector<std::string_view> AlgorithmNames(CollectiveKind kind);
+
+// What the algorithm expects of its group; empty where it runs on this one.
+std::string_view Unfit(const CollectiveAlgorithm& algorithm, std::span<const int> group,
+                       const Routes& routes);
 
 // Throws UserError naming `option`: the kind has no algorithm of that name, or it cannot run on the
 // group.
@@ -42,7 +52,8 @@ const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string
                                          const std::string& option = "--algorithm");
 
 // Those of the kind that are automatic and run on the group, in the table's order: at least one.
-std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(const CollectiveCall& call,
+std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(CollectiveKind kind,
+                                                            std::span<const int> group,
                                                             const Routes& routes);
 
 // The automatic algorithm that takes the least time alone on idle links; of equal ones the first of

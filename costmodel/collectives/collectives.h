@@ -1,6 +1,7 @@
 // Collectives as Traffic. Each function states its formula and source; the times NCCL would need
-// follow from the traffic on a cluster. A group is its GPUs in ascending order. A group of one, or
-// no bytes, is no traffic. What a collective's `bytes` are: costmodel/collectives/kind.h.
+// follow from the traffic on a cluster. A group is its GPUs in ascending order. A group of one
+// is no traffic; no bytes are the steps alone. What a collective's `bytes` are:
+// costmodel/collectives/kind.h.
 #pragma once
 
 #include <span>
@@ -51,19 +52,34 @@ Parts HierarchicalAllGather(Group group, Bytes bytes, const Routes& routes);
 Parts HierarchicalReduceScatter(Group group, Bytes bytes, const Routes& routes);
 Parts HierarchicalAllReduce(Group group, Bytes bytes, const Routes& routes);
 
-// Every rank sends to every other (collectives/expert_all_to_all.cc); combine is dispatch the other
-// way. With the default spread, whose every byte goes to one rank, an all-to-all. Two hops at once,
-// a token once to each node and once to each device that holds one of its experts:
-Traffic ExpertAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes);
+// Everyone of a group sends alike to everyone else (collectives/expert_all_to_all.cc): the bytes of
+// a pair by where its ranks are, so that millions of pairs need not be written down.
+struct EvenBytes {
+  Bytes inside{};  // to each rank of the sender's node
+  Bytes rail{};    // on each other node to the rank of the sender's index
+  Bytes across{};  // to each other rank there
+};
+struct EvenSends {
+  Traffic steps;  // without who sends to whom
+  EvenBytes bytes;
+};
+// Of sends one after the other.
+Parts WrittenOut(Group group, std::span<const EvenSends> sends, const Routes& routes);
+
+// An all-to-all is a dispatch of the default spread, whose every byte goes to one rank; combine is
+// dispatch the other way. Two hops at once, a token once to each node and once to each device that
+// holds one of its experts:
+std::vector<EvenSends> TwoHopAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
+                                      const Routes& routes);
 // The same, the second hop when the first is done:
-Parts StoreAndForwardAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
-                              const Routes& routes);
-// Straight to each device; its steps, transport and stretch alone, whatever its pairs:
-Traffic DirectAllToAllSteps(Group group, const Routes& routes);
-Traffic DirectAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes);
+std::vector<EvenSends> StoreAndForwardAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
+                                               const Routes& routes);
+// Straight to each device:
+std::vector<EvenSends> DirectAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
+                                      const Routes& routes);
 // Straight to the rank of each expert, once for each expert:
-Traffic LowLatencyAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
-                           const Routes& routes);
+std::vector<EvenSends> LowLatencyAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
+                                          const Routes& routes);
 
 // Point to point (collectives/send.cc), from[i] to to[i] at once.
 Traffic Send(Group from, Group to, Bytes bytes, const Routes& routes);

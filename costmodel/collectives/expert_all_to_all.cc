@@ -8,107 +8,97 @@
 // as a framework's two collectives, their times add. Direct: to each device straight, over the
 // network as often as there are devices. Low latency: to the rank of each expert, a copy for each
 // expert, as DeepEP's low-latency kernels do, over NVLink inside the node since June 2025.
-#include <algorithm>
-
 #include "costmodel/collectives/collectives.h"
 
 namespace moecast {
 namespace {
 
-// The hops of what leaves or stays in a node; two-hop traffic needs as many GPUs of the group, and
-// more than one, on each of several nodes.
-struct Hops {
-  Traffic first, second;
-};
-
+// Two hops need as many GPUs of the group, and more than one, on each of several nodes.
 bool TwoHops(const NodesOf& on) {
   return on.nodes > 1 && on.local > 1 && on.even;
 }
 
-Traffic StraightSteps(Group group, Transport transport, const Routes& routes) {
+// Of as many experts or devices as a token has.
+EvenSends Straight(Group group, Bytes bytes, double copies, Transport transport,
+                   const Routes& routes) {
   const NodesOf on = NodesOfGroup(group, routes);
-  return {.nvlink_steps = on.nodes < group.size() ? 1 : 0,
-          .network_steps = on.nodes > 1 ? 1 : 0,
-          .transport = transport};
+  const Bytes to_rank = bytes * (copies / static_cast<double>(group.size()));
+  return {.steps = {.nvlink_steps = on.nodes < group.size() ? 1 : 0,
+                    .network_steps = on.nodes > 1 ? 1 : 0,
+                    .transport = transport},
+          .bytes = {.inside = to_rank, .rail = to_rank, .across = to_rank}};
 }
 
-// `to_device` bytes from every rank to every other, straight.
-Traffic Straight(Group group, Bytes to_device, Transport transport, const Routes& routes) {
-  if (group.size() < 2 || to_device.value <= 0) return {.transport = transport};
-  Traffic traffic = StraightSteps(group, transport, routes);
-  for (const int from : group)
-    for (const int to : group) traffic.Add(routes.Between(from, to), to_device);
+// Over the network to the rank of the sender's index. REQUIRES: TwoHops.
+EvenSends ToNodes(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes) {
+  const NodesOf on = NodesOfGroup(group, routes);
+  return {.steps = {.network_steps = 1, .transport = Transport::kTokens},
+          .bytes = {.rail = bytes * (spread.nodes / static_cast<double>(on.nodes))}};
+}
+// What a rank sends to its neighbours: its own, and what has come to it from those of its index.
+EvenSends ToNeighbours(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes) {
+  const NodesOf on = NodesOfGroup(group, routes);
+  const Bytes to_device = bytes * (spread.devices / static_cast<double>(group.size()));
+  return {.steps = {.nvlink_steps = 1, .transport = Transport::kTokens},
+          .bytes = {.inside = to_device * static_cast<double>(on.nodes)}};
+}
+
+Traffic WrittenOut(Group group, const EvenSends& sends, const Routes& routes) {
+  Traffic traffic = sends.steps;
+  std::vector<int> index;  // of a rank among those of its node
+  for (size_t i = 0; i < group.size(); ++i)
+    index.push_back(i > 0 && routes.SameNode(group[i - 1], group[i]) ? index.back() + 1 : 0);
+  const EvenBytes& bytes = sends.bytes;
+  for (size_t i = 0; i < group.size(); ++i)
+    for (size_t j = 0; j < group.size(); ++j) {
+      const Bytes of_pair = routes.SameNode(group[i], group[j]) ? bytes.inside
+                            : index[i] == index[j]              ? bytes.rail
+                                                                : bytes.across;
+      if (of_pair.value > 0) traffic.Add(routes.Between(group[i], group[j]), of_pair);
+    }
   traffic.Merge();
   return traffic;
 }
 
-Hops TwoHopTraffic(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes) {
-  const NodesOf on = NodesOfGroup(group, routes);
-  const size_t n = group.size(), local = on.local;
-  const Bytes to_device = bytes * (spread.devices / static_cast<double>(n)),
-              to_node = bytes * (spread.nodes / static_cast<double>(on.nodes));
-  Hops hops{{.network_steps = 1, .transport = Transport::kTokens},
-            {.nvlink_steps = 1, .transport = Transport::kTokens}};
-  for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j < n; ++j) {
-      const size_t relay = j / local * local + i % local;
-      if (i / local == j / local)
-        hops.second.Add(routes.Between(group[i], group[j]), to_device);
-      else if (relay == j)
-        hops.first.Add(routes.Between(group[i], group[relay]), to_node);
-      else
-        hops.second.Add(routes.Between(group[relay], group[j]), to_device);
-    }
-  }
-  return hops;
-}
-
 }  // namespace
 
-Traffic ExpertAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes) {
-  if (bytes.value <= 0 || !TwoHops(NodesOfGroup(group, routes)))
-    return Straight(group, bytes * (spread.devices / static_cast<double>(group.size())),
-                    Transport::kTokens, routes);
-  Hops hops = TwoHopTraffic(group, bytes, spread, routes);
-  Traffic& all = hops.first;
-  all.paths.insert(all.paths.end(), hops.second.paths.begin(), hops.second.paths.end());
-  all.nvlink_steps = hops.second.nvlink_steps;
-  all.unreachable += hops.second.unreachable;
-  all.Merge();
-  return std::move(all);
+Parts WrittenOut(Group group, std::span<const EvenSends> sends, const Routes& routes) {
+  Parts parts;
+  for (const EvenSends& part : sends) parts.push_back(WrittenOut(group, part, routes));
+  return parts;
 }
 
-Parts StoreAndForwardAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
-                              const Routes& routes) {
-  if (bytes.value <= 0 || !TwoHops(NodesOfGroup(group, routes)))
-    return {ExpertAllToAll(group, bytes, spread, routes)};
-  Hops hops = TwoHopTraffic(group, bytes, spread, routes);
-  hops.first.Merge();
-  hops.second.Merge();
-  return {std::move(hops.first), std::move(hops.second)};
+std::vector<EvenSends> TwoHopAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
+                                      const Routes& routes) {
+  if (!TwoHops(NodesOfGroup(group, routes)))
+    return {Straight(group, bytes, spread.devices, Transport::kTokens, routes)};
+  EvenSends both = ToNodes(group, bytes, spread, routes);
+  const EvenSends second = ToNeighbours(group, bytes, spread, routes);
+  both.steps.nvlink_steps = second.steps.nvlink_steps;
+  both.bytes.inside = second.bytes.inside;
+  return {both};
 }
 
-Traffic DirectAllToAllSteps(Group group, const Routes& routes) {
-  const double n = static_cast<double>(group.size());
-  Traffic traffic = StraightSteps(group, Transport::kBulk, routes);
+std::vector<EvenSends> StoreAndForwardAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
+                                               const Routes& routes) {
+  if (!TwoHops(NodesOfGroup(group, routes))) return TwoHopAllToAll(group, bytes, spread, routes);
+  return {ToNodes(group, bytes, spread, routes), ToNeighbours(group, bytes, spread, routes)};
+}
+
+std::vector<EvenSends> DirectAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
+                                      const Routes& routes) {
+  EvenSends sends = Straight(group, bytes, spread.devices, Transport::kBulk, routes);
   // The part that stays is copied by the same kernel, counted as half a part sent: assumed, as a
   // ring's round waits (ring.cc), and within a tenth of NCCL's all-to-all of 64 MiB and more on 4
   // and 8 H100.
-  traffic.stretch = n > 1 ? (n - 0.5) / (n - 1) : 1;
-  return traffic;
+  const double n = static_cast<double>(group.size());
+  sends.steps.stretch = n > 1 ? (n - 0.5) / (n - 1) : 1;
+  return {sends};
 }
 
-Traffic DirectAllToAll(Group group, Bytes bytes, const TokenSpread& spread, const Routes& routes) {
-  Traffic traffic = Straight(group, bytes * (spread.devices / static_cast<double>(group.size())),
-                             Transport::kBulk, routes);
-  traffic.stretch = DirectAllToAllSteps(group, routes).stretch;
-  return traffic;
-}
-
-Traffic LowLatencyAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
-                           const Routes& routes) {
-  return Straight(group, bytes * (spread.experts / static_cast<double>(group.size())),
-                  Transport::kLowLatency, routes);
+std::vector<EvenSends> LowLatencyAllToAll(Group group, Bytes bytes, const TokenSpread& spread,
+                                          const Routes& routes) {
+  return {Straight(group, bytes, spread.experts, Transport::kLowLatency, routes)};
 }
 
 }  // namespace moecast

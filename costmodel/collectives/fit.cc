@@ -53,7 +53,7 @@ ClusterFit FitCluster(const Cluster& start, std::span<const MeasuredCollective> 
   bool between = false;
   for (const MeasuredCollective& m : measured) {
     Candidates c{.measured = m.time.value};
-    for (const CollectiveAlgorithm* a : AutomaticAlgorithms(m.call, routes))
+    for (const CollectiveAlgorithm* a : AutomaticAlgorithms(m.call.kind, m.call.group, routes))
       c.parts.push_back(Lower(*a, m.call, routes));
     rows.push_back(std::move(c));
     if (NodesOfGroup(m.call.group, routes).nodes == 1)

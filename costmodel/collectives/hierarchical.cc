@@ -1,8 +1,8 @@
 // Inside nodes and between them as collectives of their own, one after the other (as frameworks
 // call them; NCCL's CollNet chain does the same in one kernel). With m GPUs on each of k nodes:
-//   reduce-scatter: inside every node over the buffer, then between the GPUs of an index over its
-//   1/m; all-gather:     between the GPUs of an index over 1/m, then inside every node over the
-//   buffer; all-reduce:     reduce-scatter inside, all-reduce between over 1/m, all-gather inside.
+//   reduce-scatter: inside every node over the buffer, then between GPUs of an index over its 1/m;
+//   all-gather:     between GPUs of an index over 1/m, then inside every node over the buffer;
+//   all-reduce:     reduce-scatter inside, all-reduce between over 1/m, all-gather inside.
 // Over the network goes (k - 1)/k of 1/m of the buffer a GPU, where one ring over all m k ranks
 // carries (m k - 1)/(m k) of 1/m; inside, (m - 1)/m of the buffer for each pass.
 #include "base/check.h"

@@ -2,9 +2,9 @@
 // GPUs of the group and adds them (multimem.ld_reduce, PTX ISA 8.1), or writes one to all of them
 // (multimem.st). Each rank works on its 1/n of the buffer. The switch serves the GPU that asks as
 // it serves the others, so
-//   reduce-scatter: a GPU's link carries the buffer out, read by n ranks in parts of 1/n, and 1/n
-//   in; all-gather:     1/n out and the buffer in; all-reduce:     both, 1 + 1/n each way, where a
-//   ring carries 2 (n - 1)/n.
+//   reduce-scatter: a GPU's link carries the buffer out, read by n ranks in parts of 1/n; 1/n in
+//   all-gather:     1/n out and the buffer in
+//   all-reduce:     both, 1 + 1/n each way, where a ring carries 2 (n - 1)/n
 // An all-to-all has nothing to add or copy. Between nodes NCCL goes on by trees of switches, left
 // out here.
 #include "base/check.h"

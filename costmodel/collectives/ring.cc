@@ -24,35 +24,42 @@ namespace {
 constexpr Known kRoundWait{
     0.5, "NCCL: two slices a piece; all-gather of NCCL 2.29 on 2 and 8 H100 fits 0.5"};
 
-// Adds one pass around the ring, in which every rank sends `sent` bytes in all. Without `closed`
+// Adds passes around the ring, in which every rank sends `sent` bytes in all. Without `closed`
 // nothing is sent to the first rank.
-void AddRing(Group group, Bytes sent, bool closed, const Routes& routes, Traffic& traffic) {
+//
+// Between even nodes there are as many rings as a node has ranks: the r-th enters each node at its
+// r-th rank, goes through all of its ranks, and leaves by the one before. So a rank's neighbour in
+// its node is next in all rings but the one that leaves there.
+void AddRing(Group group, Bytes sent, int passes, bool closed, const Routes& routes,
+             Traffic& traffic) {
   const size_t n = group.size();
   const NodesOf on = NodesOfGroup(group, routes);
-  const bool spans = on.nodes > 1 && on.even;
-  const size_t rings = spans ? on.local : 1;
-  for (size_t r = 0; r < rings; ++r) {
-    // Within each node the ring starts at its r-th rank, so that it enters there and leaves by the
-    // one before.
-    const auto at = [&](size_t i) {
-      if (!spans) return group[i % n];
-      const size_t j = i % n, node = j / on.local;
-      return group[node * on.local + (j % on.local + r) % on.local];
-    };
-    for (size_t i = 0; i < n; ++i)
-      if (closed || at(i + 1) != group[0])
-        traffic.Add(routes.Between(at(i), at(i + 1)), sent / static_cast<double>(rings));
+  traffic.network_steps += passes * (static_cast<int>(on.nodes) - 1);
+  traffic.nvlink_steps += passes * static_cast<int>(n - on.nodes);
+  if (sent.value <= 0) return;
+  const auto send = [&](int from, int to, Bytes bytes) {
+    if (closed || to != group[0]) traffic.Add(routes.Between(from, to), bytes);
+  };
+  if (on.nodes > 1 && on.even) {
+    const size_t local = on.local;
+    const Bytes of_ring = sent * (passes / static_cast<double>(local));
+    for (size_t node = 0; node < n; node += local)
+      for (size_t i = 0; i < local; ++i) {
+        const int from = group[node + i];
+        const size_t next = (i + 1) % local;
+        if (local > 1) send(from, group[node + next], of_ring * static_cast<double>(local - 1));
+        send(from, group[(node + local) % n + next], of_ring);
+      }
+  } else {
+    for (size_t i = 0; i < n; ++i) send(group[i], group[(i + 1) % n], sent * passes);
   }
-  traffic.network_steps += static_cast<int>(on.nodes) - 1;
-  traffic.nvlink_steps += static_cast<int>(n - on.nodes);
 }
 
 Traffic Ring(Group group, Bytes bytes, int passes, const Routes& routes, Transport transport) {
   Traffic traffic{.transport = transport};
   const int n = static_cast<int>(group.size()), steps = passes * (n - 1);
-  if (n < 2 || bytes.value <= 0) return traffic;
-  for (int pass = 0; pass < passes; ++pass)
-    AddRing(group, bytes * (n - 1) / n, true, routes, traffic);
+  if (n < 2) return traffic;
+  AddRing(group, bytes * (n - 1) / n, passes, true, routes, traffic);
   if (transport != Transport::kChunks) traffic.stretch = (steps + kRoundWait.value) / steps;
   traffic.Merge();
   return traffic;
@@ -71,8 +78,8 @@ Traffic RingAllReduce(Group group, Bytes bytes, const Routes& routes, Transport 
 }
 Traffic RingBroadcast(Group group, Bytes bytes, const Routes& routes, Transport transport) {
   Traffic traffic{.transport = transport};
-  if (group.size() < 2 || bytes.value <= 0) return traffic;
-  AddRing(group, bytes, false, routes, traffic);
+  if (group.size() < 2) return traffic;
+  AddRing(group, bytes, 1, false, routes, traffic);
   traffic.Merge();
   return traffic;
 }

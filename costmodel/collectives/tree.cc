@@ -11,9 +11,9 @@ namespace moecast {
 
 Traffic TreeAllReduce(Group group, Bytes bytes, const Routes& routes) {
   Traffic traffic{.transport = Transport::kLines};
-  if (group.size() < 2 || bytes.value <= 0) return traffic;
-  traffic.paths.reserve(2 * group.size());
+  if (group.size() < 2) return traffic;
   const auto both_ways = [&](int a, int b) {
+    if (bytes.value <= 0) return;
     traffic.Add(routes.Between(a, b), bytes);
     traffic.Add(routes.Between(b, a), bytes);
   };

@@ -175,7 +175,9 @@ void OddsToAffinities(const Scoring& scoring, int experts, std::span<float> odds
 
 MOECAST_ALSO_AVX2 void Choose(const Gate& gate, std::span<const float> affinities,
                               std::span<const float> bias, Choices& out) {
-  const int n = gate.experts, size = gate.group_size(), candidates = gate.top_groups * size;
+  const int n = gate.experts;
+  const int size = gate.group_size();
+  const int candidates = gate.top_groups * size;
   MOECAST_CHECK(affinities.size() % n == 0 &&
                 (bias.empty() || bias.size() == static_cast<size_t>(n)));
   const int most = gate.top_p > 0 ? candidates : gate.top_k;

@@ -2,17 +2,15 @@
 //
 //   scoring     affinity of a token to each expert from its logits: the rows of gating/scoring.h
 //   groups      the candidates are the experts of the top_groups best of `groups` equal groups.
-//   What a group
-//               is worth the method says: the rows of gating/top_k_method.h (groups are devices
-//               with DeepSeek-V2, nodes with V3)
+//               What a group is worth the method says: the rows of gating/top_k_method.h (groups
+//               are devices with DeepSeek-V2, nodes with V3)
 //   choice      the top_k best candidates; with top_p as many, best first, as it takes for their
-//   affinities
-//               to sum to that part of the token's affinity to all experts (arXiv 2403.07652), at
-//               least one
+//               affinities to sum to that part of the token's affinity to all experts (arXiv
+//               2403.07652), at least one
 //   bias        added to the affinity where groups and experts are chosen, and nowhere else
-//   (2408.15664) weight      affinity of a chosen expert, where the model normalises over the sum
-//   of the chosen, times
-//               its scaling factor
+//               (2408.15664)
+//   weight      affinity of a chosen expert, where the model normalises over the sum of the chosen,
+//               times its scaling factor
 //
 // Ties: of equal scores the group, then the expert, of the lower index is better. Shared experts
 // take every token and are no part of the gate.

@@ -1,20 +1,29 @@
 #include "costmodel/ops/block_builder.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace moecast {
 namespace {
 
-// Replaces the placeholders by indices.
+// Replaces the placeholders by indices. A kernel that waits for the latest op of all other streams
+// waits for those before it too: that op waited for them, or one that runs before it on its stream;
+// but for the rest of a gather in parts, behind which its communicator's next collective runs.
 void Resolve(std::vector<Op>& ops) {
-  int16_t latest[2] = {-1, -1}, before[2] = {-1, -1};
+  struct Latest {
+    int32_t last = -1;
+    int32_t before = -1;
+  };
+  std::array<Latest, kStreams> by_stream;
   for (size_t i = 0; i < ops.size(); ++i) {
-    const size_t own = static_cast<size_t>(ops[i].stream()), other = 1 - own;
-    if (ops[i].after == kSerial) ops[i].after = latest[other];
-    if (ops[i].after == kFirstPart) ops[i].after = before[other];
-    before[own] = latest[own];
-    latest[own] = static_cast<int16_t>(i);
+    Latest& own = by_stream[static_cast<size_t>(ops[i].stream())];
+    Latest others;
+    for (const Latest& stream : by_stream)
+      if (&stream != &own && stream.last > others.last) others = stream;
+    if (ops[i].after == kSerial) ops[i].after = others.last;
+    if (ops[i].after == kFirstPart) ops[i].after = others.before;
+    own = {static_cast<int32_t>(i), own.last};
   }
 }
 
@@ -58,7 +67,6 @@ void BlockBuilder::Transient(OpName op, TensorName tensor, double bytes, bool re
 }
 
 // ---- Operators of one kernel
-// -------------------------------------------------------------------------------------
 
 Op BlockBuilder::ElementwiseOp(OpName name, ElementwiseKind kind, double bytes, int16_t after) {
   return {.name = name, .query = ElementwiseQuery{kind, Bytes(bytes)}, .after = after};
@@ -92,7 +100,6 @@ void BlockBuilder::Residual() {
 }
 
 // ---- Linear layers
-// -----------------------------------------------------------------------------------------------
 
 Op BlockBuilder::Product(const Linear& l, GemmPass pass) const {
   // F and B wait for the slowest device of the expert-parallel group, W does not.
@@ -227,7 +234,6 @@ void BlockBuilder::Multiply(const Linear& l) {
 }
 
 // ---- The whole
-// -------------------------------------------------------------------------------------------------
 
 void BlockBuilder::RecomputeAll() {
   std::vector<Op> again = Wants(Pass::kBackward) ? out_.pass[0] : std::vector<Op>();

@@ -12,9 +12,9 @@ namespace moecast {
 
 // Values of Op::after until the pass is complete.
 inline constexpr int16_t kBeside = -1;  // only stream order
-inline constexpr int16_t kSerial = -2;  // after the latest op of the other stream
-inline constexpr int16_t kFirstPart =
-    -3;  // after its second-latest: the first part of a collective cut in two
+inline constexpr int16_t kSerial = -2;  // after the latest op of any other stream
+// After the second-latest of that stream: the first part of a collective cut in two.
+inline constexpr int16_t kFirstPart = -3;
 
 enum class TpSide : uint8_t { kNone, kColumn, kRow };
 

@@ -27,7 +27,9 @@ void AddSampling(BlockBuilder& b) {
 // The table is cut over tp by its vocabulary: a rank reads its rows and writes zeros for the other
 // tokens, and the sum over the ranks is what is looked up.
 void AddEmbedding(BlockBuilder& b) {
-  const double h = b.model.hidden, whole = b.tokens * h, own = whole / b.tp;
+  const double h = b.model.hidden;
+  const double whole = b.tokens * h;
+  const double own = whole / b.tp;
   b.Forward(BlockBuilder::ElementwiseOp(OpName::kEmbedding, ElementwiseKind::kEmbedding,
                                         (own + whole) * kBf16));
   if (b.tp > 1) {

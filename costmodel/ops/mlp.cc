@@ -10,9 +10,10 @@ double UpFactor(MlpKind kind) {
 // writes two. In another format than bf16 a copy of gate and up is kept, which forward writes too.
 void AddActivation(BlockBuilder& b, OpName name, double elements, bool beside) {
   const Dtype saved = b.shard.precision.saved_swiglu;
-  const double up = UpFactor(b.model.mlp), bytes = elements * BlockBuilder::kBf16,
-               kept = up * elements * ElementBytes(saved),
-               copy = saved == Dtype::kBf16 || !b.trains() ? 0 : kept;
+  const double up = UpFactor(b.model.mlp);
+  const double bytes = elements * BlockBuilder::kBf16;
+  const double kept = up * elements * ElementBytes(saved);
+  const double copy = saved == Dtype::kBf16 || !b.trains() ? 0 : kept;
   const int16_t after = beside ? kBeside : kSerial;
   b.Elementwise(name, ElementwiseKind::kSwiGlu, (up + 1) * bytes + copy, kept + (up + 1) * bytes,
                 after);

@@ -33,7 +33,9 @@ void Exchange(BlockBuilder& b, OpName name) {
 void AddMoe(BlockBuilder& b) {
   const Moe& moe = b.model.moe;
   const Precision& precision = b.shard.precision;
-  const double h = b.model.hidden, tokens = b.local_tokens, load = b.work.load.visits.most;
+  const double h = b.model.hidden;
+  const double tokens = b.local_tokens;
+  const double load = b.work.load.visits.most;
   const int ep = b.shard.ep;
   const double rows = b.tokens * moe.top_k, inter = static_cast<double>(moe.inter) / b.tp;
   const double sent =
@@ -63,9 +65,12 @@ void AddMoe(BlockBuilder& b) {
   const double wire = eight_bits ? ElementBytes(precision.dispatch) : kBf16;
   const double operand = as_operand ? wire : kBf16;
   const double out_of_cast = tokens * h * (kBf16 + wire);
-  const double packed = tokens * h + sent, unpack = packed * kBf16, pack = packed * wire;
-  const double in = ep > 1 ? received : tokens * h, uncopy = (in + permuted) * kBf16,
-               copy = in * wire + permuted * operand;
+  const double packed = tokens * h + sent;
+  const double unpack = packed * kBf16;
+  const double pack = packed * wire;
+  const double in = ep > 1 ? received : tokens * h;
+  const double uncopy = (in + permuted) * kBf16;
+  const double copy = in * wire + permuted * operand;
   const auto cast = [&] {
     return BlockBuilder::ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out_of_cast);
   };

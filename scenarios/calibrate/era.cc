@@ -32,9 +32,11 @@ void FitGemmEra(std::span<const Measurements> profiles, const Calibration& young
       const auto whole = [&](const char* column) {
         return t.Integer(r, t.Column(column), 1, 1'000'000'000);
       };
-      const int64_t m = whole("num_tokens"), tp = whole("tp"), h = whole("n_embd"),
-                    wide = whole("n_expanded_embd"),
-                    qkv = (whole("n_head") + 2 * whole("n_kv_head")) * kHeadDim;
+      const int64_t m = whole("num_tokens");
+      const int64_t tp = whole("tp");
+      const int64_t h = whole("n_embd");
+      const int64_t wide = whole("n_expanded_embd");
+      const int64_t qkv = (whole("n_head") + 2 * whole("n_kv_head")) * kHeadDim;
       if (m < kLeastRows || tp > h || tp > wide) continue;
       const auto note = [&](const char* column, int64_t n, int64_t k) {
         const double us = t.Number(r, t.Column(column), 1e-3, kMax);

@@ -29,12 +29,17 @@ void FitElementwise(std::span<const Measurements> profiles, const Device& device
   std::vector<double> smallest;
   for (const Measurements& t : profiles) {
     const auto column = [&](std::string_view name) { return t.Column(name); };
-    const size_t tp = column("tp"), tokens = column("num_tokens"), hidden = column("n_embd"),
-                 wide = column("n_expanded_embd"), heads = column("n_head"),
-                 kv_heads = column("n_kv_head");
+    const size_t tp = column("tp");
+    const size_t tokens = column("num_tokens");
+    const size_t hidden = column("n_embd");
+    const size_t wide = column("n_expanded_embd");
+    const size_t heads = column("n_head");
+    const size_t kv_heads = column("n_kv_head");
     for (size_t r = 0; r < t.rows(); ++r) {
       const auto number = [&](size_t c) { return t.Number(r, c, 1, kMax); };
-      const double n = number(tokens), h = number(hidden), split = number(tp);
+      const double n = number(tokens);
+      const double h = number(hidden);
+      const double split = number(tp);
       const auto note = [&](const char* kind, std::string_view name, double elements) {
         const double us = t.Number(r, column(name), 0, kMax);
         if (us >= kLongUs)
@@ -63,9 +68,13 @@ void FitElementwise(std::span<const Measurements> profiles, const Device& device
 }
 
 void CheckGrouped(const Measurements& t, const Calibration& calibration, CalibrationFile& file) {
-  const size_t layout = t.Column("layout"), groups = t.Column("groups"),
-               m = t.Column("M_per_group"), n = t.Column("N"), k = t.Column("K"),
-               us = t.Column("implied_time_us"), date = t.Column("readme_commit_date");
+  const size_t layout = t.Column("layout");
+  const size_t groups = t.Column("groups");
+  const size_t m = t.Column("M_per_group");
+  const size_t n = t.Column("N");
+  const size_t k = t.Column("K");
+  const size_t us = t.Column("implied_time_us");
+  const size_t date = t.Column("readme_commit_date");
   std::map<std::vector<int64_t>, std::pair<std::string, double>> newest;
   for (size_t r = 0; r < t.rows(); ++r) {
     if (t.Text(r, layout) != "grouped_contiguous") continue;

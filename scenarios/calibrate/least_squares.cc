@@ -7,14 +7,20 @@ namespace moecast {
 namespace {
 
 constexpr double kDifference = 1e-3;  // for slopes
-constexpr double kSettled = 1e-9;     // far below what is printed of either scalar
+// Far below what is printed of either scalar, and above what the picoseconds that a step is counted
+// in make of its slopes: moves end at some 4e-8.
+constexpr double kSettled = 1e-6;
 constexpr int kMostSteps = 50;
 
 using Residuals = std::span<const std::function<double(const Point&)>>;
 
 // Where the residuals, taken as linear around x, have their least sum of squares.
 Point Next(Residuals residuals, const Point& x) {
-  double a00 = 0, a01 = 0, a11 = 0, b0 = 0, b1 = 0;
+  double a00 = 0;
+  double a01 = 0;
+  double a11 = 0;
+  double b0 = 0;
+  double b1 = 0;
   for (const auto& residual : residuals) {
     const double e = residual(x);
     const double d0 = (residual({x[0] + kDifference, x[1]}) - e) / kDifference;

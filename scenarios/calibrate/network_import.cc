@@ -53,7 +53,7 @@ std::string Percent(double x) {
 ImportedNetwork ImportNetwork(std::span<const TextFile> sources, const Device& measured_on) {
   ImportedNetwork out;
   std::vector<Test> tests;
-  ClusterSpec spec{.name = "measured", .device = measured_on.name, .gpus = 1, .gpus_per_node = 1};
+  Cluster spec{.name = "measured", .device_name = measured_on.name, .gpus = 1, .gpus_per_node = 1};
   int nodes = 1;
   for (const TextFile& file : sources) {
     NcclTest read = ParseNcclTest(file.text, file.path);
@@ -99,9 +99,9 @@ ImportedNetwork ImportNetwork(std::span<const TextFile> sources, const Device& m
                         .nodes = t.nodes,
                         .points = t.read.rows.size()};
     for (const NcclTestRow& row : t.read.rows) {
-      const double us = row.out_of_place / Microseconds(1),
-                   model = fit.predicted[at++] / Microseconds(1),
-                   error = 100 * std::fabs(model / us - 1);
+      const double us = row.out_of_place / Microseconds(1);
+      const double model = fit.predicted[at++] / Microseconds(1);
+      const double error = 100 * std::fabs(model / us - 1);
       report.mean_error_percent += error / static_cast<double>(report.points);
       report.worst_error_percent = std::max(report.worst_error_percent, error);
       sum += error;
@@ -125,7 +125,7 @@ ImportedNetwork ImportNetwork(std::span<const TextFile> sources, const Device& m
   spec.source = "moecast calibrate import of nccl-tests' output (" + Join(files) +
                 "), mean error " + Percent(sum / static_cast<double>(measured.size())) +
                 "; fitted: " + Join(fit.fitted) + "; the rest are defaults";
-  out.files = {{"network/cluster.json", DumpJson(Codec<ClusterSpec>::Print(spec)) + "\n"},
+  out.files = {{"network/cluster.json", DumpJson(Codec<Cluster>::Print(spec)) + "\n"},
                {"network/collectives.csv", csv}};
   return out;
 }

@@ -48,8 +48,10 @@ const std::vector<Reading>& Readings() {
                                         gqa = {"num_q_heads", "num_kv_heads", "batch_size"},
                                         moe = {"hidden", "inter/moe_tp", "num_experts", "topk",
                                                "moe_ep"};
-    const std::string_view bf16 = "bfloat16", fp8 = "fp8", query = "q_len_tokens",
-                           past = "kv_past_tokens";
+    const std::string_view bf16 = "bfloat16";
+    const std::string_view fp8 = "fp8";
+    const std::string_view query = "q_len_tokens";
+    const std::string_view past = "kv_past_tokens";
     std::vector<Reading> list = {
         {kGemmBf16, "gemm_bfloat16", {{"dtype", bf16}}, nk, "m"},
         {kGemmFp8, "gemm_fp8", {{"dtype", fp8}}, nk, "m"},

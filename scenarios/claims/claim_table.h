@@ -28,9 +28,7 @@ class ClaimRow {
   template <class E>
   E Name(std::string_view column) const {
     if (const auto value = ByName<E>(Text(column))) return *value;
-    std::vector<std::string_view> names;
-    for (const auto& row : EnumNames<E>::kNames) names.push_back(row.name);
-    Fail(column, "one of " + Join(names));
+    Fail(column, "one of " + Join(NamesOf<E>()));
   }
   [[noreturn]] void Fail(std::string_view column, const std::string& expected) const;
 

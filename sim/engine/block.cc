@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "costmodel/overlap.h"
 
 namespace moecast {
 CostedOps Overlapped(std::span<const CostedOps* const> forward,
@@ -70,6 +71,7 @@ RunningBlock::Running RunningBlock::StartOf(Stream stream) const {
   if (block_->list_ends.empty()) add(block_->ops.size());
   for (const size_t end : block_->list_ends) add(end);
   MOECAST_CHECK(begin == block_->ops.size());
+  for (size_t i = 0; i < begin; ++i) r.shared += Shared(i) && block_->ops[i].stream() == stream;
   return r;
 }
 
@@ -83,17 +85,21 @@ void RunningBlock::Begin(const CostedOps& block, std::span<const Seconds> time,
   shared_ = shared;
   spans_ = spans;
   if (spans) spans->assign(ops, {});
-  compute_ = StartOf(Stream::kCompute);
-  communication_ = StartOf(Stream::kCommunication);
+  std::array<bool, kStreams> has{true};
+  for (const Op& op : block.ops) has[static_cast<size_t>(op.stream())] = true;
+  streams_ = 0;
+  for (size_t s = 0; s < has.size(); ++s)
+    if (has[s]) running_[streams_++] = StartOf(static_cast<Stream>(s));
   done_.assign(ops, 0);
   left_ = ops;
-  now_ = 0;
-  waits_ = false;
+  last_ = kNone;
+  now_ = put_back_ = 0;
   result_ = {};
 }
 
-void RunningBlock::Start(Running& r) {
-  if (r.op != kNone) return;
+// Whether it starts a shared collective.
+bool RunningBlock::Start(Running& r) {
+  if (r.op != kNone) return false;
   const std::vector<Op>& ops = block_->ops;
   const auto ready = [&](const Cursor& c) {
     return c.op < c.end && (ops[c.op].after < 0 || done_[static_cast<size_t>(ops[c.op].after)]);
@@ -101,71 +107,111 @@ void RunningBlock::Start(Running& r) {
   size_t next = r.list;
   if (!ready(r.lists[next])) {
     for (next = 0; next < r.count && !ready(r.lists[next]);) ++next;
-    if (next == r.count) return;
+    if (next == r.count) return false;
   }
   if (next + 1 < r.count) r.list = next;
   Cursor& c = r.lists[next];
   r.op = c.op++;
   SkipToStream(r.stream, c);
-  r.left = time_[r.op].value;
-  if (spans_) (*spans_)[r.op].start = Seconds(now_);
+  if (spans_) (*spans_)[r.op].start = Seconds(now_ + put_back_);
+  const bool shared = Shared(r.op);
+  r.left = shared ? INFINITY : time_[r.op].value;
+  r.shared -= shared;
+  return shared;
 }
 
-void RunningBlock::Advance(Running& r, double seconds, bool ended) {
-  if (r.op == kNone) return;
-  r.left -= seconds;
-  if (!ended) return;
-  if (spans_) (*spans_)[r.op].end = Seconds(now_);
+void RunningBlock::End(Running& r) {
+  if (spans_) (*spans_)[r.op].end = Seconds(now_ + put_back_);
   done_[r.op] = 1;
+  last_ = r.op;
   --left_;
   r.op = kNone;
 }
 
-// Full rate is 1.
-double RunningBlock::RateBeside() const {
-  switch (block_->costs[compute_.op].bound) {
+bool RunningBlock::OnlyRuns(size_t op) const {
+  if (!block_->list_ends.empty()) return false;
+  return std::all_of(running_.begin(), running_.begin() + static_cast<std::ptrdiff_t>(streams_),
+                     [op](const Running& r) { return r.op == kNone || r.op == op; });
+}
+
+void RunningBlock::PutClock(Seconds at, Seconds until) {
+  put_back_ += until.value - at.value;
+  now_ = at.value;
+}
+
+// Of the kernel that runs, beside the collectives that do. Full rate is 1.
+double RunningBlock::RateOfCompute() const {
+  const size_t op = running_[0].op;
+  int others = 0;
+  double hbm = 0;
+  for (size_t s = 1; s < streams_; ++s) {
+    if (running_[s].op == kNone) continue;
+    ++others;
+    hbm += block_->beside[running_[s].op];
+  }
+  if (others == 0) return 1;
+  const double beside = block_->beside[op];
+  switch (block_->costs[op].bound) {
     case Bound::kCompute:
-      return block_->beside[compute_.op];
+      return std::max(std::min(beside, 1.0 / kLeastSmsLeft), beside - (others - 1) * (1 - beside));
     case Bound::kMemory:
-      return 1 - block_->beside[communication_.op];
+      // What is left, or a fair share where all want more than there is.
+      return std::max(1 - hbm, 1.0 / (others + 1));
     case Bound::kLatency:
       return 1;
   }
   return 1;
 }
 
-size_t RunningBlock::RunOn(Seconds shared_end) {
-  const std::vector<Op>& ops = block_->ops;
+// What runs has so many seconds, the kernel at `rate`; what is done by then ends.
+void RunningBlock::Pass(double seconds, double rate) {
+  now_ += seconds;
+  int communicate = 0;
+  for (size_t s = 1; s < streams_; ++s) communicate += running_[s].op != kNone;
+  const bool computes = running_[0].op != kNone;
+  for (size_t s = 0; s < streams_; ++s) {
+    Running& r = running_[s];
+    if (r.op == kNone) continue;
+    const Op& op = block_->ops[r.op];
+    (s == 0 && op.recomputed ? result_.recomputed
+                             : result_.busy[static_cast<size_t>(op.op_class())]) +=
+        Seconds(seconds);
+    if (!computes)
+      result_.exposed[static_cast<size_t>(GroupOf(r.stream))] += Seconds(seconds / communicate);
+    const double rate_of = s == 0 ? rate : 1;
+    const bool ends = r.left / rate_of <= seconds;
+    r.left -= seconds * rate_of;
+    if (ends) End(r);
+  }
+}
+
+size_t RunningBlock::RunOn(Seconds until, size_t ended) {
+  for (size_t s = 1; s < streams_; ++s)
+    if (running_[s].op == ended) running_[s].left = std::max(0.0, until.value - now_);
   while (left_ > 0) {
-    Start(compute_);
-    Start(communication_);
-    const bool computes = compute_.op != kNone, communicates = communication_.op != kNone;
-    MOECAST_CHECK(computes || communicates);
-    const bool shared = communicates && Shared(communication_.op);
-    if (shared && !waits_) {
-      waits_ = true;
-      return communication_.op;
+    for (size_t s = 0; s < streams_; ++s)
+      if (Start(running_[s])) return running_[s].op;
+    const bool computes = running_[0].op != kNone;
+    const double rate = computes ? RateOfCompute() : 1;
+    double step = computes ? running_[0].left / rate : INFINITY;
+    bool runs = computes;
+    bool waits = false;      // for what another times
+    bool may_start = false;  // a shared one beside it
+    for (size_t s = 1; s < streams_; ++s) {
+      const Running& r = running_[s];
+      const bool is_out = r.op != kNone && r.left == INFINITY;
+      if (r.op != kNone) step = std::min(step, r.left);
+      runs = runs || r.op != kNone;
+      waits = waits || is_out;
+      may_start = may_start || (r.shared > 0 && !is_out);
     }
-    if (shared) communication_.left = std::max(0.0, shared_end.value - now_);
-    const double rate = computes && communicates ? RateBeside() : 1;
-    const double compute_end = computes ? compute_.left / rate : INFINITY;
-    const double communication_end = communicates ? communication_.left : INFINITY;
-    const double step = std::min(compute_end, communication_end);
-    now_ += step;
-    if (computes) {
-      const Op& op = ops[compute_.op];
-      (op.recomputed ? result_.recomputed : result_.busy[static_cast<size_t>(op.op_class())]) +=
-          Seconds(step);
+    MOECAST_CHECK(runs);
+    // As near as rounding lets the two sums tell.
+    if (waits && now_ + step > until.value && step > until.value - now_) {
+      next_ = may_start ? now_ + step : INFINITY;
+      return kWaits;
     }
-    if (communicates) {
-      const auto& query = std::get<CollectiveQuery>(ops[communication_.op].query);
-      result_.busy[static_cast<size_t>(OpClass::kCollective)] += Seconds(step);
-      if (!computes) result_.exposed[static_cast<size_t>(query.group)] += Seconds(step);
-    }
-    const bool ends = communication_end <= compute_end;
-    if (shared && ends) waits_ = false;
-    Advance(compute_, step * rate, compute_end <= communication_end);
-    Advance(communication_, step, ends);
+    Pass(step, rate);
   }
   result_.total = Seconds(now_);
   return kDone;

@@ -8,8 +8,9 @@
 
 namespace moecast {
 
-// `overlaps`: the ops may run beside those of another block. (Where they do not, and none of them
-// communicates, nothing runs beside another and no op is slowed.)
-CostedOps CostedBy(std::vector<Op> ops, bool overlaps, OpCosts& costs);
+// The ops, each collective with the algorithm it is lowered by, with their costs alone and how much
+// slower each is beside another. `overlaps`: they may run beside the ops of another block; where
+// they do not, and none of them communicates, nothing runs beside another and no op is slowed.
+CostedOps CostedBy(std::vector<Op> ops, bool overlaps, const OpCosts& costs);
 
 }  // namespace moecast

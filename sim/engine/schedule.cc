@@ -7,7 +7,7 @@
 namespace moecast {
 
 int32_t Schedule::LaneOf(int32_t task) const {
-  MOECAST_CHECK(task >= 0 && task < static_cast<int32_t>(tasks.size()));
+  MOECAST_CHECK(task >= 0 && task < size());
   const auto after = std::upper_bound(lane_begin.begin(), lane_begin.end(), task);
   return static_cast<int32_t>(after - lane_begin.begin()) - 1;
 }
@@ -18,17 +18,17 @@ int32_t Schedule::LaneOf(int32_t task) const {
 Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies) {
   const std::vector<Lane>& lanes = schedule.lanes;
   const std::vector<int32_t>& lane_begin = schedule.lane_begin;
-  const std::vector<Task>& tasks = schedule.tasks;
+  const std::vector<int32_t>& program_of = schedule.program_of;
   const std::vector<int32_t>& dependency_begin = schedule.dependency_begin;
   const std::vector<Dependency>& dependencies = schedule.dependencies;
-  const auto task_count = static_cast<int32_t>(tasks.size());
+  const int32_t task_count = schedule.size();
   MOECAST_CHECK(lane_begin.size() == lanes.size() + 1 && lane_begin.front() == 0 &&
                 lane_begin.back() == task_count);
-  MOECAST_CHECK(dependency_begin.size() == tasks.size() + 1 && dependency_begin.front() == 0 &&
+  MOECAST_CHECK(dependency_begin.size() == program_of.size() + 1 && dependency_begin.front() == 0 &&
                 dependency_begin.back() == static_cast<int32_t>(dependencies.size()));
-  for (const Task& t : tasks) {
-    MOECAST_CHECK(t.program >= 0);
-    programs_ = std::max(programs_, static_cast<size_t>(t.program) + 1);
+  for (const int32_t program : program_of) {
+    MOECAST_CHECK(program >= 0);
+    programs_ = std::max(programs_, static_cast<size_t>(program) + 1);
   }
   for (const Dependency& d : dependencies) {
     MOECAST_CHECK(d.task >= 0 && d.task < task_count && d.transfer >= -1);
@@ -37,14 +37,14 @@ Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies
 
   const auto lane_count = static_cast<int32_t>(lanes.size());
   std::vector<int32_t> next(lane_begin.begin(), lane_begin.end() - 1);  // by lane: its next task
-  std::vector<int32_t> waiting_on(tasks.size(), -1);  // by task: a lane that waits for it
+  std::vector<int32_t> waiting_on(program_of.size(), -1);  // by task: a lane that waits for it
   std::vector<int32_t> also_waiting(lanes.size(),
                                     -1);  // by lane: another that waits for the same task
-  std::vector<char> placed(tasks.size(), 0);
+  std::vector<char> placed(program_of.size(), 0);
   std::vector<int32_t> ready(lanes.size());
   for (int32_t l = 0; l < lane_count; ++l) ready[l] = lane_count - 1 - l;
 
-  steps_.reserve(tasks.size());
+  steps_.reserve(program_of.size());
   while (!ready.empty()) {
     const int32_t lane = ready.back();
     ready.pop_back();
@@ -59,12 +59,13 @@ Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies
         break;
       }
       steps_.push_back(
-          {task, tasks[task].program, task == lane_begin[lane] ? -1 : task - 1, first, last});
+          {task, program_of[task], task == lane_begin[lane] ? -1 : task - 1, first, last});
       placed[task] = 1;
       for (int32_t l = waiting_on[task]; l >= 0; l = also_waiting[l]) ready.push_back(l);
     }
   }
-  MOECAST_CHECK(steps_.size() == tasks.size());  // else lane order and dependencies form a cycle
+  MOECAST_CHECK(steps_.size() ==
+                program_of.size());  // else lane order and dependencies form a cycle
 }
 
 void Retimer::Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out,
@@ -81,14 +82,54 @@ void Retimer::Run(std::span<const Time> duration, std::span<const Time> transfer
     for (int32_t d = step.first; d < step.last; ++d) {
       const Dependency& dependency = dependencies_[d];
       const Time wait = dependency.transfer < 0 ? Time{} : transfer[dependency.transfer];
-      at = std::max(at, end[dependency.task] + wait);
+      at.ps = std::max(at.ps, (end[dependency.task] + wait).ps);
     }
     start[step.task] = at;
     end[step.task] = at + duration[step.program];
     if (!longer.empty()) end[step.task] += longer[step.task];
-    total = std::max(total, end[step.task]);
+    total.ps = std::max(total.ps, end[step.task].ps);
   }
   out.total = total;
+}
+
+namespace {
+
+// When a task ends in each set, whose lane is free at `free` and which waits for what ends at
+// `before` and then `transfer`.
+void End(const Retimer::Times& free, const Retimer::Times& before, const Retimer::Times& transfer,
+         const Retimer::Times& takes, Retimer::Times& end) {
+  for (size_t k = 0; k < Retimer::kTogether; ++k)
+    end[k].ps = std::max(free[k].ps, before[k].ps + transfer[k].ps) + takes[k].ps;
+}
+
+}  // namespace
+
+void Retimer::RunTogether(std::span<const Times> duration, std::span<const Times> transfer,
+                          std::vector<Times>& end, std::span<const Times> longer) const {
+  MOECAST_CHECK(duration.size() >= programs_ && transfer.size() >= transfers_);
+  MOECAST_CHECK(longer.empty() || longer.size() == steps_.size());
+  end.resize(steps_.size());
+  constexpr Times kNothing{};  // no time is negative, so this is never waited for
+  for (const Step& step : steps_) {
+    const Times* free = step.lane_previous < 0 ? &kNothing : &end[step.lane_previous];
+    Times latest;
+    // The last thing that the task waits for, behind which it runs.
+    const Times* before = &kNothing;
+    const Times* wait = &kNothing;
+    for (int32_t d = step.first; d < step.last; ++d) {
+      if (d > step.first) {
+        End(*free, *before, *wait, kNothing, latest);
+        free = &latest;
+      }
+      const Dependency& dependency = dependencies_[d];
+      before = &end[dependency.task];
+      wait = dependency.transfer < 0 ? &kNothing : &transfer[dependency.transfer];
+    }
+    Times& ends = end[step.task];
+    End(*free, *before, *wait, duration[step.program], ends);
+    if (longer.empty()) continue;
+    for (size_t k = 0; k < kTogether; ++k) ends[k].ps += longer[step.task][k].ps;
+  }
 }
 
 }  // namespace moecast

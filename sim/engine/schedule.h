@@ -1,88 +1,31 @@
 // A Schedule fixes what runs where and in which order; timing it is a separate step (Retimer).
 // Lanes are the streams of ranks; the tasks of a lane run one after another in the order given; a
-// task also waits for its dependencies.
+// task also waits for its dependencies. What a task is beyond the blocks it runs its owner knows by
+// the task's number (sim/pipeline/task.h).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "base/enum_names.h"
 #include "base/time.h"
 #include "costmodel/stream.h"
 
 namespace moecast {
 
-// What a task does for its micro-batch, or, where a forward and a backward overlap, for two.
-enum class Phase : uint8_t {
-  kForward,
-  kBackward,         // gradients of activations alone
-  kWeight,           // gradients of weights alone
-  kFullBackward,     // both, one task
-  kForwardBackward,  // a forward and the full backward of another micro-batch at the same time
-  kGradReduce,       // data-parallel reduction of a layer's gradients
-  kParamGather,      // all-gather of updated parameters
-  kGradNorm,         // the global barrier of gradient clipping
-  kOptimizer,
-};
-template <>
-struct EnumNames<Phase> {
-  static constexpr EnumName<Phase> kNames[] = {{Phase::kForward, "forward"},
-                                               {Phase::kBackward, "backward"},
-                                               {Phase::kWeight, "weight"},
-                                               {Phase::kFullBackward, "full-backward"},
-                                               {Phase::kForwardBackward, "forward-backward"},
-                                               {Phase::kGradReduce, "grad-reduce"},
-                                               {Phase::kParamGather, "param-gather"},
-                                               {Phase::kGradNorm, "grad-norm"},
-                                               {Phase::kOptimizer, "optimizer"}};
-};
-
-// Phases of the pipeline, up to kForwardBackward; the others belong to the step.
-inline constexpr int kPipelinePhases = 5;
-constexpr bool OfPipeline(Phase phase) {
-  return phase <= Phase::kForwardBackward;
-}
-// Of a phase that is no pair.
-constexpr bool DoesBackward(Phase phase) {
-  return phase == Phase::kBackward || phase == Phase::kFullBackward;
-}
-constexpr bool DoesWeight(Phase phase) {
-  return phase == Phase::kWeight || phase == Phase::kFullBackward;
-}
-
-struct Task {
-  int32_t program = 0;  // index into Schedule::programs and the durations given to the Retimer
-  int32_t micro_batch = 0;
-  int16_t chunk = 0;  // model chunk of an interleaved pipeline
-  int16_t part = -1;  // layer of the chunk where a task is split by layer, else -1
-  Phase phase = Phase::kForward;
-  int16_t backward_chunk =
-      -1;  // of kForwardBackward: whose backward it is; the rest is its forward's
-  int32_t backward_micro_batch = -1;
-};
-
-// visit(phase, micro_batch, chunk) of a task, of a pair for its forward and then for its backward.
-template <class AnyTask, class Visit>
-void EachHalf(const AnyTask& task, Visit visit) {
-  if (task.phase != Phase::kForwardBackward) {
-    visit(task.phase, task.micro_batch, task.chunk);
-    return;
-  }
-  visit(Phase::kForward, task.micro_batch, task.chunk);
-  visit(Phase::kFullBackward, task.backward_micro_batch, task.backward_chunk);
-}
-
 struct Lane {
   int32_t rank = 0;
   Stream stream = Stream::kCompute;
   int32_t stands_for = 1;  // how many ranks run exactly this
+  friend bool operator==(const Lane&, const Lane&) = default;
 };
 
 // The successor starts no earlier than the end of `task` plus the time of `transfer` (-1: none).
 struct Dependency {
   int32_t task = 0;
   int32_t transfer = -1;
+  friend bool operator==(const Dependency&, const Dependency&) = default;
 };
 
 // A block, by its number among the owner's, that runs so many times in a row.
@@ -98,14 +41,30 @@ struct Schedule {
   std::vector<Lane> lanes;
   std::vector<int32_t>
       lane_begin;  // size lanes + 1: tasks of lane l are [lane_begin[l], lane_begin[l + 1])
-  std::vector<Task> tasks;
+  std::vector<int32_t>
+      program_of;  // by task: index into `programs` and the durations given to the Retimer
   std::vector<int32_t> dependency_begin;  // size tasks + 1
   std::vector<Dependency> dependencies;
-  std::vector<Program> programs;  // by Task::program; empty where only durations are known
+  std::vector<Program> programs;  // empty where only durations are known
 
-  // REQUIRES: 0 <= task < tasks.size().
+  int32_t size() const { return static_cast<int32_t>(program_of.size()); }  // of tasks
+  // REQUIRES: 0 <= task < size().
   int32_t LaneOf(int32_t task) const;
+  friend bool operator==(const Schedule&, const Schedule&) = default;
 };
+
+// What the programs of a schedule take where a block of this number takes time_of(number).
+template <class TimeOfBlock>
+std::vector<Time> DurationsOf(const Schedule& schedule, TimeOfBlock time_of) {
+  std::vector<Time> durations;
+  durations.reserve(schedule.programs.size());
+  for (const Program& program : schedule.programs) {
+    Seconds total;
+    for (const ProgramStep& step : program) total += time_of(step.block) * step.times;
+    durations.push_back(Time::From(total));
+  }
+  return durations;
+}
 
 struct Timing {
   std::vector<Time> start, end;  // by task
@@ -125,16 +84,25 @@ struct Timing {
 // over flat arrays.
 class Retimer {
  public:
+  static constexpr size_t kBytesOfTask = 5 * sizeof(int32_t);  // that one keeps, dependencies aside
+
   // Aborts where the arrays do not fit each other, or lane order and dependencies form a cycle: an
   // order builder's defect.
   explicit Retimer(const Schedule& schedule);
 
-  // `duration` by Task::program, `transfer` by Dependency::transfer; aborts where one is too short.
+  // `duration` by program, `transfer` by Dependency::transfer; aborts where one is too short.
   // Where not empty, `longer` is how much longer each task takes than its program's duration, or
   // shorter where negative. Reuses the storage of `out`. REQUIRES: no negative times, and their sum
   // along any path fits in Time.
   void Run(std::span<const Time> duration, std::span<const Time> transfer, Timing& out,
            std::span<const Time> longer = {}) const;
+
+  // Times kTogether sets of durations in one sweep, which takes about as long as two: each number
+  // is a list of one a set, and each set's are what Run makes of it. Of the timing only the ends.
+  static constexpr size_t kTogether = 8;
+  using Times = std::array<Time, kTogether>;
+  void RunTogether(std::span<const Times> duration, std::span<const Times> transfer,
+                   std::vector<Times>& end, std::span<const Times> longer = {}) const;
 
  private:
   struct Step {

@@ -15,7 +15,7 @@ constexpr char kCurveErrors[] = "errors common to a curve of a table";
 constexpr char kOwnErrors[] = "each operator's own error";
 
 // Adds the sources that some cost of the run's steps refers to. All steps count them alike.
-void AddSources(const PreparedRun& run, std::set<uint16_t>& sources) {
+void AddSources(const PreparedRun& run, std::set<SourceId>& sources) {
   for (size_t i = 0; i < run.phases(); ++i)
     run.step(i).blocks.Each([&sources](const StepBlock& block) {
       for (const Cost& c : block.costed.costs)
@@ -23,9 +23,16 @@ void AddSources(const PreparedRun& run, std::set<uint16_t>& sources) {
     });
 }
 
-double LogGpuSecondsPerToken(const PreparedRun& run, const Noise& noise) {
-  return std::log(run.GpuSeconds([&noise](const Step& step) { return StepTime(step, noise); }) /
-                  run.tokens());
+// By draw.
+std::vector<double> LogGpuSecondsPerToken(const PreparedRun& run, std::span<const Noise> draws) {
+  std::vector<double> gpu_seconds(draws.size());
+  for (size_t p = 0; p < run.phases(); ++p) {
+    const std::vector<PhaseTime> times = run.phase(p).Times(draws);
+    for (size_t i = 0; i < draws.size(); ++i)
+      gpu_seconds[i] += run.phase(p).gpus() * times[i].all.value;
+  }
+  for (double& value : gpu_seconds) value = std::log(value / run.tokens());
+  return gpu_seconds;
 }
 
 double Variance(const std::vector<double>& x) {
@@ -50,7 +57,7 @@ double PointOf(const Lattice& lattice, int i, int64_t dimension, int64_t end) {
 // What the draws of a forecast vary.
 struct Uncertainties {
   std::vector<std::vector<int>> choices;  // by draw: of a value for each unknown field
-  std::set<uint16_t> sources;             // of some cost of some drawn plan
+  std::set<SourceId> sources;             // of some cost of some drawn plan
 };
 
 // Prepared variants by their choice, so that each distinct one is prepared once, and phases that an
@@ -86,50 +93,58 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base,
                                      std::span<const UnknownField> unknowns, Variants& variants,
                                      const Uncertainties& uncertain,
                                      const ForecastOptions& options) {
-  const std::vector<std::string>& names = *base.step(0).sources;
+  const CostSources& sources = *base.step(0).sources;
   std::vector<UncertaintyShare> shares;
-  const Noise quiet{.by_source = std::vector<double>(names.size(), 0)};
-  const double median = LogGpuSecondsPerToken(base, quiet);
-  const auto moved = [&](const PreparedRun& run, const Noise& noise) {
-    return LogGpuSecondsPerToken(run, noise) - LogGpuSecondsPerToken(run, quiet);
-  };
-  std::set<uint16_t> of_base;
-  AddSources(base, of_base);
-  for (const uint16_t source : uncertain.sources) {
-    Noise noise = quiet;
-    noise.by_source[source] = 1;
-    double share = 0;
-    if (of_base.contains(source)) {
-      share = std::pow(LogGpuSecondsPerToken(base, noise) - median, 2);
-    } else {
-      for (const std::vector<int>& choice : uncertain.choices)
-        share += std::pow(moved(variants.At(choice), noise), 2) /
-                 static_cast<double>(uncertain.choices.size());
-    }
-    if (share > 0) shares.push_back({names[source], share});
+  const Noise quiet{.by_source = BySource<double>(sources.size())};
+  // The median of all, then one source after another, then what whole steps have.
+  std::vector<Noise> draws = {quiet};
+  for (const SourceId source : uncertain.sources) {
+    draws.push_back(quiet);
+    draws.back().by_source[source] = 1;
   }
-  Noise whole_step = quiet;
-  whole_step.whole_step = 1;
-  if (const double m = moved(base, whole_step); m != 0)
+  draws.push_back(quiet);
+  draws.back().whole_step = 1;
+  const std::vector<double> of_base = LogGpuSecondsPerToken(base, draws);
+  std::map<const PreparedRun*, std::vector<double>> known;
+  const auto of = [&](const PreparedRun& run) -> const std::vector<double>& {
+    std::vector<double>& logs = known[&run];
+    if (logs.empty()) logs = LogGpuSecondsPerToken(run, draws);
+    return logs;
+  };
+  std::set<SourceId> sources_of_base;
+  AddSources(base, sources_of_base);
+  size_t draw = 0;
+  for (const SourceId source : uncertain.sources) {
+    ++draw;
+    double share = 0;
+    if (sources_of_base.contains(source)) {
+      share = std::pow(of_base[draw] - of_base[0], 2);
+    } else {
+      for (const std::vector<int>& choice : uncertain.choices) {
+        const std::vector<double>& logs = of(variants.At(choice));
+        share += std::pow(logs[draw] - logs[0], 2) / static_cast<double>(uncertain.choices.size());
+      }
+    }
+    if (share > 0) shares.push_back({TextOf(sources[source]), share});
+  }
+  if (const double m = of_base.back() - of_base[0]; m != 0)
     shares.push_back({"what whole steps have and kernels do not", m * m});
   for (size_t u = 0; u < unknowns.size(); ++u) {
     std::vector<double> values;
     std::vector<int> choice(unknowns.size(), -1);
     for (choice[u] = 0; choice[u] < unknowns[u].values; ++choice[u])
-      values.push_back(LogGpuSecondsPerToken(variants.At(choice), quiet));
+      values.push_back(LogGpuSecondsPerToken(variants.At(choice), {&quiet, 1})[0]);
     shares.push_back({"unknown " + unknowns[u].pointer, Variance(values)});
   }
   constexpr int kDrawsOfKeyed = 16;
   const auto keyed = [&](const char* name, const Lattice* Noise::*errors) {
     const Lattice lattice(KeyOf(name, options.seed));
-    std::vector<double> drawn;
+    std::vector<Noise> drawn(kDrawsOfKeyed, quiet);
     for (int i = 0; i < kDrawsOfKeyed; ++i) {
-      Noise noise = quiet;
-      noise.*errors = &lattice;
-      noise.draw = i;
-      drawn.push_back(LogGpuSecondsPerToken(base, noise));
+      drawn[i].*errors = &lattice;
+      drawn[i].draw = i;
     }
-    shares.push_back({name, Variance(drawn)});
+    shares.push_back({name, Variance(LogGpuSecondsPerToken(base, drawn))});
   };
   keyed(kCurveErrors, &Noise::curves);
   keyed(kOwnErrors, &Noise::own);
@@ -143,18 +158,22 @@ std::vector<UncertaintyShare> Shares(const PreparedRun& base,
   return shares;
 }
 
-Draw DrawOf(const PreparedRun& run, size_t detailed, const Noise& noise) {
+// The draws that have a phase, and what it takes in each.
+struct DrawnPhase {
+  std::vector<Noise> noise;
+  std::vector<PhaseTime> times;
+  size_t next = 0;
+};
+
+Draw DrawOf(const PreparedRun& run, size_t detailed, std::span<const PhaseTime> times) {
   Draw draw;
-  Seconds step;
   for (size_t i = 0; i < run.phases(); ++i) {
-    const PhaseTime time = run.phase(i).Time(noise);
-    if (i == detailed) step = time.step;
-    draw.phases.push_back(run.ExpenseOf(i, time.all));
+    draw.phases.push_back(run.ExpenseOf(i, times[i].all));
     const PhaseMemory& memory = run.phase(i).memory();
     draw.memory_peak_bytes = std::max(draw.memory_peak_bytes, memory.peak.value);
     draw.fits = draw.fits && memory.fits;
   }
-  draw.headlines = HeadlinesOf(run, detailed, step, draw.phases);
+  draw.headlines = HeadlinesOf(run, detailed, times[detailed].step, draw.phases);
   return draw;
 }
 
@@ -172,25 +191,40 @@ Forecast ForecastRun(const PreparedRun& base, std::span<const UnknownField> unkn
   const Lattice lattice(options.seed);
   Uncertainties uncertain;
   AddSources(base, uncertain.sources);
+  std::set<const PreparedRun*> seen;
+  std::vector<const PreparedRun*> runs;  // by draw
   for (int i = 0; i < options.samples; ++i) {
     std::vector<int>& choice = uncertain.choices.emplace_back();
     for (const UnknownField& u : unknowns)
       choice.push_back(static_cast<int>(
           PointOf(lattice, i, kFirstUnknown + (&u - unknowns.data()), kFirstSource) * u.values));
-    AddSources(variants.At(choice), uncertain.sources);
+    runs.push_back(&variants.At(choice));
+    if (seen.insert(runs.back()).second) AddSources(*runs.back(), uncertain.sources);
   }
-  const std::vector<std::string>& names = *base.step(0).sources;
-  Forecast f;
+  const CostSources& sources = *base.step(0).sources;
+  // Draws of one phase are timed together.
+  std::map<const PreparedPhase*, DrawnPhase> drawn;
   for (int i = 0; i < options.samples; ++i) {
-    Noise noise{.by_source = std::vector<double>(names.size(), 0),
+    Noise noise{.by_source = BySource<double>(sources.size()),
                 .whole_step = NormalQuantile(lattice.Point(i, kWholeStep)),
                 .curves = &lattice,
                 .own = &lattice,
                 .draw = i};
-    for (const uint16_t source : uncertain.sources)
-      noise.by_source[source] =
-          NormalQuantile(PointOf(lattice, i, kFirstSource + source, Lattice::kDimensions));
-    f.draws.push_back(DrawOf(variants.At(uncertain.choices[i]), base.detailed(), noise));
+    for (const SourceId source : uncertain.sources)
+      noise.by_source[source] = NormalQuantile(
+          PointOf(lattice, i, kFirstSource + static_cast<int64_t>(source), Lattice::kDimensions));
+    for (size_t p = 0; p < runs[i]->phases(); ++p) drawn[&runs[i]->phase(p)].noise.push_back(noise);
+  }
+  Forecast f;
+  std::vector<PhaseTime> times;
+  for (const PreparedRun* run : runs) {
+    times.clear();
+    for (size_t p = 0; p < run->phases(); ++p) {
+      DrawnPhase& draws = drawn[&run->phase(p)];
+      if (draws.times.empty()) draws.times = run->phase(p).Times(draws.noise);
+      times.push_back(draws.times[draws.next++]);
+    }
+    f.draws.push_back(DrawOf(*run, base.detailed(), times));
   }
   f.uncertainty = Shares(base, unknowns, variants, uncertain, options);
   return f;

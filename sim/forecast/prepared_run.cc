@@ -9,8 +9,6 @@
 namespace moecast {
 namespace {
 
-constexpr double kHour = 3600, kDay = 24 * kHour;
-
 // Share of a phase's time by which a batch may miss the line between its neighbours.
 constexpr double kRampTolerance = 1e-4;
 
@@ -91,8 +89,16 @@ PhaseTime PreparedPhase::Time() const {
   return Time([](const Step& step) { return StepTime(step); });
 }
 
-PhaseTime PreparedPhase::Time(const Noise& noise) const {
-  return Time([&noise](const Step& step) { return StepTime(step, noise); });
+std::vector<PhaseTime> PreparedPhase::Times(std::span<const Noise> draws) const {
+  std::vector<PhaseTime> times(draws.size());
+  for (const auto& [global_batch, batch] : prepared_) {
+    const std::vector<Seconds> of_step = StepTimes(*batch.step, draws);
+    for (size_t i = 0; i < draws.size(); ++i) {
+      times[i].step = of_step[i];
+      times[i].all += of_step[i] * batch.steps;
+    }
+  }
+  return times;
 }
 
 Expense& Expense::operator+=(const Expense& o) {
@@ -153,8 +159,8 @@ double PreparedRun::GpuSeconds(const StepTimeOf& step_time) const {
 
 Expense PreparedRun::ExpenseOf(size_t i, Seconds all_steps) const {
   Expense e;
-  e.gpu_hours = all_steps.value * phases_[i]->gpus() / kHour;
-  e.days = all_steps.value / kDay;
+  e.gpu_hours = all_steps * phases_[i]->gpus() / Hours(1);
+  e.days = all_steps / Hours(24);
   e.cost_usd = e.gpu_hours * usd_per_gpu_hour_;
   const double wall_per_work = outages_[i] ? outages_[i]->wall_per_work : 1;
   e.wall_days = e.days * wall_per_work;

@@ -9,6 +9,7 @@
 
 #include "costmodel/phase.h"
 #include "sim/training/programme.h"
+#include "sim/training/step_draws.h"
 #include "sim/training/step_time.h"
 
 namespace moecast {
@@ -52,8 +53,9 @@ class PreparedPhase {
   const PhaseMemory& memory() const { return memory_; }
 
   PhaseTime Time() const;
-  PhaseTime Time(const Noise& noise) const;
   PhaseTime Time(const StepTimeOf& step_time) const;
+  // By draw. REQUIRES: as StepTimes.
+  std::vector<PhaseTime> Times(std::span<const Noise> draws) const;
 
  private:
   const Step& Prepare(int64_t global_batch, StepCache& cache);

@@ -8,40 +8,92 @@ namespace {
 
 constexpr double kMore = 1.1;
 
-// A figure of the run that is a number of its own.
-struct Figure {
-  const char* quantity;
-  const char* source;  // null: of the calibration's whole_step
-  void (*move)(TrainingRun&);
-};
+// Of a figure that is a fraction.
+double MoreOf(double fraction) {
+  return std::min(1.0, fraction * kMore);
+}
 
-constexpr const char* kCluster = "the cluster's file";
-constexpr const char* kScenario = "the scenario's file";
-constexpr Figure kFigures[] = {
-    {"utilisation at which power caps a kernel, -10%", nullptr,
+template <auto Member>
+void RaiseOfCluster(TrainingRun& r) {
+  r.cluster.*Member = r.cluster.*Member * kMore;
+}
+
+// Nothing where no tokens are routed.
+template <auto Member>
+void RaiseOfTokens(TrainingRun& r) {
+  if (r.plan.routing.tokens) (*r.plan.routing.tokens).*Member *= kMore;
+}
+
+constexpr AssumedFigure kFigures[] = {
+    {"whole_step", "sustained", "utilisation at which power caps a kernel, -10%",
      [](TrainingRun& r) { r.whole_step.sustained /= kMore; }},
-    {"gap around each operator, +10%", nullptr,
+    {"whole_step", "gap", "gap around each operator, +10%",
      [](TrainingRun& r) { r.whole_step.gap = r.whole_step.gap * kMore; }},
-    {"launch of a collective, +10%", kCluster,
-     [](TrainingRun& r) { r.cluster.collective_launch = r.cluster.collective_launch * kMore; }},
-    {"latency of a step over NVLink, +10%", kCluster,
-     [](TrainingRun& r) { r.cluster.nvlink_step = r.cluster.nvlink_step * kMore; }},
-    {"latency of a step over the network, +10%", kCluster,
-     [](TrainingRun& r) { r.cluster.network_step = r.cluster.network_step * kMore; }},
-    {"SMs taken by a collective, +10%", kScenario,
+    {"cluster", "collective_launch", "launch of a collective, protocol for few bytes, +10%",
+     RaiseOfCluster<&Cluster::collective_launch>},
+    {"cluster", "bulk_launch", "launch of a collective, protocol for many bytes, +10%",
+     RaiseOfCluster<&Cluster::bulk_launch>},
+    {"cluster", "low_latency_launch", "launch of a low-latency all-to-all, +10%",
+     RaiseOfCluster<&Cluster::low_latency_launch>},
+    {"cluster", "nvlink_step", "latency of a step over NVLink, +10%",
+     RaiseOfCluster<&Cluster::nvlink_step>},
+    {"cluster", "network_step", "latency of a step over the network, +10%",
+     RaiseOfCluster<&Cluster::network_step>},
+    {"cluster", "send_piece", "time of a send's pieces beyond their bytes, +10%",
+     RaiseOfCluster<&Cluster::send_piece>},
+    {"cluster", "token_nvlink_share",
+     "share of NVLink that all-to-all kernels of tokens reach, +10%",
+     RaiseOfCluster<&Cluster::token_nvlink_share>},
+    {"cluster", "token_nic_share",
+     "share of the NICs that all-to-all kernels of tokens reach, +10%",
+     RaiseOfCluster<&Cluster::token_nic_share>},
+    {"overlap", "communication_sms", "SMs taken by a collective, +10%",
      [](TrainingRun& r) {
        int& sms = r.plan.overlap.communication_sms;
-       sms = static_cast<int>(std::lround(sms * kMore));
+       sms = std::min(r.cluster.device.sms - 1, static_cast<int>(std::lround(sms * kMore)));
      }},
-    {"unequal loads of the expert-parallel devices, +10%", kScenario,
+    {"routing", "device_cv", "unequal loads of the expert-parallel devices, +10%",
      [](TrainingRun& r) { r.plan.routing.device_cv *= kMore; }},
+    {"routing", "capacity_factor", "load above which a device drops tokens, +10%",
+     [](TrainingRun& r) {
+       if (r.plan.routing.capacity_factor) *r.plan.routing.capacity_factor *= kMore;
+     }},
+    {"routing", "never_dropped", "sequences whose tokens are never dropped, +10%",
+     [](TrainingRun& r) { r.plan.routing.never_dropped = MoreOf(r.plan.routing.never_dropped); }},
+    {"tokens", "zipf_exponent", "exponent of the experts' popularity, +10%",
+     RaiseOfTokens<&TokenMix::zipf_exponent>},
+    {"tokens", "clusters", "clusters that tokens come in, +10%",
+     [](TrainingRun& r) {
+       if (!r.plan.routing.tokens) return;
+       int& clusters = r.plan.routing.tokens->clusters;
+       clusters = static_cast<int>(std::ceil(clusters * kMore));
+     }},
+    {"tokens", "concentration", "evenness of a cluster's choice of experts, +10%",
+     RaiseOfTokens<&TokenMix::concentration>},
+    {"tokens", "dwell", "tokens that a sequence stays in a cluster, +10%",
+     RaiseOfTokens<&TokenMix::dwell>},
+    {"tokens", "layer_correlation", "likeness of the experts' popularity from layer to layer, +10%",
+     [](TrainingRun& r) {
+       if (!r.plan.routing.tokens) return;
+       double& correlation = r.plan.routing.tokens->layer_correlation;
+       correlation = MoreOf(correlation);
+     }},
 };
+
+std::string SourceOf(const AssumedFigure& figure, const TrainingRun& run) {
+  if (figure.table == "whole_step") return run.calibration->whole_step_source();
+  return figure.table == "cluster" ? "the cluster's file" : "the scenario's file";
+}
 
 Seconds Median(const Step& step) {
   return StepTime(step);
 }
 
 }  // namespace
+
+std::span<const AssumedFigure> AssumedFigures() {
+  return kFigures;
+}
 
 std::vector<Sensitivity> Sensitivities(const PreparedRun& base, StepCache& cache) {
   const double now = base.GpuSeconds(Median);
@@ -50,25 +102,22 @@ std::vector<Sensitivity> Sensitivities(const PreparedRun& base, StepCache& cache
     const double change = 100 * (moved / now - 1);
     if (change != 0) rows.push_back({std::move(quantity), std::move(source), change});
   };
-  const std::vector<std::string>& sources = *base.step(0).sources;
-  for (size_t s = 0; s < sources.size(); ++s) {
-    const auto slower = [s](const Cost& cost, uint64_t) {
-      return cost.source == s ? cost.time * kMore : cost.time;
+  const CostSources& sources = *base.step(0).sources;
+  for (const SourceId source : sources.ids()) {
+    const auto slower = [source](const Cost& cost, uint64_t) {
+      return cost.source == source ? cost.time * kMore : cost.time;
     };
-    const size_t colon = sources[s].find(": ");
-    add("times of " + sources[s].substr(0, colon) + ", +10%",
-        colon == std::string::npos ? "" : sources[s].substr(colon + 2),
+    add("times of " + sources[source].name + ", +10%", sources[source].text,
         base.GpuSeconds([&](const Step& step) { return StepTime(step, OpTimes(slower)); }));
   }
-  for (const Figure& figure : kFigures) {
+  for (const AssumedFigure& figure : kFigures) {
     Programme moved;
     for (size_t i = 0; i < base.phases(); ++i) {
       moved.phases.push_back(base.phase(i).run());
-      figure.move(moved.phases.back());
+      figure.raise(moved.phases.back());
     }
-    const std::string source =
-        figure.source ? figure.source : base.phase(0).run().calibration->whole_step_source();
-    add(figure.quantity, source, PreparedRun(moved, cache, base.shared()).GpuSeconds(Median));
+    add(std::string(figure.quantity), SourceOf(figure, base.phase(0).run()),
+        PreparedRun(moved, cache, base.shared()).GpuSeconds(Median));
   }
   std::stable_sort(rows.begin(), rows.end(), [](const Sensitivity& a, const Sensitivity& b) {
     return std::fabs(a.change_percent) > std::fabs(b.change_percent);

@@ -1,7 +1,9 @@
 // What the forecast becomes if one of the quantities it rests on is off by a tenth.
 #pragma once
 
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/forecast/forecast.h"
@@ -14,8 +16,19 @@ struct Sensitivity {
   double change_percent = 0;  // of the run's GPU-hours
 };
 
-// Of all phases together. Every cost source, link latency, whole-step scalar and assumed figure of
-// the plan that the run uses, moved up by a tenth (a cap down) one at a time; largest effect first.
+// A number that a scenario, its calibration or its cluster assumes, by the Fields table and the row
+// that say it. Rates of links, of the host and of kernels are no rows: each is the source of the
+// costs that it makes, and these are moved together.
+struct AssumedFigure {
+  std::string_view table, field;  // "cluster", "nvlink_step"
+  std::string_view quantity;      // "latency of a step over NVLink, +10%"
+  void (*raise)(TrainingRun&);    // moves it by a tenth; a run that does not use it stays as it was
+};
+std::span<const AssumedFigure> AssumedFigures();
+
+// What the GPU-hours of all phases together become where each source of costs that the run has and
+// each of AssumedFigures moves up by a tenth (a cap down), one at a time; the largest effect first.
+// What changes nothing is left out. Runs with a figure moved are prepared with `cache`.
 std::vector<Sensitivity> Sensitivities(const PreparedRun& base, StepCache& cache);
 
 }  // namespace moecast

@@ -10,8 +10,6 @@
 namespace moecast {
 namespace {
 
-constexpr double kHour = 3600;
-
 void Add(LaneTime& sum, const LaneTime& lane, double times) {
   sum.blocks += lane.blocks * times;
   sum.contention += lane.contention * times;
@@ -151,7 +149,7 @@ TrainReport Summarize(const PreparedRun& prepared, const Forecast& forecast, Ste
     if (i == r.phase) DescribeStep(p, even, r);
     const PhaseTime time = p.Time();
     const ExpenseInterval interval = IntervalsOfPhase(forecast, i);
-    expenses.push_back(prepared.ExpenseOf(i, Seconds(interval.gpu_hours.p50 * kHour / p.gpus())));
+    expenses.push_back(prepared.ExpenseOf(i, Hours(interval.gpu_hours.p50 / p.gpus())));
     r.phases.push_back({.name = p.phase().name,
                         .gpus = p.run().plan.parallel.gpus(),
                         .steps = p.steps(),

@@ -32,7 +32,11 @@ struct BusyLink {
 };
 
 struct ExpenseInterval {
-  Interval gpu_hours, days, cost_usd, wall_days, wall_cost_usd;
+  Interval gpu_hours;
+  Interval days;
+  Interval cost_usd;
+  Interval wall_days;
+  Interval wall_cost_usd;
 };
 
 struct PhaseReport {
@@ -49,7 +53,11 @@ struct PhaseReport {
 };
 
 struct TrainReport {
-  std::string name, model, cluster, schedule, source;
+  std::string name;
+  std::string model;
+  std::string cluster;
+  std::string schedule;
+  std::string source;
   int64_t gpus = 0;
   int micro_batches = 0;
   std::vector<int> stage_layers;

@@ -39,7 +39,7 @@ struct PathTask {
 
 // From the last task of the step back to its beginning.
 std::vector<PathTask> PathOf(const Step& step) {
-  const Schedule& schedule = step.schedule();
+  const TrainingSchedule& schedule = step.schedule();
   const Timing& timing = step.timing;
   const StepSpan span = SpanOf(step, step.timing);
   const auto within = [&span](Time begin, Time end) {
@@ -67,8 +67,8 @@ std::vector<PathTask> PathOf(const Step& step) {
 }
 
 // What the blocks of a task take alone.
-BlockTime BlocksOfTask(const Step& step, const Task& task) {
-  return TimeOf(step.schedule().programs[task.program], step.times);
+BlockTime BlocksOfTask(const Step& step, int32_t task) {
+  return TimeOf(step.schedule().programs[step.schedule().program_of[task]], step.times);
 }
 
 std::string CauseOf(Phase phase) {
@@ -121,9 +121,9 @@ std::vector<Cause> CriticalPath(const Step& step, const Step& even) {
       ledger.Add(CauseOf(t.phase), p->time);
       continue;
     }
-    BlockTime loaded = BlocksOfTask(step, t);
+    BlockTime loaded = BlocksOfTask(step, p->task);
     loaded.total += step.Longer(p->task);
-    const BlockTime level = BlocksOfTask(even, t);
+    const BlockTime level = BlocksOfTask(even, p->task);
     const Time took = step.timing.end[p->task] - step.timing.start[p->task];
     const Seconds whole = step.flows > 0 ? took.seconds() : loaded.total;
     // 1 but for the rounding of the engine's integer time, and where the step begins inside the

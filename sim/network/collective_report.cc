@@ -3,38 +3,42 @@
 namespace moecast {
 namespace {
 
-// An even direct all-to-all goes by kinds of pairs, thousands of GPUs, millions of pairs. SimGrid
-// is there to look at each.
+// An even all-to-all goes by kinds of pairs, thousands of GPUs, millions of pairs. SimGrid is there
+// to look at each.
 bool GoesByKinds(const NamedCollective& c, const Cluster& cluster, Level level) {
-  return c.algorithm->name == "direct" && c.call.kind != CollectiveKind::kSend && c.call.sms == 0 &&
-         level != Level::kSimgrid && WaysFollowFromPlaces(cluster);
+  return c.algorithm->even && c.call.sms == 0 && level != Level::kSimgrid &&
+         WaysFollowFromPlaces(cluster);
 }
 
-FlowChain ByKinds(const CollectiveCall& call, const Cluster& cluster, const Routes& routes,
+FlowChain ByKinds(const NamedCollective& c, const Cluster& cluster, const Routes& routes,
                   Level level, CollectiveReport::Job& job) {
-  const Bytes to_device =
-      call.bytes * (call.spread.devices / static_cast<double>(call.group.size()));
-  EvenPairs pairs(call.group, cluster, routes);
-  Traffic traffic = DirectAllToAllSteps(call.group, routes);
-  std::vector<double> crossed(static_cast<size_t>(NumberOfLinks(cluster)));
-  pairs.AddTo(std::span(crossed), [&](const EvenPairs::Kind& kind, EvenPairs::Crossing crossing) {
-    return static_cast<double>(pairs.OnEach(kind, crossing));
-  });
-  for (size_t l = 0; l < crossed.size(); ++l)
-    if (crossed[l] > 0) traffic.loads.push_back({static_cast<LinkId>(l), to_device * crossed[l]});
-  traffic.unreachable = job.unreachable = pairs.unreachable();
-  job.alone = AlphaOf(traffic, cluster) + BusyTime(traffic, cluster);
-  const Time start = Time::From(AlphaOf(traffic, cluster));
-  FlowChain chain{.stages = {{}}, .endless = traffic.unreachable > 0};
-  if (traffic.loads.empty()) return chain;
-  if (level == Level::kAnalytic)
-    chain.stages[0] = {InStep(traffic, cluster, start)};
-  else
-    chain.even.push_back({.stage = 0,
-                          .start = start,
-                          .pairs = std::move(pairs),
-                          .bytes = to_device,
-                          .costs = LinkCostsOf(traffic, cluster)});
+  FlowChain chain;
+  for (const EvenSends& sends : c.algorithm->even(c.call, routes)) {
+    EvenPairs pairs(c.call.group, sends.bytes, cluster, routes);
+    Traffic traffic = sends.steps;
+    std::vector<double> crossed(static_cast<size_t>(NumberOfLinks(cluster)));
+    pairs.AddTo(std::span(crossed), [&](const EvenPairs::Kind& kind, EvenPairs::Crossing crossing) {
+      return kind.bytes.value * static_cast<double>(pairs.OnEach(kind, crossing));
+    });
+    for (size_t l = 0; l < crossed.size(); ++l)
+      if (crossed[l] > 0) traffic.loads.push_back({static_cast<LinkId>(l), Bytes(crossed[l])});
+    traffic.unreachable = pairs.unreachable();
+    job.unreachable += traffic.unreachable;
+    const Time start = Time::From(AlphaOf(traffic, cluster));
+    job.alone += AlphaOf(traffic, cluster) + BusyTime(traffic, cluster);
+    // As of ChainOf.
+    if (chain.endless) continue;
+    chain.endless = traffic.unreachable > 0;
+    auto& stage = chain.stages.emplace_back();
+    if (traffic.loads.empty()) continue;
+    if (level == Level::kAnalytic)
+      stage = {InStep(traffic, cluster, start)};
+    else
+      chain.even.push_back({.stage = chain.stages.size() - 1,
+                            .start = start,
+                            .pairs = std::move(pairs),
+                            .costs = LinkCostsOf(traffic, cluster)});
+  }
   return chain;
 }
 
@@ -51,7 +55,7 @@ CollectiveReport ReportCollectives(const Cluster& cluster,
     CollectiveReport::Job& job = report.jobs.emplace_back();
     job.collective = c;
     if (GoesByKinds(c, cluster, level)) {
-      chains.push_back(ByKinds(c.call, cluster, routes, level, job));
+      chains.push_back(ByKinds(c, cluster, routes, level, job));
       continue;
     }
     const Parts parts = Lower(*c.algorithm, c.call, routes);

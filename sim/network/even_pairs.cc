@@ -14,19 +14,20 @@ bool WaysFollowFromPlaces(const Cluster& c) {
   return !c.switches.value || c.switches.value->tree().load_balancing == LoadBalancing::kAdaptive;
 }
 
-EvenPairs::EvenPairs(std::vector<int> gpus, const Cluster& cluster, const Routes& routes)
-    : gpus_(std::move(gpus)), cluster_(&cluster), routes_(&routes) {
+EvenPairs::EvenPairs(const std::vector<int>& gpus, const EvenBytes& bytes, const Cluster& cluster,
+                     const Routes& routes)
+    : bytes_(bytes), cluster_(&cluster), routes_(&routes) {
   MOECAST_CHECK(WaysFollowFromPlaces(cluster));
-  FindNodeKinds();
+  FindNodeKinds(gpus);
   FindKinds();
 }
 
 // By all that tells nodes apart: places of the group's GPUs, leaves, rates of ports (0 for what has
 // failed, -1 for what is not there).
-void EvenPairs::FindNodeKinds() {
+void EvenPairs::FindNodeKinds(const std::vector<int>& gpus) {
   const Cluster& c = *cluster_;
   std::map<int, std::vector<int>> places;  // by node
-  for (const int gpu : gpus_) places[c.NodeOf(gpu)].push_back(gpu % c.gpus_per_node);
+  for (const int gpu : gpus) places[c.NodeOf(gpu)].push_back(gpu % c.gpus_per_node);
   std::map<std::vector<double>, NodeKind> kinds;
   std::vector<double> key;
   for (auto& [node, in_node] : places) {
@@ -54,30 +55,33 @@ void EvenPairs::FindKinds() {
   kinds_.clear();
   crossings_.clear();
   unreachable_ = 0;
-  const auto gpu = [&](int node, int place) { return node * cluster_->gpus_per_node + place; };
   for (const NodeKind& from : node_kinds_) {
     for (const NodeKind& to : node_kinds_) {
       const auto n = static_cast<int64_t>(from.nodes.size()),
                  m = static_cast<int64_t>(to.nodes.size());
       const bool same = &from == &to;
-      for (const int i : from.places) {
-        for (const int j : to.places) {
-          if (same && i != j) Add(gpu(from.nodes[0], i), gpu(from.nodes[0], j), n);
-          if (same && n > 1) Add(gpu(from.nodes[0], i), gpu(from.nodes[1], j), n * (n - 1));
-          if (!same) Add(gpu(from.nodes[0], i), gpu(to.nodes[0], j), n * m);
+      for (size_t i = 0; i < from.places.size(); ++i) {
+        for (size_t j = 0; j < to.places.size(); ++j) {
+          const auto add = [&](int a, int b, int64_t pairs) {
+            Add(GpuAt(a, from.places[i]), GpuAt(b, to.places[j]), BytesOf(a == b, i == j), pairs);
+          };
+          if (same && i != j) add(from.nodes[0], from.nodes[0], n);
+          if (same && n > 1) add(from.nodes[0], from.nodes[1], n * (n - 1));
+          if (!same) add(from.nodes[0], to.nodes[0], n * m);
         }
       }
     }
   }
 }
 
-void EvenPairs::Add(int from, int to, int64_t pairs) {
+void EvenPairs::Add(int from, int to, Bytes bytes, int64_t pairs) {
+  if (bytes.value <= 0) return;
   const Path path = routes_->Between(from, to);
   if (!path.exists()) {
     unreachable_ += pairs;
     return;
   }
-  kinds_.push_back({pairs, static_cast<int32_t>(crossings_.size()), path.size});
+  kinds_.push_back({bytes, pairs, static_cast<int32_t>(crossings_.size()), path.size});
   for (const LinkId link : path.span()) {
     const int node = link / ports_per_node();
     if (link < cluster_->ports())

@@ -1,4 +1,4 @@
-// Everyone of a group sends alike to everyone else: millions of pairs by kinds.
+// Everyone of a group sends alike to everyone else (EvenSends): millions of pairs by kinds.
 //
 // Nodes that hang on the same leaves, with ports of the same rates and members at the same places,
 // can be exchanged for each other, so that the pairs between two places of two kinds of nodes load
@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "costmodel/collectives/collectives.h"
 #include "topology/routes.h"
 
 namespace moecast {
@@ -26,16 +27,30 @@ class EvenPairs {
     LinkId link;
   };
   struct Kind {
+    Bytes bytes;  // of a pair
     int64_t pairs;
     int32_t first, count;  // of crossings
   };
 
   // Of different GPUs of the group, ascending. The cluster and its routes have to outlive it.
   // REQUIRES: WaysFollowFromPlaces.
-  EvenPairs(std::vector<int> gpus, const Cluster& cluster, const Routes& routes);
+  EvenPairs(const std::vector<int>& gpus, const EvenBytes& bytes, const Cluster& cluster,
+            const Routes& routes);
 
-  const std::vector<int>& gpus() const { return gpus_; }
-  Path Way(int from, int to) const { return routes_->Between(from, to); }
+  // visit(way, bytes) for each pair that sends and has a way.
+  template <class Visit>
+  void EachPair(Visit visit) const {
+    for (const NodeKind& from : node_kinds_)
+      for (const NodeKind& to : node_kinds_)
+        for (const int a : from.nodes)
+          for (const int b : to.nodes)
+            for (size_t i = 0; i < from.places.size(); ++i)
+              for (size_t j = 0; j < to.places.size(); ++j) {
+                const Bytes bytes = BytesOf(a == b, i == j);
+                const Path way = routes_->Between(GpuAt(a, from.places[i]), GpuAt(b, to.places[j]));
+                if (bytes.value > 0 && way.size > 0) visit(way, bytes);
+              }
+  }
   std::span<const Kind> kinds() const { return kinds_; }
   std::span<const Crossing> WayOf(const Kind& kind) const {
     return std::span(crossings_)
@@ -85,12 +100,16 @@ class EvenPairs {
     std::vector<int> nodes;   // ascending
     std::vector<int> places;  // of the group's GPUs in the node
   };
-  void FindNodeKinds();
+  void FindNodeKinds(const std::vector<int>& gpus);
   void FindKinds();
-  void Add(int from, int to, int64_t pairs);
+  void Add(int from, int to, Bytes bytes, int64_t pairs);
+  Bytes BytesOf(bool same_node, bool same_index) const {
+    return same_node ? bytes_.inside : same_index ? bytes_.rail : bytes_.across;
+  }
+  int GpuAt(int node, int place) const { return node * cluster_->gpus_per_node + place; }
   int ports_per_node() const { return 4 * cluster_->gpus_per_node; }
 
-  std::vector<int> gpus_;
+  EvenBytes bytes_;
   const Cluster* cluster_;
   const Routes* routes_;
   std::vector<NodeKind> node_kinds_;

@@ -127,11 +127,4 @@ Flow InStep(const Traffic& traffic, const Cluster& cluster, Time start) {
   return flow;
 }
 
-std::vector<Bytes> BytesByLink(std::span<const Flow> flows, size_t links) {
-  std::vector<Bytes> bytes(links);
-  for (const Flow& f : flows)
-    for (const LinkShare& s : f.links) bytes[s.link] += BytesOn(s, f);
-  return bytes;
-}
-
 }  // namespace moecast

@@ -29,7 +29,6 @@ struct EvenStart {
   size_t stage = 0;
   Time start;
   EvenPairs pairs;
-  Bytes bytes;  // of a pair
   LinkCosts costs;
 };
 
@@ -70,8 +69,5 @@ std::vector<Flow> FlowsOf(const Traffic& traffic, const Cluster& cluster, Time s
 // All paths of the traffic as one start that moves in step: as slow as its busiest link, the
 // analytic time. REQUIRES: traffic.Merge() has been called; !traffic.empty().
 Flow InStep(const Traffic& traffic, const Cluster& cluster, Time start);
-
-// Bytes that the flows put on each of `links` links.
-std::vector<Bytes> BytesByLink(std::span<const Flow> flows, size_t links);
 
 }  // namespace moecast

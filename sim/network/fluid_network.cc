@@ -83,6 +83,11 @@ void FluidNetwork::Serve(Kind& kind) {
 
 void FluidNetwork::Start(Time now, std::span<const LinkShare> links, Bytes bytes,
                          int64_t multiplicity, FlowTag tag) {
+  Resume(now, links, bytes, Bytes(0), multiplicity, tag);
+}
+
+void FluidNetwork::Resume(Time now, std::span<const LinkShare> links, Bytes bytes, Bytes served,
+                          int64_t multiplicity, FlowTag tag) {
   MOECAST_CHECK(multiplicity >= 1 && bytes.value >= 0);
   MoveTo(now);
   const int64_t order = started_++;
@@ -95,11 +100,12 @@ void FluidNetwork::Start(Time now, std::span<const LinkShare> links, Bytes bytes
   Kind& kind = kinds_[number];
   if (kind.members.empty()) {
     --idle_;
-    kind.rate = kind.served = 0;
+    kind.rate = 0;
+    kind.served = served.value;
     kind.since = now_;
   }
   Serve(kind);
-  kind.members.push_back({kind.served + bytes.value, order, multiplicity, tag});
+  kind.members.push_back({kind.served - served.value + bytes.value, order, multiplicity, tag});
   std::push_heap(kind.members.begin(), kind.members.end());
   shares_.Change(number, multiplicity);
   ends_.Set(number, kNever);

@@ -20,6 +20,10 @@ class FluidNetwork final : public Network {
 
   void Start(Time now, std::span<const LinkShare> links, Bytes bytes, int64_t multiplicity,
              FlowTag tag) override;
+  // Of flows that began before and have had their links to themselves since: `served` bytes of each
+  // are through. REQUIRES: as Start; served >= 0.
+  void Resume(Time now, std::span<const LinkShare> links, Bytes bytes, Bytes served,
+              int64_t multiplicity, FlowTag tag);
   Time Next() override;
   void Advance(Time to, std::vector<FlowTag>& done) override;
   void SetCapacity(Time now, LinkId link, BytesPerSecond capacity) override;

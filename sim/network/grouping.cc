@@ -17,7 +17,7 @@ namespace {
 constexpr int kMostRounds = 64;
 // Kinds of even pairs that are not worth more than writing the pairs out: so many times those they
 // have alone, and more than these.
-constexpr size_t kMostSplit = 8, kFewKinds = 1 << 16;
+constexpr size_t kMostSplit = 8, kFewKinds = 1 << 20;
 
 // What a color is made of first, so that what differs in kind differs in color.
 enum Salt : uint64_t { kLink, kFlow, kCrossed, kCarried };
@@ -48,7 +48,8 @@ class Partition {
 
  private:
   void ColorLinks();
-  void ColorFlows();
+  void ColorFlows(bool with_even);
+  bool Settle(bool with_even);
   size_t CountLinkColors() const;
 
   uint64_t SaltOf(size_t chain, size_t stage, Time start, Bytes bytes) const {
@@ -73,7 +74,7 @@ class Partition {
   Bytes BytesOf(const EvenStart& even, const EvenPairs::Kind& kind) const {
     Path way;
     for (const EvenPairs::Crossing& x : even.pairs.WayOf(kind)) way.Push(x.link);
-    return even.bytes * even.costs.of(cluster_, way);
+    return kind.bytes * even.costs.of(cluster_, way);
   }
 
   std::vector<FlowChain> chains_;
@@ -94,7 +95,7 @@ void Partition::ColorLinks() {
 }
 
 // And what each link carries of the colors.
-void Partition::ColorFlows() {
+void Partition::ColorFlows(bool with_even) {
   std::ranges::fill(carried_, 0);
   flow_color_.clear();
   EachFlow([&](size_t c, size_t s, const Flow& f, size_t) {
@@ -107,6 +108,7 @@ void Partition::ColorFlows() {
           static_cast<uint64_t>(f.multiplicity) * Carried(color, l.share);
   });
   even_color_.clear();
+  if (!with_even) return;
   for (size_t c = 0; c < chains_.size(); ++c) {
     for (const EvenStart& even : chains_[c].even) {
       auto& colors = even_color_.emplace_back();
@@ -131,8 +133,18 @@ size_t Partition::CountLinkColors() const {
   return colors.size();
 }
 
+// First by the flows alone: what they tell apart the even pairs do too, whose kinds are many more
+// to look at in every round.
 bool Partition::Refine() {
   ColorLinks();
+  if (!Settle(false)) return false;
+  const bool any_even =
+      std::ranges::any_of(chains_, [](const FlowChain& c) { return !c.even.empty(); });
+  return !any_even || Settle(true);
+}
+
+// Refines by what links carry, with or without the even pairs; whether the colors have settled.
+bool Partition::Settle(bool with_even) {
   std::vector<size_t> few;  // kinds of even pairs that are none too many
   for (const FlowChain& chain : chains_)
     for (const EvenStart& even : chain.even)
@@ -143,10 +155,11 @@ bool Partition::Refine() {
     size_t e = 0;
     for (FlowChain& chain : chains_)
       for (EvenStart& even : chain.even) {
+        if (!with_even) continue;
         split = even.pairs.Split(color_) || split;
         if (even.pairs.kinds().size() > few[e++]) return false;
       }
-    ColorFlows();
+    ColorFlows(with_even);
     for (size_t l = 0; l < color_.size(); ++l) color_[l] = Mixed(color_[l], carried_[l]);
     // Links whose colors have not come apart by what they carry of the flows' colors, which follow
     // from theirs.
@@ -161,15 +174,11 @@ GroupedFlows Partition::Apart() {
   for (FlowChain& chain : chains_) {
     for (const EvenStart& even : chain.even) {
       auto& stage = chain.stages[even.stage];
-      for (const int from : even.pairs.gpus())
-        for (const int to : even.pairs.gpus()) {
-          const Path way = even.pairs.Way(from, to);
-          if (way.size <= 0) continue;
-          Flow& flow = stage.emplace_back(Flow{.start = even.start,
-                                               .links = {},
-                                               .bytes = even.bytes * even.costs.of(cluster_, way)});
-          for (const LinkId link : way.span()) flow.links.push_back({link});
-        }
+      even.pairs.EachPair([&](const Path& way, Bytes bytes) {
+        Flow& flow = stage.emplace_back(
+            Flow{.start = even.start, .links = {}, .bytes = bytes * even.costs.of(cluster_, way)});
+        for (const LinkId link : way.span()) flow.links.push_back({link});
+      });
     }
     chain.even.clear();
   }

@@ -185,9 +185,11 @@ std::string RejectPipeline(const PipelineSchedule& schedule, const PipelineShape
   return schedule.reject(shape);
 }
 
-Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& shape,
-                       const PipelineOrder& order) {
-  const int p = shape.stages, m = shape.micro_batches, virtual_stages = shape.virtual_stages();
+TrainingSchedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& shape,
+                               const PipelineOrder& order) {
+  const int p = shape.stages;
+  const int m = shape.micro_batches;
+  const int virtual_stages = shape.virtual_stages();
   MOECAST_CHECK(shape.copies == schedule.copies && order.by_stage.size() == static_cast<size_t>(p));
 
   // What a stage holds, by stage * held + chunk, with the micro-batches that pass it.
@@ -208,12 +210,13 @@ Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& sh
     }
   }
 
-  Schedule out;
+  TrainingSchedule out;
   size_t task_count = 0, placed = 0;
   for (const std::vector<PipelineTask>& tasks : order.by_stage) task_count += tasks.size();
   out.lanes.reserve(p);
   out.lane_begin.reserve(p + 1);
   out.lane_begin.push_back(0);
+  out.program_of.reserve(task_count);
   out.tasks.reserve(task_count);
   // The task that computes a virtual stage's forward, gradients of activations or of weights of a
   // micro-batch.
@@ -241,10 +244,10 @@ Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& sh
       const bool pair = t.phase == Phase::kForwardBackward;
       MOECAST_CHECK(!pair ||
                     (schedule.pairs && held_chunks == 2 && t.backward_chunk == 1 - t.chunk));
-      const int block = held[s * held_chunks + t.chunk].virtual_stage * kPipelinePhases +
-                        static_cast<int>(t.phase);
-      out.tasks.push_back(
-          {block, t.micro_batch, t.chunk, -1, t.phase, t.backward_chunk, t.backward_micro_batch});
+      const int program = held[s * held_chunks + t.chunk].virtual_stage * kPipelinePhases +
+                          static_cast<int>(t.phase);
+      out.Append(program,
+                 {t.micro_batch, t.chunk, -1, t.phase, t.backward_chunk, t.backward_micro_batch});
     }
     out.lanes.push_back({.rank = s});
     out.lane_begin.push_back(static_cast<int32_t>(out.tasks.size()));
@@ -302,10 +305,12 @@ std::vector<Time> PipelineDurations(const PipelineSchedule& schedule, const Pipe
   return durations;
 }
 
-PipelineResult Summarize(const PipelineShape& shape, const Schedule& lowered,
+PipelineResult Summarize(const PipelineShape& shape, const TrainingSchedule& lowered,
                          const Timing& timing) {
   PipelineResult result;
-  Time first_start = kNever, last_end{}, work{};
+  Time first_start = kNever;
+  Time last_end{};
+  Time work{};
   for (int s = 0; s < shape.stages; ++s) {
     const int32_t begin = lowered.lane_begin[s], end = lowered.lane_begin[s + 1];
     const Time span = timing.end[end - 1] - timing.start[begin];

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/time.h"
-#include "sim/engine/schedule.h"
+#include "sim/pipeline/task.h"
 
 namespace moecast {
 
@@ -100,13 +100,13 @@ double PeakAlive(const PipelineShape& shape, const PipelineOrder& order);
 std::string RejectPipeline(const PipelineSchedule& schedule, const PipelineShape& shape);
 
 // The order as a Schedule on one compute lane per stage (rank = stage): dependencies between stages
-// carry transfer 0; Task::block = virtual_stage * kPipelinePhases + phase, of a pair that of its
-// forward. A pair waits for what either half needs, and what needs either half waits for the pair.
-// What a task needs from its own stage has no dependency, the lane's order says it. Aborts where
-// the order is not one of the shape: a task twice or missing, a backward before its forward.
-Schedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& shape,
-                       const PipelineOrder& order);
-// The durations those blocks have.
+// carry transfer 0; a task's program is virtual_stage * kPipelinePhases + phase, of a pair that of
+// its forward. A pair waits for what either half needs, and what needs either half waits for the
+// pair. What a task needs from its own stage has no dependency, the lane's order says it. Aborts
+// where the order is not one of the shape: a task twice or missing, a backward before its forward.
+TrainingSchedule LowerPipeline(const PipelineSchedule& schedule, const PipelineShape& shape,
+                               const PipelineOrder& order);
+// The durations those programs have.
 std::vector<Time> PipelineDurations(const PipelineSchedule& schedule, const PipelineShape& shape);
 
 // The figures `moecast pipeline` prints.
@@ -121,6 +121,7 @@ struct PipelineResult {
   std::vector<double> peak_until_weight;  // ... and W not ended
 };
 // `lowered` as LowerPipeline makes it and `timing` of it.
-PipelineResult Summarize(const PipelineShape& shape, const Schedule& lowered, const Timing& timing);
+PipelineResult Summarize(const PipelineShape& shape, const TrainingSchedule& lowered,
+                         const Timing& timing);
 
 }  // namespace moecast

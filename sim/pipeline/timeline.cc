@@ -28,7 +28,8 @@ std::string TaskName(const Task& task) {
   return name;
 }
 
-void AddSends(const Schedule& schedule, const std::vector<int32_t>& span_of, Timeline& timeline) {
+void AddSends(const TrainingSchedule& schedule, const std::vector<int32_t>& span_of,
+              Timeline& timeline) {
   const int32_t activations = timeline.names.IndexOf("send activations");
   const int32_t gradients = timeline.names.IndexOf("send gradients");
   for (size_t i = 0; i < schedule.tasks.size(); ++i)
@@ -40,7 +41,7 @@ void AddSends(const Schedule& schedule, const std::vector<int32_t>& span_of, Tim
                                       : gradients});
 }
 
-Timeline TimelineOf(const Schedule& lowered, const Timing& timing) {
+Timeline TimelineOf(const TrainingSchedule& lowered, const Timing& timing) {
   Timeline timeline;
   timeline.spans.reserve(lowered.tasks.size());
   std::vector<int32_t> span_of;

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "sim/engine/schedule.h"
+#include "sim/pipeline/task.h"
 #include "traces/timeline.h"
 
 namespace moecast {
@@ -15,9 +15,10 @@ std::string TaskName(const Task& task);
 
 // An arrow for each dependency that takes a transfer; `span_of` gives the span of a task of the
 // schedule.
-void AddSends(const Schedule& schedule, const std::vector<int32_t>& span_of, Timeline& timeline);
+void AddSends(const TrainingSchedule& schedule, const std::vector<int32_t>& span_of,
+              Timeline& timeline);
 
 // `lowered` as LowerPipeline makes it and `timing` of it.
-Timeline TimelineOf(const Schedule& lowered, const Timing& timing);
+Timeline TimelineOf(const TrainingSchedule& lowered, const Timing& timing);
 
 }  // namespace moecast

@@ -8,7 +8,9 @@
 namespace moecast {
 
 std::optional<VOrder> ChooseBySlot(const PipelineShape& shape, const VChoice& choice) {
-  const int p = shape.stages, m = shape.micro_batches, virtual_stages = 2 * p;
+  const int p = shape.stages;
+  const int m = shape.micro_batches;
+  const int virtual_stages = 2 * p;
   MOECAST_CHECK(shape.chunks == 2);
   std::vector<int> forwards(static_cast<size_t>(virtual_stages)),
       backwards = forwards;  // by virtual stage: done

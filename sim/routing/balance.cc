@@ -16,7 +16,9 @@ struct Counts {
 };
 
 Counts CountsOf(const RoutingSetup& setup, const GatedBatch& b) {
-  const int n = setup.gate.experts, devices = setup.dropping_devices(), on_device = n / devices;
+  const int n = setup.gate.experts;
+  const int devices = setup.dropping_devices();
+  const int on_device = n / devices;
   Counts c{.visits = std::vector<double>(n),
            .device_visits = std::vector<double>(devices),
            .sent = std::vector<double>(devices)};
@@ -37,7 +39,9 @@ Counts CountsOf(const RoutingSetup& setup, const GatedBatch& b) {
 std::vector<double> WeightsFrom(BalanceLoss loss, const RoutingSetup& setup, const GatedBatch& b,
                                 const Counts& c) {
   const Gate& gate = setup.gate;
-  const int n = gate.experts, devices = setup.dropping_devices(), on_device = n / devices;
+  const int n = gate.experts;
+  const int devices = setup.dropping_devices();
+  const int on_device = n / devices;
   const auto tokens = static_cast<double>(b.choices.tokens());
   // The choices a token makes on average: K, or what top-p gives. The devices it may reach: M, or
   // where groups are not limited as many as it has experts for.

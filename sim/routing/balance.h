@@ -8,7 +8,8 @@
 //   P_i = mean over t of s'_it
 //   expert         alpha_1 sum_i f_i P_i,      f_i = N/(K T) tokens that chose i
 //   device         alpha_2 sum_d f'_d P'_d,    f'_d = mean of f_i over the experts of d, P'_d = sum
-//   of P_i communication  alpha_3 sum_d f''_d P'_d,   f''_d = D/(M T) tokens sent to d
+//                  of P_i
+//   communication  alpha_3 sum_d f''_d P'_d,   f''_d = D/(M T) tokens sent to d
 // f counts and has no gradient. All three are sum_i w_i P_i with w_i = alpha_1 f_i + alpha_2
 // f'_d(i) + alpha_3 f''_d(i), so with the mean w̄ of w under s' the gradient of a token's logit z_i
 // is

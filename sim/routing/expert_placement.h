@@ -3,8 +3,8 @@
 // describes (github.com/deepseek-ai/EPLB, README; the algorithm here is written anew from its
 // words):
 //   hierarchical  groups of experts are packed on nodes, so that a token's groups stay few nodes;
-//   experts get
-//                 replicas within their node; the replicas are packed on the node's devices
+//                 experts get replicas within their node; the replicas are packed on the node's
+//                 devices
 //   global        experts get replicas wherever they are used most, and are packed on all devices
 // Both are greedy and keep the number of slots of every device equal. A replica takes an equal part
 // of its expert's tokens. Ties go to the lower index.

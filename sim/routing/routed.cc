@@ -55,14 +55,14 @@ RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& p
   Gate gate = GateOf(RoutedBy(plan.routing.topk_group, model.moe));
   const LinkCosts tokens = LinkCostsOf({.transport = Transport::kTokens}, cluster);
   gate.top_p = plan.routing.top_p.value_or(0);
-  return {
-      .gate = gate,
-      .load = plan.routing,
-      .sequences = plan.micro_batch,
-      .length = std::max<int64_t>(1, sequence_length / plan.parallel.cp),
-      .spread = spread,
-      .nvlink = cluster.device.nvlink_usable / tokens.nvlink,
-      .network = cluster.nic_usable * cluster.nics() / (cluster.gpus_per_node * tokens.network)};
+  return {.gate = gate,
+          .load = plan.routing,
+          .sequences = plan.micro_batch,
+          .length = std::max<int64_t>(1, sequence_length / plan.parallel.cp),
+          .spread = spread,
+          .nvlink = SlowestPortRate(cluster, Port::kNvlinkOut) / tokens.nvlink,
+          .network = SlowestPortRate(cluster, Port::kNicOut) * cluster.nics() /
+                     (cluster.gpus_per_node * tokens.network)};
 }
 
 LoadSummary SummaryOf(std::span<const double> loads) {
@@ -122,8 +122,10 @@ RoutedLayer Measure(const RoutingSetup& setup, const Choices& chosen, int64_t dr
     choices = &left;
   }
 
-  const int ranks = setup.spread.ranks, on_rank = gate.experts / ranks,
-            on_node = setup.spread.ranks_per_node, nodes = (ranks + on_node - 1) / on_node;
+  const int ranks = setup.spread.ranks;
+  const int on_rank = gate.experts / ranks;
+  const int on_node = setup.spread.ranks_per_node;
+  const int nodes = (ranks + on_node - 1) / on_node;
   layer.expert_visits.assign(gate.experts, 0.0);
   layer.rank_tokens.assign(ranks, 0.0);
   layer.sent.assign(static_cast<size_t>(ranks) * ranks, 0.0);
@@ -210,8 +212,9 @@ Choices RoutedDraws::Next() {
 }
 
 ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
-  const int ranks = setup.spread.ranks, local = std::min(setup.spread.ranks_per_node, ranks),
-            nodes = ranks / local;
+  const int ranks = setup.spread.ranks;
+  const int local = std::min(setup.spread.ranks_per_node, ranks);
+  const int nodes = ranks / local;
   const double each = layer.tokens / ranks;  // tokens
   const auto over = [](const std::vector<double>& of_ranks, double even) {
     const LoadSummary s = SummaryOf(of_ranks);
@@ -226,7 +229,7 @@ ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
   const auto slower = [&](double nvlink, double network) {
     return std::max(nvlink / setup.nvlink.value, network / setup.network.value);
   };
-  // As of ExpertAllToAll (costmodel/collectives).
+  // As of TwoHopAllToAll (costmodel/collectives).
   const double to_device = setup.spread.uniform.devices / ranks;
   const double even = each * (setup.spread.sent_once == SentOnce::kPerNode
                                   ? slower(nodes * (local - 1) * to_device,

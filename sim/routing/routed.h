@@ -62,12 +62,13 @@ Choices RouteTokens(const RoutingSetup& setup, const Centroids& centroids,
                     std::span<const uint16_t> clusters, std::span<const float> bias,
                     Random& random);
 
-// `draw` counts what was measured before, so that over many draws the protected sequences are that
-// fraction.
+// What the experts, ranks and links take of these tokens after dropping. `draw` is how many
+// micro-batches were measured before: over many of them the sequences that are never dropped come
+// to RoutingLoad::never_dropped.
 RoutedLayer Measure(const RoutingSetup& setup, const Choices& choices, int64_t draw);
 
-// Where only each expert's tokens are known: the fields of single tokens, dropped_weight and sent
-// stay empty.
+// The same where only each expert's number of tokens is known. Fields that tell of single tokens,
+// dropped_weight and sent stay empty.
 RoutedLayer MeasureCounts(const RoutingSetup& setup, std::span<const uint32_t> counts);
 
 // The layers of micro-batches, drawn one by one: a micro-batch's tokens keep their clusters through
@@ -85,8 +86,8 @@ class RoutedDraws {
   size_t layer_ = 0;
 };
 
-// What the ranks take of the layer. Where only counts are known, tokens and bytes go with the
-// visits. REQUIRES: sent once per device, or per node where ranks fill their nodes.
+// What the ranks take of a layer that was measured. Where only counts are known, tokens and bytes
+// go with the visits. REQUIRES: sent once per device, or per node where ranks fill their nodes.
 ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer);
 
 // Loads of the MoE layers of a step's micro-batches. Fewer of both are routed than there are: those

@@ -5,23 +5,11 @@
 #include <cstring>
 #include <numeric>
 
+#include "base/distributions.h"
 #include "costmodel/gating/four.h"
 
 namespace moecast {
 namespace {
-
-// Logarithm of a gamma variable of scale 1 (Marsaglia and Tsang, ACM TOMS 2000); shapes below 1 by
-// their Gamma(a) = Gamma(a + 1) U^(1/a), in logarithms, for which no shape is too small.
-double LogGammaVariable(double shape, Random& random) {
-  const double lift = shape < 1 ? std::log(std::max(random.Uniform(), 0x1.0p-53)) / shape : 0;
-  const double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / std::sqrt(9 * d);
-  while (true) {
-    const double x = random.Normal(), root = 1 + c * x, v = root * root * root;
-    if (root <= 0) continue;
-    const double u = std::max(random.Uniform(), 0x1.0p-53);
-    if (std::log(u) < 0.5 * x * x + d - d * v + d * std::log(v)) return std::log(d * v) + lift;
-  }
-}
 
 // Logits stay where exp of a difference is a number; an expert at the floor is never chosen.
 constexpr double kFloor = -40;

@@ -7,9 +7,8 @@
 //   uniform   one cluster, popularity 1
 //   zipf      one cluster, popularity of rank r in proportion to r^-exponent
 //   clusters  popularity of each cluster ~ Dirichlet(concentration, ...): normalised gamma
-//   variables. A
-//             sequence is a Markov chain over the clusters that draws a new one after `dwell`
-//             tokens on average
+//             variables. A sequence is a Markov chain over the clusters that draws a new one after
+//             `dwell` tokens on average
 // From a layer to the next an expert keeps its gamma variable with probability layer_correlation,
 // which keeps the distribution and gives that correlation; with zipf it keeps its rank, and the
 // others swap theirs.

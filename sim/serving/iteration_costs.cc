@@ -54,7 +54,7 @@ std::vector<Work> PartsOf(const IterationWork& work, const ExpertLoad& load) {
 }  // namespace
 
 IterationCosts::IterationCosts(const Model& model, const ShardPlan& shard, const ExpertLoad& load,
-                               OpCosts& costs)
+                               const OpCosts& costs)
     : model_(model), shard_(shard), load_(load), costs_(costs) {
   pieces_.push_back({BlockKind::kEmbedding, 1});
   for (const auto& [layer, block] : {std::pair(LayerKind::kDense, BlockKind::kDense),
@@ -166,7 +166,7 @@ BlockTime IterationCosts::Of(const IterationWork& work) {
 }
 
 double IterationCosts::Sigma(const IterationWork& work) {
-  std::map<uint16_t, double> by_source;
+  BySource<double> by_source(costs_.sources()->size());
   std::map<uint64_t, double> by_curve;
   double own = 0, total = 0;
   for (const Piece& piece : pieces_) {
@@ -180,7 +180,7 @@ double IterationCosts::Sigma(const IterationWork& work) {
     total += SolvedAlone(block).total.value * piece.count;
   }
   double variance = own;
-  for (const auto& [source, off] : by_source) variance += off * off;
+  for (const SourceId source : costs_.sources()->ids()) variance += by_source[source] * by_source[source];
   for (const auto& [curve, off] : by_curve) variance += off * off;
   return std::sqrt(variance) / total;
 }

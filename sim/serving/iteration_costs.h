@@ -33,7 +33,7 @@ class IterationCosts {
  public:
   // `load` is of ranks with equal numbers of tokens. `model` and `costs` outlive this.
   IterationCosts(const Model& model, const ShardPlan& shard, const ExpertLoad& load,
-                 OpCosts& costs);
+                 const OpCosts& costs);
 
   // REQUIRES: a token. All layers, embedding, head and sampling; not the engine's own overhead.
   BlockTime Of(const IterationWork& work);
@@ -63,7 +63,7 @@ class IterationCosts {
   const Model& model_;
   ShardPlan shard_;
   ExpertLoad load_;
-  OpCosts& costs_;
+  const OpCosts& costs_;
   std::vector<Piece> pieces_;
   int layers_ = 0;
   std::unordered_map<uint64_t, BlockTime> rest_;               // by tokens and knot

@@ -15,7 +15,7 @@ class ServingCosts {
   // REQUIRES: CheckDeployment passed. `run` outlives this.
   explicit ServingCosts(const ServingRun& run);
 
-  OpCosts& ops() { return ops_; }
+  const OpCosts& ops() const { return ops_; }
   IterationCosts& iterations() { return iterations_; }
 
  private:

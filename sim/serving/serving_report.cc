@@ -46,7 +46,7 @@ bool Completed(const RequestOutcome& request) {
 // A queue that only chance has made grows with the square root of the arrivals; one that grows with
 // their number is a load that is not held. Three deviations and 2% are let pass.
 bool IsStable(const ServingRun& run, const ServingOutcome& outcome) {
-  if (run.concurrency) return true;
+  if (run.load.concurrency) return true;
   const auto arrivals = static_cast<double>(outcome.requests.size());
   return static_cast<double>(outcome.waiting_left) <= 0.02 * arrivals + 3 * std::sqrt(arrivals);
 }

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "costmodel/calibration/calibration.h"
@@ -22,9 +21,6 @@ struct ServingRun {
   std::shared_ptr<const Calibration> calibration;
   Deployment deployment;
   RequestTrace load;
-  // Closed loop: as many requests as that are in the system at a time, the next of the trace's
-  // coming when one ends; its arrival times are not looked at.
-  std::optional<int64_t> concurrency;
   double usd_per_gpu_hour = 0;
 };
 

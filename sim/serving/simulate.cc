@@ -90,18 +90,15 @@ class Replica {
     longest_ = engine.max_model_len.value_or(run.model.max_position);
   }
 
-  // Requests of this replica, in order of arrival; of them `at_once` at a time where that is not 0.
+  // Requests of this replica, in order of arrival; at most `at_once` of them in it at a time.
   void Run(const std::vector<int32_t>& requests, int64_t at_once) {
     requests_ = &requests;
-    closed_ = at_once > 0;
-    for (int64_t i = 0; i < at_once; ++i) AddNext(Time{});
+    at_once_ = at_once;
     Time now{};
     while (true) {
-      while (!closed_ && next_ < requests.size() && ArrivalOf(next_) <= now)
-        if (AddNext(ArrivalOf(next_)); next_ == requests.size())
-          for (const Rank& rank : ranks_) out_.waiting_left += rank.scheduler.waiting();
+      Admit(now);
       if (Iterate(now)) continue;
-      if (closed_ || next_ == requests.size()) break;
+      if (next_ == requests.size()) break;
       now = ArrivalOf(next_);
     }
     series_.Finish();
@@ -126,24 +123,29 @@ class Replica {
   }
   Time ArrivalOf(size_t i) const { return RequestAt(i).arrival; }
 
-  // The next request of the list that can be served arrives.
+  // All that have arrived by `now` and may be in the system.
+  void Admit(Time now) {
+    while (next_ < requests_->size() && in_flight_ < at_once_ && ArrivalOf(next_) <= now) {
+      AddNext(std::max(ArrivalOf(next_), full_until_));
+      if (next_ == requests_->size())
+        for (const Rank& rank : ranks_) out_.waiting_left += rank.scheduler.waiting();
+    }
+  }
+
   void AddNext(Time arrival) {
-    while (next_ < requests_->size()) {
-      const int32_t id = (*requests_)[next_];
-      const Request& request = RequestAt(next_++);
-      RequestOutcome& outcome = out_.requests[static_cast<size_t>(id)];
-      outcome.arrival = outcome.first_token = outcome.end = arrival;
-      Scheduler& rank = ranks_[turn_].scheduler;
-      if (request.input_tokens + request.output_tokens > longest_) {
-        outcome.how = RequestEnd::kTooLong;
-      } else if (rank.BlocksOf(request.input_tokens, request.output_tokens) > BlocksEach()) {
-        outcome.how = RequestEnd::kNeverFits;
-      } else {
-        rank.Add(id, request.input_tokens, request.output_tokens);
-        turn_ = (turn_ + 1) % ranks_.size();
-        return;
-      }
-      if (!closed_) return;
+    const int32_t id = (*requests_)[next_];
+    const Request& request = RequestAt(next_++);
+    RequestOutcome& outcome = out_.requests[static_cast<size_t>(id)];
+    outcome.arrival = outcome.first_token = outcome.end = arrival;
+    Scheduler& rank = ranks_[turn_].scheduler;
+    if (request.input_tokens + request.output_tokens > longest_) {
+      outcome.how = RequestEnd::kTooLong;
+    } else if (rank.BlocksOf(request.input_tokens, request.output_tokens) > BlocksEach()) {
+      outcome.how = RequestEnd::kNeverFits;
+    } else {
+      rank.Add(id, request.input_tokens, request.output_tokens);
+      turn_ = (turn_ + 1) % ranks_.size();
+      ++in_flight_;
     }
   }
   int64_t BlocksEach() const { return ranks_.front().scheduler.limits().blocks; }
@@ -177,6 +179,7 @@ class Replica {
     time = time * slower_;
     Count(*longest, mean, time, overhead, blocked);
     now += Time::From(time.total + overhead);
+    Admit(now);  // before anything ends: what arrived meanwhile was sent when it arrived
     int64_t waiting = 0, running = 0, blocks = 0;
     for (size_t r = 0; r < ranks_.size(); ++r) {
       End(r, now);
@@ -232,8 +235,8 @@ class Replica {
     }
     if (begun > 0) rank.begun.push_back({now, begun});
     for (const int32_t id : end.finished) out_.requests[static_cast<size_t>(id)].end = now;
-    if (closed_)
-      for (size_t i = 0; i < end.finished.size(); ++i) AddNext(now);
+    if (in_flight_ == at_once_ && !end.finished.empty()) full_until_ = now;
+    in_flight_ -= static_cast<int64_t>(end.finished.size());
   }
 
   const ServingRun& run_;
@@ -247,7 +250,8 @@ class Replica {
   int64_t longest_ = 0;  // tokens a sequence may have
   const std::vector<int32_t>* requests_ = nullptr;
   size_t next_ = 0, turn_ = 0;
-  bool closed_ = false;
+  int64_t at_once_ = 0, in_flight_ = 0;
+  Time full_until_{};  // no request could be sent before
 };
 
 // Samples of all replicas at the same times: each as it was last.
@@ -278,7 +282,9 @@ std::vector<ServingSample> Together(const std::vector<std::vector<ServingSample>
 ServingOutcome Simulate(const ServingRun& run, IterationCosts& costs, double slower) {
   const Deployment& d = run.deployment;
   const ServingMemory memory = ServingMemoryOf(d, run.model, run.cluster);
-  const auto replicas = static_cast<size_t>(d.replicas);
+  // A closed loop's requests in flight are shared out too; replicas without any stay idle.
+  const int64_t at_once = run.load.concurrency.value_or(INT64_MAX);
+  const auto replicas = static_cast<size_t>(std::min<int64_t>(d.replicas, at_once));
   std::vector<std::vector<int32_t>> of_replica(replicas);
   for (size_t i = 0; i < run.load.requests.size(); ++i)
     of_replica[i % replicas].push_back(static_cast<int32_t>(i));
@@ -289,10 +295,10 @@ ServingOutcome Simulate(const ServingRun& run, IterationCosts& costs, double slo
   std::vector<std::vector<ServingSample>> series;
   for (size_t r = 0; r < replicas; ++r) {
     Replica replica(run, memory, costs, slower, out, weights);
-    const int64_t all = run.concurrency.value_or(0), n = d.replicas;
-    const int64_t share = all / n + (static_cast<int64_t>(r) < all % n ? 1 : 0);
-    if (run.concurrency && share == 0) continue;
-    replica.Run(of_replica[r], share);
+    replica.Run(of_replica[r],
+                run.load.concurrency ? (at_once + static_cast<int64_t>(replicas - 1 - r)) /
+                                           static_cast<int64_t>(replicas)
+                                     : INT64_MAX);
     series.push_back(replica.series());
   }
   out.typical = weights.mean();

@@ -35,15 +35,26 @@ BlockTime SolveAlone(const StepBlock& block) {
   return Solve(block, times);
 }
 
+Seconds TotalOf(const StepBlock& block, std::span<const Seconds> times) {
+  const std::vector<Op>& ops = block.costed.ops;
+  const auto computes = [](const Op& op) { return op.stream() == Stream::kCompute; };
+  if (block.order != OpOrder::kOnStreams || !block.costed.list_ends.empty() ||
+      !std::all_of(ops.begin(), ops.end(), computes))
+    return Solve(block, times).total;
+  Seconds total;
+  for (size_t i = 0; i < ops.size(); ++i) total += times[i];
+  return total;
+}
+
 const StepBlock* StepBlocks::Find(int32_t id) const {
   if (id < BlockIds::kSend) {
-    const bool of_pass = id < BlockIds::GradReduce(BlockKind::kEmbedding);
-    const int32_t of_kind = id - BlockIds::GradReduce(BlockKind::kEmbedding);
-    const int32_t kind = of_pass ? id / kPasses : of_kind % kBlockKinds;
+    const bool of_pass = id < BlockIds::kFirstMove;
+    const BlockKind kind = of_pass ? KindOf(id) : MoveOf(id).kind;
     const LayerBlocks* layer = layers[static_cast<size_t>(kind)].get();
     if (!layer) return nullptr;
-    if (of_pass) return &layer->passes[static_cast<size_t>(id % kPasses)];
-    return of_kind < kBlockKinds ? &layer->grad_reduce : &layer->param_gather;
+    if (of_pass) return &layer->passes[static_cast<size_t>(PassOf(id))];
+    const DataMove move = MoveOf(id);
+    return &(move.reduces ? layer->grad_reduce : layer->param_gather)[move.group];
   }
   if (id == BlockIds::kSend) return &send;
   const auto of_stage = static_cast<size_t>(id - BlockIds::kFirstOfStages);

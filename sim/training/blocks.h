@@ -1,8 +1,8 @@
 // The blocks of a training step: every distinct piece of work that some task of it runs, with its
-// ops, their costs and its time alone. Each pass of each kind of layer is one; so is the reduction
-// of its gradients and the gather of its weights, a send between stages, the gradient norm and the
-// optimizer of each stage, and, where the schedule overlaps passes, each distinct pair of a forward
-// and a full backward.
+// ops, their costs and its time alone. Each pass of each kind of layer is one; so is, on each
+// communicator of data parallelism, the reduction of its gradients and the gather of its weights, a
+// send between stages, the gradient norm and the optimizer of each stage, and, where the schedule
+// overlaps passes, each distinct pair of a forward and a full backward.
 #pragma once
 
 #include <array>
@@ -18,6 +18,11 @@
 
 namespace moecast {
 
+// The communicators of data parallelism: dp, and edp of the experts' weights.
+inline constexpr int kDataGroups = 2;
+inline constexpr GroupKind kDataGroupKinds[kDataGroups] = {GroupKind::kData,
+                                                           GroupKind::kExpertData};
+
 // Numbers of the blocks of a step. A block that a step does not have keeps its number.
 struct BlockIds {
   int stages = 0;
@@ -25,16 +30,32 @@ struct BlockIds {
   static constexpr int32_t Of(BlockKind kind, Pass pass) {
     return static_cast<int32_t>(kind) * kPasses + static_cast<int32_t>(pass);
   }
-  static constexpr int32_t GradReduce(BlockKind kind) {
-    return kBlockKinds * kPasses + static_cast<int32_t>(kind);
+  // On the communicator of that place in kDataGroupKinds.
+  static constexpr int32_t GradReduce(BlockKind kind, int group) {
+    return kFirstMove + group * kBlockKinds + static_cast<int32_t>(kind);
   }
-  static constexpr int32_t ParamGather(BlockKind kind) { return GradReduce(kind) + kBlockKinds; }
-  static constexpr int32_t kSend = kBlockKinds * (kPasses + 2);
+  static constexpr int32_t ParamGather(BlockKind kind, int group) {
+    return GradReduce(kind, kDataGroups + group);
+  }
+  static constexpr int32_t kFirstMove = kBlockKinds * kPasses;
+  static constexpr int32_t kSend = kFirstMove + 2 * kDataGroups * kBlockKinds;
   static constexpr int32_t kFirstOfStages = kSend + 1;
   static constexpr int32_t GradNorm(int stage) { return kFirstOfStages + 2 * stage; }
   static constexpr int32_t Optimizer(int stage) { return GradNorm(stage) + 1; }
   int32_t Pair(size_t pair) const { return GradNorm(stages) + static_cast<int32_t>(pair); }
 };
+
+// A reduction of gradients or a gather of weights, by its number. REQUIRES: it is one.
+struct DataMove {
+  BlockKind kind;
+  bool reduces;
+  int group;  // place in kDataGroupKinds
+};
+constexpr DataMove MoveOf(int32_t id) {
+  const int32_t move = id - BlockIds::kFirstMove;
+  const int32_t which = move / kBlockKinds;
+  return {static_cast<BlockKind>(move % kBlockKinds), which < kDataGroups, which % kDataGroups};
+}
 
 // Of the number of a pass of a layer.
 constexpr BlockKind KindOf(int32_t id) {
@@ -46,8 +67,8 @@ constexpr Pass PassOf(int32_t id) {
 
 // How the ops of a block follow each other.
 enum class OpOrder : uint8_t {
-  kStreams,  // SolveBlock: in order on the compute and the communication stream
-  kAtOnce,   // all beside each other, and what casts weights behind them
+  kOnStreams,  // SolveBlock: in order on the streams of a rank
+  kAtOnce,     // all beside each other, and what casts weights behind them
 };
 
 // Bytes sent by one GPU.
@@ -58,7 +79,7 @@ struct SentBytes {
 
 struct StepBlock {
   CostedOps costed;
-  OpOrder order = OpOrder::kStreams;
+  OpOrder order = OpOrder::kOnStreams;
   // Of an overlapped pair: the blocks whose ops it runs, by number, in the order of its ops. An op
   // takes as long in a pair as it does alone.
   std::vector<int32_t> parts;
@@ -70,6 +91,8 @@ struct StepBlock {
 
 // At the median costs, on idle links.
 BlockTime SolveAlone(const StepBlock& block);
+// All of it where its ops take these times; a sum where nothing communicates.
+Seconds TotalOf(const StepBlock& block, std::span<const Seconds> times);
 
 // Time of an op whose cost this is; `position` tells the ops of a step apart.
 using OpTimes = std::function<Seconds(const Cost& cost, uint64_t position)>;
@@ -79,8 +102,9 @@ struct LayerBlocks {
   BlockOps ops;
   BlockParameters parameters;
   std::array<StepBlock, kPasses> passes;
-  StepBlock grad_reduce;
-  StepBlock param_gather;
+  // By communicator; without ops where it has no weights there.
+  std::array<StepBlock, kDataGroups> grad_reduce;
+  std::array<StepBlock, kDataGroups> param_gather;
   SentBytes data_parallel;  // that a GPU sends of gradients and weights in a step, of one layer
   // What a pass takes more than at the mean load of the experts, as a part of it: by place in
   // ExpertLoads::at, of F and B. Weight gradients wait for no other rank.

@@ -30,11 +30,11 @@ struct LanePhases {
 
 // What the blocks of a stage's compute lane take alone.
 BlockTime BlocksOfLane(const Step& step, int stage) {
-  const Schedule& schedule = step.schedule();
+  const TrainingSchedule& schedule = step.schedule();
   std::vector<int> runs(schedule.programs.size());
   BlockTime blocks;
   for (int32_t i = schedule.lane_begin[stage]; i < schedule.lane_begin[stage + 1]; ++i) {
-    runs[schedule.tasks[i].program] += OfPipeline(schedule.tasks[i].phase);
+    runs[schedule.program_of[i]] += OfPipeline(schedule.tasks[i].phase);
     blocks.total += step.Longer(i);
   }
   for (size_t p = 0; p < runs.size(); ++p)
@@ -44,7 +44,7 @@ BlockTime BlocksOfLane(const Step& step, int stage) {
 
 // A gap before a task is charged to what arrived last of the things it waited for.
 Phase CauseOfWait(const Step& step, int32_t task) {
-  const Schedule& schedule = step.schedule();
+  const TrainingSchedule& schedule = step.schedule();
   std::optional<Phase> cause;
   for (int32_t d = schedule.dependency_begin[task]; d < schedule.dependency_begin[task + 1]; ++d)
     if (step.ArrivalOf(d) == step.timing.start[task])
@@ -53,33 +53,12 @@ Phase CauseOfWait(const Step& step, int32_t task) {
   return *cause;
 }
 
-bool HasBarrier(const Step& step) {
-  return step.plan().optimizer.grad_clip == GradClip::kBarrier;
-}
-
-// Where a stage's own step begins: with all others where a barrier lets them go together, else with
-// the gathers that its first task waits for, one after another.
-Time BeginOfLane(const Step& step, int stage) {
-  if (HasBarrier(step)) return Time{};
-  const Schedule& schedule = step.schedule();
-  const int32_t first = schedule.lane_begin[stage];
-  Time begin = step.timing.start[first];
-  for (int32_t d = schedule.dependency_begin[first]; d < schedule.dependency_begin[first + 1];
-       ++d) {
-    const int32_t last = schedule.dependencies[d].task;
-    if (schedule.tasks[last].phase != Phase::kParamGather) continue;
-    for (int32_t i = schedule.lane_begin[schedule.LaneOf(last)]; i <= last; ++i)
-      begin = begin - (step.timing.end[i] - step.timing.start[i]);
-  }
-  return begin;
-}
-
 LanePhases PhasesOfLane(const Step& step, int stage) {
-  const Schedule& schedule = step.schedule();
+  const TrainingSchedule& schedule = step.schedule();
   const Timing& timing = step.timing;
   const int32_t first = schedule.lane_begin[stage];
   const int32_t end = schedule.lane_begin[stage + 1];
-  LanePhases lane{.begin = BeginOfLane(step, stage), .end = timing.end[end - 1]};
+  LanePhases lane{.begin = BeginOfStage(step, timing, stage), .end = timing.end[end - 1]};
   const auto charge = [](std::array<Time, kPhases>& times, Phase phase, Time time) {
     times[static_cast<size_t>(phase)] += time;
   };

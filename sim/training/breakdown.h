@@ -10,7 +10,7 @@ namespace moecast {
 // The kinds of time a compute lane spends: every task and every gap is charged to one. They sum to
 // the step, but for kRoundingOfTask a task.
 struct LaneTime {
-  BlockTime blocks;      // forward, backward and weight-gradient blocks
+  BlockTime blocks;      // forward, backward and weight-gradient blocks, by what they did
   Seconds grad_reduce;   // waiting for gradients to be reduced
   Seconds param_gather;  // waiting for updated weights
   Seconds grad_norm;

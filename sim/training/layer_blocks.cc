@@ -1,6 +1,7 @@
 #include "sim/training/layer_blocks.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/check.h"
 #include "costmodel/memory.h"
@@ -31,7 +32,7 @@ SentBytes& operator+=(SentBytes& a, const SentBytes& b) {
   return a;
 }
 
-SentBytes SentBy(std::span<const Op> ops, OpCosts& costs) {
+SentBytes SentBy(std::span<const Op> ops, const OpCosts& costs) {
   SentBytes total;
   for (const Op& op : ops) {
     const auto* query = std::get_if<CollectiveQuery>(&op.query);
@@ -42,7 +43,8 @@ SentBytes SentBy(std::span<const Op> ops, OpCosts& costs) {
   return total;
 }
 
-StepBlock BlockOf(std::vector<Op> ops, uint64_t position, bool overlaps_passes, OpCosts& costs) {
+StepBlock BlockOf(std::vector<Op> ops, uint64_t position, bool overlaps_passes,
+                  const OpCosts& costs) {
   StepBlock block;
   block.costed = CostedBy(std::move(ops), overlaps_passes, costs);
   block.position = position;
@@ -103,12 +105,13 @@ std::vector<Op> GradNormOps(double updated, const Precision& precision) {
 
 }  // namespace
 
-LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& costs) {
-  const Plan& plan = setup.run.plan;
-  const ShardPlan shard = ShardOf(plan);
-  const int zero = plan.parallel.zero;
+LayerBlocks BlocksOfLayer(const LayerSetup& setup) {
+  const BlockKind kind = setup.kind;
+  const OpCosts& costs = *setup.costs;
+  const ShardPlan& shard = setup.shard;
+  const int zero = shard.zero;
   LayerBlocks layer;
-  layer.parameters = ParametersOf(kind, setup.run.model, shard, setup.ends_apart);
+  layer.parameters = ParametersOf(kind, *setup.model, shard, setup.ends_apart);
   const auto moves = [&](CollectiveKind collective, OpName data, OpName expert, Dtype format) {
     const double element = ElementBytes(format);
     std::vector<Op> ops;
@@ -120,11 +123,11 @@ LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& cost
   };
   const std::vector<Op> reduce =
       moves(zero == 0 ? CollectiveKind::kAllReduce : CollectiveKind::kReduceScatter,
-            OpName::kGradReduce, OpName::kExpertGradReduce, plan.precision.grad_reduce);
+            OpName::kGradReduce, OpName::kExpertGradReduce, shard.precision.grad_reduce);
   const std::vector<Op> gather = moves(CollectiveKind::kAllGather, OpName::kParamGather,
-                                       OpName::kExpertParamGather, plan.precision.weight_format());
+                                       OpName::kExpertParamGather, shard.precision.weight_format());
   const auto ops_of = [&](const Work& work) {
-    BlockOps ops = TrainingOpsOf(kind, setup.run.model, shard, costs.spread().uniform, work);
+    BlockOps ops = TrainingOpsOf(kind, *setup.model, shard, costs.spread().uniform, work);
     if (zero >= 2) Prefetch(ops.pass[static_cast<size_t>(Pass::kWeight)], reduce);
     if (zero >= 3) {
       Prefetch(ops.pass[static_cast<size_t>(Pass::kForward)], gather);
@@ -134,14 +137,22 @@ LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& cost
   };
   layer.ops = ops_of(setup.work);
   const auto id = static_cast<uint64_t>(kind);
-  layer.grad_reduce = BlockOf(reduce, PositionOf(2 * id), false, costs);
-  layer.param_gather = BlockOf(gather, PositionOf(2 * id + 1), false, costs);
-  if (zero <= 1) layer.data_parallel += layer.grad_reduce.sent;
-  if (zero == 1 || zero == 2) layer.data_parallel += layer.param_gather.sent;
+  for (uint64_t g = 0; g < kDataGroups; ++g) {
+    const auto on = [&](const std::vector<Op>& ops, uint64_t block) {
+      std::vector<Op> own;
+      std::copy_if(ops.begin(), ops.end(), std::back_inserter(own),
+                   [&](const Op& op) { return op.stream() == StreamOf(kDataGroupKinds[g]); });
+      return BlockOf(std::move(own), PositionOf(block) + g, false, costs);
+    };
+    layer.grad_reduce[g] = on(reduce, 2 * id);
+    layer.param_gather[g] = on(gather, 2 * id + 1);
+    if (zero <= 1) layer.data_parallel += layer.grad_reduce[g].sent;
+    if (zero == 1 || zero == 2) layer.data_parallel += layer.param_gather[g].sent;
+  }
   for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight})
     layer.passes[static_cast<size_t>(pass)] =
         BlockOf(layer.ops[pass], PositionOf(kind, pass), setup.overlaps_passes, costs);
-  if (kind != BlockKind::kMoe || !setup.loads) return layer;
+  if (!setup.loads) return layer;
   for (const ExpertLoad& load : setup.loads->at) {
     Work work = setup.work;
     work.load = load;
@@ -156,7 +167,7 @@ LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& cost
   return layer;
 }
 
-StepBlock SendBlock(const TrainingRun& run, const Work& work, OpCosts& costs) {
+StepBlock SendBlock(const TrainingRun& run, const Work& work, const OpCosts& costs) {
   const double tokens = RankTokensOf(work, ShardOf(run.plan)).outside_tp;
   const double bytes = run.plan.parallel.pp > 1 ? tokens * run.model.hidden * 2 : 0;
   return BlockOf(
@@ -166,7 +177,7 @@ StepBlock SendBlock(const TrainingRun& run, const Work& work, OpCosts& costs) {
 
 std::vector<StepBlocks::OfStage> UpdateBlocks(const Plan& plan, const Layout& layout,
                                               const StepBlocks& blocks, int copies,
-                                              OpCosts& costs) {
+                                              const OpCosts& costs) {
   const ShardPlan shard = ShardOf(plan);
   std::vector<StepBlocks::OfStage> of_stages;
   std::vector<BlockParameters> held_by;

@@ -1,6 +1,10 @@
 // How the blocks of a step are made: ops of a rank's share of the work, costed and solved alone.
 #pragma once
 
+#include <memory>
+#include <tuple>
+#include <vector>
+
 #include "costmodel/op_cost.h"
 #include "sim/routing/routed.h"
 #include "sim/training/blocks.h"
@@ -8,24 +12,36 @@
 
 namespace moecast {
 
-// What decides about the passes of a kind of layer.
+// All that decides about the passes of a kind of layer. A key: what is shared is compared by
+// address.
 struct LayerSetup {
-  const TrainingRun& run;
-  const Work& work;          // of a micro-batch, at the mean load of the experts
-  const ExpertLoads* loads;  // of each MoE layer and micro-batch; null where all ranks take alike
-  bool ends_apart;           // PieceMap::EndsApart
-  bool overlaps_passes;      // the schedule runs forwards beside backwards
+  BlockKind kind{};
+  std::shared_ptr<const Model> model;
+  ShardPlan shard;
+  Work work;  // of a micro-batch, at the mean load of the experts
+  // Of each MoE layer and micro-batch; null where all ranks take alike, and of other layers.
+  std::shared_ptr<const ExpertLoads> loads;
+  bool ends_apart = false;       // PieceMap::EndsApart
+  bool overlaps_passes = false;  // the schedule runs forwards beside backwards
+  std::shared_ptr<const OpCosts> costs;
+  bool operator==(const LayerSetup&) const = default;
 };
+inline auto MembersOf(const LayerSetup& setup) {
+  const auto& [kind, model, shard, work, loads, ends_apart, overlaps_passes, costs] = setup;
+  return std::tie(kind, model, shard, work, loads, ends_apart, overlaps_passes, costs);
+}
 
-LayerBlocks BlocksOfLayer(BlockKind kind, const LayerSetup& setup, OpCosts& costs);
+// The ops of a kind of layer with their costs, each pass solved once alone.
+LayerBlocks BlocksOfLayer(const LayerSetup& setup);
 
-// Activations or their gradients of a micro-batch, to a neighbouring stage.
-StepBlock SendBlock(const TrainingRun& run, const Work& work, OpCosts& costs);
+// The send of a micro-batch's activations, or of their gradients, to a neighbouring stage.
+StepBlock SendBlock(const TrainingRun& run, const Work& work, const OpCosts& costs);
 
 // The gradient norm and the optimizer of each stage of the layout. `copies` of the model are
 // trained.
 std::vector<StepBlocks::OfStage> UpdateBlocks(const Plan& plan, const Layout& layout,
-                                              const StepBlocks& blocks, int copies, OpCosts& costs);
+                                              const StepBlocks& blocks, int copies,
+                                              const OpCosts& costs);
 
 // Fills `pairs` and `pair_of`: all of a virtual stage's forward beside all of the other's full
 // backward, one block of two streams. Layer then runs beside layer as DualPipe has it (arXiv

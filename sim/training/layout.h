@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "base/units.h"
@@ -11,11 +12,16 @@
 
 namespace moecast {
 
+// So many blocks of one kind, one behind the other.
 struct BlockRun {
   BlockKind kind;
   int count;
   bool operator==(const BlockRun&) const = default;
 };
+inline auto MembersOf(const BlockRun& run) {
+  const auto& [kind, count] = run;
+  return std::tie(kind, count);
+}
 
 // Blocks of a virtual stage in forward order, neighbours of one kind together.
 using StageBlocks = std::vector<BlockRun>;
@@ -51,7 +57,6 @@ class PieceMap {
     return std::span(at_).subspan(static_cast<size_t>(stage * held_), static_cast<size_t>(held_));
   }
   int VirtualStage(int stage, int chunk) const { return at_[stage * held_ + chunk]; }
-  int StageOf(int virtual_stage) const { return place_[virtual_stage] / held_; }
   // The other virtual stage of the same stage. REQUIRES: a stage holds two.
   int Beside(int virtual_stage) const { return at_[place_[virtual_stage] ^ 1]; }
   bool starts_model(int virtual_stage) const { return virtual_stage % pieces_ == 0; }
@@ -65,7 +70,7 @@ class PieceMap {
   int held_ = 0;
   int pieces_ = 0;
   std::vector<int> at_;     // virtual stage by stage * held + chunk
-  std::vector<int> place_;  // the reverse
+  std::vector<int> place_;  // of a virtual stage: its place in at_
 };
 
 // A block of a virtual stage.
@@ -77,15 +82,15 @@ struct PlacedBlock {
 
 struct Layout {
   PieceMap map;
-  std::vector<StageBlocks> runs;                 // by virtual stage
-  std::vector<std::vector<PlacedBlock>> blocks;  // the same one by one, by virtual stage
+  std::vector<StageBlocks> runs;                 // by virtual stage: its blocks, as runs
+  std::vector<std::vector<PlacedBlock>> blocks;  // by virtual stage: its blocks, one by one
 
   // Layers of each piece of the model.
   std::vector<int> LayersByPiece() const;
 };
 
-// The blocks of each piece of the model, laid out for every copy of it. REQUIRES: as many as the
-// map's pieces.
+// The blocks of each piece of the model, laid out for every copy of it. REQUIRES: as many elements
+// in `pieces` as the map has pieces.
 Layout LayoutOf(const PieceMap& map, std::span<const StageBlocks> pieces);
 
 // One pass of one block that a task runs.

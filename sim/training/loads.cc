@@ -3,7 +3,7 @@
 namespace moecast {
 
 std::vector<ExcessOfTask> ExcessByTask(const Layout& layout, const StepBlocks& blocks,
-                                       const ExpertLoads* loads, const Schedule& schedule) {
+                                       const ExpertLoads* loads, const TrainingSchedule& schedule) {
   if (!loads || !blocks.Has(BlockKind::kMoe)) return {};
   const auto& excess = blocks.layer(BlockKind::kMoe).excess;
   if (excess[0].empty()) return {};
@@ -22,21 +22,29 @@ std::vector<ExcessOfTask> ExcessByTask(const Layout& layout, const StepBlocks& b
   return by_task;
 }
 
-Seconds Longer(const ExcessOfTask& excess, std::span<const BlockTime> times) {
+Seconds Longer(const ExcessOfTask& excess, std::span<const Seconds, kPasses> of_passes) {
   Seconds longer;
-  for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight})
-    longer += times[BlockIds::Of(BlockKind::kMoe, pass)].total * excess[static_cast<size_t>(pass)];
+  for (size_t pass = 0; pass < kPasses; ++pass) longer += of_passes[pass] * excess[pass];
   return longer;
+}
+
+Seconds Longer(const ExcessOfTask& excess, std::span<const BlockTime> times) {
+  std::array<Seconds, kPasses> of_passes;
+  for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kWeight})
+    of_passes[static_cast<size_t>(pass)] = times[BlockIds::Of(BlockKind::kMoe, pass)].total;
+  return Longer(excess, of_passes);
+}
+
+Time RoundedLonger(Seconds longer) {
+  return longer.value < 0 ? Time{} - Time::From(longer * -1) : Time::From(longer);
 }
 
 std::vector<Time> LongerByTask(std::span<const ExcessOfTask> excess,
                                std::span<const BlockTime> times) {
   std::vector<Time> longer;
   longer.reserve(excess.size());
-  for (const ExcessOfTask& of_task : excess) {
-    const Seconds s = Longer(of_task, times);
-    longer.push_back(s.value < 0 ? Time{} - Time::From(s * -1) : Time::From(s));
-  }
+  for (const ExcessOfTask& of_task : excess)
+    longer.push_back(RoundedLonger(Longer(of_task, times)));
   return longer;
 }
 

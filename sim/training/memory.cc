@@ -60,11 +60,11 @@ class KeptByProgram {
 
   // visit(most, after) for each task of the stage's compute lane.
   template <class Visit>
-  void Along(const Schedule& schedule, int stage, Visit visit) const {
+  void Along(const TrainingSchedule& schedule, int stage, Visit visit) const {
     double alive = 0;
     double peak = 0;
     for (int32_t i = schedule.lane_begin[stage]; i < schedule.lane_begin[stage + 1]; ++i) {
-      const Kept& kept = by_program_[schedule.tasks[i].program];
+      const Kept& kept = by_program_[schedule.program_of[i]];
       const double before = alive;
       const double between = alive + kept.first;
       alive = between + kept.then;
@@ -133,7 +133,7 @@ std::vector<StageMemory> MemoryWithoutActivations(const TrainingRun& run, const 
 }
 
 std::vector<AliveBytes> ActivationsAlong(const Layout& layout, const StepBlocks& blocks,
-                                         const Schedule& schedule, int stage) {
+                                         const TrainingSchedule& schedule, int stage) {
   MOECAST_CHECK(stage >= 0 && stage < layout.map.stages());
   std::vector<AliveBytes> along;
   KeptByProgram(blocks, schedule.programs).Along(schedule, stage, [&](double most, double after) {
@@ -143,7 +143,7 @@ std::vector<AliveBytes> ActivationsAlong(const Layout& layout, const StepBlocks&
 }
 
 std::vector<Bytes> PeakActivations(const Layout& layout, const StepBlocks& blocks,
-                                   const Schedule& schedule) {
+                                   const TrainingSchedule& schedule) {
   const KeptByProgram kept(blocks, schedule.programs);
   std::vector<Bytes> peaks;
   for (int stage = 0; stage < layout.map.stages(); ++stage) {

@@ -31,7 +31,8 @@ struct AliveBytes {
   Bytes after;
 };
 
-// All but the activations, by stage. `copies` of the model are trained.
+// What a rank of each stage holds without activations, which stay zero. `copies` of the model are
+// trained.
 std::vector<StageMemory> MemoryWithoutActivations(const TrainingRun& run, const Work& work,
                                                   const Layout& layout, const StepBlocks& blocks,
                                                   int copies);
@@ -40,10 +41,10 @@ std::vector<StageMemory> MemoryWithoutActivations(const TrainingRun& run, const 
 // what each pass of a block keeps and frees. The forward of a pair allocates before its backward
 // frees.
 std::vector<AliveBytes> ActivationsAlong(const Layout& layout, const StepBlocks& blocks,
-                                         const Schedule& schedule, int stage);
-// The most of that, by stage.
+                                         const TrainingSchedule& schedule, int stage);
+// The most that is alive at a time, by stage.
 std::vector<Bytes> PeakActivations(const Layout& layout, const StepBlocks& blocks,
-                                   const Schedule& schedule);
+                                   const TrainingSchedule& schedule);
 
 // The optimizer's states of the fullest node, in host memory.
 Bytes HostBytesPerNode(const TrainingRun& run, const Placement& placement,

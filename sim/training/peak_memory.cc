@@ -21,7 +21,7 @@ struct Held {
 // hold the most: of a pair that frees more than it keeps, before its backward.
 std::map<std::pair<int, int>, Held> HeldAt(const Step& step, int stage, int32_t last,
                                            const AliveBytes& alive) {
-  const Schedule& schedule = step.schedule();
+  const TrainingSchedule& schedule = step.schedule();
   std::map<std::pair<int, int>, Held> held;
   for (int32_t i = schedule.lane_begin[stage]; i <= last; ++i) {
     const Task& t = schedule.tasks[i];
@@ -74,8 +74,11 @@ class Lister {
   }
 
   void Activations(int32_t last, const AliveBytes& alive) {
-    BlockCounts forwarded{}, backwarded{}, holding_forwarded{}, holding_backwarded{},
-        holding_either{};
+    BlockCounts forwarded{};
+    BlockCounts backwarded{};
+    BlockCounts holding_forwarded{};
+    BlockCounts holding_backwarded{};
+    BlockCounts holding_either{};
     for (const auto& [micro_batch, h] : HeldAt(step_, stage_, last, alive)) {
       for (size_t k = 0; k < kBlockKinds; ++k) {
         forwarded[k] += h.forwarded[k];

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/quantity_text.h"
+#include "costmodel/op_cost.h"
 #include "sim/pipeline/pipeline.h"
 
 namespace moecast {
@@ -226,6 +227,71 @@ Fault CheckPrecision(const Precision& p) {
   return std::nullopt;
 }
 
+// Whether some group of the plan runs the kind.
+bool Runs(const Plan& plan, CollectiveKind kind, GroupKind group) {
+  const bool gathers = kind == CollectiveKind::kAllGather,
+             scatters = kind == CollectiveKind::kReduceScatter,
+             reduces = kind == CollectiveKind::kAllReduce;
+  const Parallel& p = plan.parallel;
+  switch (group) {
+    case GroupKind::kTp:  // overlapped they are no matter of choice
+      return !plan.overlap.tp && (p.sequence ? gathers || scatters : reduces);
+    case GroupKind::kCp:
+      return gathers || scatters;
+    case GroupKind::kEp:
+      return kind == CollectiveKind::kDispatch || kind == CollectiveKind::kCombine;
+    case GroupKind::kData:
+    case GroupKind::kExpertData:
+      return p.zero == 0 ? reduces : gathers || scatters;
+    case GroupKind::kPipelineNext:
+    case GroupKind::kWorld:
+      return false;
+  }
+  return false;
+}
+
+// Algorithms by name: that there are such, and that they run on the groups that would.
+Fault CheckCollectives(const Plan& plan, const Cluster& cluster) {
+  const Placement placement = PlacementOf(plan.parallel);
+  const int copies = FindPipelineSchedule(plan.schedule)->copies;
+  const Routes routes(cluster);
+  const std::pair<const char*, CollectiveKind> kinds[] = {
+      {"all_gather", CollectiveKind::kAllGather},
+      {"reduce_scatter", CollectiveKind::kReduceScatter},
+      {"all_reduce", CollectiveKind::kAllReduce},
+      {"dispatch", CollectiveKind::kDispatch},
+      {"combine", CollectiveKind::kCombine}};
+  for (const auto& [field, kind] : kinds) {
+    const std::string_view name = plan.collectives.Of(kind);
+    if (name == kAutoAlgorithm) continue;
+    const std::string at = std::string("/collectives/") + field;
+    const CollectiveAlgorithm* algorithm = FindAlgorithm(kind, name);
+    if (!algorithm) {
+      const auto names = AlgorithmNames(kind);
+      return PlanFault{at, "auto or one of " + Join(names), Nearest(name, names)};
+    }
+    for (const auto& group : EnumNames<GroupKind>::kNames) {
+      if (!Runs(plan, kind, group.value)) continue;
+      const std::string_view expected =
+          Unfit(*algorithm, GroupOf(placement, group.value, {}, copies), routes);
+      if (!expected.empty())
+        return PlanFault{at,
+                         "an algorithm for the ranks of " + std::string(group.name) + ": " +
+                             std::string(name) + " takes " + std::string(expected),
+                         ""};
+    }
+  }
+  return std::nullopt;
+}
+
+Fault CheckOverlap(const Overlap& overlap, const Device& device) {
+  if (overlap.communication_sms < device.sms) return std::nullopt;
+  return PlanFault{"/overlap/communication_sms",
+                   "at most " + Number(device.sms - 1) + ", which leave one of the " +
+                       Number(device.sms) + " SMs of " + device.name,
+                   ""};
+}
+
 }  // namespace
 
 std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const Cluster& cluster) {
@@ -243,7 +309,9 @@ std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const C
                      "tp * pp * cp * dp of at most the cluster's " + Number(cluster.gpus) +
                          " GPUs, not " + Number(p.gpus()),
                      ""};
+  if (Fault f = CheckCollectives(plan, cluster)) return f;
   if (Fault f = CheckPhases(plan, model)) return f;
+  if (Fault f = CheckOverlap(plan.overlap, cluster.device)) return f;
   for (size_t i = 0; i < plan.recompute.size(); ++i) {
     const std::string at = "/recompute/" + Number(static_cast<int64_t>(i));
     if (std::count(plan.recompute.begin(), plan.recompute.end(), plan.recompute[i]) > 1)

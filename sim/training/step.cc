@@ -5,7 +5,6 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/quantity_text.h"
-#include "sim/network/fluid_network.h"
 #include "sim/training/layer_blocks.h"
 #include "sim/training/step_links.h"
 #include "sim/training/step_time.h"
@@ -64,7 +63,8 @@ void CheckHorizon(const Step& step) {
       const LayerBlocks& layer = step.blocks.layer(run.kind);
       for (const StepBlock& pass : layer.passes)
         sum += pass.alone.total * (1.0 * run.count * shape.micro_batches);
-      sum += (layer.grad_reduce.alone.total + layer.param_gather.alone.total) * run.count;
+      for (int g = 0; g < kDataGroups; ++g)
+        sum += (layer.grad_reduce[g].alone.total + layer.param_gather[g].alone.total) * run.count;
     }
   }
   for (const int32_t pair : step.blocks.pair_of)
@@ -98,6 +98,15 @@ std::shared_ptr<const OrderedStep> OrderOf(const Step& step, StepCache& cache) {
   const bool data_parallel = ReducesGradients(ShardOf(plan), step.shape.copies);
   const int zero = plan.parallel.zero;
   const GradClip clip = plan.optimizer.grad_clip;
+  StepShape around = {.reduces = data_parallel && zero <= 1,
+                      .overlap_reduce = plan.overlap.grad_reduce,
+                      .gathers = data_parallel && (zero == 1 || zero == 2),
+                      .overlap_gather = plan.overlap.param_gather,
+                      .norm = clip != GradClip::kNone,
+                      .norm_is_barrier = clip == GradClip::kBarrier};
+  for (size_t kind = 0; kind < kBlockKinds; ++kind)
+    if (const auto& layer = step.blocks.layers[kind])
+      around.experts[kind] = layer->parameters.expert > 0;
   return cache.OrderFor(
       step.shape, step.layout, step.blocks.pair_of,
       {.pipeline = step.pipeline,
@@ -106,25 +115,20 @@ std::shared_ptr<const OrderedStep> OrderOf(const Step& step, StepCache& cache) {
        .chunks = step.shape.chunks,
        .weight_delay = step.shape.weight_delay,
        .stands_for = static_cast<int32_t>(plan.parallel.gpus() / plan.parallel.pp),
-       .step = {.reduces = data_parallel && zero <= 1,
-                .overlap_reduce = plan.overlap.grad_reduce,
-                .gathers = data_parallel && (zero == 1 || zero == 2),
-                .overlap_gather = plan.overlap.param_gather,
-                .norm = clip != GradClip::kNone,
-                .norm_is_barrier = clip == GradClip::kBarrier},
+       .step = around,
        .blocks = step.layout.runs,
        .times = {},
        .memory = {}});
 }
 
 // Times the step on its network level.
-void ShareLinks(Step& step, OpCosts& costs) {
-  StepFlows flows = FlowsOf(step, costs, StepExtent::kOneGpuPerStage);
-  if (!flows.any_shared()) return;
+void ShareLinks(Step& step, StepCache& cache) {
+  const std::shared_ptr<const StepFlows> flows =
+      cache.FlowsFor(SendersOf(step, StepExtent::kOneGpuPerStage), step.costs);
+  if (!flows->any_shared()) return;
   const Seconds alone = StepTime(step);
-  FluidNetwork network(flows.capacities());
-  NetworkedTiming run = RunOnNetwork(Linked(step, flows), network);
-  step.shared_links = std::make_shared<StepFlows>(std::move(flows));
+  NetworkedTiming run = RunShared(Linked(step, *flows), flows->capacities());
+  step.shared_links = flows;
   step.timing = std::move(run.timing);
   step.flows = run.flows;
   step.stretch = StepTime(step) / alone;
@@ -149,8 +153,8 @@ Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& pha
   step.shape = SizesOf(plan, phase, *step.pipeline);
   const int copies = step.shape.copies;
 
-  OpCosts& costs =
-      cache.CostsFor(run.calibration, run.cluster, run.model, plan, run.whole_step, copies);
+  step.costs = cache.CostsFor(run, copies);
+  const OpCosts& costs = *step.costs;
   step.sources = costs.sources();
   std::shared_ptr<const ExpertLoads> loads;  // none without experts
   step.work = MicroBatchOf(plan.micro_batch, phase.sequence_length);
@@ -163,9 +167,22 @@ Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& pha
   if (run.even_loads) loads = nullptr;
 
   const PieceMap map(*step.pipeline, step.shape);
-  for (const BlockKind kind : KindsOf(run.model))
-    step.blocks.layers[static_cast<size_t>(kind)] = std::make_shared<LayerBlocks>(BlocksOfLayer(
-        kind, {run, step.work, loads.get(), map.EndsApart(), step.pipeline->pairs}, costs));
+  LayerSetup setup{.kind = {},
+                   .model = cache.Shared(run.model),
+                   .shard = ShardOf(plan),
+                   .work = {},
+                   .loads = {},
+                   .ends_apart = map.EndsApart(),
+                   .overlaps_passes = step.pipeline->pairs,
+                   .costs = step.costs};
+  for (const BlockKind kind : KindsOf(run.model)) {
+    setup.kind = kind;
+    setup.loads = kind == BlockKind::kMoe ? loads : nullptr;
+    setup.work = step.work;
+    const bool routes = kind == BlockKind::kMoe || kind == BlockKind::kMtp;
+    if (!routes) setup.work.load = {};
+    step.blocks.layers[static_cast<size_t>(kind)] = cache.LayerFor(setup);
+  }
   step.blocks.send = SendBlock(run, step.work, costs);
   step.layout = LayoutOf(map, StagesOf(run.model, SplitOf(run, step.blocks, map.pieces())));
   step.blocks.of_stages = UpdateBlocks(plan, step.layout, step.blocks, copies, costs);
@@ -181,7 +198,7 @@ Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& pha
 
   step.excess = ExcessByTask(step.layout, step.blocks, loads.get(), step.schedule());
   step.timing = TimingAlone(step, step.times);
-  if (!stretch && run.level != Level::kAnalytic) ShareLinks(step, costs);
+  if (!stretch && run.level != Level::kAnalytic) ShareLinks(step, cache);
   return step;
 }
 

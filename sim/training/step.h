@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "sim/engine/schedule.h"
 #include "sim/training/blocks.h"
 #include "sim/training/layout.h"
 #include "sim/training/loads.h"
@@ -19,11 +18,10 @@
 
 namespace moecast {
 
-class StepFlows;
-
 struct Step {
   std::shared_ptr<const TrainingRun> run;
   Placement placement;
+  std::shared_ptr<const OpCosts> costs;
   Work work;  // of a micro-batch, at the mean load of the experts
   const PipelineSchedule* pipeline = nullptr;
   PipelineShape shape;
@@ -39,11 +37,11 @@ struct Step {
   // Found by a run on the network, or taken over from a step much like this one.
   double stretch = 1;
   int64_t flows = 0;  // that were started to find it; 0: no run was made
-  std::shared_ptr<const StepFlows> shared_links;            // null then
-  std::shared_ptr<const std::vector<std::string>> sources;  // a text for each Cost::source
+  std::shared_ptr<const StepFlows> shared_links;  // null then
+  std::shared_ptr<const CostSources> sources;     // of the costs of its blocks
 
   const Plan& plan() const { return run->plan; }
-  const Schedule& schedule() const { return order->schedule; }
+  const TrainingSchedule& schedule() const { return order->schedule; }
   Time ArrivalOf(int32_t dependency) const {
     return timing.ArrivalOf(schedule(), dependency, shape.transfer);
   }

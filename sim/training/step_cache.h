@@ -1,24 +1,32 @@
-// What plans share, so that a set of them solves each distinct thing once: kernel costs by shape,
-// collectives by placement, expert loads by routing, orders by their sizes. A value that the caller
-// owns; nothing outside it remembers.
+// What plans share, so that a set of them solves each distinct thing once. Each stage of a step has
+// a key of its own, and is made from that key alone: costs by how ranks lie on a cluster, blocks of
+// a kind of layer by shard, work and costs, expert loads by routing, orders by sizes, flows by who
+// sends. A value that the caller owns; nothing outside it remembers. It takes some 150 MB at most,
+// then forgets what was not used for longest. Several threads may prepare steps with one.
 #pragma once
 
-#include <deque>
 #include <memory>
+#include <span>
+#include <tuple>
 #include <vector>
 
-#include "costmodel/kernel_costs.h"
 #include "costmodel/op_cost.h"
 #include "sim/routing/routed.h"
+#include "sim/training/blocks.h"
+#include "sim/training/run.h"
 #include "sim/training/step_schedule.h"
 
 namespace moecast {
 
+class StepFlows;
+struct LayerSetup;
+struct StepSenders;
+
 // A schedule with its topological order, to be timed any number of times.
 struct OrderedStep {
-  Schedule schedule;
+  TrainingSchedule schedule;
   Retimer retimer;
-  explicit OrderedStep(Schedule s) : schedule(std::move(s)), retimer(schedule) {}
+  explicit OrderedStep(TrainingSchedule s) : schedule(std::move(s)), retimer(schedule) {}
 };
 
 // What decides the order of a step.
@@ -34,49 +42,34 @@ struct OrderKey {
   std::vector<double> memory;
   bool operator==(const OrderKey&) const = default;
 };
+inline auto MembersOf(const OrderKey& key) {
+  const auto& [pipeline, stages, micro_batches, chunks, weight_delay, stands_for, step, blocks,
+               times, memory] = key;
+  return std::tie(pipeline, stages, micro_batches, chunks, weight_delay, stands_for, step, blocks,
+                  times, memory);
+}
 
 class StepCache {
  public:
-  // Costs of a plan's ops where the pipeline keeps `copies` of the model. The cache keeps the
-  // calibration alive.
-  OpCosts& CostsFor(const std::shared_ptr<const Calibration>& calibration, const Cluster& cluster,
-                    const Model& model, const Plan& plan, const WholeStep& whole_step, int copies);
+  StepCache();
+  ~StepCache();
+  StepCache(StepCache&&) noexcept;
+
+  // Costs of a run's ops where the pipeline keeps `copies` of the model.
+  std::shared_ptr<const OpCosts> CostsFor(const TrainingRun& run, int copies);
   std::shared_ptr<const ExpertLoads> LoadsFor(const RoutingSetup& routing, int layers,
                                               const std::shared_ptr<const RoutingRecord>& record);
+  // One value for equal models, which setups of layers refer to.
+  std::shared_ptr<const Model> Shared(const Model& model);
+  std::shared_ptr<const LayerBlocks> LayerFor(const LayerSetup& setup);
   std::shared_ptr<const OrderedStep> OrderFor(const PipelineShape& shape, const Layout& layout,
                                               std::span<const int32_t> pair_of, OrderKey key);
+  std::shared_ptr<const StepFlows> FlowsFor(const StepSenders& senders,
+                                            const std::shared_ptr<const OpCosts>& costs);
 
  private:
-  struct Kernels {
-    std::shared_ptr<const Calibration> calibration;
-    std::unique_ptr<KernelCosts> costs;
-  };
-  struct Placed {
-    const Calibration* calibration;
-    Parallel parallel;
-    int copies;
-    Overlap overlap;
-    Moe moe;
-    WholeStep whole_step;
-    std::unique_ptr<Cluster> cluster;
-    std::unique_ptr<OpCosts> costs;
-  };
-  struct Loaded {
-    RoutingSetup routing;
-    int layers;
-    std::shared_ptr<const RoutingRecord> record;
-    std::shared_ptr<const ExpertLoads> loads;
-  };
-  struct Ordered {
-    OrderKey key;
-    std::shared_ptr<const OrderedStep> order;
-  };
-  // Few of each, looked through in order. Orders are large: the newest kMostOrders are kept.
-  static constexpr size_t kMostOrders = 64;
-  std::vector<Kernels> kernels_;
-  std::vector<Placed> placed_;
-  std::vector<Loaded> loaded_;
-  std::deque<Ordered> orders_;
+  struct Memos;
+  std::unique_ptr<Memos> memos_;
 };
 
 }  // namespace moecast

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "base/check.h"
 
@@ -30,9 +31,9 @@ bool Receives(const Ports& ports, size_t i) {
 }  // namespace
 
 int StepFlows::KeyOf(const CollectiveQuery& query) {
-  // Dispatch and combine put the same bytes on the same links, the other way.
-  const auto kind = query.kind == CollectiveKind::kCombine ? CollectiveKind::kDispatch : query.kind;
-  return static_cast<int>(kind) * 8 + static_cast<int>(query.group);
+  MOECAST_CHECK(query.algorithm);
+  const auto row = query.algorithm - CollectiveAlgorithms().data();
+  return static_cast<int>(row) * kGroupKinds + static_cast<int>(query.group);
 }
 
 LinkId StepFlows::Number(const Cluster& cluster, LinkId link) {
@@ -40,6 +41,7 @@ LinkId StepFlows::Number(const Cluster& cluster, LinkId link) {
   if (is_new) {
     links_.push_back(link);
     capacity_.push_back(CapacityOf(cluster, link));
+    is_port_.push_back(IsPort(cluster, link));
   }
   return at->second;
 }
@@ -64,18 +66,20 @@ std::vector<RankCoordinates> StepFlows::MembersOf(const CollectiveQuery& query, 
   return members;
 }
 
-UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to, OpCosts& costs) {
-  const OpCosts::Lowered& alone = costs.Lower(query);
-  UnitCollective unit{
-      .alpha = alone.alpha, .per_byte = alone.per_byte, .flows = {}, .shared = false};
-  if (alone.unit.empty()) return unit;
+UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to,
+                                const OpCosts& costs) {
+  const OpCosts::Lowered alone = costs.Lower(query);
+  UnitCollective unit;
+  unit.alpha = alone.alpha;
+  unit.per_byte = alone.per_byte;
+  if (!alone.travels) return unit;
   if (extent_ == StepExtent::kOneGpuPerStage) return Fold(query, from, to, costs);
   const auto in_replica = [&](LinkId link) {
     MOECAST_CHECK(IsPort(costs.cluster(), link));
     return costs.placement().CoordinatesOf(GpuOf(link))[Axis::kEdp] == 0;
   };
   for (const RankCoordinates& member : MembersOf(query, from, costs.placement())) {
-    const Traffic traffic = costs.UnitTraffic(query, member, to);
+    const Traffic traffic = costs.UnitTraffic(*alone.algorithm, query.group, member, to);
     const LinkCosts taken = LinkCostsOf(traffic, costs.cluster());
     for (const PathLoad& p : traffic.paths) {
       const auto links = p.path.span();
@@ -87,12 +91,14 @@ UnitCollective StepFlows::Lower(const CollectiveQuery& query, int from, int to, 
   return unit;
 }
 
-UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, OpCosts& costs) {
+UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to,
+                               const OpCosts& costs) {
   const Cluster& cluster = costs.cluster();
   const Placement& placement = costs.placement();
-  const OpCosts::Lowered& alone = costs.Lower(query);
-  UnitCollective unit{
-      .alpha = alone.alpha, .per_byte = alone.per_byte, .flows = {}, .shared = false};
+  const OpCosts::Lowered alone = costs.Lower(query);
+  UnitCollective unit;
+  unit.alpha = alone.alpha;
+  unit.per_byte = alone.per_byte;
 
   // A network that does not block has the GPUs' ports alone, which are alike in all groups.
   std::vector<RankCoordinates> members = MembersOf(query, from, placement);
@@ -101,7 +107,7 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, O
   double gpus = 0;
   for (const RankCoordinates& member : members) {
     gpus += static_cast<double>(placement.Group(member, AxesOf(query.group)).size());
-    const Traffic traffic = costs.UnitTraffic(query, member, to);
+    const Traffic traffic = costs.UnitTraffic(*alone.algorithm, query.group, member, to);
     const LinkCosts taken = LinkCostsOf(traffic, cluster);
     for (const PathLoad& p : traffic.paths) {
       const Bytes bytes = p.bytes * taken.of(cluster, p.path);
@@ -144,42 +150,112 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to, O
   return unit;
 }
 
-void StepFlows::Add(int stage, Sender sender, const CollectiveQuery& query, OpCosts& costs) {
+void StepFlows::Add(int stage, Sender sender, const CollectiveQuery& query, const OpCosts& costs) {
   const std::pair key{stage, KeyOf(query)};
   if (collectives_.contains(key)) return;
-  collectives_[key] = {Lower(query, stage, stage, costs), 2 * stage + static_cast<int>(sender)};
+  const int communicator = stage * kGroupKinds + static_cast<int>(query.group);
+  collectives_[key] = {Lower(query, stage, stage, costs),
+                       2 * communicator + static_cast<int>(sender)};
 }
 
-void StepFlows::AddSend(int from, int to, OpCosts& costs) {
+void StepFlows::AddSend(int from, int to, const OpCosts& costs) {
   if (sends_.contains({from, to})) return;
   const CollectiveQuery send{CollectiveKind::kSend, GroupKind::kPipelineNext};
   sends_[{from, to}] = {Lower(send, from, to, costs), -1};
 }
 
+template <class Visit>
+void StepFlows::EachEntry(Visit visit) {
+  for (auto& [key, entry] : collectives_) visit(entry);
+  for (auto& [key, entry] : sends_) visit(entry);
+}
+
+// Takes off links that can never be full: what all flows through it have together is held below its
+// capacity by ports that they also go through and that stay, as what a port receives of one other
+// is by that.
+void StepFlows::DropLinksNeverFull() {
+  std::vector<std::vector<std::pair<const UnitFlow*, double>>> through(links_.size());
+  EachEntry([&](Entry& e) {
+    for (const UnitFlow& f : e.unit.flows)
+      for (const LinkShare& s : f.links) through[s.link].emplace_back(&f, s.share);
+  });
+  std::vector<char> dropped(links_.size(), 0);
+  // By port: bytes on the link for a byte on the port, of the flow that has most.
+  std::vector<double> most(links_.size(), 0);
+  for (LinkId l = 0; l < static_cast<LinkId>(links_.size()); ++l) {
+    std::vector<LinkId> holders;
+    bool held = true;
+    for (const auto& [flow, share] : through[l]) {
+      const LinkShare* holder = nullptr;
+      const auto rate = [&](const LinkShare& s) { return capacity_[s.link] / s.share; };
+      for (const LinkShare& s : flow->links)
+        if (s.link != l && is_port_[s.link] && !dropped[s.link] &&
+            (!holder || rate(s) < rate(*holder)))
+          holder = &s;
+      held = held && holder;
+      if (!held) break;
+      if (most[holder->link] == 0) holders.push_back(holder->link);
+      most[holder->link] = std::max(most[holder->link], share / holder->share);
+    }
+    BytesPerSecond sum;
+    for (const LinkId port : holders) sum += capacity_[port] * std::exchange(most[port], 0);
+    dropped[l] = held && sum <= capacity_[l];
+  }
+  EachEntry([&](Entry& e) {
+    for (UnitFlow& f : e.unit.flows)
+      std::erase_if(f.links, [&](const LinkShare& s) { return dropped[s.link]; });
+  });
+}
+
 void StepFlows::FindShared() {
   constexpr int kSend = -1;
+  DropLinksNeverFull();
   std::vector<std::set<int>> senders(links_.size());
-  const auto visit = [&](auto&& each) {
-    for (auto& [key, entry] : collectives_) each(entry);
-    for (auto& [key, entry] : sends_) each(entry);
-  };
-  visit([&](Entry& e) {
+  EachEntry([&](Entry& e) {
     for (const UnitFlow& f : e.unit.flows)
-      for (const LinkShare& s : f.links) senders[static_cast<size_t>(s.link)].insert(e.sender);
+      for (const LinkShare& s : f.links) senders[s.link].insert(e.sender);
   });
-  visit([&](Entry& e) {
-    e.unit.shared = false;
+  EachEntry([&](Entry& e) {
+    std::set<LinkId> meets;
     for (const UnitFlow& f : e.unit.flows)
-      for (const LinkShare& s : f.links) {
-        const auto& on_link = senders[static_cast<size_t>(s.link)];
-        e.unit.shared = e.unit.shared || on_link.size() > 1 || on_link.contains(kSend);
-      }
-    any_shared_ = any_shared_ || e.unit.shared;
+      for (const LinkShare& s : f.links)
+        if (senders[s.link].size() > 1 || senders[s.link].contains(kSend)) meets.insert(s.link);
+    e.unit.meets.assign(meets.begin(), meets.end());
+    any_shared_ = any_shared_ || e.unit.shared();
   });
+  if (!any_shared_) return;
+  FairShares shares(capacity_);
+  EachEntry([&](Entry& e) { FindPhases(e.unit, shares); });
 }
 
 const UnitCollective& StepFlows::Of(int stage, const CollectiveQuery& query) const {
   return collectives_.at({stage, KeyOf(query)}).unit;
+}
+
+size_t StepFlows::HeldBytes() const {
+  // Of a node of a map: three pointers and a colour.
+  constexpr size_t kNode = 4 * sizeof(void*);
+  const auto of = [](const auto& list) { return list.capacity() * sizeof(list[0]); };
+  size_t bytes = of(links_) + of(capacity_) + of(is_port_) +
+                 number_.size() * (kNode + sizeof(*number_.begin()));
+  for (const auto* entries : {&collectives_, &sends_})
+    for (const auto& entry : *entries) {
+      const UnitCollective& unit = entry.second.unit;
+      bytes += kNode + sizeof entry + of(unit.flows) + of(unit.meets) + of(unit.phases);
+      for (const UnitFlow& flow : unit.flows) bytes += of(flow.links);
+      for (const UnitCollective::Phase& phase : unit.phases)
+        bytes += of(phase.rates) + of(phase.rated);
+    }
+  return bytes;
+}
+
+StepFlows FlowsOf(const StepSenders& senders, const OpCosts& costs) {
+  StepFlows flows(senders.extent);
+  for (const StepSenders::Collective& c : senders.collectives)
+    flows.Add(c.stage, c.sender, {c.kind, c.group, Bytes(0), c.algorithm}, costs);
+  for (const auto& [from, to] : senders.sends) flows.AddSend(from, to, costs);
+  flows.FindShared();
+  return flows;
 }
 
 }  // namespace moecast

@@ -20,11 +20,11 @@ void EachCollective(const CostedOps& costed, Visit visit) {
 // visit(dependency, from, to) for each dependency that transfers, with the stages at its ends.
 template <class Visit>
 void EachTransfer(const Schedule& schedule, Visit visit) {
-  std::vector<int> stage_of(schedule.tasks.size());
+  std::vector<int> stage_of(schedule.program_of.size());
   for (size_t l = 0; l < schedule.lanes.size(); ++l)
     std::fill(stage_of.begin() + schedule.lane_begin[l],
               stage_of.begin() + schedule.lane_begin[l + 1], schedule.lanes[l].rank);
-  for (size_t t = 0; t < schedule.tasks.size(); ++t) {
+  for (size_t t = 0; t < schedule.program_of.size(); ++t) {
     for (int32_t d = schedule.dependency_begin[t]; d < schedule.dependency_begin[t + 1]; ++d) {
       const Dependency& on = schedule.dependencies[d];
       if (on.transfer >= 0) visit(d, stage_of[on.task], stage_of[t]);
@@ -34,23 +34,33 @@ void EachTransfer(const Schedule& schedule, Visit visit) {
 
 }  // namespace
 
-StepFlows FlowsOf(const Step& step, OpCosts& costs, StepExtent extent) {
-  StepFlows flows(extent);
+StepSenders SendersOf(const Step& step, StepExtent extent) {
+  StepSenders senders{.extent = extent, .collectives = {}, .sends = {}};
   for (int stage = 0; stage < step.shape.stages; ++stage) {
     const auto add = [&](const StepBlock& block, StepFlows::Sender sender) {
-      EachCollective(block.costed,
-                     [&](const CollectiveQuery& query) { flows.Add(stage, sender, query, costs); });
+      EachCollective(block.costed, [&](const CollectiveQuery& query) {
+        const StepSenders::Collective c{stage, sender, query.kind, query.group, query.algorithm};
+        auto& known = senders.collectives;
+        if (std::find(known.begin(), known.end(), c) == known.end()) known.push_back(c);
+      });
     };
     for (const auto& layer : step.blocks.layers) {
       if (!layer) continue;
       for (const StepBlock& pass : layer->passes) add(pass, StepFlows::Sender::kBlocks);
-      add(layer->grad_reduce, StepFlows::Sender::kDataParallel);
-      add(layer->param_gather, StepFlows::Sender::kDataParallel);
+      for (const StepBlock& reduce : layer->grad_reduce)
+        add(reduce, StepFlows::Sender::kDataParallel);
+      for (const StepBlock& gather : layer->param_gather)
+        add(gather, StepFlows::Sender::kDataParallel);
     }
   }
-  EachTransfer(step.schedule(), [&](int32_t, int from, int to) { flows.AddSend(from, to, costs); });
-  flows.FindShared();
-  return flows;
+  const auto stages = static_cast<size_t>(step.shape.stages);
+  std::vector<char> sends(stages * stages);
+  EachTransfer(step.schedule(), [&](int32_t, int from, int to) {
+    char& known = sends[static_cast<size_t>(from) * stages + static_cast<size_t>(to)];
+    if (!known) senders.sends.push_back({from, to});
+    known = 1;
+  });
+  return senders;
 }
 
 LinkedSchedule Linked(const Step& step, const StepFlows& flows) {
@@ -62,8 +72,8 @@ LinkedSchedule Linked(const Step& step, const StepFlows& flows) {
   };
   const auto link = [&](int stage, int32_t id) {
     const StepBlock& block = step.blocks[id];
-    LinkedBlock as_run{
-        .costed = &block.costed, .time = {}, .shared = {}, .alone = {}, .is_shared = {}};
+    LinkedBlock as_run;
+    as_run.costed = &block.costed;
     as_run.alone = block.alone.total;
     bool any = false;
     for (size_t i = 0; i < block.costed.ops.size(); ++i) {
@@ -84,7 +94,7 @@ LinkedSchedule Linked(const Step& step, const StepFlows& flows) {
   const Schedule& schedule = step.schedule();
   for (size_t l = 0; l < schedule.lanes.size(); ++l)
     for (int32_t t = schedule.lane_begin[l]; t < schedule.lane_begin[l + 1]; ++t)
-      for (const ProgramStep& part : schedule.programs[schedule.tasks[t].program])
+      for (const ProgramStep& part : schedule.programs[schedule.program_of[t]])
         if (!linked.Has(schedule.lanes[l].rank, part.block))
           link(schedule.lanes[l].rank, part.block);
   for (const ExcessOfTask& excess : step.excess)
@@ -99,9 +109,9 @@ LinkedSchedule Linked(const Step& step, const StepFlows& flows) {
   return linked;
 }
 
-ReplicaTimes CompareOnReplica(const Step& step, OpCosts& costs, const NetworkMaker& first,
+ReplicaTimes CompareOnReplica(const Step& step, const NetworkMaker& first,
                               const NetworkMaker& second) {
-  const StepFlows flows = FlowsOf(step, costs, StepExtent::kReplica);
+  const StepFlows flows = FlowsOf(SendersOf(step, StepExtent::kReplica), *step.costs);
   const LinkedSchedule linked = Linked(step, flows);
   const auto run = [&](const NetworkMaker& make) {
     const std::unique_ptr<Network> network = make(flows.capacities());

@@ -12,8 +12,8 @@
 
 namespace moecast {
 
-// The flows that the step's collectives are, of which those that share links are found.
-StepFlows FlowsOf(const Step& step, OpCosts& costs, StepExtent extent);
+// The step's collectives and sends.
+StepSenders SendersOf(const Step& step, StepExtent extent);
 
 // The step's schedule at its median costs with those flows. REQUIRES: both outlive what is
 // returned.
@@ -29,7 +29,7 @@ using NetworkMaker =
     std::function<std::unique_ptr<Network>(std::span<const BytesPerSecond> capacities)>;
 // REQUIRES: a network between the nodes that does not block, for other replicas' flows are not
 // there.
-ReplicaTimes CompareOnReplica(const Step& step, OpCosts& costs, const NetworkMaker& first,
+ReplicaTimes CompareOnReplica(const Step& step, const NetworkMaker& first,
                               const NetworkMaker& second);
 
 }  // namespace moecast

@@ -7,7 +7,7 @@
 namespace moecast {
 namespace {
 
-// The programs of a step's tasks by Task::program.
+// The programs of a step's tasks by Schedule::program_of.
 struct ProgramIndex {
   int virtual_stages = 0;
   int stages = 0;
@@ -20,13 +20,11 @@ struct ProgramIndex {
   int Part(BlockKind kind, Phase phase) const {
     return Whole(virtual_stages + static_cast<int>(kind), phase);
   }
-  int GradReduce(BlockKind kind) const {
-    return Whole(virtual_stages + kBlockKinds, Phase::kForward) + static_cast<int>(kind);
+  // A reduction or a gather, by the number of its block.
+  int Move(int32_t block) const {
+    return Whole(virtual_stages + kBlockKinds, Phase::kForward) + block - BlockIds::kFirstMove;
   }
-  int ParamGather(BlockKind kind) const { return GradReduce(kind) + kBlockKinds; }
-  int GradNorm(int stage) const {
-    return GradReduce(BlockKind::kEmbedding) + 2 * kBlockKinds + stage;
-  }
+  int GradNorm(int stage) const { return Move(BlockIds::kSend) + stage; }
   int Optimizer(int stage) const { return GradNorm(stages) + stage; }
   int size() const { return Optimizer(stages); }
 };
@@ -48,11 +46,8 @@ std::vector<Program> ProgramsOf(const Layout& layout, std::span<const int32_t> p
   for (size_t v = 0; v < pair_of.size(); ++v)
     programs[index.Whole(static_cast<int>(v), Phase::kForwardBackward)] = {
         {ids.Pair(static_cast<size_t>(pair_of[v])), 1}};
-  for (int k = 0; k < kBlockKinds; ++k) {
-    const auto kind = static_cast<BlockKind>(k);
-    programs[index.GradReduce(kind)] = {{BlockIds::GradReduce(kind), 1}};
-    programs[index.ParamGather(kind)] = {{BlockIds::ParamGather(kind), 1}};
-  }
+  for (int32_t id = BlockIds::kFirstMove; id < BlockIds::kSend; ++id)
+    programs[index.Move(id)] = {{id, 1}};
   for (int stage = 0; stage < index.stages; ++stage) {
     programs[index.GradNorm(stage)] = {{BlockIds::GradNorm(stage), 1}};
     programs[index.Optimizer(stage)] = {{BlockIds::Optimizer(stage), 1}};
@@ -64,7 +59,7 @@ std::vector<Program> ProgramsOf(const Layout& layout, std::span<const int32_t> p
 // lanes are laid out.
 class Assembler {
  public:
-  Assembler(const PipelineShape& shape, const Schedule& pipeline, const Layout& layout,
+  Assembler(const PipelineShape& shape, const TrainingSchedule& pipeline, const Layout& layout,
             const StepShape& step)
       : shape_(shape),
         pipeline_(pipeline),
@@ -76,9 +71,17 @@ class Assembler {
         gather_(static_cast<size_t>(shape.virtual_stages())),
         gradients_(static_cast<size_t>(shape.virtual_stages())) {}
 
-  Schedule Build(std::span<const int32_t> pair_of, int32_t stands_for) {
+  TrainingSchedule Build(std::span<const int32_t> pair_of, int32_t stands_for) {
     for (int s = 0; s < shape_.stages; ++s) ComputeLane(s, stands_for);
-    for (int s = 0; s < shape_.stages; ++s) CommunicationLane(s, stands_for);
+    const bool experts =
+        std::find(step_.experts.begin(), step_.experts.end(), true) != step_.experts.end();
+    for (int group = 0; group < (experts ? kDataGroups : 1); ++group)
+      for (int s = 0; s < shape_.stages; ++s) DataLane(s, group, stands_for);
+    // With a barrier the norm's task stands for a stage's share of it; every optimizer waits for
+    // all of them.
+    if (step_.norm && step_.norm_is_barrier)
+      for (const int32_t optimizer : optimizers_)
+        for (const int32_t norm : norms_) edges_.push_back({optimizer, {norm, -1}});
     Link();
     out_.programs = ProgramsOf(layout_, pair_of, index_);
     return std::move(out_);
@@ -90,10 +93,6 @@ class Assembler {
     Dependency on;
   };
 
-  int32_t Append(const Task& task) {
-    out_.tasks.push_back(task);
-    return static_cast<int32_t>(out_.tasks.size()) - 1;
-  }
   void OpenLane(int stage, Stream stream, int32_t stands_for) {
     if (out_.lane_begin.empty()) out_.lane_begin.push_back(0);
     out_.lanes.push_back({.rank = stage, .stream = stream, .stands_for = stands_for});
@@ -136,26 +135,27 @@ class Assembler {
       if (gathers || reduces) {
         EachBlock(v, reduces, [&](BlockKind kind, int16_t part) {
           const int32_t id =
-              Append({index_.Part(kind, t.phase), t.micro_batch, t.chunk, part, t.phase});
+              out_.Append(index_.Part(kind, t.phase), {t.micro_batch, t.chunk, part, t.phase});
           if (gathers) gather_[v].push_back(id);
           if (reduces) gradients_[v].push_back(id);
         });
       } else {
-        Task whole = t;
-        whole.program = index_.Whole(v, t.phase);
-        const int32_t id = Append(whole);
+        const int32_t id = out_.Append(index_.Whole(v, t.phase), t);
         if (first) gather_[v].push_back(id);
         if (last) gradients_[v].push_back(id);
       }
       last_part_[i] = static_cast<int32_t>(out_.tasks.size()) - 1;
     }
-    if (step_.norm) norms_.push_back(Append({index_.GradNorm(s), 0, 0, -1, Phase::kGradNorm}));
-    optimizers_.push_back(Append({index_.Optimizer(s), 0, 0, -1, Phase::kOptimizer}));
+    if (step_.norm) norms_.push_back(out_.Append(index_.GradNorm(s), {0, 0, -1, Phase::kGradNorm}));
+    optimizers_.push_back(out_.Append(index_.Optimizer(s), {0, 0, -1, Phase::kOptimizer}));
     CloseLane();
   }
 
-  void CommunicationLane(int s, int32_t stands_for) {
-    OpenLane(s, Stream::kCommunication, stands_for);
+  void DataLane(int s, int group, int32_t stands_for) {
+    OpenLane(s, StreamOf(kDataGroupKinds[group]), stands_for);
+    const auto moves = [&](BlockKind kind) {
+      return kDataGroupKinds[group] == GroupKind::kData || step_.experts[static_cast<size_t>(kind)];
+    };
     // Chunks in the order in which the compute lane needs them.
     const auto virtual_stage = [&](int chunk) { return layout_.map.VirtualStage(s, chunk); };
     std::vector<int16_t> forward_order, gradient_order;
@@ -175,8 +175,11 @@ class Assembler {
         const int v = virtual_stage(c);
         size_t i = 0;
         EachBlock(v, false, [&](BlockKind kind, int16_t part) {
-          last = Append({index_.ParamGather(kind), 0, c, part, Phase::kParamGather});
-          if (step_.overlap_gather) edges_.push_back({gather_[v][i++], {last, -1}});
+          const size_t at = i++;
+          if (!moves(kind)) return;
+          const int program = index_.Move(BlockIds::ParamGather(kind, group));
+          last = out_.Append(program, {0, c, part, Phase::kParamGather});
+          if (step_.overlap_gather) edges_.push_back({gather_[v][at], {last, -1}});
         });
       }
       if (!step_.overlap_gather && last >= 0)
@@ -188,26 +191,24 @@ class Assembler {
         const int v = virtual_stage(c);
         size_t i = 0;
         EachBlock(v, true, [&](BlockKind kind, int16_t part) {
-          last = Append({index_.GradReduce(kind), 0, c, part, Phase::kGradReduce});
+          const size_t at = i++;
+          if (!moves(kind)) return;
+          const int program = index_.Move(BlockIds::GradReduce(kind, group));
+          last = out_.Append(program, {0, c, part, Phase::kGradReduce});
           // Gradients of a piece are summed over its copies, on whatever stages those are.
           for (int copy = v % shape_.pieces(); copy < shape_.virtual_stages();
                copy += shape_.pieces()) {
             const int32_t own = gradients_[virtual_stage(gradient_order.back())].back();
             edges_.push_back({last,
-                              {step_.overlap_reduce ? gradients_[copy][i]
+                              {step_.overlap_reduce ? gradients_[copy][at]
                                : copy == v          ? own
                                                     : gradients_[copy].back(),
                                -1}});
           }
-          ++i;
         });
       }
       if (last >= 0) edges_.push_back({step_.norm ? norms_[s] : optimizers_[s], {last, -1}});
     }
-    // With a barrier the norm's task stands for a stage's share of it; every optimizer waits for
-    // all of them.
-    if (step_.norm && step_.norm_is_barrier)
-      for (const int32_t norm : norms_) edges_.push_back({optimizers_[s], {norm, -1}});
     CloseLane();
   }
 
@@ -228,11 +229,11 @@ class Assembler {
   }
 
   const PipelineShape& shape_;
-  const Schedule& pipeline_;
+  const TrainingSchedule& pipeline_;
   const Layout& layout_;
   const StepShape& step_;
   ProgramIndex index_;
-  Schedule out_;
+  TrainingSchedule out_;
   std::vector<int32_t> first_part_, last_part_;  // by task of the pipeline
   std::vector<std::vector<int32_t>> gather_;  // by virtual stage: tasks that need its weights first
   std::vector<std::vector<int32_t>>
@@ -261,12 +262,12 @@ Program ProgramOf(const StageBlocks& blocks, Phase phase) {
   return program;
 }
 
-Schedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
-                           const PipelineOrder& order, const Layout& layout,
-                           std::span<const int32_t> pair_of, const StepShape& step,
-                           int32_t stands_for) {
+TrainingSchedule BuildStepSchedule(const PipelineSchedule& schedule, const PipelineShape& shape,
+                                   const PipelineOrder& order, const Layout& layout,
+                                   std::span<const int32_t> pair_of, const StepShape& step,
+                                   int32_t stands_for) {
   MOECAST_CHECK(layout.map.virtual_stages() == shape.virtual_stages());
-  const Schedule pipeline = LowerPipeline(schedule, shape, order);
+  const TrainingSchedule pipeline = LowerPipeline(schedule, shape, order);
   return Assembler(shape, pipeline, layout, step).Build(pair_of, stands_for);
 }
 

@@ -4,22 +4,9 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "base/random.h"
 
 namespace moecast {
 namespace {
-
-double NoiseOf(const Cost& cost, const Noise& noise, uint64_t position) {
-  double shift = noise.by_source.at(cost.source) * cost.sigma_table;
-  const auto deviate = [&noise](const Lattice& lattice, uint64_t key) {
-    return NormalQuantile(lattice.KeyedPoint(noise.draw, key));
-  };
-  if (noise.curves && cost.sigma_curve > 0)
-    shift += deviate(*noise.curves, cost.curve) * cost.sigma_curve;
-  if (noise.own && cost.sigma_own > 0)
-    shift += deviate(*noise.own, position * 0x9e3779b97f4a7c15ULL) * cost.sigma_own;
-  return std::exp(shift);
-}
 
 Seconds Period(const Step& step, const Timing& timing) {
   const StepSpan span = SpanOf(step, timing);
@@ -29,43 +16,16 @@ Seconds Period(const Step& step, const Timing& timing) {
 }  // namespace
 
 Timing TimingAlone(const Step& step, std::span<const BlockTime> times) {
-  std::vector<Time> durations;
-  durations.reserve(step.schedule().programs.size());
-  for (const Program& program : step.schedule().programs) {
-    Seconds total;
-    for (const ProgramStep& part : program) total += times[part.block].total * part.times;
-    durations.push_back(Time::From(total));
-  }
+  const std::vector<Time> durations =
+      DurationsOf(step.schedule(), [times](int32_t block) { return times[block].total; });
   const Time transfer[] = {Time::From(times[BlockIds::kSend].total)};
   Timing timing;
   step.order->retimer.Run(durations, transfer, timing, LongerByTask(step.excess, times));
   return timing;
 }
 
-StepSpan SpanOf(const Step& step, const Timing& timing) {
-  const Schedule& schedule = step.schedule();
-  const bool barrier = step.plan().optimizer.grad_clip == GradClip::kBarrier;
-  StepSpan longest;
-  for (int s = 0; s < step.shape.stages; ++s) {
-    const int32_t last = schedule.lane_begin[s + 1] - 1;
-    const int32_t communication = step.shape.stages + s;
-    Time begin{};
-    // Without a barrier a stage starts its next step when it is done with this one: its span, from
-    // the gather of the weights that its first forward needs. With one all stages start together.
-    if (!barrier) {
-      Time gather{};
-      const int32_t end = schedule.lane_begin[communication + 1];
-      for (int32_t i = schedule.lane_begin[communication]; i < end; ++i) {
-        if (schedule.tasks[i].phase != Phase::kParamGather) break;
-        gather += timing.end[i] - timing.start[i];
-        if (step.plan().overlap.param_gather) break;
-      }
-      begin = timing.start[schedule.lane_begin[s]] - gather;
-    }
-    if (timing.end[last] - begin > longest.end - longest.begin)
-      longest = {begin, timing.end[last], last};
-  }
-  return longest;
+bool HasBarrier(const Step& step) {
+  return step.plan().optimizer.grad_clip == GradClip::kBarrier;
 }
 
 Seconds StepTime(const Step& step) {
@@ -84,13 +44,6 @@ Seconds Contention(const Step& step) {
 Seconds StepTime(const Step& step, const OpTimes& time_of) {
   const Timing timing = TimingAlone(step, SolveBlocks(step.blocks, time_of));
   return Period(step, timing) * step.stretch;
-}
-
-Seconds StepTime(const Step& step, const Noise& noise) {
-  const Seconds time = StepTime(step, [&noise](const Cost& cost, uint64_t position) {
-    return cost.time * NoiseOf(cost, noise, position);
-  });
-  return time * std::exp(noise.whole_step * step.run->whole_step.sigma);
 }
 
 Seconds StepTime(const Step& step, const WholeStep& whole_step) {

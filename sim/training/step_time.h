@@ -1,25 +1,14 @@
 // How long a prepared step takes, at its median costs or with others.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "base/random.h"
 #include "sim/training/step.h"
 
 namespace moecast {
-
-// One draw of what is not known of costs: standard normal deviates of the logarithm of the times.
-struct Noise {
-  std::vector<double> by_source;  // by Cost::source
-  double whole_step = 0;          // of WholeStep::sigma
-  // Where the errors common to a curve (Cost::curve) and each estimate's own are drawn from, as
-  // point number `draw` of it; null: there are none. REQUIRES: it outlives this.
-  const Lattice* curves = nullptr;
-  const Lattice* own = nullptr;
-  int draw = 0;
-};
 
 // How much faster each resource is. An op takes the time of the one that bounds it; what bounds it
 // next is not looked at, so small changes are meant.
@@ -32,9 +21,8 @@ struct Speedup {
 
 // Time from one step to the next: all stages with a barrier at the optimizer, else the longest of
 // one stage. On the run's network level at the median times; at others what the medians lose to
-// shared links is taken in proportion.
+// shared links is taken in proportion. Of draws as many as there are (sim/training/step_draws.h).
 Seconds StepTime(const Step& step);
-Seconds StepTime(const Step& step, const Noise& noise);
 Seconds StepTime(const Step& step, const Speedup& speedup);
 Seconds StepTime(const Step& step, const OpTimes& time_of);
 // With these whole-step effects. REQUIRES: prepared with kernels alone.
@@ -64,7 +52,42 @@ struct StepSpan {
   Time end;
   int32_t last_task = 0;
 };
-StepSpan SpanOf(const Step& step, const Timing& timing);
+
+// Whether a stage starts its next step when all are done with this one, not when it is itself.
+bool HasBarrier(const Step& step);
+
+// Where a stage's own step begins: with all others where they wait for each other, else so long
+// before its first task as the gathers that this one waits for take, one after another on each
+// communicator. `timing` has `start` and `end` by task.
+template <class AnyTiming>
+Time BeginOfStage(const Step& step, const AnyTiming& timing, int stage) {
+  if (HasBarrier(step)) return Time{};
+  const TrainingSchedule& schedule = step.schedule();
+  const int32_t first = schedule.lane_begin[stage];
+  Time longest{};
+  for (int32_t d = schedule.dependency_begin[first]; d < schedule.dependency_begin[first + 1];
+       ++d) {
+    const int32_t last = schedule.dependencies[d].task;
+    if (schedule.tasks[last].phase != Phase::kParamGather) continue;
+    Time gather{};
+    for (int32_t i = schedule.lane_begin[schedule.LaneOf(last)]; i <= last; ++i)
+      gather += timing.end[i] - timing.start[i];
+    longest = std::max(longest, gather);
+  }
+  return timing.start[first] - longest;
+}
+
+template <class AnyTiming>
+StepSpan SpanOf(const Step& step, const AnyTiming& timing) {
+  StepSpan longest;
+  for (int s = 0; s < step.shape.stages; ++s) {
+    const int32_t last = step.schedule().lane_begin[s + 1] - 1;
+    const Time begin = BeginOfStage(step, timing, s);
+    if (timing.end[last] - begin > longest.end - longest.begin)
+      longest = {begin, timing.end[last], last};
+  }
+  return longest;
+}
 
 // Share of the compute and communication time of the blocks that comes from outside measured
 // ranges.

@@ -5,16 +5,15 @@
 #include <string>
 
 #include "base/check.h"
-#include "sim/network/fluid_network.h"
 #include "sim/pipeline/timeline.h"
 #include "sim/training/step_links.h"
 
 namespace moecast {
 namespace {
 
-enum class Thread : uint8_t { kCompute, kCommunication, kDataParallel };
-constexpr std::string_view kThreadNames[] = {
-    NameOf(Stream::kCompute), NameOf(Stream::kCommunication), "data-parallel communication"};
+std::string ThreadName(Stream stream) {
+  return std::string(NameOf(stream)) + (stream == Stream::kCompute ? "" : " communication");
+}
 
 class Builder {
  public:
@@ -24,18 +23,16 @@ class Builder {
   Timeline Build() {
     if (const StepFlows* flows = step_.shared_links.get();
         flows && detail_ != TimelineDetail::kTasks) {
-      FluidNetwork network(flows->capacities());
-      RunOnNetwork(Linked(step_, *flows), network, &blocks_of_task_);
+      RunShared(Linked(step_, *flows), flows->capacities(), &blocks_of_task_);
     }
     const int stages = step_.shape.stages;
     std::vector<int32_t> span_of(schedule_.tasks.size());
     for (int s = 0; s < stages; ++s) {
       OpenProcess(s);
-      // Compute lanes come first, then their communication lanes (BuildStepSchedule).
-      for (const auto& [lane, thread] :
-           {std::pair(s, Thread::kCompute), std::pair(stages + s, Thread::kDataParallel)})
-        for (int32_t i = schedule_.lane_begin[lane]; i < schedule_.lane_begin[lane + 1]; ++i)
-          span_of[i] = AddTask(s, thread, i);
+      for (size_t l = 0; l < schedule_.lanes.size(); ++l)
+        for (int32_t i = schedule_.lane_begin[l];
+             schedule_.lanes[l].rank == s && i < schedule_.lane_begin[l + 1]; ++i)
+          span_of[i] = AddTask(s, schedule_.lanes[l].stream, i);
       AddMemory(s, step_.memory[s]);
     }
     AddSends(schedule_, span_of, timeline_);
@@ -51,17 +48,17 @@ class Builder {
     timeline_.processes.push_back({.id = rank, .name = std::move(name), .stands_for = alike});
     track_.fill(-1);
   }
-  int32_t TrackOf(Thread thread) {
+  int32_t TrackOf(Stream thread) {
     int32_t& track = track_[static_cast<size_t>(thread)];
     if (track < 0) {
       track = static_cast<int32_t>(timeline_.tracks.size());
       timeline_.tracks.push_back({.process = static_cast<int32_t>(timeline_.processes.size()) - 1,
                                   .thread = 1 + static_cast<int32_t>(thread),
-                                  .name = std::string(kThreadNames[static_cast<size_t>(thread)])});
+                                  .name = ThreadName(thread)});
     }
     return track;
   }
-  int32_t AddSpan(Time start, Time end, Thread thread, std::string_view name, int32_t task) {
+  int32_t AddSpan(Time start, Time end, Stream thread, std::string_view name, int32_t task) {
     timeline_.spans.push_back({.start = start,
                                .end = end,
                                .track = TrackOf(thread),
@@ -81,7 +78,7 @@ class Builder {
   }
 
   // Returns the span.
-  int32_t AddTask(int stage, Thread thread, int32_t i) {
+  int32_t AddTask(int stage, Stream thread, int32_t i) {
     const Task& task = schedule_.tasks[i];
     const Time start = timing_.start[i], end = timing_.end[i];
     task_ = i;
@@ -92,7 +89,7 @@ class Builder {
 
     const int v = step_.layout.map.VirtualStage(stage, task.chunk);
     const std::vector<PlacedBlock>& blocks = step_.layout.blocks[v];
-    const bool shown = thread == Thread::kCompute &&
+    const bool shown = thread == Stream::kCompute &&
                        (detail_ == TimelineDetail::kAll ||
                         (detail_ == TimelineDetail::kFirstMicroBatch && task.micro_batch == 0));
     Seconds at;
@@ -178,9 +175,7 @@ class Builder {
       if (start == end) continue;  // collectives of a single rank
       std::string name(NameOf(op.name));
       name += op.recomputed ? " recompute" : kSuffix[static_cast<size_t>(pass_of(i))];
-      AddSpan(start, end,
-              op.stream() == Stream::kCompute ? Thread::kCompute : Thread::kCommunication, name,
-              task);
+      AddSpan(start, end, op.stream(), name, task);
     }
   }
 
@@ -206,7 +201,7 @@ class Builder {
   }
 
   const Step& step_;
-  const Schedule& schedule_;
+  const TrainingSchedule& schedule_;
   const Timing& timing_;
   const TimelineDetail detail_;
   std::array<std::array<std::vector<OpSpan>, kPasses>, kBlockKinds> op_spans_;
@@ -214,7 +209,7 @@ class Builder {
   std::vector<std::vector<BlockSpan>> blocks_of_task_;  // empty where no links are shared
   int32_t task_ = 0;                                    // of the schedule, being added
   size_t next_block_ = 0;
-  std::array<int32_t, 3> track_{};  // of the open process, by Thread; -1: not there yet
+  std::array<int32_t, kStreams> track_{};  // of the open process, by Stream; -1: not there yet
   Timeline timeline_;
 };
 

@@ -9,15 +9,17 @@
 
 namespace moecast {
 
-enum class TimelineDetail : uint8_t {
-  kTasks,
-  kFirstMicroBatch,
-  kAll
-};  // whose blocks and ops are shown
+// Whose blocks and ops are shown.
+enum class TimelineDetail : uint8_t { kTasks, kFirstMicroBatch, kAll };
+template <>
+struct EnumNames<TimelineDetail> {
+  static constexpr EnumName<TimelineDetail> kNames[] = {
+      {TimelineDetail::kTasks, "tasks"},
+      {TimelineDetail::kFirstMicroBatch, "first-micro-batch"},
+      {TimelineDetail::kAll, "all"}};
+};
 
-// Of the median times. Collectives of a block are on the thread "communication"; gradients to be
-// reduced and weights to be gathered have one of their own, as they have communicators of their
-// own.
+// Of the median times. Each communicator has a thread of its own.
 Timeline TimelineOf(const Step& step, TimelineDetail detail = TimelineDetail::kFirstMicroBatch);
 
 }  // namespace moecast

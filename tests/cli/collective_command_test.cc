@@ -85,12 +85,12 @@ TEST(CollectiveCommandTest, CablesOfABundleFailOneAfterTheOther) {
   // NICs' bytes.
   std::string ranks;
   for (int node = 0; node < 64; ++node) ranks += (node > 0 ? "," : "") + std::to_string(8 * node);
-  const std::string what = "send --cluster h800-2048-fat-tree --bytes 64MiB --ranks " + ranks,
-                    first = " --fail unit0.leaf0.up.spine0@0s",
-                    second = " --fail unit0.leaf0.up.spine1@0s";
-  const double whole = JsonOf(what)["time_s"].get<double>(),
-               one = JsonOf(what + first)["time_s"].get<double>(),
-               two = JsonOf(what + second + first)["time_s"].get<double>();
+  const std::string what = "send --cluster h800-2048-fat-tree --bytes 64MiB --ranks " + ranks;
+  const std::string first = " --fail unit0.leaf0.up.spine0@0s";
+  const std::string second = " --fail unit0.leaf0.up.spine1@0s";
+  const double whole = JsonOf(what)["time_s"].get<double>();
+  const double one = JsonOf(what + first)["time_s"].get<double>();
+  const double two = JsonOf(what + second + first)["time_s"].get<double>();
   const double flowing =
       JsonOf(what + " --degrade unit0.leaf0.up@0s=776GB/s")["time_s"].get<double>() - whole;
   EXPECT_GT(one, whole);
@@ -100,9 +100,9 @@ TEST(CollectiveCommandTest, CablesOfABundleFailOneAfterTheOther) {
 
 TEST(CollectiveCommandTest, FewerSmsAndAWiderSpreadTakeLonger) {
   const std::string what = "dispatch --cluster h800-64 --ranks 0-63 --bytes 56MiB";
-  const double plain = JsonOf(what)["time_s"].get<double>(),
-               few = JsonOf(what + " --sms 2")["time_s"].get<double>(),
-               spread = JsonOf(what + " --spread 7.5,3.5,8")["time_s"].get<double>();
+  const double plain = JsonOf(what)["time_s"].get<double>();
+  const double few = JsonOf(what + " --sms 2")["time_s"].get<double>();
+  const double spread = JsonOf(what + " --spread 7.5,3.5,8")["time_s"].get<double>();
   EXPECT_GT(few, plain);
   EXPECT_GT(spread, 3 * plain);
 }

@@ -111,6 +111,46 @@ TEST(PipelineCommandTest, VSchedulesHaveTwoChunksAStageWithoutBeingTold) {
   EXPECT_DOUBLE_EQ(json["stage_span_s"].get<double>(), 0.024);
 }
 
+// What --print schedule shows is timed as the order that was built, and edited as what it then is.
+TEST(PipelineCommandTest, AWrittenScheduleIsReadBackAndMayBeChanged) {
+  const std::string path = testing::TempDir() + "schedule.txt";
+  for (const char* order : {"--schedule zb-h1", "--schedule zb-v", "--schedule interleaved --vpp 2",
+                            "--schedule dualpipe --overlapped-pair 2.9ms"}) {
+    const std::string arguments =
+        std::string(order) + " --stages 4 --micro-batches 8 --comm 100us" + kTimes;
+    const Ran printed = RunPipeline(arguments + " --print schedule");
+    ASSERT_EQ(printed.exit_code, 0) << printed.output;
+    WriteFile(path, printed.output);
+    const Json built = RunJson(arguments), read = RunJson("--schedule-file '" + path + "'");
+    for (const char* key :
+         {"stages", "micro_batches", "total_time_s", "stage_span_s", "bubble_rate"})
+      EXPECT_EQ(read[key], built[key]) << order << " " << key;
+  }
+  // 1F1B of two micro-batches on two stages: a forward of the first, F B F B of the second, which
+  // then has it all, and a backward of the first: 1 + (1 + 2 + 1 + 2) + 2 = 9 ms, 10 where the
+  // first stage's forward takes 2.
+  const std::string two = "--stages 2 --micro-batches 2" + kTimes;
+  std::string text = RunPipeline(two + " --print schedule").output;
+  const std::string forward = "block 0 1ms piece 0 forward";
+  ASSERT_NE(text.find(forward), std::string::npos) << text;
+  text.replace(text.find(forward), forward.size(), "block 0 2ms piece 0 forward");
+  WriteFile(path, text);
+  EXPECT_DOUBLE_EQ(RunJson(two)["total_time_s"].get<double>(), 0.009);
+  EXPECT_DOUBLE_EQ(RunJson("--schedule-file '" + path + "'")["total_time_s"].get<double>(), 0.010);
+  const Ran both = RunPipeline("--schedule-file '" + path + "' --stages 2");
+  EXPECT_EQ(both.exit_code, 2);
+  EXPECT_NE(both.output.find("--stages: found it beside --schedule-file"), std::string::npos)
+      << both.output;
+  WriteFile(path, "schedule\nlane 0 compute\n");
+  EXPECT_NE(RunPipeline("--schedule-file '" + path + "'").output.find("no line \"end\""),
+            std::string::npos);
+  std::remove(path.c_str());
+  const Ran neither = RunPipeline("--micro-batches 2" + kTimes);
+  EXPECT_EQ(neither.exit_code, 2);
+  EXPECT_NE(neither.output.find("--stages: expected it, or a --schedule-file"), std::string::npos)
+      << neither.output;
+}
+
 TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
   struct Case {
     const char* arguments;
@@ -166,7 +206,7 @@ TEST(PipelineCommandTest, WrongInputsGiveOneClearErrorAndExitCodeTwo) {
        "expected an even number of micro-batches, at least 8, twice the stages"},
       {"--stages 4 --micro-batches 8 --vpp 2 --schedule dualpipe",
        "--vpp: found 2, expected 1: schedule dualpipe has one chunk a stage"},
-      {"--stages 4 --micro-batches 8 --print order", "order not in {timeline}"},
+      {"--stages 4 --micro-batches 8 --print order", "order not in {timeline,schedule}"},
   };
   for (const Case& c : cases) {
     const Ran ran = RunPipeline(c.arguments + kTimes);

@@ -76,9 +76,9 @@ TEST(RoutingCommandTest, WhatIsRecordedIsRoutedAlikeAgain) {
 }
 
 TEST(RoutingCommandTest, WhatIsRecordedFeedsTraining) {
-  const std::string even = testing::TempDir() + "even_counts.csv",
-                    hot = testing::TempDir() + "hot_counts.csv",
-                    choices = testing::TempDir() + "choices.bin";
+  const std::string even = testing::TempDir() + "even_counts.csv";
+  const std::string hot = testing::TempDir() + "hot_counts.csv";
+  const std::string choices = testing::TempDir() + "choices.bin";
   std::string even_rows = "layer,micro_batch,expert,tokens\n", hot_rows = even_rows;
   for (int e = 0; e < 160; ++e) {
     const std::string row = "0,0," + std::to_string(e) + ",";
@@ -113,9 +113,9 @@ TEST(RoutingCommandTest, WhatIsRecordedFeedsTraining) {
 TEST(RoutingCommandTest, TheGroupLimitAndTopPOfTheScenarioRoute) {
   const std::string small =
       std::string(kSmall) + "--set training/routing/device_cv=0 --set training/routing/tokens={} ";
-  const Json two = Routed(small + "--set training/routing/topk_group=2"),
-             eight = Routed(small + "--set training/routing/topk_group=8"),
-             part = Routed(small + "--set training/routing/top_p=0.2");
+  const Json two = Routed(small + "--set training/routing/topk_group=2");
+  const Json eight = Routed(small + "--set training/routing/topk_group=8");
+  const Json part = Routed(small + "--set training/routing/top_p=0.2");
   EXPECT_NEAR(two["devices_per_token"].get<double>(), 2, 0.1);
   EXPECT_NEAR(eight["uniform_choice"]["devices_per_token"].get<double>(), 4.46, 0.01);
   EXPECT_EQ(eight["experts_per_token"], 6);

@@ -171,7 +171,13 @@ TEST(TrainCommandTest, TheTimelineIsAFileOfSlices) {
   const Ran ran =
       RunCommand("train deepseek-v2-lite-pretrain --samples 4 --timeline '" + path + "'");
   EXPECT_EQ(ran.exit_code, 0) << ran.output;
-  EXPECT_GT(ParseJson(ReadFile(path), path)->root["traceEvents"].size(), 200u);
+  const size_t of_first = ParseJson(ReadFile(path), path)->root["traceEvents"].size();
+  EXPECT_GT(of_first, 200u);
+  const Ran tasks = RunCommand(
+      "train deepseek-v2-lite-pretrain --samples 4 --timeline-detail tasks --timeline '" + path +
+      "'");
+  EXPECT_EQ(tasks.exit_code, 0) << tasks.output;
+  EXPECT_LT(ParseJson(ReadFile(path), path)->root["traceEvents"].size(), of_first);
   std::remove(path.c_str());
 }
 
@@ -183,8 +189,8 @@ TEST(TrainCommandTest, PrintShowsEveryStageOfThePipe) {
   // Blocks are all that runs, reductions and updates too, and their ops are all ops.
   std::set<std::string> passes;
   for (const Json& block : json["blocks"]) passes.insert(block["pass"].get<std::string>());
-  for (const char* pass :
-       {"forward", "backward", "weight", "grad-reduce", "param-gather", "grad-norm", "optimizer"})
+  for (const char* pass : {"forward", "backward", "weight", "grad-reduce over dp",
+                           "param-gather over dp", "grad-norm", "optimizer"})
     EXPECT_TRUE(passes.contains(pass)) << pass;
   // Layers of all stages are the model's 27.
   int layers = 0;
@@ -196,6 +202,18 @@ TEST(TrainCommandTest, PrintShowsEveryStageOfThePipe) {
   // An op shows what it runs, a cost where it comes from.
   EXPECT_TRUE(json["ops"][0].contains("shape"));
   EXPECT_TRUE(json["costs"][0].contains("source"));
+}
+
+// The step's order as text, timed by another command: alone on idle links it is the step.
+TEST(TrainCommandTest, ThePrintedScheduleTakesAsLongAsTheStep) {
+  const std::string path = testing::TempDir() + "step_schedule.txt";
+  const std::string arguments = "train deepseek-v2-lite-pretrain --level analytic --samples 4";
+  WriteFile(path, RunCommand(arguments + " --print schedule").output);
+  const Json timed = RunForJson("pipeline --schedule-file '" + path + "'");
+  std::remove(path.c_str());
+  EXPECT_NEAR(
+      timed["total_time_s"].get<double>() / RunForJson(arguments)["step_time_s"].get<double>(), 1,
+      1e-9);
 }
 
 TEST(TrainCommandTest, SensitivityListsQuantitiesWithTheirSourceLargestFirst) {
@@ -213,8 +231,9 @@ TEST(TrainCommandTest, SensitivityListsQuantitiesWithTheirSourceLargestFirst) {
 
 TEST(TrainCommandTest, WrongInputsAreOneErrorAndExitCodeTwo) {
   const std::string folder = testing::TempDir();
-  const std::string deep = folder + "deep.json", large = folder + "large.json",
-                    broken = folder + "broken.json";
+  const std::string deep = folder + "deep.json";
+  const std::string large = folder + "large.json";
+  const std::string broken = folder + "broken.json";
   WriteFile(deep, std::string(100000, '[') + std::string(100000, ']'));
   WriteFile(large, "{\"model\": \"" + std::string(size_t{100} << 20, 'x') + "\"}");
   WriteFile(broken, "{\"model\": \"deepseek-v2\",\n \"cluster\": }");

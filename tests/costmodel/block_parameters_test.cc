@@ -14,7 +14,6 @@ double Sum(const BlockParameters& p) {
 TEST(ParametersTest, BlocksSumToTheModel) {
   for (const std::string_view name : BuiltinNames("models")) {
     const Model m = LoadModel(std::string(name));
-    if (m.norm_bias) continue;  // the head's norm has one vector here
     const auto of = [&](BlockKind kind) { return Sum(ParametersOf(kind, m, {}, false)); };
     double sum = of(BlockKind::kEmbedding) + of(BlockKind::kHead);
     if (m.tied_embeddings) sum -= static_cast<double>(EmbeddingParameters(m));
@@ -23,6 +22,19 @@ TEST(ParametersTest, BlocksSumToTheModel) {
     if (m.mtp_layers > 0) sum += m.mtp_layers * of(BlockKind::kMtp);
     EXPECT_EQ(sum, static_cast<double>(TotalParameters(m) + MtpParameters(m))) << name;
   }
+}
+
+// A LayerNorm has two vectors: of a layer's two norms, of the head's one, of a module's three.
+TEST(ParametersTest, ABiasOfTheNormsIsAVectorMoreForEachOfThem) {
+  Model m = LoadModel("deepseek-v3");
+  Model biased = m;
+  biased.norm_bias = true;
+  const auto more = [&](BlockKind kind) {
+    return Sum(ParametersOf(kind, biased, {}, false)) - Sum(ParametersOf(kind, m, {}, false));
+  };
+  EXPECT_EQ(more(BlockKind::kMoe), 2 * 7168);
+  EXPECT_EQ(more(BlockKind::kHead), 7168);
+  EXPECT_EQ(more(BlockKind::kMtp), (2 + 3) * 7168);
 }
 
 // 160 experts of 3 x 5120 x 1536 over tp 2 and ep 8; the rest over tp, but for norms, router and

@@ -139,6 +139,7 @@ TEST(CollectiveAlgorithmsTest, AnUnknownOrUnfitAlgorithmIsTheUsersFault) {
   };
   EXPECT_EQ(message(CollectiveKind::kAllReduce, 16, "rinf"),
             "--algorithm: found \"rinf\", expected for all-reduce auto or one of ring, ring-ll, "
+            "ring-chunks, "
             "tree, nvls, "
             "hierarchical (did you mean \"ring\"?)");
   EXPECT_EQ(message(CollectiveKind::kAllToAll, 8, "nvls"),

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "costmodel/op_cost.h"
+#include "tests/costmodel/all_to_all.h"
 
 namespace moecast {
 namespace {
@@ -123,6 +126,72 @@ TEST(TreeTest, StepsGrowWithTheLogarithmOfTheNodes) {
   EXPECT_EQ(TreeAllReduce(FirstGpus(8), Bytes(4), Routes(Gpus(8, 8))).network_steps, 0);
 }
 
+void ExpectTheSameLoads(const Traffic& a, const Traffic& b) {
+  ASSERT_EQ(a.loads.size(), b.loads.size());
+  ASSERT_EQ(a.paths.size(), b.paths.size());
+  for (size_t i = 0; i < a.loads.size(); ++i) {
+    EXPECT_EQ(a.loads[i].link, b.loads[i].link);
+    EXPECT_NEAR(a.loads[i].bytes / b.loads[i].bytes, 1, 1e-13);
+  }
+  for (size_t i = 0; i < a.paths.size(); ++i) {
+    EXPECT_TRUE(std::ranges::equal(a.paths[i].path.span(), b.paths[i].path.span()));
+    EXPECT_NEAR(a.paths[i].bytes / b.paths[i].bytes, 1, 1e-13);
+  }
+}
+
+// Step by step around each ring: the r-th starts in every node at its r-th rank.
+TEST(RingTest, ItsSendsAreThoseOfRingAfterRing) {
+  const std::array<int, 3> sizes[] = {{8, 8, 4}, {8, 4, 3}, {4, 2, 5}, {8, 1, 4}, {2, 2, 2}};
+  for (const auto& size : sizes) {
+    const int per_node = size[0], local = size[1], nodes = size[2];
+    const Routes routes(Gpus(per_node * nodes, per_node));
+    std::vector<int> group;
+    for (int node = 0; node < nodes; ++node)
+      for (int i = 0; i < local; ++i) group.push_back(node * per_node + i);
+    const int n = nodes * local;
+    Traffic reduce, broadcast;
+    for (int ring = 0; ring < local; ++ring) {
+      const auto at = [&](int i) {
+        return group[static_cast<size_t>(i % n / local * local + (i % local + ring) % local)];
+      };
+      for (int i = 0; i < n; ++i) {
+        const Path path = routes.Between(at(i), at(i + 1));
+        for (int pass = 0; pass < 2; ++pass) reduce.Add(path, MB(1.0 * (n - 1) / n / local));
+        if (at(i + 1) != group[0]) broadcast.Add(path, MB(1.0 / local));
+      }
+    }
+    reduce.Merge();
+    broadcast.Merge();
+    ExpectTheSameLoads(RingAllReduce(group, MB(1), routes), reduce);
+    ExpectTheSameLoads(RingBroadcast(group, MB(1), routes), broadcast);
+  }
+}
+
+// From each rank to each, by the rank of the sender's index on the receiver's node.
+TEST(ExpertAllToAllTest, ItsHopsAreThoseOfPairAfterPair) {
+  const TokenSpread spread{.devices = 5, .nodes = 3};
+  const std::pair<int, int> sizes[] = {{8, 4}, {4, 3}, {2, 5}};
+  for (const auto& [local, nodes] : sizes) {
+    const Cluster c = Gpus(8 * nodes, 8);
+    const Routes routes(c);
+    std::vector<int> group;  // its ranks at other places on other nodes
+    for (int node = 0; node < nodes; ++node)
+      for (int i = 0; i < local; ++i) group.push_back(node * 8 + i + (local < 8 ? node % 2 : 0));
+    const size_t n = group.size(), m = static_cast<size_t>(local);
+    Traffic pairs{.transport = Transport::kTokens};
+    for (size_t i = 0; i < n; ++i)
+      for (size_t j = 0; j < n; ++j) {
+        const size_t relay = j / m * m + i % m;
+        if (relay != i && relay == j)
+          pairs.Add(routes.Between(group[i], group[j]), MB(1) * (3.0 / nodes));
+        if (relay != j)
+          pairs.Add(routes.Between(group[relay], group[j]), MB(1) * (5.0 / static_cast<double>(n)));
+      }
+    pairs.Merge();
+    ExpectTheSameLoads(ExpertAllToAll(group, MB(1), spread, routes), pairs);
+  }
+}
+
 // 8 MB of tokens, each to 4 of 8 devices: 0.5 MB a device on average, and the sender's own share
 // stays.
 TEST(ExpertAllToAllTest, InOneNodeARankSendsToSevenOfItsEightDevices) {
@@ -172,7 +241,9 @@ TEST(ExpertAllToAllTest, BytesOutAreBytesInForGroupsOfAnyShape) {
 }
 
 TEST(SendTest, EveryRankSendsItsPartAtOnce) {
-  const int from[] = {0, 1}, to[] = {8, 9}, near[] = {2, 3};
+  const int from[] = {0, 1};
+  const int to[] = {8, 9};
+  const int near[] = {2, 3};
   const Routes routes(Gpus(16, 8));
   const Traffic far = Send(from, to, MB(2), routes), inside = Send(from, near, MB(2), routes);
   EXPECT_EQ(BytesOn(far, LinkOf(1, Port::kNicOut)), 2e6);
@@ -204,9 +275,9 @@ TEST(RingTest, ABroadcastPassesEveryRankOnceAndNothingGoesToTheFirst) {
 TEST(NvlsTest, TheSwitchReadsEveryGpuAsOftenAsThereAreRanks) {
   const Cluster c = Gpus(8, 8);
   const auto group = FirstGpus(8);
-  const Traffic reduce = NvlsAllReduce(group, MB(8), Routes(c)),
-                gather = NvlsAllGather(group, MB(8), Routes(c)),
-                scatter = NvlsReduceScatter(group, MB(8), Routes(c));
+  const Traffic reduce = NvlsAllReduce(group, MB(8), Routes(c));
+  const Traffic gather = NvlsAllGather(group, MB(8), Routes(c));
+  const Traffic scatter = NvlsReduceScatter(group, MB(8), Routes(c));
   for (const int gpu : group) {
     EXPECT_NEAR(BytesOn(reduce, LinkOf(gpu, Port::kNvlinkOut)), 9e6, 1e-3);
     EXPECT_NEAR(BytesOn(reduce, LinkOf(gpu, Port::kNvlinkIn)), 9e6, 1e-3);
@@ -224,9 +295,9 @@ TEST(HierarchicalTest, EveryNicCarriesItsShareOfOneRankPerNode) {
   const Cluster c = Gpus(32, 8);
   const Routes routes(c);
   const auto group = FirstGpus(32);
-  const Parts reduce = HierarchicalAllReduce(group, MB(32), routes),
-              gather = HierarchicalAllGather(group, MB(32), routes),
-              scatter = HierarchicalReduceScatter(group, MB(32), routes);
+  const Parts reduce = HierarchicalAllReduce(group, MB(32), routes);
+  const Parts gather = HierarchicalAllGather(group, MB(32), routes);
+  const Parts scatter = HierarchicalReduceScatter(group, MB(32), routes);
   ASSERT_EQ(reduce.size(), 3u);
   for (const int gpu : group) {
     EXPECT_NEAR(BytesOn(reduce[0], LinkOf(gpu, Port::kNvlinkOut)), 28e6, 1e-2);
@@ -247,7 +318,8 @@ TEST(ExpertAllToAllTest, StoredAndForwardedTheHopsAreTheSameBytesOneAfterTheOthe
   const Cluster c = Gpus(64, 8);
   const Routes routes(c);
   const TokenSpread spread{.devices = 5, .nodes = 3};
-  const Parts parts = StoreAndForwardAllToAll(FirstGpus(64), MB(64), spread, routes);
+  const Parts parts = WrittenOut(
+      FirstGpus(64), StoreAndForwardAllToAll(FirstGpus(64), MB(64), spread, routes), routes);
   ASSERT_EQ(parts.size(), 2u);
   for (int gpu = 0; gpu < 64; ++gpu) {
     EXPECT_NEAR(BytesOn(parts[0], LinkOf(gpu, Port::kNicOut)), 168e6, 1);
@@ -263,7 +335,9 @@ TEST(ExpertAllToAllTest, StoredAndForwardedTheHopsAreTheSameBytesOneAfterTheOthe
 
 // 16 ranks on 2 nodes, 1 MB for each: a NIC carries 8 MB, NVLink 7.
 TEST(DirectAllToAllTest, EveryRankSendsItsPartToEveryOther) {
-  const Traffic t = DirectAllToAll(FirstGpus(16), MB(16), {}, Routes(Gpus(16, 8)));
+  const Routes routes(Gpus(16, 8));
+  const Traffic t =
+      WrittenOut(FirstGpus(16), DirectAllToAll(FirstGpus(16), MB(16), {}, routes), routes)[0];
   for (int gpu = 0; gpu < 16; ++gpu) {
     EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNicOut)), 8e6, 1e-2);
     EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNvlinkIn)), 7e6, 1e-2);
@@ -276,7 +350,9 @@ TEST(LowLatencyAllToAllTest, ATokenIsSentOnceForEachExpert) {
   const Moe moe{.experts = 256, .top_k = 8, .groups = 1, .top_groups = 1};
   const TokenSpread spread = SpreadOf(moe, 32, 8);
   EXPECT_EQ(spread.experts, 8);
-  const Traffic t = LowLatencyAllToAll(FirstGpus(32), MB(1), spread, Routes(Gpus(32, 8)));
+  const Routes routes(Gpus(32, 8));
+  const Traffic t = WrittenOut(FirstGpus(32),
+                               LowLatencyAllToAll(FirstGpus(32), MB(1), spread, routes), routes)[0];
   EXPECT_NEAR(BytesOn(t, LinkOf(3, Port::kNicOut)), 24 * 0.25e6, 1e-2);
   EXPECT_NEAR(BytesOn(t, LinkOf(3, Port::kNvlinkOut)), 7 * 0.25e6, 1e-2);
 }

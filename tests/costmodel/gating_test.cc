@@ -248,9 +248,9 @@ Experts SlowChoice(const Gate& g, const float* affinity, const std::vector<float
 TEST(GatePropertyTest, ChoicesAreThoseOfSortingEverything) {
   Random random(7);
   for (int round = 0; round < 400; ++round) {
-    const int groups = 1 + static_cast<int>(random.Below(8)),
-              size = 1 + static_cast<int>(random.Below(40)),
-              top_groups = 1 + static_cast<int>(random.Below(groups));
+    const int groups = 1 + static_cast<int>(random.Below(8));
+    const int size = 1 + static_cast<int>(random.Below(40));
+    const int top_groups = 1 + static_cast<int>(random.Below(groups));
     const Gate gate{.experts = groups * size,
                     .top_k = 1 + static_cast<int>(random.Below(std::min(30, top_groups * size))),
                     .groups = groups,

@@ -77,7 +77,9 @@ TEST(LayerOpsTest, KernelsThatStreamReadAndWriteEachOperandOnce) {
       if (op.name == name && op.op_class() == OpClass::kElementwise) sum += BytesOf(op.query).value;
     return sum;
   };
-  const double x = 4096.0 * 4096 * 2, gate = 4096.0 * 11008 * 2, logits = 4096.0 * 102400;
+  const double x = 4096.0 * 4096 * 2;
+  const double gate = 4096.0 * 11008 * 2;
+  const double logits = 4096.0 * 102400;
   struct Row {
     BlockKind kind;
     OpName name;
@@ -153,6 +155,38 @@ TEST(LayerOpsTest, AnOpWaitsForAnEarlierOpOfTheOtherStream) {
         ASSERT_GE(ops[i].after, 0);
         ASSERT_LT(ops[i].after, static_cast<int>(i));
         EXPECT_NE(ops[static_cast<size_t>(ops[i].after)].stream(), ops[i].stream());
+      }
+    }
+  });
+}
+
+// What a kernel waits for, through the order of streams and the ops named, holds every op that is
+// listed before the one it names: as if collectives of all groups went through one queue. But for
+// the rest of a gather in parts, for which its own product does not wait either: what comes next on
+// its communicator does.
+TEST(LayerOpsTest, AKernelWaitsForAllThatComesBeforeWhatItWaitsFor) {
+  EachBlockOfAnyPlan(9, [](const Model& m, BlockKind kind, Plan plan, Random& random) {
+    if (random.Below(2) == 0) plan.recompute = {Recompute::kRmsNorm, Recompute::kMlaUp};
+    const BlockOps block = StepOps(kind, m, plan);
+    for (const Pass pass : kAllPasses) {
+      const auto& ops = block[pass];
+      std::vector<std::vector<char>> waits(ops.size(), std::vector<char>(ops.size(), 0));
+      std::map<Stream, size_t> last;
+      for (size_t i = 0; i < ops.size(); ++i) {
+        const auto wait_for = [&](size_t j) {
+          waits[i][j] = 1;
+          for (size_t k = 0; k < j; ++k) waits[i][k] = waits[i][k] || waits[j][k];
+        };
+        if (const auto before = last.find(ops[i].stream()); before != last.end())
+          wait_for(before->second);
+        if (ops[i].after >= 0) wait_for(static_cast<size_t>(ops[i].after));
+        last[ops[i].stream()] = i;
+        const auto is_rest = [&](size_t j) {
+          return ops[j].name == OpName::kTpGather && ops[j + 1].after == static_cast<int>(j) - 1;
+        };
+        for (size_t j = 0; static_cast<int>(j) < ops[i].after; ++j)
+          ASSERT_TRUE(waits[i][j] || ops[i].stream() != Stream::kCompute || is_rest(j))
+              << NameOf(ops[i].name) << " " << i << " does not wait for " << j;
       }
     }
   });
@@ -309,7 +343,9 @@ TEST(LayerOpsTest, AnFp8DispatchBringsTheExpertsTheirOperand) {
   const auto bf16 = StepOps(BlockKind::kMoe, m, plan);
   plan.precision.dispatch = Dtype::kFp8Block;
   const auto fp8 = StepOps(BlockKind::kMoe, m, plan);
-  const double e = 1 + 4.0 / 128, tokens = 4096.0 * 7168, devices = SpreadOf(m.moe, 64, 64).devices;
+  const double e = 1 + 4.0 / 128;
+  const double tokens = 4096.0 * 7168;
+  const double devices = SpreadOf(m.moe, 64, 64).devices;
   const auto sum = [](const std::vector<double>& x) {
     return std::accumulate(x.begin(), x.end(), 0.0);
   };

@@ -44,8 +44,10 @@ TEST(ModelTest, GqaAttentionIsQueryKeyValueAndOutputMatrices) {
 
 TEST(ModelTest, MlaAttentionIsDownAndUpProjectionsOutputAndTheLatentsNorms) {
   Model m = SmallMla();
-  const int64_t q = 8 * 6 + 6 * (2 * 6), kv_down = 8 * (5 + 2), kv_up = 5 * 2 * (4 + 3),
-                output = 2 * 3 * 8;
+  const int64_t q = 8 * 6 + 6 * (2 * 6);
+  const int64_t kv_down = 8 * (5 + 2);
+  const int64_t kv_up = 5 * 2 * (4 + 3);
+  const int64_t output = 2 * 3 * 8;
   EXPECT_EQ(AttentionParameters(m), q + kv_down + kv_up + output + 6 + 5);
   m.attention.qkv_bias = true;  // on the down-projections: 6 and 5 + 2
   EXPECT_EQ(AttentionParameters(m), q + kv_down + kv_up + output + 11 + 13);

@@ -4,7 +4,9 @@
 
 #include <vector>
 
+#include "base/mixer.h"
 #include "costmodel/causal_pairs.h"
+#include "tests/each_change.h"
 
 namespace moecast {
 namespace {
@@ -52,13 +54,21 @@ TEST(WorkTest, PrefillSumsPromptsAndChunks) {
 TEST(WorkTest, IsEqualAndHashesAlikeWhereAllItsSumsAre) {
   const std::vector<int64_t> a = {10, 30}, b = {20, 20}, c = {20, 21};
   EXPECT_EQ(DecodeOf(a), DecodeOf(b));
-  EXPECT_EQ(HashOf(DecodeOf(a)), HashOf(DecodeOf(b)));
+  EXPECT_EQ(Mixer()(DecodeOf(a)), Mixer()(DecodeOf(b)));
   EXPECT_NE(DecodeOf(a), DecodeOf(c));
-  EXPECT_NE(HashOf(DecodeOf(a)), HashOf(DecodeOf(c)));
+  EXPECT_NE(Mixer()(DecodeOf(a)), Mixer()(DecodeOf(c)));
   Work loaded = DecodeOf(a);
   loaded.load.bytes.most = 1.5;
   EXPECT_NE(loaded, DecodeOf(a));
-  EXPECT_NE(HashOf(loaded), HashOf(DecodeOf(a)));
+  EXPECT_NE(Mixer()(loaded), Mixer()(DecodeOf(a)));
+}
+
+// Five numbers and the mean and most of three shares.
+TEST(WorkTest, AnyMemberMakesAnotherKey) {
+  const Changes changes = ChangesOf(MicroBatchOf(3, 5));
+  EXPECT_EQ(changes.all, 5 + 3 * 2);
+  EXPECT_EQ(changes.same_value, 0);
+  EXPECT_EQ(changes.same_hash, 0);
 }
 
 }  // namespace

@@ -83,7 +83,7 @@ const std::vector<FieldCase>& FieldCases() {
 
 TEST(ClusterFieldsTest, EveryFieldHasACase) {
   std::vector<FieldDoc> docs;
-  FieldsOf(static_cast<const ClusterSpec*>(nullptr)).Document("", docs);
+  FieldsOf(static_cast<const Cluster*>(nullptr)).Document("", docs);
   std::set<std::string> documented, covered{"/source"};  // for people
   for (const FieldDoc& d : docs) documented.insert(d.pointer);
   for (const FieldCase& c : FieldCases()) covered.insert(c.pointer);
@@ -102,7 +102,7 @@ TEST(ClusterFieldsTest, ChangingAFieldChangesWhatTopoPrints) {
 }
 
 TEST(ClusterFieldsTest, PrintedAndParsedItIsTheSame) {
-  const auto& table = Codec<ClusterSpec>::Table();
+  const auto& table = Codec<Cluster>::Table();
   for (const FieldCase& c : FieldCases()) {
     const Json printed =
         table.Print(table.Parse(JsonCursor(ParseJson(WithFields(c.sets), "small"))));

@@ -51,7 +51,11 @@ std::string Refusal(std::string_view text) {
 
 struct Published {
   const char* name;
-  int64_t total, activated, without_input_embedding, attention, kv_elements;
+  int64_t total;
+  int64_t activated;
+  int64_t without_input_embedding;
+  int64_t attention;
+  int64_t kv_elements;
 };
 
 // Counted from each config.json of Hugging Face, weight by weight, by a program of its own. Papers:

@@ -159,10 +159,10 @@ TEST(BatchRampTest, FewBatchesGiveTheTimeOfAll) {
     TrainingRun run = s.training().phases[0];
     run.level = Level::kAnalytic;
     const PreparedPhase phase(run, cache);
-    const Noise slow{std::vector<double>(phase.step().sources->size(), 1)};
+    const Noise slow{BySource<double>(phase.step().sources->size(), 1)};
     const Seconds all = EveryBatchTimed(run, cache);
     EXPECT_NEAR(phase.Time().all / all, 1, 5e-4) << run.plan.schedule;
-    EXPECT_GT(phase.Time(slow).all, phase.Time().all);
+    EXPECT_GT(phase.Times({&slow, 1}).front().all, phase.Time().all);
     EXPECT_LT(phase.prepared().size() * 2, BatchesOf(run.plan, run.plan.phases[0]).size())
         << run.plan.schedule;
   }

@@ -127,8 +127,11 @@ TEST(SlowBalanceTest, EachLossEvensWhatItIsOf) {
     return Balance(setup, {.steps = 60, .tokens = 2048, .losses = std::move(losses), .rate = 0.05},
                    1);
   };
-  const BalanceStep start = run({}).front(), none = run({}).back(), expert = run({kExpert}).back(),
-                    device = run({kDevice}).back(), sent = run({kCommunication}).back();
+  const BalanceStep start = run({}).front();
+  const BalanceStep none = run({}).back();
+  const BalanceStep expert = run({kExpert}).back();
+  const BalanceStep device = run({kDevice}).back();
+  const BalanceStep sent = run({kCommunication}).back();
   EXPECT_NEAR(none.expert.cv, start.expert.cv, 0.05 * start.expert.cv);
   EXPECT_LT(expert.expert.cv, 0.4 * start.expert.cv);
   EXPECT_LT(device.device.cv, 0.4 * start.device.cv);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/random.h"
@@ -78,12 +79,13 @@ TEST(SolveBlockTest, CommunicationBesideLongerComputeIsHidden) {
   EXPECT_DOUBLE_EQ(AllExposed(b.Solve()), 0);
 }
 
-// 4 s over ep beside 1 s, which leaves 3 s; then 2 s over tp that nothing hides.
+// 4 s over ep beside 1 s, which leaves 3 s; then 2 s over tp, which waits for them and which
+// nothing hides.
 TEST(SolveBlockTest, WhatComputeDoesNotHideIsExposedByGroup) {
   Ops b;
   b.Communicate(4);
   b.Compute(1);
-  b.Communicate(2, -1, GroupKind::kTp);
+  b.Communicate(2, 0, GroupKind::kTp);
   b.Compute(1, 2);
   const BlockTime t = b.Solve();
   EXPECT_DOUBLE_EQ(t.total.value, 7);
@@ -110,6 +112,65 @@ TEST(SolveBlockTest, ComputeBoundKernelsSlowDownWhileACollectiveRuns) {
   latency_bound.Communicate(4);
   latency_bound.Compute(5, -1, Bound::kLatency);
   EXPECT_DOUBLE_EQ(latency_bound.Solve(0.75, 0.2).total.value, 5);
+}
+
+TEST(SolveBlockTest, CollectivesOfTwoGroupsOverlapAndThoseOfOneDoNot) {
+  Ops one, two;
+  for (const GroupKind group : {GroupKind::kEp, GroupKind::kTp}) {
+    one.Communicate(group == GroupKind::kEp ? 4 : 2);
+    two.Communicate(group == GroupKind::kEp ? 4 : 2, -1, group);
+  }
+  EXPECT_DOUBLE_EQ(one.Solve().total.value, 6);
+  const BlockTime t = two.Solve();
+  EXPECT_DOUBLE_EQ(t.total.value, 4);
+  EXPECT_DOUBLE_EQ(Busy(t, OpClass::kCollective), 6);
+  // 2 s of both, half of it each's, and 2 s of one.
+  EXPECT_DOUBLE_EQ(Exposed(t, GroupKind::kEp), 3);
+  EXPECT_DOUBLE_EQ(Exposed(t, GroupKind::kTp), 1);
+}
+
+// 4 s beside two collectives that each take a quarter of the SMs and a fifth of the bandwidth: 2 of
+// 5 s, or 2.4 of 5 s, get done. Where the two would take more than there is a twentieth of
+// the SMs is left, and a third of the bandwidth, the kernel's fair share among three.
+TEST(SolveBlockTest, WhatTwoCollectivesTakeFromAKernelAddsUpAndSomeIsLeft) {
+  for (const Bound bound : {Bound::kCompute, Bound::kMemory}) {
+    Ops b;
+    b.Communicate(4);
+    b.Communicate(4, -1, GroupKind::kTp);
+    b.Compute(5, -1, bound);
+    EXPECT_DOUBLE_EQ(b.Solve(0.75, 0.2).total.value, bound == Bound::kCompute ? 7 : 6.6);
+    EXPECT_NEAR(b.Solve(0.3, 0.6).total.value,
+                bound == Bound::kCompute ? 4 + 4.8 : 4 + (5 - 4.0 / 3), 1e-12);
+  }
+}
+
+// Two collectives that another times: one over ep from the start, one over tp from 2 s on, when the
+// first kernel has ended. That ends at 3.5 s, and the 1 s behind it beside the first, which ends at
+// 10 s.
+TEST(RunningBlockTest, SharedCollectivesOfTwoGroupsAreUnderWayAtOnce) {
+  Ops b;
+  b.Communicate(0);
+  b.Compute(2);
+  b.Communicate(0, 1, GroupKind::kTp);
+  b.Compute(1, 2);
+  b.beside.assign(4, 1);
+  const std::vector<char> shared{1, 0, 1, 0};
+  std::vector<OpSpan> spans;
+  RunningBlock run;
+  run.Begin(b, b.times, shared, &spans);
+  EXPECT_EQ(run.RunOn(), 0u);
+  EXPECT_EQ(run.RunOn(), RunningBlock::kWaits);
+  EXPECT_EQ(run.Next(), Seconds(2));
+  EXPECT_EQ(run.RunOn(run.Next()), 2u);
+  EXPECT_EQ(run.now(), Seconds(2));
+  EXPECT_EQ(run.RunOn(run.Next()), RunningBlock::kWaits);
+  EXPECT_EQ(run.Next().value, INFINITY);
+  EXPECT_EQ(run.RunOn(Seconds(3.5), 2), RunningBlock::kWaits);
+  EXPECT_EQ(run.RunOn(Seconds(10), 0), RunningBlock::kDone);
+  EXPECT_EQ(run.now(), Seconds(10));
+  EXPECT_EQ(spans[3].start, Seconds(3.5));
+  EXPECT_EQ(spans[3].end, Seconds(4.5));
+  EXPECT_DOUBLE_EQ(Exposed(run.result(), GroupKind::kTp), 0.75);  // half of 2 to 3.5
 }
 
 TEST(SolveBlockTest, RecomputationIsCountedApart) {
@@ -153,7 +214,7 @@ TEST(OverlappedTest, AForwardAndABackwardHideEachOthersCommunication) {
   for (Ops* list : {&forward, &backward, &weight}) {
     list->beside.assign(list->ops.size(), 1);
     for (size_t i = 0; i < list->ops.size(); ++i)
-      if (list->ops[i].stream() == Stream::kCommunication) list->beside[i] = 0;
+      if (list->ops[i].stream() != Stream::kCompute) list->beside[i] = 0;
     pair.times.insert(pair.times.end(), list->times.begin(), list->times.end());
   }
   const CostedOps *f = &forward, *b = &backward, *w = &weight;
@@ -190,7 +251,7 @@ TEST(SolveBlockTest, AtFullRateEqualsOneSweepOverTheOps) {
   for (int round = 0; round < 500; ++round) {
     const Ops b = AnyOps(random);
     std::vector<double> end(b.ops.size());
-    double stream_end[2] = {0, 0}, total = 0;
+    double stream_end[kStreams] = {}, total = 0;
     for (size_t i = 0; i < b.ops.size(); ++i) {
       double& free = stream_end[static_cast<size_t>(b.ops[i].stream())];
       const double start =
@@ -229,7 +290,7 @@ TEST(OverlappedTest, StreamsTakeOpsInOrderAndIdleOnlyWhereAllWait) {
     const size_t n = block.ops.size();
     // When each op could have started for all that it waits for but its stream.
     std::vector<double> ready(n);
-    std::vector<std::vector<size_t>> on_stream(2);
+    std::vector<std::vector<size_t>> on_stream(kStreams);
     for (size_t i = 0; i < n; ++i) {
       const size_t stream = static_cast<size_t>(block.ops[i].stream());
       if (const int after = block.ops[i].after; after >= 0)
@@ -269,15 +330,56 @@ TEST(SolveBlockTest, TotalLiesBetweenTheBusierStreamAndTheSumOfAllAndIsComputeAn
   Random random(2);
   for (int round = 0; round < 500; ++round) {
     const Ops b = AnyOps(random);
-    double compute = 0, communication = 0;
+    double stream[kStreams] = {};
     for (size_t i = 0; i < b.ops.size(); ++i)
-      (b.ops[i].stream() == Stream::kCompute ? compute : communication) += b.times[i].value;
+      stream[static_cast<size_t>(b.ops[i].stream())] += b.times[i].value;
+    const double all = std::accumulate(stream, stream + kStreams, 0.0),
+                 communication = all - stream[0];
     const BlockTime t = b.Solve(0.3 + 0.7 * random.Uniform());
-    EXPECT_GE(t.total.value, std::max(compute, communication) - 1e-12);
-    EXPECT_LE(t.total.value, compute + communication + 1e-12);
+    EXPECT_GE(t.total.value, *std::max_element(stream, stream + kStreams) - 1e-12);
     EXPECT_GE(t.total.value, b.Solve().total.value - 1e-12);
     EXPECT_NEAR(Busy(t, OpClass::kCollective), communication, 1e-12);
     EXPECT_NEAR(ComputeStream(t) + AllExposed(t), t.total.value, 1e-12);
+    EXPECT_LE(AllExposed(t), communication + 1e-12);
+  }
+}
+
+// Some collectives timed by another, who lets each take what it does alone: the block is as alone.
+TEST(RunningBlockTest, WhatAnotherTimesAsAloneIsAsAlone) {
+  Random random(5);
+  for (int round = 0; round < 500; ++round) {
+    Ops b = AnyOps(random);
+    std::vector<char> shared;
+    for (const Op& op : b.ops) {
+      const bool communicates = op.stream() != Stream::kCompute;
+      b.beside.push_back(communicates ? 0.3 * random.Uniform() : 0.5 + 0.5 * random.Uniform());
+      shared.push_back(communicates && random.Below(3) > 0);
+    }
+    RunningBlock run;
+    run.Begin(b, b.times, shared);
+    std::vector<std::pair<Seconds, size_t>> out;  // ends of those under way
+    size_t op = run.RunOn();
+    while (op != RunningBlock::kDone) {
+      if (op < RunningBlock::kNone) out.emplace_back(run.now() + b.times[op], op);
+      Seconds until = run.now();
+      size_t ended = RunningBlock::kNone;
+      if (op == RunningBlock::kWaits) {
+        const auto first = std::min_element(out.begin(), out.end());
+        until = std::min(run.Next(), first->first);
+        if (first->first <= run.Next()) {
+          ended = first->second;
+          out.erase(first);
+        }
+      }
+      op = run.RunOn(until, ended);
+      for (; ended != RunningBlock::kNone && op < RunningBlock::kNone; op = run.RunOn(until, ended))
+        out.emplace_back(run.now() + b.times[op], op);
+    }
+    const BlockTime alone = SolveBlock(b, b.times), t = run.result();
+    EXPECT_NEAR(t.total.value, alone.total.value, 1e-12);
+    for (int g = 0; g < kGroupKinds; ++g)
+      EXPECT_NEAR(t.exposed[g].value, alone.exposed[g].value, 1e-12);
+    for (int c = 0; c < kOpClasses; ++c) EXPECT_NEAR(t.busy[c].value, alone.busy[c].value, 1e-12);
   }
 }
 

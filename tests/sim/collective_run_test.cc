@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "base/random.h"
 #include "sim/network/collective_report.h"
 #include "tests/message_of.h"
@@ -47,6 +49,32 @@ TEST(CollectiveReportTest, ItsTimeAndBandwidthsAreThoseOfItsBytes) {
     ASSERT_EQ(r.links.size(), 8u);
     for (const LinkUse& use : r.links) EXPECT_NEAR(use.utilisation, 300.0 / 306, 1e-8);
     EXPECT_EQ(r.jobs[0].bottleneck, LinkOf(0, Port::kNvlinkOut));  // the first of equals
+  }
+}
+
+// More pairs than 32 bits count, on nodes of four. Direct: a NIC carries (n - 4) / n of the buffer,
+// stretched by (n - 1/2) / (n - 1), and kernels start after 5 + 1 + 10 us. By two hops a token of
+// one device and node: a NIC carries (nodes - 1) / nodes of the buffer, NVLink 3/4.
+TEST(CollectiveReportTest, AllToAllsOfMoreGpusThan32BitsCountPairs) {
+  for (const int n : {66'000, 131'072}) {
+    Cluster c = TwoNodes();
+    c.gpus = n;
+    std::vector<int> all(static_cast<size_t>(n));
+    std::iota(all.begin(), all.end(), 0);
+    for (const Level level : {Level::kAnalytic, Level::kFluid}) {
+      std::vector<NamedCollective> calls = {
+          {.call = {.kind = CollectiveKind::kAllToAll, .group = all, .bytes = MB(40)}},
+          {.call = {.kind = CollectiveKind::kDispatch, .group = all, .bytes = MB(40)}}};
+      for (NamedCollective& call : calls) {
+        call.algorithm = &FastestAlgorithm(call.call, c, Routes(c));
+        const bool direct = call.call.kind == CollectiveKind::kAllToAll;
+        const double by_nic = direct ? (n - 4.0) / n * (n - 0.5) / (n - 1) : 1 - 4.0 / n;
+        const CollectiveReport r = Report({call}, level, {}, c);
+        ASSERT_TRUE(r.jobs[0].time);
+        EXPECT_NEAR(r.jobs[0].time->value, 16e-6 + by_nic * 4e-3, 1e-11) << n;
+        EXPECT_NEAR(r.jobs[0].alone.value, 16e-6 + by_nic * 4e-3, 1e-11) << n;
+      }
+    }
   }
 }
 

@@ -24,11 +24,11 @@ Schedule MakeSchedule(const std::vector<std::vector<TimedTask>>& lanes) {
   for (const auto& lane : lanes) {
     s.lanes.push_back({.rank = static_cast<int32_t>(s.lanes.size())});
     for (const TimedTask& task : lane) {
-      s.tasks.push_back({.program = task.block});
+      s.program_of.push_back(task.block);
       s.dependencies.insert(s.dependencies.end(), task.after.begin(), task.after.end());
       s.dependency_begin.push_back(static_cast<int32_t>(s.dependencies.size()));
     }
-    s.lane_begin.push_back(static_cast<int32_t>(s.tasks.size()));
+    s.lane_begin.push_back(s.size());
   }
   return s;
 }
@@ -56,28 +56,27 @@ Timing EventDriven(const Schedule& s, const std::vector<Time>& duration,
     bool operator>(const Release& o) const { return std::tie(at, task) > std::tie(o.at, o.task); }
   };
   std::priority_queue<Release, std::vector<Release>, std::greater<>> queue;
-  std::vector<int32_t> missing(s.tasks.size());
+  std::vector<int32_t> missing(s.program_of.size());
   for (size_t l = 0; l < s.lanes.size(); ++l) {
     for (int32_t i = s.lane_begin[l]; i < s.lane_begin[l + 1]; ++i) {
       missing[i] = 1 + s.dependency_begin[i + 1] - s.dependency_begin[i];
       if (i == s.lane_begin[l]) queue.push({Time{}, i});
     }
   }
-  Timing out{.start = std::vector<Time>(s.tasks.size()),
-             .end = std::vector<Time>(s.tasks.size()),
+  Timing out{.start = std::vector<Time>(s.program_of.size()),
+             .end = std::vector<Time>(s.program_of.size()),
              .total = Time{}};
   while (!queue.empty()) {
     const Release now = queue.top();
     queue.pop();
     if (--missing[now.task] > 0) continue;
-    const Time end = now.at + duration[s.tasks[now.task].program];
+    const Time end = now.at + duration[s.program_of[now.task]];
     out.start[now.task] = now.at;
     out.end[now.task] = end;
     out.total = std::max(out.total, end);
-    if (now.task + 1 < static_cast<int32_t>(s.tasks.size()) &&
-        s.LaneOf(now.task) == s.LaneOf(now.task + 1))
+    if (now.task + 1 < s.size() && s.LaneOf(now.task) == s.LaneOf(now.task + 1))
       queue.push({end, now.task + 1});
-    for (size_t i = 0; i < s.tasks.size(); ++i)
+    for (size_t i = 0; i < s.program_of.size(); ++i)
       for (int32_t d = s.dependency_begin[i]; d < s.dependency_begin[i + 1]; ++d)
         if (s.dependencies[d].task == now.task)
           queue.push({end + (s.dependencies[d].transfer < 0 ? Time{}
@@ -211,19 +210,19 @@ TEST(RetimerTest, TotalIsNoLessThanTheBusiestLaneAndTheLongestChain) {
     for (size_t l = 0; l < s.lanes.size(); ++l) {
       Time busy{};
       for (int32_t k = s.lane_begin[l]; k < s.lane_begin[l + 1]; ++k)
-        busy += c.duration[s.tasks[k].program];
+        busy += c.duration[s.program_of[k]];
       EXPECT_GE(t.total, busy);
     }
     // Longest chain of dependencies alone, by relaxing as often as there are tasks.
-    std::vector<Time> chain(s.tasks.size());
-    for (size_t round = 0; round <= s.tasks.size(); ++round) {
-      for (size_t k = 0; k < s.tasks.size(); ++k) {
+    std::vector<Time> chain(s.program_of.size());
+    for (size_t round = 0; round <= s.program_of.size(); ++round) {
+      for (size_t k = 0; k < s.program_of.size(); ++k) {
         Time start{};
         for (int32_t d = s.dependency_begin[k]; d < s.dependency_begin[k + 1]; ++d) {
           const auto [before, transfer] = s.dependencies[d];
           start = std::max(start, chain[before] + (transfer < 0 ? Time{} : c.transfer[transfer]));
         }
-        chain[k] = start + c.duration[s.tasks[k].program];
+        chain[k] = start + c.duration[s.program_of[k]];
       }
     }
     for (const Time end : chain) EXPECT_GE(t.total, end);
@@ -236,7 +235,7 @@ TEST(RetimerTest, TheOrderOfTheLanesDoesNotMatter) {
     const RandomCase c = MakeRandomCase(random);
     const Schedule& s = c.schedule;
     // The same lanes in reverse; `moved` says where each task went.
-    std::vector<int32_t> moved(s.tasks.size());
+    std::vector<int32_t> moved(s.program_of.size());
     int32_t at = 0;
     for (size_t l = s.lanes.size(); l-- > 0;)
       for (int32_t k = s.lane_begin[l]; k < s.lane_begin[l + 1]; ++k) moved[k] = at++;
@@ -244,14 +243,15 @@ TEST(RetimerTest, TheOrderOfTheLanesDoesNotMatter) {
     for (size_t l = s.lanes.size(); l-- > 0;) {
       std::vector<TimedTask>& lane = lanes.emplace_back();
       for (int32_t k = s.lane_begin[l]; k < s.lane_begin[l + 1]; ++k) {
-        TimedTask& task = lane.emplace_back(TimedTask{s.tasks[k].program, {}});
+        TimedTask& task = lane.emplace_back(TimedTask{s.program_of[k], {}});
         for (int32_t d = s.dependency_begin[k]; d < s.dependency_begin[k + 1]; ++d)
           task.after.push_back({moved[s.dependencies[d].task], s.dependencies[d].transfer});
       }
     }
     const Timing before = TimeOf(s, c.duration, c.transfer);
     const Timing after = TimeOf(MakeSchedule(lanes), c.duration, c.transfer);
-    for (size_t k = 0; k < s.tasks.size(); ++k) EXPECT_EQ(before.start[k], after.start[moved[k]]);
+    for (size_t k = 0; k < s.program_of.size(); ++k)
+      EXPECT_EQ(before.start[k], after.start[moved[k]]);
     EXPECT_EQ(before.total, after.total);
   }
 }

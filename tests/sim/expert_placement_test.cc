@@ -64,10 +64,11 @@ double LeastMaximum(const Loads& loads, size_t expert, int extra) {
 TEST(ExpertPlacementPropertyTest, EveryExpertHasASlotLoadsAreKeptAndReplicasAreTheBest) {
   Random random(11);
   for (int round = 0; round < 200; ++round) {
-    const int nodes = 1 + static_cast<int>(random.Below(2)),
-              devices = nodes * (1 + static_cast<int>(random.Below(3))),
-              groups = nodes * (1 + static_cast<int>(random.Below(3))), experts = groups * devices,
-              extra = devices * static_cast<int>(random.Below(3));
+    const int nodes = 1 + static_cast<int>(random.Below(2));
+    const int devices = nodes * (1 + static_cast<int>(random.Below(3)));
+    const int groups = nodes * (1 + static_cast<int>(random.Below(3)));
+    const int experts = groups * devices;
+    const int extra = devices * static_cast<int>(random.Below(3));
     const PlacementShape shape{
         .devices = devices, .nodes = nodes, .groups = groups, .slots = experts + extra};
     Loads loads;

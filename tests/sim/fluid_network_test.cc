@@ -188,10 +188,14 @@ TEST(FluidNetworkTest, BytesAreConserved) {
       f.links = {{static_cast<LinkId>(random.Below(n.capacity.size())), f.links[0].share}};
     }
     const std::vector<Time> ends = Ends(n.capacity, n.flows);
-    const std::vector<Bytes> bytes = BytesByLink(n.flows, n.capacity.size());
+    std::vector<Bytes> bytes(n.capacity.size());
     std::vector<Time> last(n.capacity.size());
-    for (size_t f = 0; f < ends.size(); ++f)
-      last[n.flows[f].links[0].link] = std::max(last[n.flows[f].links[0].link], ends[f]);
+    for (size_t f = 0; f < ends.size(); ++f) {
+      const Flow& flow = n.flows[f];
+      const auto [link, share] = flow.links[0];
+      bytes[link] += flow.bytes * (share * static_cast<double>(flow.multiplicity));
+      last[link] = std::max(last[link], ends[f]);
+    }
     for (size_t l = 0; l < last.size(); ++l)
       EXPECT_NEAR((n.capacity[l] * last[l].seconds()).value, bytes[l].value,
                   1e-9 * bytes[l].value + 30);

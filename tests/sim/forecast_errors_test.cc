@@ -54,7 +54,7 @@ Spread SpreadWith(const Errors& errors) {
   const PreparedRun prepared(run, cache);
   const Step& step = prepared.step(0);
 
-  std::map<uint16_t, double> by_source;
+  std::map<SourceId, double> by_source;
   std::map<uint64_t, double> by_curve;
   std::map<int, double> by_op;
   double time = 0;

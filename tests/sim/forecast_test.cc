@@ -8,6 +8,7 @@
 
 #include "scenarios/scenario.h"
 #include "sim/training/step_time.h"
+#include "tests/sim/step_probe.h"
 
 namespace moecast {
 namespace {
@@ -32,7 +33,7 @@ double ShareOf(const Forecast& forecast, const std::string& source) {
 }
 
 double LogRatio(const Step& step, const Noise& noise) {
-  const Noise quiet{.by_source = std::vector<double>(noise.by_source.size(), 0)};
+  const Noise quiet{.by_source = BySource<double>(noise.by_source.size())};
   return std::log(StepTime(step, noise) / StepTime(step, quiet));
 }
 
@@ -43,12 +44,12 @@ TEST(ForecastTest, EverySourceThatMovesAStepHasItsShare) {
     StepCache cache;
     const PreparedRun run(s.training(), cache);
     const Forecast forecast = Drawn(s, run, cache, {.samples = 2});
-    const std::vector<std::string>& sources = *run.step(0).sources;
-    for (size_t i = 0; i < sources.size(); ++i) {
-      Noise noise{.by_source = std::vector<double>(sources.size(), 0)};
-      noise.by_source[i] = 1;
-      EXPECT_EQ(ShareOf(forecast, sources[i]) > 0, LogRatio(run.step(0), noise) != 0)
-          << name << ": " << sources[i];
+    const CostSources& sources = *run.step(0).sources;
+    for (const SourceId source : sources.ids()) {
+      Noise noise{.by_source = BySource<double>(sources.size())};
+      noise.by_source[source] = 1;
+      EXPECT_EQ(ShareOf(forecast, TextOf(sources[source])) > 0, LogRatio(run.step(0), noise) != 0)
+          << name << ": " << sources[source].name;
     }
   }
 }
@@ -63,17 +64,18 @@ TEST(ForecastTest, TheIntervalIsAsWideAsTheNetworksErrorWhereTheNetworkIsTheStep
                            "whole_step/sigma=0"});
   StepCache cache;
   const PreparedRun run(s.training(), cache);
-  const std::vector<std::string>& sources = *run.step(0).sources;
-  const auto network = std::find_if(sources.begin(), sources.end(), [](const std::string& source) {
-    return source.starts_with("network rate");
+  const CostSources& sources = *run.step(0).sources;
+  const std::vector<SourceId> ids = sources.ids();
+  const auto network = std::find_if(ids.begin(), ids.end(), [&sources](SourceId id) {
+    return sources[id].name == "network rate";
   });
-  ASSERT_NE(network, sources.end());
+  ASSERT_NE(network, ids.end());
   const Forecast forecast = Drawn(s, run, cache, {.samples = 256});
-  EXPECT_EQ(forecast.uncertainty.front().source, *network);
+  EXPECT_EQ(forecast.uncertainty.front().source, TextOf(sources[*network]));
   // Alone it makes p10 and p90 these; what else is uncertain makes them wider.
   const auto at = [&](double quantile) {
-    Noise noise{.by_source = std::vector<double>(sources.size(), 0)};
-    noise.by_source[static_cast<size_t>(network - sources.begin())] = NormalQuantile(quantile);
+    Noise noise{.by_source = BySource<double>(sources.size())};
+    noise.by_source[*network] = NormalQuantile(quantile);
     return LogRatio(run.step(0), noise);
   };
   const Interval hours =

@@ -27,22 +27,43 @@ std::vector<int> SomeOf(const Cluster& c, Random& random) {
   return group;
 }
 
+// Of a direct all-to-all.
+EvenBytes Alike(Bytes bytes) {
+  return {.inside = bytes, .rail = bytes, .across = bytes};
+}
+// As of two hops, at once or one of them, or of anything else.
+EvenBytes AnyBytes(Random& random) {
+  EvenBytes any;
+  while (any.inside.value + any.rail.value + any.across.value <= 0)
+    for (Bytes* bytes : {&any.inside, &any.rail, &any.across})
+      *bytes = MB(static_cast<double>(random.Below(3)));
+  return any;
+}
+
 // An all-to-all of even pairs, and the same pair by pair.
-FlowChain Even(const std::vector<int>& group, Bytes bytes, const Cluster& c, const Routes& routes) {
+FlowChain Even(const std::vector<int>& group, const EvenBytes& bytes, const Cluster& c,
+               const Routes& routes) {
   FlowChain chain{.stages = {{}}};
   chain.even.push_back(
-      {.stage = 0, .start = {}, .pairs = EvenPairs(group, c, routes), .bytes = bytes, .costs = {}});
+      {.stage = 0, .start = {}, .pairs = EvenPairs(group, bytes, c, routes), .costs = {}});
   chain.endless = chain.even[0].pairs.unreachable() > 0;
   return chain;
 }
-FlowChain PairByPair(const std::vector<int>& group, Bytes bytes, const Routes& routes) {
+FlowChain PairByPair(const std::vector<int>& group, const EvenBytes& bytes, const Routes& routes) {
   FlowChain chain{.stages = {{}}};
-  for (const int from : group)
-    for (const int to : group) {
-      const Path path = routes.Between(from, to);
+  std::vector<int> index(group.size());
+  for (size_t i = 1; i < group.size(); ++i)
+    if (routes.SameNode(group[i - 1], group[i])) index[i] = index[i - 1] + 1;
+  for (size_t i = 0; i < group.size(); ++i)
+    for (size_t j = 0; j < group.size(); ++j) {
+      const Path path = routes.Between(group[i], group[j]);
+      const Bytes of_pair = routes.SameNode(group[i], group[j]) ? bytes.inside
+                            : index[i] == index[j]              ? bytes.rail
+                                                                : bytes.across;
+      if (of_pair.value <= 0) continue;
       chain.endless = chain.endless || !path.exists();
       if (path.size <= 0) continue;
-      Flow& flow = chain.stages[0].emplace_back(Flow{.bytes = bytes});
+      Flow& flow = chain.stages[0].emplace_back(Flow{.bytes = of_pair});
       for (const LinkId link : path.span()) flow.links.push_back({link});
     }
   return chain;
@@ -99,15 +120,12 @@ std::vector<std::pair<std::string, Cluster>> Clusters() {
   three.switch_ports = 32;
   three.pod_oversubscription = 2;
   Cluster pools = NodesOf8(4, Adaptive());
-  NodePool slow{.nodes = 1,
-                .device = "slow",
-                .nvlink = GBps(90),
-                .nvlink_usable = GBps(80),
-                .pcie_usable = GBps(55)};
+  NodePool slow{.nodes = 1, .device = TestDevice()};
+  slow.device.nvlink_usable = GBps(80);
   slow.nic = slow.nic_usable = GBps(20);
   NodePool fast = slow;
   fast.nodes = 3;
-  fast.nvlink_usable = GBps(160);
+  fast.device.nvlink_usable = GBps(160);
   fast.nic_usable = GBps(40);
   pools.pools = {slow, fast};
   Cluster short_node{.name = "test", .gpus = 13, .gpus_per_node = 4};
@@ -133,8 +151,9 @@ TEST(GroupFlowsTest, AnEvenAllToAllIsTheSamePairByPair) {
     const Routes routes(c);
     for (int round = 0; round < 4; ++round) {
       const std::vector<int> group = round == 0 ? AllOf(c) : SomeOf(c, random);
-      ExpectTheSameFlowByFlow(c, {Even(group, MB(1), c, routes)},
-                              {PairByPair(group, MB(1), routes)}, {},
+      const EvenBytes bytes = round % 2 == 0 ? Alike(MB(1)) : AnyBytes(random);
+      ExpectTheSameFlowByFlow(c, {Even(group, bytes, c, routes)},
+                              {PairByPair(group, bytes, routes)}, {},
                               what + ", group " + std::to_string(round));
     }
   }
@@ -149,7 +168,8 @@ TEST(GroupFlowsTest, AnEvenAllToAllIsTheSamePairByPairWhateverFails) {
     std::ranges::sort(c.cut);
     const Routes routes(c);
     const std::vector<int> group = SomeOf(c, random);
-    ExpectTheSameFlowByFlow(c, {Even(group, MB(1), c, routes)}, {PairByPair(group, MB(1), routes)},
+    const EvenBytes bytes = AnyBytes(random);
+    ExpectTheSameFlowByFlow(c, {Even(group, bytes, c, routes)}, {PairByPair(group, bytes, routes)},
                             {}, "round " + std::to_string(round));
   }
 }
@@ -175,15 +195,20 @@ TEST(GroupFlowsTest, WhateverRunsAtOnceIsTheSameFlowByFlow) {
       const auto group = [&] { return random.Below(2) == 0 ? AllOf(c) : SomeOf(c, random); };
       for (uint64_t even = 1 + random.Below(2); even > 0; --even) {
         const std::vector<int> gpus = group();
-        flow_by_flow.push_back(PairByPair(gpus, MB(1), routes));
-        grouped.push_back(WaysFollowFromPlaces(c) ? Even(gpus, MB(1), c, routes)
+        const EvenBytes bytes = AnyBytes(random);
+        flow_by_flow.push_back(PairByPair(gpus, bytes, routes));
+        grouped.push_back(WaysFollowFromPlaces(c) ? Even(gpus, bytes, c, routes)
                                                   : flow_by_flow.back());
       }
       add({RingAllReduce(group(), MB(30), routes)});
       add({TreeAllReduce(group(), MB(1), routes)});
       if (random.Below(2) == 0) add({RingBroadcast(group(), MB(20), routes)});
-      if (random.Below(2) == 0)
-        add(StoreAndForwardAllToAll(group(), MB(10), {.devices = 4, .nodes = 2}, routes));
+      if (random.Below(2) == 0) {
+        const std::vector<int> gpus = group();
+        add(WrittenOut(gpus,
+                       StoreAndForwardAllToAll(gpus, MB(10), {.devices = 4, .nodes = 2}, routes),
+                       routes));
+      }
       if (c.gpus == 32) add({Send(std::vector{0, 1, 2}, std::vector{8, 9, 26}, MB(5), routes)});
       std::vector<CapacityChange> changes;
       for (uint64_t i = random.Below(3); i > 0; --i)
@@ -204,8 +229,8 @@ TEST(GroupFlowsTest, AlongAChainEachFlowIsItsOwn) {
   c.device = TestDevice();
   const Routes routes(c);
   const FlowChain chain = ChainOf(Parts{RingBroadcast(AllOf(c), MB(20), routes)}, c, Level::kFluid);
-  ExpectTheSameFlowByFlow(c, {Even(AllOf(c), MB(1), c, routes), chain},
-                          {PairByPair(AllOf(c), MB(1), routes), chain}, {}, "a chain");
+  ExpectTheSameFlowByFlow(c, {Even(AllOf(c), Alike(MB(1)), c, routes), chain},
+                          {PairByPair(AllOf(c), Alike(MB(1)), routes), chain}, {}, "a chain");
 }
 
 // Five flows, each on a link of its own, of which two differ in nothing.
@@ -238,7 +263,7 @@ TEST(GroupFlowsTest, ManyPairsAreFewFlows) {
   spec.switch_ports = 64;
   const Cluster c = NodesOf8(64, spec);
   const GroupedFlows groups =
-      GroupFlows({Even(AllOf(c), MB(1), c, Routes(c))}, LinkCapacities(c), {}, c);
+      GroupFlows({Even(AllOf(c), Alike(MB(1)), c, Routes(c))}, LinkCapacities(c), {}, c);
   EXPECT_LE(FlowsIn(groups.chains[0]), 6u);
   int64_t pairs = 0;
   for (const Flow& f : groups.chains[0].stages[0]) pairs += f.multiplicity;
@@ -261,7 +286,7 @@ TEST(GroupFlowsTest, BesideARingPairsAreFewFlowsToo) {
   ring.Merge();
   FlowChain of_ring{.stages = {FlowsOf(ring, c, {})}};
   const GroupedFlows groups =
-      GroupFlows({Even(all, MB(1), c, routes), of_ring}, LinkCapacities(c), {}, c);
+      GroupFlows({Even(all, Alike(MB(1)), c, routes), of_ring}, LinkCapacities(c), {}, c);
   EXPECT_EQ(FlowsIn(groups.chains[0]), 2u);
   EXPECT_EQ(FlowsIn(groups.chains[1]), 2u);
   const ChainEnds ends = RunOn(groups.chains, groups.capacity);

@@ -187,7 +187,9 @@ TEST(OffloadTest, TheOptimizerTakesItsCopiesAndTheHostsAdam) {
   for (const BlockRun& run : p.step.layout.runs.front())
     n += run.count * (p.step.blocks.layer(run.kind).parameters.data +
                       p.step.blocks.layer(run.kind).parameters.expert);
-  const double down = 4 * n / 55e9, up = 2 * n / 55e9, adam = 30 * n / (0.43 * 614.4e9);
+  const double down = 4 * n / 55e9;
+  const double up = 2 * n / 55e9;
+  const double adam = 30 * n / (0.43 * 614.4e9);
   EXPECT_NEAR(optimizer("false"), down + adam + up, 1e-9);
   EXPECT_NEAR(optimizer("true"), std::max({down, adam, up}), 1e-9);
 }

@@ -208,9 +208,9 @@ TEST(PipelineClosedFormTest, OneFOneBIdlesOneMicroBatchForEveryFurtherStage) {
   Random random(11);
   for (int p = 1; p <= 9; ++p) {
     for (int m = 1; m <= 20; ++m) {
-      const auto f = static_cast<int64_t>(random.Below(9)),
-                 b = static_cast<int64_t>(random.Below(9)),
-                 w = 1 + static_cast<int64_t>(random.Below(9));
+      const auto f = static_cast<int64_t>(random.Below(9));
+      const auto b = static_cast<int64_t>(random.Below(9));
+      const auto w = 1 + static_cast<int64_t>(random.Below(9));
       EXPECT_EQ(Solve("1f1b", Uniform(p, m, f, b, w)).result.stage_span,
                 Time{(m + p - 1) * (f + b + w)});
       EXPECT_DOUBLE_EQ(Solve("1f1b", Uniform(p, m, 1, 1, 1)).result.bubble_rate,
@@ -225,9 +225,9 @@ TEST(PipelineClosedFormTest, ZbH1IdlesForwardPlusBackwardLessWhatWeightGradients
   Random random(12);
   for (int p = 1; p <= 9; ++p) {
     for (int m = p; m <= 24; ++m) {
-      const auto f = static_cast<int64_t>(random.Below(9)),
-                 b = static_cast<int64_t>(random.Below(9)),
-                 w = static_cast<int64_t>(random.Below(9));
+      const auto f = static_cast<int64_t>(random.Below(9));
+      const auto b = static_cast<int64_t>(random.Below(9));
+      const auto w = static_cast<int64_t>(random.Below(9));
       EXPECT_EQ(Solve("zb-h1", Uniform(p, m, f, b, w)).result.stage_span,
                 Time{m * (f + b + w) + (p - 1) * (b + std::max<int64_t>(f - w, 0))})
           << p << " stages, " << m << " micro-batches, " << f << " " << b << " " << w;
@@ -310,9 +310,9 @@ TEST(PipelineClosedFormTest,
   for (int p = 1; p <= 8; ++p) {
     for (int v = 2; v <= 4; ++v) {
       for (int m = p; m <= 3 * p + 2; ++m) {
-        const int64_t f = v * static_cast<int64_t>(random.Below(9)),
-                      b = v * static_cast<int64_t>(random.Below(9)),
-                      w = v * (1 + static_cast<int64_t>(random.Below(9)));
+        const int64_t f = v * static_cast<int64_t>(random.Below(9));
+        const int64_t b = v * static_cast<int64_t>(random.Below(9));
+        const int64_t w = v * (1 + static_cast<int64_t>(random.Below(9)));
         EXPECT_EQ(Solve("interleaved", Uniform(p, m, f, b, w, v)).result.stage_span,
                   Time{m * (f + b + w) + (p - 1) * (f + b + w) / v})
             << p << " stages, " << v << " chunks, " << m << " micro-batches, " << f << " " << b
@@ -352,8 +352,11 @@ TEST(PipelineClosedFormTest, WhatAPairSavesTakesMoreOffTheBubbleOfDualPipeThanIt
     const auto up_to = [&](int64_t n) {
       return static_cast<int64_t>(random.Below(static_cast<uint64_t>(n + 1)));
     };
-    const int64_t f = 1 + up_to(40), b = up_to(f), w = up_to(b), saved = up_to(std::min(f, b + w)),
-                  pair = f + b + w - saved;
+    const int64_t f = 1 + up_to(40);
+    const int64_t b = up_to(f);
+    const int64_t w = up_to(b);
+    const int64_t saved = up_to(std::min(f, b + w));
+    const int64_t pair = f + b + w - saved;
     const int64_t idle = (half - 1) * (2 * f + b - w) - (2 * half - 3) * saved;
     PipelineShape shape = Uniform(2 * half, 2 * each, f, b, w, 1, 0, 2);
     shape.pair.assign(static_cast<size_t>(shape.virtual_stages()), Time{pair});

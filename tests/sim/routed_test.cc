@@ -31,6 +31,22 @@ double PartsHit(int n, int parts, int k) {
   return parts * (1 - Choose(n - n / parts, k) / Choose(n, k));
 }
 
+// Ports of the slowest: PCIe of 20 GB/s before a NIC of 48.5, and a pool whose NVLink reaches 100.
+TEST(RoutedTest, TokensFindWhatThePortsOfTheSlowestGpuGive) {
+  Model model;
+  model.moe = kPlain;
+  Cluster c{.name = "test", .gpus = 16, .token_nvlink_share = 0.8, .token_nic_share = 0.5};
+  c.device.nvlink_usable = GBps(160);
+  const auto setup = [&] { return RoutingOf(model, c, {}, {.ranks = 16}, 4096); };
+  EXPECT_EQ(setup().network, GBps(48.5 * 0.5));
+  c.device.pcie_usable = GBps(20);
+  EXPECT_EQ(setup().network, GBps(10));
+  EXPECT_EQ(setup().nvlink, GBps(128));
+  c.pools = {{.nodes = 1, .device = c.device}, {.nodes = 1, .device = c.device}};
+  c.pools[1].device.nvlink_usable = GBps(100);
+  EXPECT_EQ(setup().nvlink, GBps(80));
+}
+
 TEST(RoutedTest, UniformTokensSpreadAsTheClosedFormSays) {
   const RoutingSetup setup = SetupOf(kPlain, 16, 8);
   RoutedDraws draws(setup, 1, 5);
@@ -283,8 +299,10 @@ TEST(LoadsTest, SkewSlowsAndACapacityBoundsIt) {
     setup.load.never_dropped = never_dropped;
     return LoadsOf(setup, 4).mean;
   };
-  const ExpertLoad even = load(0, std::nullopt), skewed = load(1, std::nullopt), cut = load(1, 1.0),
-                   kept = load(1, 1.0, 1);
+  const ExpertLoad even = load(0, std::nullopt);
+  const ExpertLoad skewed = load(1, std::nullopt);
+  const ExpertLoad cut = load(1, 1.0);
+  const ExpertLoad kept = load(1, 1.0, 1);
   // 4096 tokens of 6: a device has 3072 visits, with a standard deviation of about 50.
   EXPECT_NEAR(even.visits.most, 1.02, 0.02);
   EXPECT_NEAR(even.visits.mean, 1, 1e-12);

@@ -14,6 +14,7 @@
 #include "costmodel/collectives/algorithms.h"
 #include "sim/network/analytic_network.h"
 #include "sim/network/fluid_network.h"
+#include "tests/costmodel/all_to_all.h"
 #include "tests/message_of.h"
 #include "tests/sim/random_flows.h"
 #include "tests/topology/test_clusters.h"

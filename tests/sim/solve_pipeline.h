@@ -28,7 +28,7 @@ inline PipelineShape Uniform(int stages, int micro_batches, int64_t f, int64_t b
 }
 
 struct Solved {
-  Schedule schedule;
+  TrainingSchedule schedule;
   Timing timing;
   PipelineResult result;
 };

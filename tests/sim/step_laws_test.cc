@@ -129,19 +129,19 @@ TEST(StepExposureTest, OverlappedOnlyTheFirstLayersWeightsAndItsGradientsAreWait
     return step.blocks.Of(kind, pass).alone.total;
   };
   constexpr BlockKind kEmbedding = BlockKind::kEmbedding, kLayer = BlockKind::kDense;
-  const Seconds gather = moves(step.blocks.layer(kLayer).param_gather.costed),
-                reduce = moves(step.blocks.layer(kLayer).grad_reduce.costed),
-                backward = takes(kEmbedding, Pass::kBackward) + takes(kEmbedding, Pass::kWeight);
+  const Seconds gather = moves(step.blocks.layer(kLayer).param_gather[0].costed);
+  const Seconds reduce = moves(step.blocks.layer(kLayer).grad_reduce[0].costed);
+  const Seconds backward = takes(kEmbedding, Pass::kBackward) + takes(kEmbedding, Pass::kWeight);
   ASSERT_LT(gather, takes(kLayer, Pass::kForward));
   ASSERT_LT(reduce, takes(kLayer, Pass::kBackward) + takes(kLayer, Pass::kWeight));
   ASSERT_LT(takes(kEmbedding, Pass::kForward), gather);
   ASSERT_LT(backward, reduce);
   const LaneTime lane = LaneTimes(step).front();
-  EXPECT_NEAR(lane.param_gather / (moves(step.blocks.layer(kEmbedding).param_gather.costed) +
+  EXPECT_NEAR(lane.param_gather / (moves(step.blocks.layer(kEmbedding).param_gather[0].costed) +
                                    gather - takes(kEmbedding, Pass::kForward)),
               1, kRounding);
   EXPECT_NEAR(lane.grad_reduce /
-                  (reduce - backward + moves(step.blocks.layer(kEmbedding).grad_reduce.costed)),
+                  (reduce - backward + moves(step.blocks.layer(kEmbedding).grad_reduce[0].costed)),
               1, kRounding);
 }
 

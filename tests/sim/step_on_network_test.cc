@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "scenarios/builtin.h"
 #include "scenarios/scenario.h"
 #include "sim/forecast/why.h"
 #include "sim/network/fluid_network.h"
@@ -53,16 +54,16 @@ const Case kCases[] = {
     {"lite", "deepseek-v2-lite-pretrain", {"training/phases/0/global_batch=512"}},
 };
 
+StepFlows FlowsOf(const Step& step) {
+  return FlowsOf(SendersOf(step, StepExtent::kOneGpuPerStage), *step.costs);
+}
+
 class StepOnNetworkTest : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     Sets sets = GetParam().sets;
     sets.insert(sets.begin(), "unknown={}");
     run_ = Scenario::Load(GetParam().scenario, sets).training().phases.front();
-  }
-  OpCosts& Costs(const Step& step) {
-    return cache_.CostsFor(run_.calibration, run_.cluster, run_.model, run_.plan, run_.whole_step,
-                           step.shape.copies);
   }
   TrainingRun run_;
   StepCache cache_;
@@ -77,7 +78,7 @@ TEST_P(StepOnNetworkTest, OnLinksTooFastToMatterItIsTheStepAlone) {
   run_.cluster.send_piece = Seconds(0);
   run_.level = Level::kAnalytic;
   const PreparedPhase phase(run_, cache_);
-  const StepFlows flows = FlowsOf(phase.step(), Costs(phase.step()), StepExtent::kOneGpuPerStage);
+  const StepFlows flows = FlowsOf(phase.step());
   FluidNetwork network(flows.capacities());
   const NetworkedTiming step = RunOnNetwork(Linked(phase.step(), flows), network);
   // A send keeps its time per message, which no rate takes away: where both directions send at once
@@ -94,7 +95,7 @@ TEST_P(StepOnNetworkTest, SharedLinksNeverMakeItFaster) {
   EXPECT_LT(shared.step().stretch, 1.1);
   EXPECT_NEAR(UncontendedStepTime(shared.step()) / StepTime(alone.step()), 1, 1e-12);
   // What a lane loses to shared links is what its tasks take longer than alone, none of them less.
-  const Schedule& s = shared.step().schedule();
+  const TrainingSchedule& s = shared.step().schedule();
   const std::vector<LaneTime> lanes = LaneTimes(shared.step()),
                               lanes_alone = LaneTimes(alone.step());
   for (size_t lane = 0; lane < lanes.size(); ++lane) {
@@ -122,7 +123,7 @@ TEST_P(SlowStepOnNetworkTest, OneGpuPerStageStandsForTheReplica) {
   const auto fluid = [](std::span<const BytesPerSecond> capacity) {
     return std::make_unique<FluidNetwork>(capacity);
   };
-  const ReplicaTimes replica = CompareOnReplica(phase.step(), Costs(phase.step()), fluid, fluid);
+  const ReplicaTimes replica = CompareOnReplica(phase.step(), fluid, fluid);
   EXPECT_EQ(replica.farthest, Seconds(0));
   EXPECT_NEAR(replica.first / phase.step().timing.total.seconds(), 1, 1e-6);
 }
@@ -131,7 +132,7 @@ TEST_P(StepOnNetworkTest, SimGridGivesTheSameTimes) {
   if (::access(MOECAST_SIMGRID, X_OK) != 0)
     GTEST_SKIP() << "moecast-simgrid is not built: no SimGrid was found";
   const PreparedPhase phase(run_, cache_);
-  const StepFlows flows = FlowsOf(phase.step(), Costs(phase.step()), StepExtent::kOneGpuPerStage);
+  const StepFlows flows = FlowsOf(phase.step());
   FluidNetwork fluid(flows.capacities());
   SimgridNetwork simgrid(
       std::make_unique<ChildProcess>(MOECAST_SIMGRID, std::vector<std::string>{}),
@@ -148,7 +149,7 @@ TEST_P(StepOnNetworkTest, SimGridGivesTheSameTimes) {
 TEST_P(StepOnNetworkTest, TasksKeepOrderAndWaitForWhatTheyNeed) {
   const PreparedPhase phase(run_, cache_);
   const Step& step = phase.step();
-  const Schedule& s = step.schedule();
+  const TrainingSchedule& s = step.schedule();
   for (size_t lane = 0; lane < s.lanes.size(); ++lane)
     for (int32_t t = s.lane_begin[lane]; t < s.lane_begin[lane + 1]; ++t) {
       Time ready = t > s.lane_begin[lane] ? step.timing.end[t - 1] : Time{};
@@ -233,31 +234,65 @@ std::string NameOf(const testing::TestParamInfo<Case>& of) {
 INSTANTIATE_TEST_SUITE_P(Plans, StepOnNetworkTest, testing::ValuesIn(kCases), NameOf);
 INSTANTIATE_TEST_SUITE_P(Plans, SlowStepOnNetworkTest, testing::ValuesIn(kCases), NameOf);
 
+// Each is one of its kind's rows, and `moecast collective` knows it by that name.
+TEST(StepFlowsTest, EveryCollectiveOfEveryScenarioIsARowOfTheTable) {
+  int collectives = 0;
+  for (const std::string_view name : BuiltinNames("training")) {
+    const Scenario scenario = Scenario::Load(std::string(name), {});
+    for (const TrainingRun& run : scenario.training().phases) {
+      StepCache cache;
+      const PreparedPhase phase(run, cache);
+      phase.step().blocks.Each([&](const StepBlock& block) {
+        for (const Op& op : block.costed.ops) {
+          const auto* query = std::get_if<CollectiveQuery>(&op.query);
+          if (!query) continue;
+          ASSERT_TRUE(query->algorithm);
+          EXPECT_TRUE(FindAlgorithm(query->kind, query->algorithm->name)) << NameOf(query->kind);
+          ++collectives;
+        }
+      });
+    }
+  }
+  EXPECT_GT(collectives, 100);
+}
+
 TEST(StepFlowsTest, ExpertsOnTheirNodesShareNvlinkWithReductionsAndNothingWithSends) {
   StepCache cache;
   const Sets sets{"unknown={}"};
   const TrainingRun run = Scenario::Load("deepseek-v2-pretrain", sets).training().phases.front();
   const PreparedPhase phase(run, cache);
-  OpCosts& costs =
-      cache.CostsFor(run.calibration, run.cluster, run.model, run.plan, run.whole_step, 1);
-  const StepFlows flows = FlowsOf(phase.step(), costs, StepExtent::kOneGpuPerStage);
-  const CollectiveQuery dispatch{CollectiveKind::kDispatch, GroupKind::kEp};
+  const std::shared_ptr<const OpCosts> costs = cache.CostsFor(run, 1);
+  const StepFlows flows = FlowsOf(phase.step());
+  const auto query = [&](CollectiveKind kind, GroupKind group) {
+    CollectiveQuery of{kind, group, MB(10)};
+    of.algorithm = costs->Lower(of).algorithm;
+    return of;
+  };
+  const CollectiveQuery dispatch = query(CollectiveKind::kDispatch, GroupKind::kEp);
   for (int s = 0; s < run.plan.parallel.pp; ++s) {
     EXPECT_TRUE(
         flows.IsShared(s, dispatch));  // rings over all replicas' ranks run through each node
-    EXPECT_TRUE(flows.IsShared(s, {CollectiveKind::kReduceScatter, GroupKind::kExpertData}));
+    EXPECT_TRUE(flows.IsShared(s, query(CollectiveKind::kReduceScatter, GroupKind::kExpertData)));
     for (const UnitFlow& flow : flows.Of(s, dispatch).flows)
       for (const LinkShare& share : flow.links)
         EXPECT_FALSE(IsNetwork(run.cluster, flows.links()[share.link]));
   }
-  for (int s = 0; s + 1 < run.plan.parallel.pp; ++s)
-    for (const UnitFlow& flow : flows.OfSend(s, s + 1).flows)
+  // A NIC carries sends of other stages than its own and reductions, which together may fill it
+  // both ways.
+  for (int s = 0; s + 1 < run.plan.parallel.pp; ++s) {
+    for (const UnitFlow& flow : flows.OfSend(s, s + 1).flows) {
+      EXPECT_EQ(flow.links.size(), 2u);
       for (const LinkShare& share : flow.links)
         EXPECT_TRUE(IsNetwork(run.cluster, flows.links()[share.link]));
+    }
+  }
   // Eight ranks on a node: seven peers, each an eighth of the device share.
   const UnitCollective& unit = flows.Of(0, dispatch);
   ASSERT_EQ(unit.flows.size(), 1u);
   EXPECT_EQ(unit.flows[0].multiplicity, 7);
+  // By NVLink a GPU receives of the one that stands for its stage what that sends: one port
+  // decides.
+  EXPECT_EQ(unit.flows[0].links.size(), 1u);
   EXPECT_NEAR(unit.flows[0].bytes.value * 7 / run.cluster.device.nvlink_usable.value,
               unit.per_byte.value, 1e-22);
 }

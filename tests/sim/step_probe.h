@@ -2,6 +2,8 @@
 // prepared step keeps its blocks, and how it numbers the ops whose times are drawn.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
@@ -21,7 +23,7 @@ inline TrainingRun RunAlone(const std::string& scenario, std::vector<std::string
 }
 
 // Of one stage: times of a micro-batch's passes through its blocks, of what data parallelism moves
-// for all of them, and where its time goes.
+// for all of them on the communicator that takes longest, and where its time goes.
 struct StageProbe {
   Seconds forward, backward, weight;
   Seconds reduce, gather;
@@ -47,6 +49,7 @@ inline StepProbe Probe(const Step& step) {
                      .gather = {},
                      .lane = lanes[s],
                      .memory = memory[s]};
+    std::array<Seconds, kDataGroups> reduce, gather;
     for (const int v : step.layout.map.Held(s)) {
       const auto blocks = [&](Phase phase) {
         return TimeOf(ProgramOf(step.layout.runs[v], phase), step.times).total;
@@ -55,12 +58,17 @@ inline StepProbe Probe(const Step& step) {
       stage.backward += blocks(Phase::kBackward);
       stage.weight += blocks(Phase::kWeight);
       for (const BlockRun& run : step.layout.runs[v]) {
-        for (const Cost& cost : step.blocks.layer(run.kind).grad_reduce.costed.costs)
-          stage.reduce += cost.time * run.count;
-        for (const Cost& cost : step.blocks.layer(run.kind).param_gather.costed.costs)
-          stage.gather += cost.time * run.count;
+        const LayerBlocks& layer = step.blocks.layer(run.kind);
+        for (size_t g = 0; g < kDataGroups; ++g) {
+          for (const Cost& cost : layer.grad_reduce[g].costed.costs)
+            reduce[g] += cost.time * run.count;
+          for (const Cost& cost : layer.param_gather[g].costed.costs)
+            gather[g] += cost.time * run.count;
+        }
       }
     }
+    stage.reduce = *std::max_element(reduce.begin(), reduce.end());
+    stage.gather = *std::max_element(gather.begin(), gather.end());
     probe.stages.push_back(stage);
   }
   return probe;
@@ -70,6 +78,10 @@ inline StepProbe Probe(const std::string& scenario, const std::vector<std::strin
   StepCache cache;
   const PreparedPhase phase(RunAlone(scenario, sets), cache);
   return Probe(phase.step());
+}
+
+inline Seconds StepTime(const Step& step, const Noise& noise) {
+  return StepTimes(step, {&noise, 1}).front();
 }
 
 // The step's time if each pass of a layer took so long and nothing else anything: no embedding, no

@@ -19,8 +19,8 @@ PipelineShape ShapeOf(int stages, int micro_batches, int chunks = 1) {
 }
 
 // `pieces` of the model. Pairs of all virtual stages are alike.
-Schedule Build(const char* name, const PipelineShape& shape, const std::vector<StageBlocks>& pieces,
-               const StepShape& step) {
+TrainingSchedule Build(const char* name, const PipelineShape& shape,
+                       const std::vector<StageBlocks>& pieces, const StepShape& step) {
   const PipelineSchedule& schedule = *FindPipelineSchedule(name);
   EXPECT_EQ(RejectPipeline(schedule, shape), "");
   const std::vector<int32_t> pair_of(schedule.pairs ? shape.virtual_stages() : 0, 0);
@@ -29,7 +29,8 @@ Schedule Build(const char* name, const PipelineShape& shape, const std::vector<S
 }
 
 // What each program takes where the blocks take these times, by number.
-std::vector<Time> DurationsOf(const Schedule& schedule, const std::map<int32_t, int64_t>& ps) {
+std::vector<Time> PicosecondsOf(const TrainingSchedule& schedule,
+                                const std::map<int32_t, int64_t>& ps) {
   std::vector<Time> durations;
   for (const Program& program : schedule.programs) {
     Time sum{};
@@ -49,17 +50,19 @@ const std::vector<StageBlocks> kTwoStages = {{{BlockKind::kEmbedding, 1}, {Block
                                              {{BlockKind::kDense, 1}, {BlockKind::kHead, 1}}};
 
 Timing TimeTwoStages(const StepShape& step) {
-  const Schedule s = Build("1f1b", ShapeOf(2, 2), kTwoStages, step);
+  const TrainingSchedule s = Build("1f1b", ShapeOf(2, 2), kTwoStages, step);
   std::map<int32_t, int64_t> ps;
   const BlockKind kinds[] = {BlockKind::kEmbedding, BlockKind::kDense, BlockKind::kHead};
-  const int64_t forward[] = {1, 3, 2}, backward[] = {1, 6, 4}, reduce[] = {2, 3, 2},
-                gather[] = {1, 2, 1};
+  const int64_t forward[] = {1, 3, 2};
+  const int64_t backward[] = {1, 6, 4};
+  const int64_t reduce[] = {2, 3, 2};
+  const int64_t gather[] = {1, 2, 1};
   for (int i = 0; i < 3; ++i) {
     ps[BlockIds::Of(kinds[i], Pass::kForward)] = forward[i];
     ps[BlockIds::Of(kinds[i], Pass::kBackward)] = backward[i] - 1;
     ps[BlockIds::Of(kinds[i], Pass::kWeight)] = 1;
-    ps[BlockIds::GradReduce(kinds[i])] = reduce[i];
-    ps[BlockIds::ParamGather(kinds[i])] = gather[i];
+    ps[BlockIds::GradReduce(kinds[i], 0)] = reduce[i];
+    ps[BlockIds::ParamGather(kinds[i], 0)] = gather[i];
   }
   for (int stage = 0; stage < 2; ++stage) {
     ps[BlockIds::GradNorm(stage)] = 1;
@@ -67,7 +70,7 @@ Timing TimeTwoStages(const StepShape& step) {
   }
   const Time transfer[] = {Time{1}};
   Timing timing;
-  Retimer(s).Run(DurationsOf(s, ps), transfer, timing);
+  Retimer(s).Run(PicosecondsOf(s, ps), transfer, timing);
   return timing;
 }
 
@@ -104,6 +107,34 @@ TEST(StepScheduleTest, HandTimedWithoutOverlap) {
   for (size_t i = 0; i < starts.size(); ++i) EXPECT_EQ(t.start[i].ps, starts[i]) << i;
 }
 
+// One stage of an embedding and a MoE layer, one micro-batch. Weights: dp 0-1, 1-3; edp 0-4. F 1-2
+// and, with the experts' weights, 4-7; B of the layer 7-13, of the embedding 13-14. Gradients: dp
+// 13-16, 16-18; edp 13-20 beside them. Norm 20-21, optimizer 21-23.
+TEST(StepScheduleTest, ExpertsMoveOnACommunicatorOfTheirOwn) {
+  StepShape step;
+  step.experts[static_cast<size_t>(BlockKind::kMoe)] = true;
+  const TrainingSchedule s =
+      Build("1f1b", ShapeOf(1, 1), {{{BlockKind::kEmbedding, 1}, {BlockKind::kMoe, 1}}}, step);
+  std::map<int32_t, int64_t> ps;
+  const BlockKind kinds[] = {BlockKind::kEmbedding, BlockKind::kMoe};
+  for (int i = 0; i < 2; ++i) {
+    ps[BlockIds::Of(kinds[i], Pass::kForward)] = i == 0 ? 1 : 3;
+    ps[BlockIds::Of(kinds[i], Pass::kBackward)] = i == 0 ? 1 : 6;
+    ps[BlockIds::ParamGather(kinds[i], 0)] = i == 0 ? 1 : 2;
+    ps[BlockIds::GradReduce(kinds[i], 0)] = i == 0 ? 2 : 3;
+  }
+  ps[BlockIds::ParamGather(BlockKind::kMoe, 1)] = 4;
+  ps[BlockIds::GradReduce(BlockKind::kMoe, 1)] = 7;
+  ps[BlockIds::GradNorm(0)] = 1;
+  ps[BlockIds::Optimizer(0)] = 2;
+  Timing timing;
+  Retimer(s).Run(PicosecondsOf(s, ps), std::vector<Time>{Time{1}}, timing);
+  // The compute lane, dp's gathers and reductions, edp's.
+  const std::vector<int64_t> starts = {1, 4, 7, 13, 20, 21, 0, 1, 13, 16, 0, 13};
+  ASSERT_EQ(timing.start.size(), starts.size());
+  for (size_t i = 0; i < starts.size(); ++i) EXPECT_EQ(timing.start[i].ps, starts[i]) << i;
+}
+
 // One rank: forwards and backwards end at 45 - 1 (no embedding to wait for), then the optimizer.
 TEST(StepScheduleTest, WithoutDataParallelismOnlyTheOptimizerIsAdded) {
   const Timing t = TimeTwoStages({.reduces = false, .gathers = false, .norm = false});
@@ -136,6 +167,19 @@ int BlocksIn(const StageBlocks& blocks) {
   for (const BlockRun& run : blocks) n += run.count;
   return n;
 }
+// Of those whose weights or gradients move on a lane.
+int BlocksOn(const Lane& lane, const StageBlocks& blocks) {
+  int n = 0;
+  for (const BlockRun& run : blocks)
+    n += lane.stream == Stream::kData || run.kind == BlockKind::kMoe ? run.count : 0;
+  return n;
+}
+// visit(number of the lane) for those of data parallelism.
+template <class Visit>
+void EachDataLane(const TrainingSchedule& s, Visit visit) {
+  for (size_t lane = 0; lane < s.lanes.size(); ++lane)
+    if (s.lanes[lane].stream != Stream::kCompute) visit(lane);
+}
 
 template <class Visit>
 void EachCase(Visit visit) {
@@ -148,11 +192,11 @@ void EachCase(Visit visit) {
     const int micro_batches = round % 3 == 2 ? stages * (1 + static_cast<int>(random.Below(3)))
                                              : 1 + static_cast<int>(random.Below(6));
     const auto flag = [&] { return random.Below(2) == 0; };
-    const Case c{
-        name, stages, micro_batches, chunks, {flag(), flag(), flag(), flag(), flag(), flag()}};
+    Case c{name, stages, micro_batches, chunks, {flag(), flag(), flag(), flag(), flag(), flag()}};
+    c.step.experts[static_cast<size_t>(BlockKind::kMoe)] = flag();
     const auto shape = ShapeOf(stages, micro_batches, chunks);
     const auto blocks = AnyBlocks(stages * chunks, random);
-    const Schedule s = Build(name, shape, blocks, c.step);
+    const TrainingSchedule s = Build(name, shape, blocks, c.step);
     Timing timing;
     std::vector<Time> d(s.programs.size());
     for (Time& t : d) t = Time{1 + static_cast<int64_t>(random.Below(50))};
@@ -164,27 +208,28 @@ void EachCase(Visit visit) {
   }
 }
 
-int VirtualStage(const Case& c, const Schedule& s, int32_t task) {
+int VirtualStage(const Case& c, const TrainingSchedule& s, int32_t task) {
   const int stage = s.lanes[static_cast<size_t>(s.LaneOf(task))].rank;
   return FindPipelineSchedule(c.schedule)
       ->virtual_stage(ShapeOf(c.stages, c.micro_batches, c.chunks), stage,
                       s.tasks[static_cast<size_t>(task)].chunk);
 }
 
-TEST(StepScheduleTest, LanesAreEveryStagesComputeThenEveryStagesCommunication) {
-  EachCase([](const Case& c, const auto&, const Schedule& s, const Timing&) {
-    ASSERT_EQ(s.lanes.size(), 2u * static_cast<size_t>(c.stages));
+TEST(StepScheduleTest, LanesAreEveryStagesComputeThenThoseOfEachCommunicator) {
+  EachCase([](const Case& c, const auto&, const TrainingSchedule& s, const Timing&) {
+    const bool experts = c.step.experts[static_cast<size_t>(BlockKind::kMoe)];
+    ASSERT_EQ(s.lanes.size(), (experts ? 3u : 2u) * static_cast<size_t>(c.stages));
+    constexpr Stream kOf[] = {Stream::kCompute, Stream::kData, Stream::kExpertData};
     for (size_t l = 0; l < s.lanes.size(); ++l) {
       EXPECT_EQ(s.lanes[l].rank, static_cast<int>(l) % c.stages);
-      EXPECT_EQ(s.lanes[l].stream,
-                l < static_cast<size_t>(c.stages) ? Stream::kCompute : Stream::kCommunication);
+      EXPECT_EQ(s.lanes[l].stream, kOf[l / static_cast<size_t>(c.stages)]);
       EXPECT_EQ(s.lanes[l].stands_for, 4);
     }
   });
 }
 
 TEST(StepScheduleTest, EveryPipelineTaskIsThereOnceWholeOrByItsBlocks) {
-  EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing&) {
+  EachCase([](const Case& c, const auto& blocks, const TrainingSchedule& s, const Timing&) {
     std::map<std::tuple<int, Phase, int>, std::vector<int>>
         parts;  // virtual stage, phase, micro-batch
     for (int32_t i = 0; i < s.lane_begin[static_cast<size_t>(c.stages)]; ++i) {
@@ -205,9 +250,9 @@ TEST(StepScheduleTest, EveryPipelineTaskIsThereOnceWholeOrByItsBlocks) {
 }
 
 TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
-  EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing& timing) {
-    for (int stage = 0; stage < c.stages; ++stage) {
-      const size_t lane = static_cast<size_t>(c.stages + stage);
+  EachCase([](const Case& c, const auto& blocks, const TrainingSchedule& s, const Timing& timing) {
+    EachDataLane(s, [&](size_t lane) {
+      const int stage = s.lanes[lane].rank;
       Time gathered{};
       int count = 0, expected = 0;
       for (int32_t i = s.lane_begin[lane]; i < s.lane_begin[lane + 1]; ++i) {
@@ -216,7 +261,7 @@ TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
         gathered = timing.end[static_cast<size_t>(i)];
       }
       for (int chunk = 0; chunk < c.chunks; ++chunk)
-        expected += BlocksIn(blocks[static_cast<size_t>(chunk * c.stages + stage)]);
+        expected += BlocksOn(s.lanes[lane], blocks[static_cast<size_t>(chunk * c.stages + stage)]);
       EXPECT_EQ(count, c.step.gathers ? expected : 0);
       // The last block's weights are used by the first forward's last part at the earliest.
       for (int32_t i = s.lane_begin[static_cast<size_t>(stage)];
@@ -229,20 +274,20 @@ TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
           EXPECT_GE(timing.start[static_cast<size_t>(i)], gathered);
         }
       }
-    }
+    });
   });
 }
 
 TEST(StepScheduleTest, GradientsAreReducedOncePerBlockAfterTheyAreCompleteAndBeforeTheNorm) {
-  EachCase([](const Case& c, const auto& blocks, const Schedule& s, const Timing& timing) {
+  EachCase([](const Case& c, const auto& blocks, const TrainingSchedule& s, const Timing& timing) {
     const Phase last_phase =
         std::string(c.schedule) == "zb-h1" ? Phase::kWeight : Phase::kFullBackward;
-    for (int stage = 0; stage < c.stages; ++stage) {
+    EachDataLane(s, [&](size_t lane) {
+      const int stage = s.lanes[lane].rank;
       // End of the last gradient of each block: by virtual stage and part (-1: all).
       std::map<std::pair<int, int>, Time> complete;
       Time after_all{};
-      const size_t compute = static_cast<size_t>(stage),
-                   lane = static_cast<size_t>(c.stages + stage);
+      const size_t compute = static_cast<size_t>(stage);
       for (int32_t i = s.lane_begin[compute]; i < s.lane_begin[compute + 1]; ++i) {
         const Task& t = s.tasks[static_cast<size_t>(i)];
         if (t.phase == last_phase)
@@ -270,12 +315,12 @@ TEST(StepScheduleTest, GradientsAreReducedOncePerBlockAfterTheyAreCompleteAndBef
         }
       }
       for (int chunk = 0; chunk < c.chunks; ++chunk)
-        expected += BlocksIn(blocks[static_cast<size_t>(chunk * c.stages + stage)]);
+        expected += BlocksOn(s.lanes[lane], blocks[static_cast<size_t>(chunk * c.stages + stage)]);
       EXPECT_EQ(count, c.step.reduces ? expected : 0);
       EXPECT_LE(last, after_all);
-      if (count == 0 || c.step.overlap_reduce) continue;
+      if (count == 0 || c.step.overlap_reduce) return;
       for (const auto& [block, end] : complete) EXPECT_GE(first, end);
-    }
+    });
   });
 }
 
@@ -287,7 +332,7 @@ TEST(StepScheduleTest, GradientsOfAPieceAreReducedWhenAllItsCopiesHaveThem) {
   shape.forward.assign(4, Time{2});
   shape.backward = shape.weight = shape.forward;
   for (const bool overlap : {true, false}) {
-    const Schedule s =
+    const TrainingSchedule s =
         Build("dualpipe", shape, std::vector<StageBlocks>(2, {{BlockKind::kDense, 1}}),
               {.overlap_reduce = overlap});
     int reductions = 0;
@@ -307,7 +352,7 @@ TEST(StepScheduleTest, GradientsOfAPieceAreReducedWhenAllItsCopiesHaveThem) {
 }
 
 TEST(StepScheduleTest, WithABarrierNoOptimizerStartsBeforeTheLastNormEnds) {
-  EachCase([](const Case& c, const auto&, const Schedule& s, const Timing& timing) {
+  EachCase([](const Case& c, const auto&, const TrainingSchedule& s, const Timing& timing) {
     Time norms{};
     int norm_count = 0, optimizers = 0;
     for (size_t i = 0; i < s.tasks.size(); ++i) {

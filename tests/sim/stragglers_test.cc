@@ -56,7 +56,7 @@ TEST(StragglersTest, ATaskTakesItsLayersEachAtItsOwnLoadInItsMicroBatch) {
   const auto [first, last] =
       std::pair{step.layout.LayersByPiece()[0], step.layout.LayersByPiece()[1]};
   EXPECT_EQ(first + last, 60);
-  const Schedule& schedule = step.schedule();
+  const TrainingSchedule& schedule = step.schedule();
   int checked = 0;
   for (int s = 0; s < 2; ++s) {
     for (int32_t i = schedule.lane_begin[s]; i < schedule.lane_begin[s + 1]; ++i) {
@@ -100,7 +100,7 @@ TEST(StragglersTest, EvenLoadsTakeTheMeanOfEveryRankAndTheDifferenceIsTheImbalan
     const PreparedPhase even = WithEvenLoads(prepared.phase(0), cache);
     const Step &step = prepared.step(0), &level = even.step();
     EXPECT_EQ(level.work.load, EvenOf(step.work.load));
-    const Schedule& schedule = step.schedule();
+    const TrainingSchedule& schedule = step.schedule();
     bool differ = false;
     for (int32_t i = schedule.lane_begin[0]; i < schedule.lane_begin[1]; ++i) {
       EXPECT_EQ(level.Longer(i).value, 0);
@@ -169,7 +169,9 @@ TEST(TokenDroppingTest, ACapacityMakesTheStepShorterAndItsTrafficLess) {
     return std::pair{StepTime(prepared.step(0)).value,
                      TrafficByStage(prepared.step(0))[0].nvlink.value};
   };
-  const auto none = step_of("null"), loose = step_of("1.5"), tight = step_of("1.0");
+  const auto none = step_of("null");
+  const auto loose = step_of("1.5");
+  const auto tight = step_of("1.0");
   EXPECT_LT(tight.first, loose.first);
   EXPECT_LE(loose.first, none.first);
   EXPECT_LT(tight.second, none.second);

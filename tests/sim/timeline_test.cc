@@ -17,7 +17,7 @@ namespace moecast {
 namespace {
 
 struct TimedPipeline {
-  Schedule schedule;
+  TrainingSchedule schedule;
   Timing timing;
 };
 

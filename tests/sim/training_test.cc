@@ -12,6 +12,7 @@
 #include "sim/forecast/why.h"
 #include "sim/training/breakdown.h"
 #include "tests/sim/random_plans.h"
+#include "tests/sim/step_probe.h"
 
 namespace moecast {
 namespace {
@@ -364,7 +365,7 @@ TEST(TrainingTrafficTest, ExpertBytesOfV2ByHand) {
 
 TEST(ForecastTest, WithoutUnknownsAndErrorsEverySampleIsTheMedian) {
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
-  const Noise quiet{std::vector<double>(run.step(0).sources->size(), 0)};
+  const Noise quiet{BySource<double>(run.step(0).sources->size(), 0)};
   EXPECT_NEAR(StepTime(run.step(0), quiet) / StepTime(run.step(0)), 1, 1e-12);
 }
 
@@ -372,7 +373,7 @@ TEST(ForecastTest, ACommonErrorOfAllTablesScalesTheStep) {
   // Every table slower by its own sigma: no op is faster, so the step is slower, and by no more
   // than the largest sigma.
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
-  const Noise slow{std::vector<double>(run.step(0).sources->size(), 1)};
+  const Noise slow{BySource<double>(run.step(0).sources->size(), 1)};
   double largest = 0;
   run.step(0).blocks.Each([&](const StepBlock& block) {
     for (const Cost& c : block.costed.costs) largest = std::max(largest, c.sigma_table);
@@ -385,7 +386,7 @@ TEST(ForecastTest, ACommonErrorOfAllTablesScalesTheStep) {
 TEST(ForecastTest, ErrorsOfCurvesAreDrawnByKeyAndAlikeInEveryRunWithTheSeed) {
   const PreparedRun run = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"})),
                     again = Prepare(Load("deepseek-v2-pretrain", {"unknown={}"}));
-  Noise noise{std::vector<double>(run.step(0).sources->size(), 0)};
+  Noise noise{BySource<double>(run.step(0).sources->size(), 0)};
   std::set<double> ratios;
   for (const uint64_t seed : {1, 2, 3, 4}) {
     const Lattice lattice(seed);

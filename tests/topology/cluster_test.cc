@@ -7,10 +7,10 @@
 namespace moecast {
 namespace {
 
-ClusterSpec Mixed() {
-  ClusterSpec spec{.name = "mixed", .gpus = 32, .nic = GBps(50), .nic_usable = GBps(40)};
-  spec.pools = {{.device = "fast", .nodes = 1, .nic = GBps(100), .nic_usable = GBps(90)},
-                {.device = "slow",
+Cluster Mixed() {
+  Cluster spec{.name = "mixed", .gpus = 32, .nic = GBps(50), .nic_usable = GBps(40)};
+  spec.pools = {{.device_name = "fast", .nodes = 1, .nic = GBps(100), .nic_usable = GBps(90)},
+                {.device_name = "slow",
                  .nodes = 3,
                  .nic = GBps(25),
                  .nic_usable = GBps(24),
@@ -37,10 +37,24 @@ TEST(ClusterTest, LinksOfAPoolHaveItsRates) {
   EXPECT_EQ(CapacityOf(c, LinkOf(31, Port::kNicIn)), GBps(24));
   EXPECT_EQ(DatasheetRate(c, LinkOf(0, Port::kNvlinkIn)), GBps(450));
   EXPECT_EQ(DatasheetRate(c, LinkOf(31, Port::kNicOut)), GBps(25));
+  // What sends and tokens find: the fast pool's PCIe carries 200, the slow one's 55.
+  EXPECT_EQ(PortRate(c, 7, Port::kNicOut), GBps(90));
+  EXPECT_EQ(PortRate(c, 8, Port::kNvlinkIn), GBps(100));
+  EXPECT_EQ(SlowestPortRate(c, Port::kNicOut), GBps(24));
+  EXPECT_EQ(SlowestPortRate(c, Port::kNvlinkOut), GBps(100));
   // What a kernel of the slowest rank has.
   EXPECT_EQ(c.device.name, "test");
   EXPECT_EQ(c.device.hbm, GBps(2000));
   EXPECT_EQ(c.device.nvlink_usable, GBps(100));
+}
+
+// What a pool leaves out it has of the cluster.
+TEST(ClusterTest, APoolWithoutNicsHasTheClusters) {
+  Cluster named = Mixed();
+  named.pools[1].nic = named.pools[1].nic_usable = std::nullopt;
+  const Cluster c = BuildCluster(named, TestDevice(), FastAndSlow());
+  EXPECT_EQ(CapacityOf(c, LinkOf(31, Port::kNicIn)), GBps(40));
+  EXPECT_EQ(DatasheetRate(c, LinkOf(31, Port::kNicIn)), GBps(50));
 }
 
 // A GPU's PCIe lanes bind where they are slower than its NIC; those of the built-in devices are
@@ -78,33 +92,33 @@ TEST(ClusterTest, ResizingGrowsTheFabricAndTheLastPool) {
 TEST(ClusterTest, WhatCannotBeIsNamed) {
   struct Case {
     const char* what;
-    void (*change)(ClusterSpec&);
+    void (*change)(Cluster&);
     const char *pointer, *expected;
   };
   const Case cases[] = {
-      {"NICs that do not divide", [](ClusterSpec& s) { s.nics_per_node = 3; }, "/nics_per_node",
+      {"NICs that do not divide", [](Cluster& s) { s.nics_per_node = 3; }, "/nics_per_node",
        "a divisor of the 8 GPUs"},
-      {"more NICs than GPUs", [](ClusterSpec& s) { s.nics_per_node = 16; }, "/nics_per_node",
+      {"more NICs than GPUs", [](Cluster& s) { s.nics_per_node = 16; }, "/nics_per_node",
        "a divisor of the 8 GPUs"},
-      {"a card beyond itself", [](ClusterSpec& s) { s.nic_usable = GBps(51); }, "/nic_usable",
+      {"a card beyond itself", [](Cluster& s) { s.nic_usable = GBps(51); }, "/nic_usable",
        "at most the card's rate"},
-      {"NVLink beyond itself", [](ClusterSpec& s) { s.nvlink_usable = GBps(201); },
-       "/nvlink_usable", "at most the device's NVLink"},
-      {"a pool's card", [](ClusterSpec& s) { s.pools[1].nic_usable = GBps(26); },
-       "/pools/1/nic_usable", "at most the card's rate"},
-      {"a pool's NVLink", [](ClusterSpec& s) { s.pools[1].nvlink_usable = GBps(201); },
+      {"NVLink beyond itself", [](Cluster& s) { s.nvlink_usable = GBps(201); }, "/nvlink_usable",
+       "at most the device's NVLink"},
+      {"a pool's card", [](Cluster& s) { s.pools[1].nic_usable = GBps(26); }, "/pools/1/nic_usable",
+       "at most the card's rate"},
+      {"a pool's NVLink", [](Cluster& s) { s.pools[1].nvlink_usable = GBps(201); },
        "/pools/1/nvlink_usable", "at most the device's NVLink"},
-      {"pools of another size", [](ClusterSpec& s) { s.gpus = 40; }, "/gpus",
+      {"pools of another size", [](Cluster& s) { s.gpus = 40; }, "/gpus",
        "32, as many as the pools' 4 nodes have"},
       {"half a node under a tree",
-       [](ClusterSpec& s) {
+       [](Cluster& s) {
          s.pools.clear();
          s.gpus = 36;
          s.fabric = SmallTree();
        },
        "/gpus", "whole nodes of 8"},
       {"planes that do not divide",
-       [](ClusterSpec& s) {
+       [](Cluster& s) {
          s.fabric = SmallTree();
          s.fabric.planes = 3;
        },
@@ -112,7 +126,7 @@ TEST(ClusterTest, WhatCannotBeIsNamed) {
   };
   EXPECT_FALSE(CheckCluster(Mixed(), TestDevice(), FastAndSlow()));
   for (const Case& c : cases) {
-    ClusterSpec spec = Mixed();
+    Cluster spec = Mixed();
     c.change(spec);
     const auto devices = FastAndSlow();
     const auto fault =

@@ -18,7 +18,7 @@ inline Device TestDevice() {
 }
 
 inline Cluster NodesOf8(int nodes, const FabricSpec& fabric, int nics_per_node = 8) {
-  ClusterSpec spec{.name = "test", .gpus = 8 * nodes, .nic = GBps(50), .nic_usable = GBps(40)};
+  Cluster spec{.name = "test", .gpus = 8 * nodes, .nic = GBps(50), .nic_usable = GBps(40)};
   spec.nics_per_node = nics_per_node;
   spec.fabric = fabric;
   return BuildCluster(spec, TestDevice());

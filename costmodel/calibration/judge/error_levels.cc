@@ -33,7 +33,11 @@ double StudentQuantile90(int degrees) {
   // within 0.002 from three on.
   if (degrees == 1) return 3.0776835372;
   if (degrees == 2) return 1.8856180832;
-  const double z = HalfInterval80(), v = degrees, z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;
+  const double z = HalfInterval80();
+  const double v = degrees;
+  const double z3 = z * z * z;
+  const double z5 = z3 * z * z;
+  const double z7 = z5 * z * z;
   return z + (z3 + z) / (4 * v) + (5 * z5 + 16 * z3 + 3 * z) / (96 * v * v) +
          (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * v * v * v);
 }

@@ -3,16 +3,15 @@
 // Traps of SimGrid 3.32 that this goes around:
 // - CM02 shares a link in proportion to 1/latency: links have no latency.
 // - Cross traffic slows acknowledged directions, TCP-gamma bounds a flow's rate: both are switched
-// off.
+//   off.
 // - Precisions are absolute or relative 1e-5 by default: finer here, in proportion to a picosecond.
 // - A flow is bound for ever by the bandwidths its route has when it starts: meanwhile its links
-// have no bound.
+//   have no bound.
 //   (To cancel and start anew under a new bandwidth would not do: what is cancelled keeps its share
 //   until the engine has moved on, which then reads communications that may be gone.)
 // - A bandwidth of zero leaves flows the end they had: a link without capacity carries kNothing.
 // - Explicit routes for every pair of hosts take gigabytes: two hosts, and a zone that answers with
-// the links
-//   of the flow that is being started.
+//   the links of the flow that is being started.
 #include <poll.h>
 #include <unistd.h>
 

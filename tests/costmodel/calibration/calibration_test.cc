@@ -39,7 +39,7 @@ class BuiltinCalibration : public testing::Test {
     EXPECT_TRUE(std::isfinite(cost.time.value));
     EXPECT_GE(cost.sigma_table, 0);
     EXPECT_GT(cost.sigma_table + cost.sigma_own, 0);
-    EXPECT_LT(cost.source, c.sources().size());
+    EXPECT_LT(static_cast<size_t>(cost.source), c.sources().size());
   }
 };
 
@@ -136,8 +136,8 @@ TEST_F(BuiltinCalibration, AnInputGradientIsTheProductOfItsOwnShape) {
 TEST_F(BuiltinCalibration, AWeightGradientAddsFactorAndExposedMainGradient) {
   // The product (n, k, m) takes t; 24576 * 1536 elements are read and written in fp32 where t
   // counted one bf16 write:
-  //   1.05 t + 0.5 * 37,748,736 * 6 B / 3350 GB/s = 1.05 t + 33.80 us;   bf16: 0.5 * 37,748,736 * 2
-  //   B / 3350 GB/s = 11.27 us
+  //   1.05 t + 0.5 * 37,748,736 * 6 B / 3350 GB/s = 1.05 t + 33.80 us
+  //   bf16: 0.5 * 37,748,736 * 2 B / 3350 GB/s = 11.27 us
   const Calibration& c = On("h800", "2025");
   const Cost product = c.Gemm({24576, 1536, 4096});
   const Cost fp32 = c.Gemm({4096, 24576, 1536, Dtype::kBf16, GemmPass::kWgrad, Dtype::kFp32});
@@ -166,8 +166,9 @@ TEST_F(BuiltinCalibration, FewerSmsSlowAComputeBoundGemmByWholeWaves) {
 }
 
 TEST_F(BuiltinCalibration, TheH200IsFasterByItsMemoryWhereMemoryBinds) {
-  const Calibration &h100 = On("h100", "2025"), &h200 = On("h200", "2025"),
-                    &h800 = On("h800", "2025");
+  const Calibration& h100 = On("h100", "2025");
+  const Calibration& h200 = On("h200", "2025");
+  const Calibration& h800 = On("h800", "2025");
   const auto ratio = [&](const GemmQuery& q) { return h100.Gemm(q).time / h200.Gemm(q).time; };
   EXPECT_NEAR(ratio({8192, 8192, 8192}), 1, 1e-9);
   const double streaming = ratio({1, 16384, 16384});
@@ -190,7 +191,7 @@ TEST_F(BuiltinCalibration, ElementwiseByHand) {
 TEST_F(BuiltinCalibration, FlashAttention2InTrainingByHand) {
   // 32 heads of 128, 4 sequences of 4096, causal forward at 319 TFLOP/s (the figure):
   //   pairs 4096 * 4097 / 2 = 8,390,656; 2 * 256 * 8,390,656 * 32 * 4 = 549.9 GFLOP -> 1723.8 us
-  //   and 5 us of launch.
+  //     and 5 us of launch.
   const Calibration& c = On("h800", "2024h1");
   AttentionQuery q{AttentionPhase::kTrainForward, 32, 32, 128, 128, 4, 4096, 4096};
   EXPECT_NEAR(c.Attention(q).time.value * 1e6, 549.898e3 / 319 + 5, 0.5);
@@ -235,9 +236,9 @@ TEST_F(BuiltinCalibration, TheOlderStackIsSlowerWhereItsKernelsAreAndTheSameElse
   EXPECT_GT(older.time / gemm.time, 1.05);
   EXPECT_LT(older.time / gemm.time, 1.15);
   EXPECT_GT(older.sigma_own, gemm.sigma_own);
-  EXPECT_NE(then.sources()[older.source].find("gemm_bf16: projections of Llama-2-70B"),
+  EXPECT_NE(TextOf(then.sources()[older.source]).find("gemm_bf16: projections of Llama-2-70B"),
             std::string::npos);
-  EXPECT_NE(now.sources()[gemm.source].find("gemm_bf16: TensorRT-LLM"), std::string::npos);
+  EXPECT_NE(TextOf(now.sources()[gemm.source]).find("gemm_bf16: TensorRT-LLM"), std::string::npos);
   const GroupedGemmQuery experts{20, 30720, 3072, 5120};
   EXPECT_NEAR(then.GroupedGemm(experts).time / now.GroupedGemm(experts).time, 1.3, 1e-9);
   EXPECT_GT(then.GroupedGemm(experts).sigma_table, now.GroupedGemm(experts).sigma_table);
@@ -300,8 +301,9 @@ TEST_F(BuiltinCalibration, FewerBitsOfCacheAreFasterWhereTheCacheBinds) {
 
 TEST_F(BuiltinCalibration, ErrorsGrowAwayFromMeasuredCurvesAndBeyondTheirRange) {
   const Calibration& c = On("h800", "2025");
-  const Cost on = c.Gemm({4096, 8192, 8192}), between = c.Gemm({4096, 9216, 9216}),
-             beyond = c.Gemm({4096, 262144, 8192});
+  const Cost on = c.Gemm({4096, 8192, 8192});
+  const Cost between = c.Gemm({4096, 9216, 9216});
+  const Cost beyond = c.Gemm({4096, 262144, 8192});
   EXPECT_LT(on.sigma_own, between.sigma_own);
   EXPECT_LT(on.sigma_curve, between.sigma_curve);
   EXPECT_LT(between.sigma_curve, beyond.sigma_curve);
@@ -326,21 +328,24 @@ TEST_F(BuiltinCalibration, AllRowsOfOneWeightErrAlikeInEveryStackAndOnEveryDevic
 TEST_F(BuiltinCalibration, PrefillOfAnFp8CacheAndFp8AbsorbedProductsHaveTheirTables) {
   const Calibration& c = On("h100", "2025");
   AttentionQuery q = Mla(AttentionPhase::kPrefill, 16, 1, 8192);
-  EXPECT_NE(c.sources()[c.Attention(q).source].find("mla_prefill:"), std::string::npos);
+  EXPECT_NE(TextOf(c.sources()[c.Attention(q).source]).find("mla_prefill:"), std::string::npos);
   q.kv_dtype = Dtype::kFp8;
-  EXPECT_NE(c.sources()[c.Attention(q).source].find("mla_prefill_fp8:"), std::string::npos);
+  EXPECT_NE(TextOf(c.sources()[c.Attention(q).source]).find("mla_prefill_fp8:"), std::string::npos);
   GroupedGemmQuery heads{16, 16 * 1024, 512, 128, Dtype::kFp8};
-  EXPECT_NE(c.sources()[c.GroupedGemm(heads).source].find("grouped_fp8:"), std::string::npos);
+  EXPECT_NE(TextOf(c.sources()[c.GroupedGemm(heads).source]).find("grouped_fp8:"),
+            std::string::npos);
   heads.batched = true;
   const Cost up = c.GroupedGemm(heads);
-  EXPECT_NE(c.sources()[up.source].find("mla_bmm_fp8:"), std::string::npos);
+  EXPECT_NE(TextOf(c.sources()[up.source]).find("mla_bmm_fp8:"), std::string::npos);
 }
 
 // Heads of 192 and 128 are MLA where the query says so, and grouped heads of an odd size where it
 // does not; other sizes of MLA have its table too, beyond what was measured.
 TEST_F(BuiltinCalibration, WhatAttentionIsFollowsFromTheQueryNotFromItsSizes) {
   const Calibration& c = On("h100", "2025");
-  const auto source = [&](const AttentionQuery& q) { return c.sources()[c.Attention(q).source]; };
+  const auto source = [&](const AttentionQuery& q) {
+    return TextOf(c.sources()[c.Attention(q).source]);
+  };
   AttentionQuery q = Mla(AttentionPhase::kPrefill, 16, 1, 8192);
   EXPECT_FALSE(c.Attention(q).extrapolated);
   q.qk_dim = 96, q.v_dim = 64;

@@ -39,7 +39,9 @@ TEST(GemmModelTest, ADeepSumOverFewTilesIsSplit) {
 TEST(GemmModelTest, FewerSmsCostWholeWaves) {
   // 132 tiles of 256 x 128 at least: one wave on 132 SMs, two on 131 and on 66, whatever the tile.
   const GemmShape shape{256 * 12, 128 * 11, 8192};
-  Machine all = TestMachine(), one_less = all, half = all;
+  Machine all = TestMachine();
+  Machine one_less = all;
+  Machine half = all;
   one_less.sms = 131, half.sms = 66;
   const double t = PickTile(shape, all).compute;
   EXPECT_GT(PickTile(shape, one_less).compute, t * 1.05);

@@ -41,8 +41,9 @@ TEST(RatioSurfaceTest, APlaneInLogarithmsIsReproducedWithinATenthOfAStep) {
       Grid([](double x, double y, double a) { return std::exp(0.1 * x - 0.05 * y + 0.02 * a); });
   Random random(7);
   for (int i = 0; i < 200; ++i) {
-    const double x = 1 + 4 * random.Uniform(), y = 1 + 4 * random.Uniform(),
-                 a = 3 * random.Uniform();
+    const double x = 1 + 4 * random.Uniform();
+    const double y = 1 + 4 * random.Uniform();
+    const double a = 3 * random.Uniform();
     const auto r = s.At({std::exp2(x), std::exp2(y), 1, 1}, std::exp2(a));
     EXPECT_NEAR(r.log_ratio, 0.1 * x - 0.05 * y + 0.02 * a, 0.1 * 0.1);
   }

@@ -42,7 +42,7 @@ std::string TestOutput(const Cluster& c, CollectiveKind kind, const char* name, 
 }
 
 Cluster TwoNodes() {
-  ClusterSpec spec{.name = "c", .device = "h100", .gpus = 16, .gpus_per_node = 8};
+  Cluster spec{.name = "c", .device_name = "h100", .gpus = 16, .gpus_per_node = 8};
   spec.nvlink_usable = GBps(310);
   spec.nic_usable = GBps(44);
   spec.collective_launch = Microseconds(5.5);
@@ -85,12 +85,12 @@ TEST(NetworkImportTest, WhatItWritesIsAClusterFileWithTheFit) {
             (std::vector<std::string>{"nvlink_usable", "collective_launch", "bulk_launch"}));
   ASSERT_EQ(network.files.size(), 2u);
   EXPECT_EQ(network.files[0].path, "network/cluster.json");
-  const ClusterSpec spec = Codec<ClusterSpec>::Table().Parse(
-      JsonCursor(ParseJson(network.files[0].text, "cluster.json")));
+  const Cluster spec =
+      Codec<Cluster>::Table().Parse(JsonCursor(ParseJson(network.files[0].text, "cluster.json")));
   EXPECT_EQ(spec.gpus, 8);
-  EXPECT_EQ(spec.device, "h100");
+  EXPECT_EQ(spec.device_name, "h100");
   EXPECT_NEAR(spec.nvlink_usable->value / network.cluster.device.nvlink_usable.value, 1, 1e-3);
-  EXPECT_EQ(spec.network_step, ClusterSpec{}.network_step);
+  EXPECT_EQ(spec.network_step, Cluster{}.network_step);
   EXPECT_NE(spec.source.find("ag8.txt"), spec.source.npos);
   EXPECT_NE(network.files[1].text.find("all-gather,half,8,1,1024,"), std::string::npos);
 }

@@ -13,7 +13,6 @@
 #include "scenarios/cluster_loader.h"
 #include "scenarios/scenario.h"
 #include "sim/forecast/forecast.h"
-#include "sim/forecast/sensitivity.h"
 #include "tests/message_of.h"
 
 namespace moecast {
@@ -113,51 +112,6 @@ TEST(WholeStepFitTest, TheFitIsAMinimumAndLeavingARunOutDoesNotBringItNearer) {
     EXPECT_GT(r.kernels, r.fitted) << r.claim.name;
   }
   EXPECT_LT(fitted, kernels / 10);
-}
-
-// The step of a plan without pipeline and data parallelism is a sum of operators: a tenth on each
-// of them is a tenth on the whole, so the effects of sources, gap apart, sum to a tenth.
-TEST(SensitivityTest, ATenthOnEverySourceIsATenthOnTheWhole) {
-  StepCache cache;
-  TrainingRun run =
-      Scenario::Load(
-          "deepseek-67b-pretrain",
-          std::vector<std::string>{"unknown={}", "training/parallel={\"tp\":1,\"pp\":1,\"dp\":1}",
-                                   "training/phases/0/global_batch=1"})
-          .training()
-          .phases.front();
-  run.whole_step = kKernelsAlone;
-  const PreparedRun prepared(std::move(run), cache);
-  double sum = 0;
-  for (const Sensitivity& s : Sensitivities(prepared, cache))
-    if (s.quantity.starts_with("times of")) sum += s.change_percent;
-  EXPECT_NEAR(sum, 10, 1e-3);
-}
-
-// GPU-seconds are a sum over the phases: the change of the whole is the mean of theirs, weighted by
-// them.
-TEST(SensitivityTest, OfAProgrammeItIsTheMeanOfThePhases) {
-  StepCache cache;
-  Programme programme =
-      Scenario::Load("deepseek-v2-programme", std::vector<std::string>{"unknown={}"}).training();
-  programme.phases = {programme.phases[1], programme.phases[3]};
-  programme.phases[0].plan.phases[0].tokens = Count(2e9);
-  const auto median = [](const Step& step) { return StepTime(step); };
-  const auto moved = [&](const PreparedRun& run, const std::string& quantity) {
-    for (const Sensitivity& s : Sensitivities(run, cache))
-      if (s.quantity == quantity) return s.change_percent;
-    ADD_FAILURE() << quantity;
-    return 0.0;
-  };
-  const PreparedRun both(programme, cache), first(programme.phases[0], cache),
-      second(programme.phases[1], cache);
-  for (const char* quantity : {"gap around each operator, +10%", "times of network rate, +10%"}) {
-    const double a = first.GpuSeconds(median), b = second.GpuSeconds(median);
-    EXPECT_NEAR(moved(both, quantity),
-                (a * moved(first, quantity) + b * moved(second, quantity)) / (a + b), 1e-9)
-        << quantity;
-    EXPECT_NE(moved(first, quantity), moved(second, quantity));
-  }
 }
 
 }  // namespace

@@ -121,7 +121,7 @@ TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
 TEST(SimulateTest, AClosedLoopOfSlowerIterationsMakesLessInProportion) {
   ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
   AddRequests(run, 200, 1, 300, 40);
-  run.concurrency = 16;
+  run.load.concurrency = 16;
   ServingCosts costs(run);
   const ServingOutcome once = Simulate(run, costs.iterations());
   const ServingOutcome twice = Simulate(run, costs.iterations(), 2);
