@@ -12,14 +12,16 @@ const Fields<LoadSpec>& FieldsOf(const LoadSpec*) {
   static const Fields<LoadSpec> fields(
       "load",
       {
-          RequiredRow("traffic", &LoadSpec::traffic,
-                      "built-in traffic, or the path of a description or of a trace (docs/traffic.md)"),
+          RequiredRow(
+              "traffic", &LoadSpec::traffic,
+              "built-in traffic, or the path of a description or of a trace (docs/traffic.md)"),
           Row("requests", &LoadSpec::requests, "of them the first so many; absent: all",
               {.low = 1, .high = 1e8}),
           Row("speedup", &LoadSpec::speedup, "they arrive so many times as fast",
               {.low = 1e-6, .high = 1e6}),
           Row("concurrency", &LoadSpec::concurrency,
-              "closed loop: at most so many requests in flight, the next is sent when one has ended; "
+              "closed loop: at most so many requests in flight, the next is sent when one has "
+              "ended; "
               "absent: as the traffic says",
               {.low = 1, .high = 1e7}),
       });
@@ -66,8 +68,8 @@ ServingScenario ServingScenario::Load(const std::string& name_or_path,
   run.deployment = s.spec.serving;
   if (const auto fault = CheckDeployment(run.deployment, run.model, run.cluster))
     root.Key("serving").FailBelow(fault->pointer, fault->expected, fault->hint);
-  run.load = Resolve(root.Key("load"), "traffic",
-                     [&] { return LoadTraffic(s.spec.load.traffic, seed); });
+  run.load =
+      Resolve(root.Key("load"), "traffic", [&] { return LoadTraffic(s.spec.load.traffic, seed); });
   run.load = SpedUp(std::move(run.load), s.spec.load.speedup);
   if (s.spec.load.requests) run.load = Sliced(run.load, {.limit = *s.spec.load.requests});
   if (s.spec.load.concurrency) run.load.concurrency = s.spec.load.concurrency;

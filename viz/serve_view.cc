@@ -2,31 +2,15 @@
 
 #include <cmath>
 
+#include "base/fields.h"
 #include "base/interval.h"
 #include "base/quantity_text.h"
+#include "viz/ops_view.h"
 #include "viz/table.h"
 
 namespace moecast {
 namespace {
 
-// What is shown of a latency, by vLLM's names.
-struct StatName {
-  const char* name;
-  Seconds LatencyStats::*stat;
-};
-constexpr StatName kStats[] = {{"mean", &LatencyStats::mean},
-                               {"median", &LatencyStats::median},
-                               {"p90", &LatencyStats::p90},
-                               {"p99", &LatencyStats::p99}};
-struct LatencyName {
-  const char* name;
-  const char* help;
-  LatencyStats ServingRates::*stats;
-};
-constexpr LatencyName kLatencies[] = {{"ttft", "time to first token", &ServingRates::ttft},
-                                      {"tpot", "time per output token", &ServingRates::tpot},
-                                      {"itl", "gaps between tokens", &ServingRates::itl},
-                                      {"e2el", "end to end", &ServingRates::e2el}};
 struct ThroughputName {
   const char* name;
   const char* help;
@@ -72,8 +56,11 @@ std::string MemoryText(const ServingReport& r) {
 
 Json ServeJson(const ServingReport& r) {
   const ServingMemory& m = r.memory;
-  Json j = {{"scenario", r.name},         {"model", r.model}, {"cluster", r.cluster},
-            {"deployment", r.deployment}, {"gpus", r.gpus},   {"fits", m.fits()}};
+  Json j = {{"scenario", r.name}, {"model", r.model}, {"cluster", r.cluster}};
+  j["deployment"] = FieldsOf(&r.deployment).Print(r.deployment);
+  j["deployment_text"] = OneLine(r.deployment);
+  j["gpus"] = r.deployment.gpus();
+  j["fits"] = m.fits();
   j["memory"] = {
       {"usable_bytes", m.usable.value},           {"weights_bytes", m.weights.value},
       {"activations_bytes", m.activations.value}, {"runtime_bytes", m.runtime.value},
@@ -94,21 +81,24 @@ Json ServeJson(const ServingReport& r) {
   j["left_out"] = r.left_out;
   for (const ThroughputName& t : kThroughputs) j[t.name] = r.rates.*t.rate;
   j["total_token_throughput"] = r.rates.input_tokens + r.rates.output_tokens;
-  j["output_throughput_per_gpu"] = r.rates.output_tokens / r.gpus;
+  j["output_throughput_per_gpu"] = r.rates.output_tokens / r.deployment.gpus();
   Json interval = Json::object();
   for (const ThroughputName& t : kThroughputs)
     interval[t.name] =
         Printed(Between(r, [&](const ServingRates& rates) { return rates.*t.rate; }));
-  for (const LatencyName& l : kLatencies)
-    for (const StatName& s : kStats) {
-      const std::string key = std::string(s.name) + "_" + l.name + "_ms";
-      const auto metric = [&](const ServingRates& rates) {
-        return (rates.*l.stats.*s.stat).value * 1e3;
-      };
-      j[key] = metric(r.rates);
-      interval[key] = Printed(Between(r, metric));
-    }
+  for (const LatencyMetric& latency : LatencyMetrics()) {
+    const auto metric = [&](const ServingRates& rates) { return latency.In(rates).value * 1e3; };
+    j[latency.name()] = metric(r.rates);
+    interval[latency.name()] = Printed(Between(r, metric));
+  }
   j["model_interval"] = interval;
+  j["slo"] = Json::array();
+  for (const SloTerm& term : r.slo)
+    j["slo"].push_back({{"metric", term.metric.name()},
+                        {"limit_ms", term.limit.value * 1e3},
+                        {"met", Meets(r.rates, {term})}});
+  j["meets_slo"] = r.meets_slo;
+  j["request_goodput"] = r.goodput;
   j["cost_usd_per_million_input_tokens"] = r.usd_per_million_input;
   j["cost_usd_per_million_output_tokens"] = r.usd_per_million_output;
   j["preemptions"] = r.preemptions;
@@ -128,7 +118,7 @@ Json ServeJson(const ServingReport& r) {
 
 std::string ServeText(const ServingReport& r) {
   std::string out = Printf("%s: %s on %d GPUs of %s\n  %s\n\n", r.name.c_str(), r.model.c_str(),
-                           r.gpus, r.cluster.c_str(), r.deployment.c_str());
+                           r.deployment.gpus(), r.cluster.c_str(), OneLine(r.deployment).c_str());
   if (!r.memory.fits())
     return out + "does not fit: " + ShowBytes(Bytes(-r.memory.kv.value)) +
            " more than a GPU has, before any KV cache\n" + MemoryText(r);
@@ -150,14 +140,18 @@ std::string ServeText(const ServingReport& r) {
     const Interval i = Between(r, [&](const ServingRates& rates) { return rates.*t.rate; });
     rows.push_back({t.help, Printf("%.4g", i.p10), Printf("%.4g", i.p50), Printf("%.4g", i.p90)});
   }
-  for (const LatencyName& l : kLatencies)
-    for (const StatName& s : {kStats[1], kStats[3]}) {
-      const Interval i =
-          Between(r, [&](const ServingRates& rates) { return (rates.*l.stats.*s.stat).value; });
-      rows.push_back({std::string(l.help) + ", " + s.name, Milliseconds3(i.p10),
-                      Milliseconds3(i.p50), Milliseconds3(i.p90)});
-    }
+  for (const LatencyMetric& m : LatencyMetrics()) {
+    if (m.stat->name != "median" && m.stat->name != "p99") continue;
+    const Interval i = Between(r, [&](const ServingRates& rates) { return m.In(rates).value; });
+    rows.push_back({std::string(m.latency->help) + ", " + std::string(m.stat->name),
+                    Milliseconds3(i.p10), Milliseconds3(i.p50), Milliseconds3(i.p90)});
+  }
   out += Aligned(rows, "l");
+  for (const SloTerm& term : r.slo)
+    out +=
+        Printf("  %s at most %s: %s\n", term.metric.name().c_str(),
+               Milliseconds3(term.limit.value).c_str(), Meets(r.rates, {term}) ? "met" : "NOT met");
+  if (!r.slo.empty()) out += Printf("  %.4g requests/s within these limits\n", r.goodput);
   out += Printf(
       "  percentiles of the prediction, by the errors of its costs; median and p99 are over "
       "requests\n"
@@ -172,6 +166,82 @@ std::string ServeText(const ServingReport& r) {
   for (const ServingShare& row : r.breakdown)
     times.push_back({row.name, ShowSeconds(row.time), Printf("%.1f%%", 100 * row.fraction)});
   return out + Aligned(times, "lrr");
+}
+
+Json SearchJson(const ServingSearch& search) {
+  Json j = {{"found", search.best.has_value()}, {"short_load", search.short_load}};
+  j["trials"] = Json::array();
+  for (const ServingTrial& t : search.trials) {
+    Json trial = {{"speedup", t.speedup},
+                  {"replicas", t.replicas},
+                  {"request_rate", t.request_rate},
+                  {"stable", t.stable},
+                  {"holds", t.holds}};
+    trial["output_throughput"] = t.rates.output_tokens;
+    for (const LatencyMetric& latency : LatencyMetrics())
+      trial[latency.name()] = latency.In(t.rates).value * 1e3;
+    j["trials"].push_back(trial);
+  }
+  return j;
+}
+
+std::string SearchText(const ServingSearch& search) {
+  std::string out = search.best ? "" : "no load that was tried is held within the limits\n";
+  if (search.short_load)
+    out +=
+        "the load is too short to be steady at what was found: it lasts less than ten times as "
+        "long "
+        "as a request stays; give more requests\n";
+  Rows rows = {{"requests/s", "GPUs", "output tokens/s", "p99 TTFT", "p99 TPOT", "held"}};
+  for (const ServingTrial& t : search.trials)
+    rows.push_back({Printf("%.4g", t.request_rate), std::to_string(t.gpus),
+                    Printf("%.4g", t.rates.output_tokens), Milliseconds3(t.rates.ttft.p99.value),
+                    Milliseconds3(t.rates.tpot.p99.value),
+                    t.holds    ? "yes"
+                    : t.stable ? "not within the limits"
+                               : "no"});
+  return out + Aligned(rows, "rrrrrl");
+}
+
+Json IterationJson(const IterationCosts& costs, const IterationWork& work, IterationPart part) {
+  Json list = Json::array();
+  for (const IterationCosts::Piece& piece : costs.pieces()) {
+    const CostedOps costed = costs.OpsIn(piece.kind, work);
+    const Json named = {{"block", NameOf(piece.kind)}, {"count", piece.count}};
+    if (part == IterationPart::kBlocks) {
+      Json block = named;
+      AddTime(costs.TimeOf(costed), block);
+      list.push_back(std::move(block));
+      continue;
+    }
+    for (size_t i = 0; i < costed.ops.size(); ++i) {
+      Json op = named;
+      op.update(part == IterationPart::kOps
+                    ? OpJson(costed.ops[i])
+                    : CostJson(costs.sources(), costed.ops[i], costed.costs[i]));
+      list.push_back(std::move(op));
+    }
+  }
+  return list;
+}
+
+std::string IterationText(const IterationCosts& costs, const IterationWork& work,
+                          IterationPart part) {
+  std::string out = Printf(
+      "\nthe mean iteration: %lld tokens of prompts, %lld decodes of %lld tokens\n",
+      static_cast<long long>(work.prefill.tokens), static_cast<long long>(work.decode.sequences),
+      static_cast<long long>(
+          work.decode.sequences > 0 ? work.decode.context_sum / work.decode.sequences : 0));
+  for (const IterationCosts::Piece& piece : costs.pieces()) {
+    const CostedOps costed = costs.OpsIn(piece.kind, work);
+    const BlockTime time = costs.TimeOf(costed);
+    out += Printf("\n%d x %s: %s\n", piece.count, std::string(NameOf(piece.kind)).c_str(),
+                  ShowSeconds(time.total).c_str());
+    out += part == IterationPart::kBlocks ? TimeText(time)
+           : part == IterationPart::kOps  ? OpsText(costed)
+                                          : CostsText(costs.sources(), costed);
+  }
+  return out;
 }
 
 std::string RequestsCsv(const ServingRun& run, const ServingOutcome& outcome) {

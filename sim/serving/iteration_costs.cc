@@ -10,13 +10,6 @@
 namespace moecast {
 namespace {
 
-BlockTime SolvedAlone(const CostedOps& block) {
-  std::vector<Seconds> times;
-  times.reserve(block.costs.size());
-  for (const Cost& cost : block.costs) times.push_back(cost.time);
-  return SolveBlock(block, times);
-}
-
 // Between two times, `part` of the way.
 BlockTime Between(const BlockTime& a, const BlockTime& b, double part) {
   BlockTime t = a * (1 - part);
@@ -25,7 +18,7 @@ BlockTime Between(const BlockTime& a, const BlockTime& b, double part) {
 }
 
 // Knots of a quantity at kPerOctave to a doubling; knot 0 is 1.
-constexpr int kPerOctave = 8;
+constexpr int kPerOctave = 16;
 double AtKnot(int64_t knot) {
   return std::exp2(static_cast<double>(knot) / kPerOctave);
 }
@@ -78,24 +71,31 @@ ExpertLoad IterationCosts::LoadOf(const IterationWork& work) const {
   return load;
 }
 
-BlockTime IterationCosts::SolvedOf(BlockKind kind, std::span<const Work> parts) {
-  return SolvedAlone(
+BlockTime IterationCosts::SolvedOf(BlockKind kind, std::span<const Work> parts) const {
+  return TimeOf(
       CostedBy(OpsOf(kind, model_, shard_, costs_.spread().uniform, parts), false, costs_));
 }
 
-CostedOps IterationCosts::OpsIn(BlockKind kind, const IterationWork& work) {
+BlockTime IterationCosts::TimeOf(const CostedOps& block) {
+  std::vector<Seconds> times;
+  times.reserve(block.costs.size());
+  for (const Cost& cost : block.costs) times.push_back(cost.time);
+  return SolveBlock(block, times);
+}
+
+CostedOps IterationCosts::OpsIn(BlockKind kind, const IterationWork& work) const {
   return CostedBy(OpsOf(kind, model_, shard_, costs_.spread().uniform, PartsOf(work, LoadOf(work))),
                   false, costs_);
 }
 
-BlockTime IterationCosts::Direct(const IterationWork& work) {
+BlockTime IterationCosts::Direct(const IterationWork& work) const {
   BlockTime all;
-  for (const Piece& piece : pieces_) all += SolvedAlone(OpsIn(piece.kind, work)) * piece.count;
+  for (const Piece& piece : pieces_) all += TimeOf(OpsIn(piece.kind, work)) * piece.count;
   return all;
 }
 
 // Its ops run one after another on the compute stream, with nothing beside them.
-BlockTime IterationCosts::AttentionOf(const Work& part) {
+BlockTime IterationCosts::AttentionOf(const Work& part) const {
   BlockTime t;
   for (const Op& op : AttentionOpsOf(model_, shard_, costs_.spread().uniform, part)) {
     const Seconds time = costs_.Of(op).time;
@@ -165,7 +165,7 @@ BlockTime IterationCosts::Of(const IterationWork& work) {
   return t;
 }
 
-double IterationCosts::Sigma(const IterationWork& work) {
+double IterationCosts::Sigma(const IterationWork& work) const {
   BySource<double> by_source(costs_.sources()->size());
   std::map<uint64_t, double> by_curve;
   double own = 0, total = 0;
@@ -177,10 +177,11 @@ double IterationCosts::Sigma(const IterationWork& work) {
       by_curve[cost.curve] += time * cost.sigma_curve;
       own += time * cost.sigma_own * time * cost.sigma_own;
     }
-    total += SolvedAlone(block).total.value * piece.count;
+    total += TimeOf(block).total.value * piece.count;
   }
   double variance = own;
-  for (const SourceId source : costs_.sources()->ids()) variance += by_source[source] * by_source[source];
+  for (const SourceId source : costs_.sources()->ids())
+    variance += by_source[source] * by_source[source];
   for (const auto& [curve, off] : by_curve) variance += off * off;
   return std::sqrt(variance) / total;
 }

@@ -38,10 +38,10 @@ class IterationCosts {
   // REQUIRES: a token. All layers, embedding, head and sampling; not the engine's own overhead.
   BlockTime Of(const IterationWork& work);
   // The same from all its ops, with nothing looked up: what Of must come to.
-  BlockTime Direct(const IterationWork& work);
+  BlockTime Direct(const IterationWork& work) const;
   // Standard deviation of ln(time) by the errors of the costs it is made of, of which those of one
   // source, curve or op go together.
-  double Sigma(const IterationWork& work);
+  double Sigma(const IterationWork& work) const;
 
   // The blocks of the model with how often each runs, and a block's ops.
   struct Piece {
@@ -49,12 +49,14 @@ class IterationCosts {
     int count;
   };
   const std::vector<Piece>& pieces() const { return pieces_; }
-  CostedOps OpsIn(BlockKind kind, const IterationWork& work);
+  CostedOps OpsIn(BlockKind kind, const IterationWork& work) const;
+  static BlockTime TimeOf(const CostedOps& block);
+  const CostSources& sources() const { return *costs_.sources(); }
 
  private:
   ExpertLoad LoadOf(const IterationWork& work) const;
-  BlockTime SolvedOf(BlockKind kind, std::span<const Work> parts);
-  BlockTime AttentionOf(const Work& part);
+  BlockTime SolvedOf(BlockKind kind, std::span<const Work> parts) const;
+  BlockTime AttentionOf(const Work& part) const;
   const BlockTime& RestAt(int64_t tokens, int64_t knot);
   BlockTime Rest(int64_t tokens, double mean_tokens);
   BlockTime Decode(const Work& part);

@@ -9,46 +9,8 @@
 namespace moecast {
 namespace {
 
-// Of values with counts, ascending: the least that so many of them do not exceed.
-Seconds Quantile(const std::vector<TokenGap>& sorted, double all, double part) {
-  double below = 0;
-  for (const TokenGap& value : sorted) {
-    below += static_cast<double>(value.count);
-    if (below >= part * all) return value.gap.seconds();
-  }
-  return sorted.empty() ? Seconds(0) : sorted.back().gap.seconds();
-}
-
-LatencyStats StatsOf(const std::vector<TokenGap>& sorted) {
-  double all = 0, sum = 0;
-  for (const TokenGap& value : sorted) {
-    all += static_cast<double>(value.count);
-    sum += static_cast<double>(value.count) * value.gap.seconds().value;
-  }
-  if (all == 0) return {};
-  return {.mean = Seconds(sum / all),
-          .median = Quantile(sorted, all, 0.5),
-          .p90 = Quantile(sorted, all, 0.9),
-          .p99 = Quantile(sorted, all, 0.99)};
-}
-
-LatencyStats StatsOf(std::vector<Time> values) {
-  std::sort(values.begin(), values.end());
-  std::vector<TokenGap> sorted;
-  for (const Time value : values) sorted.push_back({value, 1});
-  return StatsOf(sorted);
-}
-
 bool Completed(const RequestOutcome& request) {
   return request.how == RequestEnd::kCompleted;
-}
-
-// A queue that only chance has made grows with the square root of the arrivals; one that grows with
-// their number is a load that is not held. Three deviations and 2% are let pass.
-bool IsStable(const ServingRun& run, const ServingOutcome& outcome) {
-  if (run.load.concurrency) return true;
-  const auto arrivals = static_cast<double>(outcome.requests.size());
-  return static_cast<double>(outcome.waiting_left) <= 0.02 * arrivals + 3 * std::sqrt(arrivals);
 }
 
 std::vector<ServingShare> BreakdownOf(const ServingOutcome& outcome, Seconds all) {
@@ -95,56 +57,30 @@ std::string OneLine(const Deployment& d) {
          text(e.max_num_batched_tokens) + " tokens a dp rank";
 }
 
-ServingRates RatesOf(const ServingRun& run, const ServingOutcome& outcome) {
-  ServingRates rates;
-  std::vector<Time> ttft, tpot, e2el;
-  double input = 0, output = 0;
-  for (size_t i = 0; i < outcome.requests.size(); ++i) {
-    const RequestOutcome& request = outcome.requests[i];
-    if (!Completed(request)) continue;
-    const Request& asked = run.load.requests[i];
-    input += static_cast<double>(asked.input_tokens);
-    output += static_cast<double>(asked.output_tokens);
-    ttft.push_back(request.first_token - request.arrival);
-    e2el.push_back(request.end - request.arrival);
-    if (asked.output_tokens > 1)
-      tpot.push_back({(request.end - request.first_token).ps / (asked.output_tokens - 1)});
-  }
-  const double duration = (outcome.end - outcome.begin).seconds().value;
-  if (duration > 0) {
-    rates.requests = static_cast<double>(ttft.size()) / duration;
-    rates.input_tokens = input / duration;
-    rates.output_tokens = output / duration;
-  }
-  rates.ttft = StatsOf(std::move(ttft));
-  rates.tpot = StatsOf(std::move(tpot));
-  rates.e2el = StatsOf(std::move(e2el));
-  rates.itl = StatsOf(outcome.gaps);
-  return rates;
-}
-
-Served Serve(const ServingRun& run, IterationCosts& costs) {
+Served Serve(const ServingRun& run, IterationCosts& costs, const Slo& slo) {
   const Deployment& d = run.deployment;
   Served served;
   ServingReport& report = served.report;
   report = {.name = run.name,
             .model = run.model.name,
             .cluster = run.cluster.name,
-            .deployment = OneLine(d),
-            .gpus = d.gpus(),
+            .deployment = d,
             .memory = ServingMemoryOf(d, run.model, run.cluster),
-            .left_out = run.load.left_out};
+            .left_out = run.load.left_out,
+            .slo = slo};
   if (!report.memory.fits()) return served;
   served.outcome = Simulate(run, costs);
   const ServingOutcome& outcome = served.outcome;
-  report.rates = RatesOf(run, outcome);
+  report.rates = RatesOf(run.load, outcome);
+  report.meets_slo = Meets(report.rates, slo);
+  report.goodput = GoodputOf(run.load, outcome, slo);
   report.duration = (outcome.end - outcome.begin).seconds();
   for (const RequestOutcome& request : outcome.requests) {
     report.completed += Completed(request);
     report.too_long += request.how == RequestEnd::kTooLong;
     report.never_fits += request.how == RequestEnd::kNeverFits;
   }
-  report.stable = IsStable(run, outcome);
+  report.stable = IsStable(run.load, outcome);
   report.waiting_left = outcome.waiting_left;
   report.preemptions = outcome.preemptions;
   report.iterations = outcome.iterations;
@@ -157,7 +93,7 @@ Served Serve(const ServingRun& run, IterationCosts& costs) {
   if (report.completed == 0) return served;
 
   // GPUs are paid for while the load lasts; prompts and answers share that by the time they take.
-  const double cost = report.duration.value / 3600 * report.gpus * run.usd_per_gpu_hour;
+  const double cost = report.duration.value / 3600 * d.gpus() * run.usd_per_gpu_hour;
   const double prompts = outcome.with_prompts / outcome.total();
   const double seconds = report.duration.value;
   const auto per_million = [](double usd, double tokens) {
@@ -169,8 +105,8 @@ Served Serve(const ServingRun& run, IterationCosts& costs) {
 
   report.sigma = costs.Sigma(outcome.typical);
   const double off = std::exp(NormalQuantile(0.9) * report.sigma);
-  report.slow = RatesOf(run, Simulate(run, costs, off));
-  report.fast = RatesOf(run, Simulate(run, costs, 1 / off));
+  report.slow = RatesOf(run.load, Simulate(run, costs, off));
+  report.fast = RatesOf(run.load, Simulate(run, costs, 1 / off));
   return served;
 }
 

@@ -5,22 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "sim/serving/metrics.h"
 #include "sim/serving/simulate.h"
 
 namespace moecast {
-
-// Over requests, or over gaps between tokens.
-struct LatencyStats {
-  Seconds mean, median, p90, p99;
-};
-
-struct ServingRates {
-  double requests = 0, input_tokens = 0, output_tokens = 0;  // a second
-  LatencyStats ttft;                                         // time to first token
-  LatencyStats tpot;  // time per output token after the first, of requests with more than one
-  LatencyStats itl;   // gaps between the tokens of a sequence
-  LatencyStats e2el;  // from arrival to last token
-};
 
 struct ServingShare {
   std::string name;
@@ -29,8 +17,8 @@ struct ServingShare {
 };
 
 struct ServingReport {
-  std::string name, model, cluster, deployment;  // the deployment in one line
-  int gpus = 0;
+  std::string name, model, cluster;
+  Deployment deployment;
   ServingMemory memory;
   Seconds duration;
   int64_t completed = 0, too_long = 0, never_fits = 0;
@@ -41,7 +29,10 @@ struct ServingReport {
   ServingRates rates;
   // The same where all costs err to one side: rates at the slow and at the fast end.
   ServingRates slow, fast;
-  double sigma = 0;  // of ln(iteration time)
+  Slo slo;  // what was asked for
+  bool meets_slo = true;
+  double goodput = 0;  // requests a second that are each within the limits
+  double sigma = 0;    // of ln(iteration time)
   int64_t preemptions = 0, iterations = 0;
   int64_t peak_tokens = 0;  // of a dp rank's cache
   int64_t kv_capacity = 0;  // tokens of all ranks together
@@ -50,8 +41,6 @@ struct ServingReport {
   std::vector<ServingSample> series;
 };
 
-ServingRates RatesOf(const ServingRun& run, const ServingOutcome& outcome);
-
 // Simulates the run three times, with all costs as they are and at both ends of 80% of their error.
 // The outcome is of the first. A deployment that does not fit is a report with nothing but its
 // memory, and no outcome.
@@ -59,7 +48,7 @@ struct Served {
   ServingReport report;
   ServingOutcome outcome;
 };
-Served Serve(const ServingRun& run, IterationCosts& costs);
+Served Serve(const ServingRun& run, IterationCosts& costs, const Slo& slo = {});
 
 // "tp 1, dp 8, ep 8, fp8_block weights, 8-bit KV, mixed batches of 256 sequences, ...".
 std::string OneLine(const Deployment& deployment);

@@ -295,10 +295,10 @@ ServingOutcome Simulate(const ServingRun& run, IterationCosts& costs, double slo
   std::vector<std::vector<ServingSample>> series;
   for (size_t r = 0; r < replicas; ++r) {
     Replica replica(run, memory, costs, slower, out, weights);
-    replica.Run(of_replica[r],
-                run.load.concurrency ? (at_once + static_cast<int64_t>(replicas - 1 - r)) /
-                                           static_cast<int64_t>(replicas)
-                                     : INT64_MAX);
+    replica.Run(of_replica[r], run.load.concurrency
+                                   ? (at_once + static_cast<int64_t>(replicas - 1 - r)) /
+                                         static_cast<int64_t>(replicas)
+                                   : INT64_MAX);
     series.push_back(replica.series());
   }
   out.typical = weights.mean();

@@ -120,7 +120,7 @@ TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
 // rounding.
 TEST(SimulateTest, AClosedLoopOfSlowerIterationsMakesLessInProportion) {
   ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
-  AddRequests(run, 200, 1, 300, 40);
+  AddRequests(run, 200, 1e9, 300, 40);  // all at once
   run.load.concurrency = 16;
   ServingCosts costs(run);
   const ServingOutcome once = Simulate(run, costs.iterations());
