@@ -93,16 +93,16 @@ TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
     const char* says;
   };
   for (const Case& c : {
-           Case{"serve deepseek-v2-azur-conv-like", "did you mean deepseek-v2-azure-conv-like"},
+           Case{"serve deepseek-v2-azur-conv-like", "did you mean \"deepseek-v2-azure-conv-like\""},
            Case{"serve deepseek-v2-azure-conv-like --set serving/engine/polcy=mixed", "policy"},
            Case{"serve deepseek-v2-azure-conv-like --set serving/engine/policy=mixd",
                 "/serving/engine/policy"},
            Case{"serve deepseek-v2-azure-conv-like --set load/traffic=azure-conv", "/load/traffic"},
            Case{"serve deepseek-v2-azure-conv-like --set serving/replicas=2", "the cluster h800-8"},
            Case{"serve deepseek-v2-azure-conv-like --slo p99_tftt_ms=20",
-                "did you mean p99_ttft_ms"},
+                "did you mean \"p99_ttft_ms\""},
            Case{"serve deepseek-v2-azure-conv-like --slo p99_ttft_ms=-1", "milliseconds"},
-           Case{"serve deepseek-v2-azure-conv-like --find rates", "did you mean rate"},
+           Case{"serve deepseek-v2-azure-conv-like --find rates", "did you mean \"rate\""},
            Case{"serve deepseek-v2-azure-conv-like --set load/concurrency=4 --find rate",
                 "closed loop"},
            Case{"serve deepseek-v2-azure-conv-like --set serving/parallel/ep=3", "/parallel/ep"},
