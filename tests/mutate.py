@@ -255,6 +255,9 @@ MUTATIONS = [
     Mutation("a prefix longer than the prompt is all hit",
              "std::min(static_cast<int64_t>(first_new) * trace.block_tokens, r.input_tokens)",
              "static_cast<int64_t>(first_new) * trace.block_tokens", "traces TrafficStatsTest.*"),
+    Mutation("what a format cannot hold is drawn all the same",
+             "if (to) CheckBlocks(*to, BlockTokensOf(spec), named.name);", "",
+             "scenarios TrafficLoaderTest.WhatAFormat*"),
     # Forecast, causes, phases, failures, price.
     Mutation("draws that are timed together wait for no transfer",
              "before[k].ps + transfer[k].ps", "before[k].ps", "sim StepDrawsTest.*"),
