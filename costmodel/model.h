@@ -74,7 +74,6 @@ struct Model {
 
   int layers() const;  // MTP left out
   int layers(LayerKind kind) const;
-  LayerKind kind_of(int layer) const;  // REQUIRES: 0 <= layer < layers()
   bool operator==(const Model&) const = default;
 };
 

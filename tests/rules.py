@@ -63,6 +63,9 @@ TABLES = [
      [("docs/model-collectives.md", r"(?<![\w-]){}(?![\w-])")]),
 ]
 
+# Functions that only tests need: tables that they go over row by row, and decodes of given contexts.
+TESTED_ALONE = {"AssumedFigures", "AttentionKinds", "DecodeOf"}
+
 # Words of a declaration that is no mutable variable.
 NOT_A_VARIABLE = {"const", "constexpr", "constinit", "using", "namespace", "struct", "class", "enum", "union", "typedef",
                   "friend", "template", "concept", "return", "static", "goto"}
@@ -333,10 +336,25 @@ def standard_includes(tree: Tree) -> Found:
                 there = there | {header}
 
 
+def for_tests_alone(tree: Tree) -> Found:
+    """A free function that a header declares is used by something else than tests: its name is somewhere but where a
+    line at the margin declares or defines it. Units are a vocabulary, whole as it is."""
+    used, declared = set(TESTED_ALONE), {}
+    for s in code(tree, PURE + ("cli", "executor")):
+        for number, line in enumerate(s.code.split("\n"), 1):
+            name = re.match(r"(?!struct|class|using)[A-Za-z_][^(]*?[&*\s](\w+)\(", line)
+            used.update(re.findall(r"\w+", line[name.end():] if name else line))
+            if name and s.path.endswith(".h") and s.path != "base/units.h":
+                declared.setdefault(name[1], (s.path, number))
+    for name, (path, number) in declared.items():
+        if name not in used:
+            yield path, number, f"{name}: nothing but tests calls it"
+
+
 RULES: list[Callable[[Tree], Found]] = [
     includes, libraries, pragma_once, streams, environment, clocks, exits, mutable_statics, random_sources,
     unordered_iteration, long_files, long_lines, type_names, todos, places_of_one_machine, table_rows, own_header_first,
-    standard_includes,
+    standard_includes, for_tests_alone,
 ]
 
 
@@ -443,6 +461,7 @@ BAD = [  # (rule, path, text): GOOD with this file is objected to
     (table_rows, "costmodel/attention/b.cc", 'const AttentionKind kNew{\n    .name = "new",\n};\n'),
     (table_rows, "docs/model-collectives.md", "no algorithm is named\n"),
     (table_rows, "docs/traffic.md", "no format is named\n"),
+    (for_tests_alone, "base/b.h", "#pragma once\nint Half(int x);\n"),
     (own_header_first, "base/a.cc", "#include <map>\n#include \"base/a.h\"\n"),
     (standard_includes, "base/b.h", "#pragma once\n#include <set>\nstd::vector<int> B();\n"),
 ]

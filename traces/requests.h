@@ -76,9 +76,13 @@ const RequestFormat& FormatNamed(const std::string& name);
 // miss or are no numbers.
 RequestTrace ReadRequests(std::string_view text, const std::string& file);
 
+// Throws UserError, about `file`, where the format holds hashes, but none of blocks of so many
+// tokens. 0: there are no hashes.
+void CheckBlocks(const RequestFormat& format, int64_t block_tokens, const std::string& file);
+
 // The trace as a text that ReadRequests reads again: all of it but arrivals between the format's
 // resolutions, arrivals or hashes where the format has none, and the time of the first arrival.
-// Throws UserError for hashes of blocks that the format cannot hold.
+// Throws UserError as CheckBlocks does.
 std::string WriteRequests(const RequestTrace& trace, const RequestFormat& format);
 
 // The requests that arrive from `start` and before `start` + `duration` (kNever: to the end), of

@@ -66,14 +66,6 @@ double DurationOf(const ServingOutcome& outcome) {
 
 }  // namespace
 
-std::span<const LatencyStat> LatencyStatRows() {
-  return kStats;
-}
-
-std::span<const Latency> LatencyRows() {
-  return kLatencies;
-}
-
 std::string LatencyMetric::name() const {
   return std::string(stat->name) + "_" + std::string(latency->name) + "_ms";
 }

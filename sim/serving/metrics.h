@@ -3,7 +3,6 @@
 #pragma once
 
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,7 +38,6 @@ struct LatencyStat {
   std::string_view name;
   Seconds LatencyStats::*value;
 };
-std::span<const LatencyStat> LatencyStatRows();
 struct Latency {
   std::string_view name;
   std::string_view help;
@@ -47,7 +45,6 @@ struct Latency {
   // Of one request with its sequence's lengths; null where a request has many.
   std::optional<Seconds> (*of)(const Request& asked, const RequestOutcome& outcome);
 };
-std::span<const Latency> LatencyRows();
 
 // "p99_ttft_ms": one stat of one latency.
 struct LatencyMetric {
