@@ -68,6 +68,7 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
   struct Options {
     std::string scenario, requests, find;
     std::vector<std::string> sets, slo, print;
+    int64_t decode_at = 0;
   };
   const auto o = std::make_shared<Options>();
   list.Add("scenario", o->scenario, "a built-in serving scenario or the path of a file",
@@ -79,6 +80,9 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
   list.Add("--find", o->find,
            "rate: the highest at which the load is held within --slo; gpus: the fewest, in whole "
            "replicas, that hold it");
+  list.Add(
+      "--decode-at", o->decode_at,
+      "also show decode alone at this mean context, from one sequence a rank to as many as fit");
   list.Add("--print", o->print, "also show of the mean iteration: ops, costs, blocks",
            {.repeated = true, .delimiter = ','});
   list.Add("--requests", o->requests, "write a row for each request to this CSV file");
@@ -99,12 +103,22 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
         run.load = search->best->load;
       }
     }
+    if (o->decode_at < 0 || o->decode_at > run.model.max_position)
+      throw UserError({.file = "--decode-at",
+                       .value = std::to_string(o->decode_at),
+                       .expected = "tokens, at most the model's " +
+                                   std::to_string(run.model.max_position) + " positions"});
     const Served served = Serve(run, costs.iterations(), slo);
     Json json = ServeJson(served.report);
     std::string text = ServeText(served.report);
     if (search) {
       json["find"] = SearchJson(*search);
       text = SearchText(*search) + "\n" + text;
+    }
+    if (o->decode_at > 0 && served.report.memory.fits()) {
+      const auto curve = DecodeCurve(run, costs.iterations(), o->decode_at);
+      json["decode_curve"] = CurveJson(curve);
+      text += CurveText(curve, o->decode_at);
     }
     if (served.outcome.iterations > 0)
       for (const IterationPart part : parts) {

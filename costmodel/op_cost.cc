@@ -187,8 +187,10 @@ std::vector<OpCosts::Candidate> OpCosts::CandidatesOf(const CollectiveQuery& que
       alpha += AlphaOf(part, cluster_);
     candidates.push_back({&algorithm, alpha, std::nullopt});
   };
-  if (name == kAutoAlgorithm) {
-    for (const CollectiveAlgorithm* a : AutomaticAlgorithms(kind, call.group, routes)) add(*a);
+  const bool engine = name == kEngineAlgorithm;
+  if (engine || name == kAutoAlgorithm) {
+    for (const CollectiveAlgorithm* a : AutomaticAlgorithms(kind, call.group, routes, engine))
+      add(*a);
   } else {
     const CollectiveAlgorithm* named = FindAlgorithm(kind, name);
     MOECAST_CHECK(named);

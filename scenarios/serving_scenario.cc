@@ -12,9 +12,10 @@ const Fields<LoadSpec>& FieldsOf(const LoadSpec*) {
   static const Fields<LoadSpec> fields(
       "load",
       {
-          RequiredRow(
-              "traffic", &LoadSpec::traffic,
+          Row("traffic", &LoadSpec::traffic,
               "built-in traffic, or the path of a description or of a trace (docs/traffic.md)"),
+          Row("description", &LoadSpec::description,
+              "in its place a description of the requests, as of docs/traffic-fields.md"),
           Row("requests", &LoadSpec::requests, "of them the first so many; absent: all",
               {.low = 1, .high = 1e8}),
           Row("speedup", &LoadSpec::speedup, "they arrive so many times as fast",
@@ -50,6 +51,21 @@ const Fields<ServingSpec>& FieldsOf(const ServingSpec*) {
   return fields;
 }
 
+namespace {
+
+RequestTrace RequestsOf(const LoadSpec& load, const JsonCursor& at, uint64_t seed) {
+  if (load.description.has_value() == !load.traffic.empty())
+    at.Fail("either traffic or a description");
+  if (!load.description)
+    return Resolve(at, "traffic", [&] { return LoadTraffic(load.traffic, seed); });
+  const JsonCursor description = at.Key("description");
+  if (const auto fault = CheckTraffic(*load.description))
+    description.FailBelow(fault->pointer, fault->expected);
+  return DrawTraffic(*load.description, seed);
+}
+
+}  // namespace
+
 ServingScenario ServingScenario::Load(const std::string& name_or_path,
                                       std::span<const std::string> sets, uint64_t seed) {
   const NamedText named = ReadNamed("serving", "serving scenario", name_or_path);
@@ -68,8 +84,7 @@ ServingScenario ServingScenario::Load(const std::string& name_or_path,
   run.deployment = s.spec.serving;
   if (const auto fault = CheckDeployment(run.deployment, run.model, run.cluster))
     root.Key("serving").FailBelow(fault->pointer, fault->expected, fault->hint);
-  run.load =
-      Resolve(root.Key("load"), "traffic", [&] { return LoadTraffic(s.spec.load.traffic, seed); });
+  run.load = RequestsOf(s.spec.load, root.Key("load"), seed);
   run.load = SpedUp(std::move(run.load), s.spec.load.speedup);
   if (s.spec.load.requests) run.load = Sliced(run.load, {.limit = *s.spec.load.requests});
   if (s.spec.load.concurrency) run.load.concurrency = s.spec.load.concurrency;

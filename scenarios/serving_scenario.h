@@ -10,12 +10,15 @@
 #include "scenarios/overrides.h"
 #include "scenarios/scenario.h"
 #include "sim/serving/serving_run.h"
+#include "traces/traffic.h"
 
 namespace moecast {
 
-// The requests: a file of them, or a generator, slowed down or sped up.
+// The requests: traffic by name, a file of it, or a description; slowed down or sped up. One of the
+// first two.
 struct LoadSpec {
   std::string traffic;
+  std::optional<TrafficSpec> description;
   std::optional<int64_t> requests;
   double speedup = 1;
   std::optional<int64_t> concurrency;

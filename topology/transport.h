@@ -18,6 +18,7 @@ enum class Transport : uint8_t {
   kChunks,
   kLines,         // NCCL's protocol LL: every 4 bytes carry a flag of 4, nothing to wait for
   kMulticast,     // NCCL's NVLS: the NVSwitch adds and copies
+  kPeerReads,     // inference engines' own all-reduce: kernels read their peers' buffers
   kPointToPoint,  // NCCL's send and receive
   kTokens,        // all-to-all kernels for tokens, DeepEP's normal ones
   kLowLatency,    // the same for few tokens: each goes to its expert's rank at once
@@ -28,6 +29,7 @@ struct EnumNames<Transport> {
                                                    {Transport::kChunks, "chunks"},
                                                    {Transport::kLines, "lines"},
                                                    {Transport::kMulticast, "multicast"},
+                                                   {Transport::kPeerReads, "peer-reads"},
                                                    {Transport::kPointToPoint, "point-to-point"},
                                                    {Transport::kTokens, "tokens"},
                                                    {Transport::kLowLatency, "low-latency"}};

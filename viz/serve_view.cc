@@ -11,16 +11,6 @@
 namespace moecast {
 namespace {
 
-struct ThroughputName {
-  const char* name;
-  const char* help;
-  double ServingRates::*rate;
-};
-constexpr ThroughputName kThroughputs[] = {
-    {"request_throughput", "requests/s", &ServingRates::requests},
-    {"input_throughput", "input tokens/s", &ServingRates::input_tokens},
-    {"output_throughput", "output tokens/s", &ServingRates::output_tokens}};
-
 // Between the slow and the fast end of the prediction's error.
 template <class Metric>
 Interval Between(const ServingReport& r, Metric metric) {
@@ -79,12 +69,12 @@ Json ServeJson(const ServingReport& r) {
   j["rejected_too_long"] = r.too_long;
   j["rejected_never_fits"] = r.never_fits;
   j["left_out"] = r.left_out;
-  for (const ThroughputName& t : kThroughputs) j[t.name] = r.rates.*t.rate;
+  for (const Throughput& t : Throughputs()) j[std::string(t.name)] = r.rates.*t.rate;
   j["total_token_throughput"] = r.rates.input_tokens + r.rates.output_tokens;
   j["output_throughput_per_gpu"] = r.rates.output_tokens / r.deployment.gpus();
   Json interval = Json::object();
-  for (const ThroughputName& t : kThroughputs)
-    interval[t.name] =
+  for (const Throughput& t : Throughputs())
+    interval[std::string(t.name)] =
         Printed(Between(r, [&](const ServingRates& rates) { return rates.*t.rate; }));
   for (const LatencyMetric& latency : LatencyMetrics()) {
     const auto metric = [&](const ServingRates& rates) { return latency.In(rates).value * 1e3; };
@@ -136,9 +126,10 @@ std::string ServeText(const ServingReport& r) {
   out += "\n";
   if (r.completed == 0) return out + MemoryText(r);
   Rows rows = {{"", "p10", "p50", "p90"}};
-  for (const ThroughputName& t : kThroughputs) {
+  for (const Throughput& t : Throughputs()) {
     const Interval i = Between(r, [&](const ServingRates& rates) { return rates.*t.rate; });
-    rows.push_back({t.help, Printf("%.4g", i.p10), Printf("%.4g", i.p50), Printf("%.4g", i.p90)});
+    rows.push_back(
+        {std::string(t.help), Printf("%.4g", i.p10), Printf("%.4g", i.p50), Printf("%.4g", i.p90)});
   }
   for (const LatencyMetric& m : LatencyMetrics()) {
     if (m.stat->name != "median" && m.stat->name != "p99") continue;
@@ -201,6 +192,29 @@ std::string SearchText(const ServingSearch& search) {
                     : t.stable ? "not within the limits"
                                : "no"});
   return out + Aligned(rows, "rrrrrl");
+}
+
+Json CurveJson(const std::vector<DecodePoint>& curve) {
+  Json list = Json::array();
+  for (const DecodePoint& p : curve)
+    list.push_back({{"sequences_per_rank", p.sequences},
+                    {"iteration_ms", p.iteration.value * 1e3},
+                    {"tokens_per_s_per_user", p.tokens_per_user},
+                    {"tokens_per_s_per_gpu", p.tokens_per_gpu},
+                    {"output_throughput", p.output_throughput}});
+  return list;
+}
+
+std::string CurveText(const std::vector<DecodePoint>& curve, int64_t context) {
+  const std::string tokens = Thousands(context);
+  if (curve.empty())
+    return "\nnot even one sequence of " + tokens + " tokens fits in the cache of a rank\n";
+  Rows rows = {{"sequences a rank", "iteration", "tokens/s/user", "tokens/s/GPU", "tokens/s"}};
+  for (const DecodePoint& p : curve)
+    rows.push_back({Thousands(p.sequences), Milliseconds3(p.iteration.value),
+                    Printf("%.1f", p.tokens_per_user), Printf("%.0f", p.tokens_per_gpu),
+                    Printf("%.0f", p.output_throughput)});
+  return "\ndecode alone, sequences of " + tokens + " tokens\n" + Aligned(rows, "rrrrr");
 }
 
 Json IterationJson(const IterationCosts& costs, const IterationWork& work, IterationPart part) {

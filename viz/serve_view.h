@@ -1,9 +1,12 @@
 // Serving runs as JSON with the keys of docs/cli.md, and as text for people.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/json_value.h"
+#include "sim/serving/decode_curve.h"
 #include "sim/serving/find.h"
 #include "sim/serving/iteration_costs.h"
 #include "sim/serving/serving_report.h"
@@ -16,6 +19,10 @@ std::string ServeText(const ServingReport& report);
 // What --find tried.
 Json SearchJson(const ServingSearch& search);
 std::string SearchText(const ServingSearch& search);
+
+// Decode alone at one mean context.
+Json CurveJson(const std::vector<DecodePoint>& curve);
+std::string CurveText(const std::vector<DecodePoint>& curve, int64_t context);
 
 // The parts of an iteration that --print can show.
 enum class IterationPart : uint8_t { kOps, kCosts, kBlocks };

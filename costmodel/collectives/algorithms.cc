@@ -74,6 +74,11 @@ constexpr CollectiveAlgorithm kAlgorithms[] = {
     {kAllReduce, "tree", "up and down a tree of nodes, lines, for few bytes (NCCL)", true,
      Needs::kNothing, Of<TreeAllReduce>},
     {kAllReduce, "nvls", kNvlsHelp, true, Needs::kOneNode, Of<NvlsAllReduce>},
+    {kAllReduce, "one-shot",
+     "every rank reads the others' buffers whole (vLLM's custom all-reduce)", false,
+     Needs::kOneNode, Of<OneShotAllReduce>, nullptr, SentOnce::kPerDevice, true},
+    {kAllReduce, "two-shot", "every rank adds its part, then reads the others' (the same)", false,
+     Needs::kOneNode, Of<TwoShotAllReduce>, nullptr, SentOnce::kPerDevice, true},
     {kAllReduce, "hierarchical", kLevelsHelp, false, Needs::kEvenNodes, Of<HierarchicalAllReduce>},
     {kBroadcast, "ring", kRingHelp, true, Needs::kNothing, By<RingBroadcast, kBulk>},
     {kBroadcast, "ring-ll", kLinesHelp, true, Needs::kNothing, By<RingBroadcast, kLines>},
@@ -147,10 +152,12 @@ const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string
 }
 
 std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(CollectiveKind kind, Group group,
-                                                            const Routes& routes) {
+                                                            const Routes& routes, bool engines) {
   std::vector<const CollectiveAlgorithm*> found;
   for (const CollectiveAlgorithm& a : kAlgorithms)
-    if (a.kind == kind && a.automatic && Unfit(a, group, routes).empty()) found.push_back(&a);
+    if (a.kind == kind && (a.automatic || (engines && a.of_engines)) &&
+        Unfit(a, group, routes).empty())
+      found.push_back(&a);
   MOECAST_CHECK(!found.empty());
   return found;
 }

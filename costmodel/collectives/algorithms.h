@@ -36,6 +36,7 @@ struct CollectiveAlgorithm {
   // The same by kinds of pairs, where everyone sends alike to everyone else.
   std::vector<EvenSends> (*even)(const CollectiveCall&, const Routes&) = nullptr;
   SentOnce sent_once = SentOnce::kPerDevice;  // a token, where `even` is there
+  bool of_engines = false;                    // `engine` may choose it beside the automatic ones
 };
 std::span<const CollectiveAlgorithm> CollectiveAlgorithms();
 
@@ -54,9 +55,11 @@ const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string
                                          const std::string& option = "--algorithm");
 
 // Those of the kind that are automatic and run on the group, in the table's order: at least one.
+// `engines`: those of inference engines too.
 std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(CollectiveKind kind,
                                                             std::span<const int> group,
-                                                            const Routes& routes);
+                                                            const Routes& routes,
+                                                            bool engines = false);
 
 // What takes a group's tokens to their experts: the one that the choice names, or the first that is
 // automatic. REQUIRES: `auto` or a name of the table.

@@ -14,6 +14,9 @@
 namespace moecast {
 
 inline constexpr std::string_view kAutoAlgorithm = "auto";
+// The same with inference engines' own kernels among them; no name of a plan's, a deployment's
+// custom_all_reduce says it.
+inline constexpr std::string_view kEngineAlgorithm = "engine";
 
 struct CollectiveChoice {
   std::string all_gather{kAutoAlgorithm}, reduce_scatter{kAutoAlgorithm},

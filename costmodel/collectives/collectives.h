@@ -46,6 +46,11 @@ Traffic NvlsAllGather(Group group, Bytes bytes, const Routes& routes);
 Traffic NvlsReduceScatter(Group group, Bytes bytes, const Routes& routes);
 Traffic NvlsAllReduce(Group group, Bytes bytes, const Routes& routes);
 
+// By reading peers' buffers, as inference engines do (collectives/peer_reads.cc). REQUIRES: the
+// group is on one node.
+Traffic OneShotAllReduce(Group group, Bytes bytes, const Routes& routes);
+Traffic TwoShotAllReduce(Group group, Bytes bytes, const Routes& routes);
+
 // Inside nodes and between them, one after the other (collectives/hierarchical.cc). REQUIRES: even
 // nodes.
 Parts HierarchicalAllGather(Group group, Bytes bytes, const Routes& routes);

@@ -65,6 +65,9 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
           Row("max_model_len", &EngineSpec::max_model_len,
               "tokens a sequence may have, input and output; absent: the model's own",
               {.low = 1, .high = 1e8}),
+          Row("custom_all_reduce", &EngineSpec::custom_all_reduce,
+              "the engine's own all-reduce kernels inside a node run what they are faster for than "
+              "NCCL"),
           Row("iteration_overhead", &EngineSpec::iteration_overhead,
               "time of an iteration in which no kernel of the model runs: scheduling, launch, "
               "sampled tokens back to the host",
@@ -159,6 +162,7 @@ ShardPlan ShardOf(const Deployment& d) {
   shard.precision.gemm = d.weights;
   shard.precision.dispatch = IsFp8(d.weights) ? d.weights : Dtype::kBf16;
   shard.overlap.tp = false;
+  if (d.engine.custom_all_reduce) shard.collectives.all_reduce = kEngineAlgorithm;
   shard.topk_group = d.routing.topk_group;
   shard.kv_bits = d.kv_bits;
   return shard;

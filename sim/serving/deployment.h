@@ -37,8 +37,13 @@ struct EngineSpec {
   int64_t block_size = 16;
   double gpu_memory_utilization = 0.9;
   std::optional<int64_t> max_model_len;
+  bool custom_all_reduce = true;
   Seconds iteration_overhead;
   Seconds sequence_overhead;
+  // Of an iteration of so many sequences.
+  Seconds OverheadOf(int64_t sequences) const {
+    return iteration_overhead + sequence_overhead * static_cast<double>(sequences);
+  }
   bool operator==(const EngineSpec&) const = default;
 };
 const Fields<EngineSpec>& FieldsOf(const EngineSpec*);

@@ -46,11 +46,15 @@ constexpr LatencyStat kStats[] = {{"mean", &LatencyStats::mean},
                                   {"median", &LatencyStats::median},
                                   {"p90", &LatencyStats::p90},
                                   {"p99", &LatencyStats::p99}};
-constexpr Latency kLatencies[] = {
-    {"ttft", "time to first token", &ServingRates::ttft, Ttft},
-    {"tpot", "time per output token", &ServingRates::tpot, Tpot},
-    {"itl", "gaps between tokens", &ServingRates::itl, nullptr},
-    {"e2el", "end to end", &ServingRates::e2el, E2el}};
+constexpr Latency kLatencies[] = {{"ttft", "time to first token", &ServingRates::ttft, Ttft},
+                                  {"tpot", "time per output token", &ServingRates::tpot, Tpot},
+                                  {"itl", "gaps between tokens", &ServingRates::itl, nullptr},
+                                  {"e2el", "end to end", &ServingRates::e2el, E2el}};
+
+constexpr Throughput kThroughputs[] = {
+    {"request_throughput", "requests/s", &ServingRates::requests},
+    {"input_throughput", "input tokens/s", &ServingRates::input_tokens},
+    {"output_throughput", "output tokens/s", &ServingRates::output_tokens}};
 
 // visit(asked, outcome) for each request that was completed.
 template <class Visit>
@@ -75,6 +79,18 @@ std::vector<LatencyMetric> LatencyMetrics() {
   for (const Latency& latency : kLatencies)
     for (const LatencyStat& stat : kStats) all.push_back({&stat, &latency});
   return all;
+}
+
+std::span<const Throughput> Throughputs() {
+  return kThroughputs;
+}
+
+std::optional<double> MetricNamed(const ServingRates& rates, std::string_view name) {
+  for (const Throughput& t : kThroughputs)
+    if (t.name == name) return rates.*t.rate;
+  for (const LatencyMetric& metric : LatencyMetrics())
+    if (metric.name() == name) return metric.In(rates).value * 1e3;
+  return std::nullopt;
 }
 
 ServingRates RatesOf(const RequestTrace& load, const ServingOutcome& outcome) {

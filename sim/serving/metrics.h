@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,18 @@ struct LatencyMetric {
   Seconds In(const ServingRates& rates) const { return rates.*latency->stats.*stat->value; }
 };
 std::vector<LatencyMetric> LatencyMetrics();  // all there are
+
+// Requests, input or output tokens a second: "output_throughput".
+struct Throughput {
+  std::string_view name;
+  std::string_view help;
+  double ServingRates::*rate;
+};
+std::span<const Throughput> Throughputs();
+
+// A metric by its name in JSON, latencies in milliseconds; nothing where there is none of that
+// name.
+std::optional<double> MetricNamed(const ServingRates& rates, std::string_view name);
 
 // A service level objective: the metric is to be at most this.
 struct SloTerm {

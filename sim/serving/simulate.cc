@@ -171,11 +171,8 @@ class Replica {
       time = of_rank;
       longest = &batch;
     }
-    const EngineSpec& engine = run_.deployment.engine;
-    const auto sequences =
-        static_cast<double>(longest->prefill.sequences + longest->decode.sequences);
-    const Seconds overhead =
-        (engine.iteration_overhead + engine.sequence_overhead * sequences) * slower_;
+    const int64_t sequences = longest->prefill.sequences + longest->decode.sequences;
+    const Seconds overhead = run_.deployment.engine.OverheadOf(sequences) * slower_;
     time = time * slower_;
     Count(*longest, mean, time, overhead, blocked);
     now += Time::From(time.total + overhead);

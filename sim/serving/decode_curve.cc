@@ -1,0 +1,62 @@
+#include "sim/serving/decode_curve.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace moecast {
+namespace {
+
+DecodePoint PointOf(const ServingRun& run, IterationCosts& costs, int64_t context,
+                    int64_t sequences) {
+  const Deployment& d = run.deployment;
+  IterationWork work;
+  work.decode = {.pass = Pass::kDecode, .sequences = sequences, .tokens = sequences};
+  work.decode.context_sum = work.decode.query_key_pairs = sequences * context;
+  work.mean_tokens = static_cast<double>(sequences);
+  DecodePoint point{.sequences = sequences};
+  point.iteration = costs.Of(work).total + d.engine.OverheadOf(sequences);
+  point.tokens_per_user = 1 / point.iteration.value;
+  point.output_throughput =
+      point.tokens_per_user * static_cast<double>(sequences * d.parallel.dp * d.replicas);
+  point.tokens_per_gpu = point.output_throughput / d.gpus();
+  return point;
+}
+
+// Sequences of a dp rank that the engine and its cache hold.
+int64_t MostSequences(const ServingRun& run, const ServingMemory& memory, int64_t context) {
+  const int64_t block = run.deployment.engine.block_size;
+  const int64_t blocks = (context + block - 1) / block;
+  return std::min(run.deployment.engine.max_num_seqs, memory.blocks / blocks);
+}
+
+}  // namespace
+
+std::vector<DecodePoint> DecodeCurve(const ServingRun& run, IterationCosts& costs,
+                                     int64_t context) {
+  MOECAST_CHECK(context >= 1);
+  const ServingMemory memory = ServingMemoryOf(run.deployment, run.model, run.cluster);
+  const int64_t most = MostSequences(run, memory, context);
+  std::vector<DecodePoint> curve;
+  for (int64_t n = 1; n < most; n *= 2) curve.push_back(PointOf(run, costs, context, n));
+  if (most > 0) curve.push_back(PointOf(run, costs, context, most));
+  return curve;
+}
+
+std::optional<int64_t> LongestContextFor(const ServingRun& run, IterationCosts& costs,
+                                         double output_throughput) {
+  const ServingMemory memory = ServingMemoryOf(run.deployment, run.model, run.cluster);
+  const auto reaches = [&](int64_t context) {
+    const int64_t most = MostSequences(run, memory, context);
+    return most > 0 && PointOf(run, costs, context, most).output_throughput >= output_throughput;
+  };
+  if (!reaches(1)) return std::nullopt;
+  int64_t low = 1, high = run.model.max_position + 1;
+  while (high - low > 1) {
+    const int64_t middle = low + (high - low) / 2;
+    (reaches(middle) ? low : high) = middle;
+  }
+  return low;
+}
+
+}  // namespace moecast
