@@ -36,6 +36,7 @@ struct Kept {
 class KeptByProgram {
  public:
   KeptByProgram(const StepBlocks& blocks, std::span<const Program> programs) {
+    by_program_.reserve(programs.size());
     std::vector<Kept> by_block(static_cast<size_t>(blocks.size()));
     for (int k = 0; k < kBlockKinds; ++k) {
       const auto kind = static_cast<BlockKind>(k);
