@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <tuple>
 #include <vector>
 
 #include "base/enum_names.h"
@@ -56,7 +57,12 @@ std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard
 struct BlockParameters {
   double data = 0;    // reduced over dp (and cp)
   double expert = 0;  // reduced over dp / ep (and cp)
+  bool operator==(const BlockParameters&) const = default;
 };
+inline auto MembersOf(const BlockParameters& parameters) {
+  const auto& [data, expert] = parameters;
+  return std::tie(data, expert);
+}
 // `ends_apart`: the model's start and end are on different ranks, so that MTP needs a copy of the
 // embedding.
 BlockParameters ParametersOf(BlockKind kind, const Model& model, const ShardPlan& shard,
