@@ -79,8 +79,8 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
   list.Add("--top-p", o->top_p,
            "experts of a token until their affinities sum to this, in place of top-k");
   list.Add("--sent-once", o->sent_once,
-           "a token is sent once for each: expert, device, node (default: node across nodes, else "
-           "device)");
+           "a token is sent once for each: expert, device, node (default: as the plan's dispatch "
+           "does)");
   list.Add("--placement", o->placement, "place experts by their loads: hierarchical, global");
   list.Add("--redundant", o->redundant, "expert slots beyond one an expert, with --placement",
            {.show_default = true});

@@ -50,10 +50,11 @@ Slice SliceOf(const Options& o) {
   return slice;
 }
 
-// The traffic as the options have it: arrivals of its own, sped up, then cut.
+// The traffic as the options have it: arrivals of its own, sped up, then cut. `to`: the format that
+// it is for, if it is for one.
 NamedTraffic Load(const std::string& word, std::span<const std::string> sets, const Options& o,
-                  uint64_t seed) {
-  RequestTrace trace = LoadTraffic(word, seed, sets);
+                  uint64_t seed, const RequestFormat* to = nullptr) {
+  RequestTrace trace = LoadTraffic(word, seed, sets, to);
   if (!(o.speedup >= 1e-6 && o.speedup <= 1e6))
     throw UserError({.file = "--speedup",
                      .value = ShowNumber(o.speedup),
@@ -106,7 +107,7 @@ std::string LostBy(const RequestTrace& trace, const RequestFormat& format) {
 
 void Write(const Options& o, const CommonOptions& common) {
   const RequestFormat& format = FormatNamed(o.format);
-  const NamedTraffic traffic = Load(o.traffic, o.sets, o, common.seed);
+  const NamedTraffic traffic = Load(o.traffic, o.sets, o, common.seed, &format);
   const std::string lost = LostBy(traffic.trace, format);
   const std::string text = WriteRequests(traffic.trace, format);
   WriteFile(o.out, text);

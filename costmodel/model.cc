@@ -1,7 +1,5 @@
 #include "costmodel/model.h"
 
-#include "base/check.h"
-
 namespace moecast {
 namespace {
 
@@ -43,15 +41,6 @@ int Model::layers(LayerKind kind) const {
   int n = 0;
   for (const LayerRun& run : runs) n += run.kind == kind ? run.count : 0;
   return n;
-}
-
-LayerKind Model::kind_of(int layer) const {
-  MOECAST_CHECK(layer >= 0);
-  for (const LayerRun& run : runs) {
-    if (layer < run.count) return run.kind;
-    layer -= run.count;
-  }
-  MOECAST_CHECK(false);  // layer >= layers()
 }
 
 int64_t MlpParameters(const Model& m, int inter) {
@@ -105,8 +94,8 @@ int64_t MtpParameters(const Model& m) {
   return m.mtp_layers * module;
 }
 
-int64_t KvElements(const Model& m, int64_t context) {
-  return m.layers() * m.attention.kind->cached(m.attention, context);
+int64_t KvElements(const Model& m, int64_t context, int tp) {
+  return m.layers() * m.attention.kind->cached(m.attention, context, tp);
 }
 
 int64_t KvElementsPerToken(const Model& m) {

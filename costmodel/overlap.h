@@ -22,7 +22,4 @@ inline auto MembersOf(const Overlap& overlap) {
 }
 const Fields<Overlap>& FieldsOf(const Overlap*);
 
-// Whatever runs beside a kernel, it keeps one SM in so many.
-inline constexpr int kLeastSmsLeft = 20;
-
 }  // namespace moecast

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "costmodel/collectives/algorithms.h"
 
 namespace moecast {
 namespace {
@@ -94,10 +95,12 @@ ExpertSpread ExpertSpreadOf(const Model& model, const ShardPlan& shard, const Pl
   const auto on_node = static_cast<int>(std::count_if(group.begin(), group.end(), [&](int gpu) {
     return cluster.NodeOf(gpu) == cluster.NodeOf(group[0]);
   }));
+  SentOnce once = DispatchOf(shard.collectives, group, Routes(cluster)).sent_once;
   const bool whole_nodes = on_node > 1 && on_node < ranks && ranks % on_node == 0;
+  if (once == SentOnce::kPerNode && !whole_nodes) once = SentOnce::kPerDevice;
   return {.ranks = ranks,
           .ranks_per_node = on_node,
-          .sent_once = whole_nodes ? SentOnce::kPerNode : SentOnce::kPerDevice,
+          .sent_once = once,
           .uniform = SpreadOf(RoutedBy(shard.topk_group, model.moe), ranks, on_node)};
 }
 

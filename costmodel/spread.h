@@ -55,8 +55,9 @@ struct ExpertSpread {
   TokenSpread uniform;
   bool operator==(const ExpertSpread&) const = default;
 };
-// Sent in two hops where the group spans whole nodes, else in one. REQUIRES: a plan that CheckPlan
-// passed, and its own shard and placement.
+// Tokens are sent as the shard's choice of dispatch has it; what goes in two hops goes in one where
+// the group does not span whole nodes. REQUIRES: a plan that CheckPlan passed, and its own shard
+// and placement.
 ExpertSpread ExpertSpreadOf(const Model& model, const ShardPlan& shard, const Placement& placement,
                             const Cluster& cluster);
 

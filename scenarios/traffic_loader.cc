@@ -35,7 +35,7 @@ RequestTrace DrawTraffic(const TrafficSpec& spec, uint64_t seed) {
 }
 
 RequestTrace LoadTraffic(const std::string& name_or_path, uint64_t seed,
-                         std::span<const std::string> sets) {
+                         std::span<const std::string> sets, const RequestFormat* to) {
   const NamedText named = ReadTraffic(name_or_path);
   const size_t first = named.text.find_first_not_of(" \t\r\n");
   if (FormatOf(named.text) || first == std::string::npos || named.text[first] != '{') {
@@ -45,7 +45,9 @@ RequestTrace LoadTraffic(const std::string& name_or_path, uint64_t seed,
                        .expected = "a description of traffic; " + named.file + " is a trace"});
     return ReadRequests(named.text, named.file);
   }
-  RequestTrace trace = DrawTraffic(TrafficFromText(named.text, named.file, sets), seed);
+  const TrafficSpec spec = TrafficFromText(named.text, named.file, sets);
+  if (to) CheckBlocks(*to, BlockTokensOf(spec), named.name);
+  RequestTrace trace = DrawTraffic(spec, seed);
   trace.file = named.name;
   return trace;
 }

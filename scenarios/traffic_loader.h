@@ -20,8 +20,9 @@ TrafficSpec TrafficFromText(std::string_view text, const std::string& file,
 RequestTrace DrawTraffic(const TrafficSpec& spec, uint64_t seed);
 
 // What a built-in name or a description draws, or what a trace holds: which of both a file is its
-// content shows. Throws UserError for --set with a trace, too.
+// content shows. Throws UserError for --set with a trace, too, and, before anything is drawn, where
+// `to`, the format that it is for, cannot hold it.
 RequestTrace LoadTraffic(const std::string& name_or_path, uint64_t seed,
-                         std::span<const std::string> sets = {});
+                         std::span<const std::string> sets = {}, const RequestFormat* to = nullptr);
 
 }  // namespace moecast

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <boost/graph/adjacency_list.hpp>
-#include <boost/graph/breadth_first_search.hpp>
 #include <boost/graph/push_relabel_max_flow.hpp>
 #include <cmath>
 #include <map>
@@ -42,39 +41,6 @@ std::vector<GraphEdge> EdgesOf(const Cluster& c) {
     add(FabricVertex(c, l.from), FabricVertex(c, l.to), link);
   }
   return edges;
-}
-
-std::vector<LinkId> ShortestPath(const Cluster& cluster, int from, int to) {
-  using Graph =
-      boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS, boost::no_property,
-                            boost::property<boost::edge_index_t, LinkId>>;
-  Graph graph(static_cast<size_t>(VerticesOf(cluster)));
-  for (const GraphEdge& e : EdgesOf(cluster))
-    if (DatasheetRate(cluster, e.link).value > 0)
-      boost::add_edge(static_cast<size_t>(e.from), static_cast<size_t>(e.to), {e.link}, graph);
-  struct Arrival {
-    int from = -1;
-    LinkId link = -1;
-  };
-  std::vector<Arrival> arrivals(boost::num_vertices(graph));
-  struct Visitor : boost::default_bfs_visitor {
-    std::vector<Arrival>& arrivals;
-    explicit Visitor(std::vector<Arrival>& a) : arrivals(a) {}
-    void tree_edge(const Graph::edge_descriptor& e, const Graph& g) {
-      arrivals[boost::target(e, g)] = {static_cast<int>(boost::source(e, g)),
-                                       boost::get(boost::edge_index, g, e)};
-    }
-  } visitor(arrivals);
-  boost::breadth_first_search(graph, static_cast<size_t>(from), boost::visitor(visitor));
-
-  std::vector<LinkId> path;
-  for (int at = to; at != from;) {
-    const Arrival& arrival = arrivals[static_cast<size_t>(at)];
-    if (arrival.link < 0) return {};
-    path.insert(path.begin(), arrival.link);
-    at = arrival.from;
-  }
-  return path;
 }
 
 // The GPUs of the first half are one source and those of the second one sink, for nothing limits

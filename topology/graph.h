@@ -1,5 +1,5 @@
-// The cluster as a graph of GPUs, NVSwitches and the fabric's switches, searched with Boost.Graph:
-// the reference for Routes, and what only a search answers, the bisection.
+// The cluster as a graph of GPUs, NVSwitches and the fabric's switches, searched with Boost.Graph
+// for what only a search answers, the bisection.
 #pragma once
 
 #include <vector>
@@ -26,10 +26,6 @@ struct GraphEdge {
   LinkId link;
 };
 std::vector<GraphEdge> EdgesOf(const Cluster& cluster);
-
-// Links of a shortest path by breadth-first search; empty from a GPU to itself and where there is
-// none.
-std::vector<LinkId> ShortestPath(const Cluster& cluster, int from, int to);
 
 // Bytes per second that can flow from the first half of the GPUs to the second at once, at the
 // links' datasheet rates (max-flow). Zero for one GPU.

@@ -11,9 +11,12 @@
 namespace moecast {
 
 enum class Transport : uint8_t {
-  kBulk,    // NCCL's protocol Simple: large pieces, each announced by a flag
-  kChunks,  // pieces that a GEMM hands over as its tiles end: nothing to start, nothing to wait for
-  kLines,   // NCCL's protocol LL: every 4 bytes carry a flag of 4, nothing to wait for
+  kBulk,  // NCCL's protocol Simple: large pieces, each announced by a flag
+  // Transformer Engine's userbuffers beside the GEMM they belong to (CommOverlapP2PBase of its
+  // common/comm_gemm_overlap): a kernel writes a chunk into the next rank's buffer and then a flag,
+  // so that it starts as LL does, and chunks are sent whole, so that no slices are waited for.
+  kChunks,
+  kLines,         // NCCL's protocol LL: every 4 bytes carry a flag of 4, nothing to wait for
   kMulticast,     // NCCL's NVLS: the NVSwitch adds and copies
   kPointToPoint,  // NCCL's send and receive
   kTokens,        // all-to-all kernels for tokens, DeepEP's normal ones

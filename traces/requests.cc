@@ -48,12 +48,16 @@ RequestTrace ReadRequests(std::string_view text, const std::string& file) {
   return format->read(text, file);
 }
 
+void CheckBlocks(const RequestFormat& format, int64_t block_tokens, const std::string& file) {
+  if (!format.has_prefixes || block_tokens == 0 || block_tokens == kMooncakeBlock) return;
+  throw UserError({.file = file,
+                   .value = "hashes of " + std::to_string(block_tokens) + " tokens",
+                   .expected = std::to_string(kMooncakeBlock) + ", as the format " +
+                               std::string(format.name) + " has it"});
+}
+
 std::string WriteRequests(const RequestTrace& trace, const RequestFormat& format) {
-  if (format.has_prefixes && !trace.hash_ids.empty() && trace.block_tokens != kMooncakeBlock)
-    throw UserError({.file = trace.file,
-                     .value = "hashes of " + std::to_string(trace.block_tokens) + " tokens",
-                     .expected = std::to_string(kMooncakeBlock) + ", as the format " +
-                                 std::string(format.name) + " has it"});
+  CheckBlocks(format, trace.hash_ids.empty() ? 0 : trace.block_tokens, trace.file);
   return format.write(trace);
 }
 
@@ -61,7 +65,8 @@ RequestTrace Sliced(const RequestTrace& trace, const Slice& slice) {
   RequestTrace out{.file = trace.file,
                    .block_tokens = trace.block_tokens,
                    .timed = trace.timed,
-                   .left_out = trace.left_out};
+                   .left_out = trace.left_out,
+                   .concurrency = trace.concurrency};
   for (const Request& r : trace.requests) {
     if (static_cast<int64_t>(out.requests.size()) >= slice.limit) break;
     if (r.arrival < slice.start || r.arrival - slice.start >= slice.duration) continue;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,6 +38,8 @@ struct RequestTrace {
   int64_t block_tokens = 0;  // of one hash; 0 where there are none
   bool timed = true;         // false where the format has no arrivals: all are at 0
   int64_t left_out = 0;      // requests of the file without a prompt or an answer: they failed
+  // Closed loop: at most so many are in the system at a time; the next is sent when one has ended.
+  std::optional<int64_t> concurrency;
 
   std::span<const uint64_t> BlocksOf(const Request& r) const {
     return {hash_ids.data() + r.first_block, r.blocks};
@@ -73,9 +76,13 @@ const RequestFormat& FormatNamed(const std::string& name);
 // miss or are no numbers.
 RequestTrace ReadRequests(std::string_view text, const std::string& file);
 
+// Throws UserError, about `file`, where the format holds hashes, but none of blocks of so many
+// tokens. 0: there are no hashes.
+void CheckBlocks(const RequestFormat& format, int64_t block_tokens, const std::string& file);
+
 // The trace as a text that ReadRequests reads again: all of it but arrivals between the format's
 // resolutions, arrivals or hashes where the format has none, and the time of the first arrival.
-// Throws UserError for hashes of blocks that the format cannot hold.
+// Throws UserError as CheckBlocks does.
 std::string WriteRequests(const RequestTrace& trace, const RequestFormat& format);
 
 // The requests that arrive from `start` and before `start` + `duration` (kNever: to the end), of

@@ -214,10 +214,15 @@ int64_t QuantileOf(const LengthSpec& s, double u) {
   return std::llround(value);
 }
 
+int64_t BlockTokensOf(const TrafficSpec& spec) {
+  return spec.prefixes.empty() && !spec.sessions ? 0 : spec.block_tokens;
+}
+
 RequestTrace Generate(const TrafficSpec& spec, uint64_t seed, const RequestTrace* lengths) {
   MOECAST_CHECK(!CheckTraffic(spec) && spec.lengths_of.empty() == !lengths);
   const SessionSpec sessions = spec.sessions.value_or(SessionSpec{});  // of one turn
-  const bool hashes = !spec.prefixes.empty() || spec.sessions;
+  const int64_t block_tokens = BlockTokensOf(spec);
+  const bool hashes = block_tokens > 0;
   const int64_t most = spec.requests.value_or(INT64_MAX);
   const double end = spec.duration ? spec.duration->value : INFINITY;
   const double think_mu = std::log(sessions.think_time.p50.value);
@@ -230,7 +235,8 @@ RequestTrace Generate(const TrafficSpec& spec, uint64_t seed, const RequestTrace
   Random seeds(KeyOf("conversations", seed));
   Drawn drawn;
   drawn.trace.file = "traffic";
-  drawn.trace.block_tokens = hashes ? spec.block_tokens : 0;
+  drawn.trace.block_tokens = block_tokens;
+  drawn.trace.concurrency = spec.arrivals.concurrency;
   // As many conversations as requests are enough: the first turns alone are that many.
   for (int64_t c = 0; c < most; ++c) {
     double now = arrivals.Next();
@@ -263,6 +269,7 @@ RequestTrace WithArrivals(RequestTrace trace, const ArrivalSpec& spec, uint64_t 
   Arrivals arrivals(spec, seed);
   for (Request& r : trace.requests) r.arrival = Recorded(arrivals.Next(), spec.tick, trace.file);
   trace.timed = true;
+  trace.concurrency = spec.concurrency;
   return trace;
 }
 

@@ -6,7 +6,7 @@
 // it comes back: the next prompt is the last one, its answer and a few words more.
 //
 // Left out: when a turn is asked depends on when the one before was answered; here think times are
-// from arrival to arrival. What a closed loop does is the simulator's: `concurrency` only says it.
+// from arrival to arrival.
 #pragma once
 
 #include <cstdint>
@@ -113,17 +113,20 @@ struct TrafficFault {
 };
 std::optional<TrafficFault> CheckTraffic(const TrafficSpec& spec);
 
+// Tokens of the blocks whose hashes its traces have; 0 where they have none, without prefixes and
+// sessions.
+int64_t BlockTokensOf(const TrafficSpec& spec);
+
 // The conversations' requests of `duration`, of those the first `requests`. Arrivals are a stream
 // of random numbers and each conversation has one of its own: another rate gives the same
 // conversations at other times. With spec.lengths_of, lengths are pairs of `lengths`, each as
-// likely (of later turns the answer alone). Hashes are there where there are prefixes or sessions,
-// numbered in the order in which blocks first occur. REQUIRES: !CheckTraffic(spec); lengths where
+// likely (of later turns the answer alone). Hashes (BlockTokensOf) are numbered in the order in
+// which blocks first occur. REQUIRES: !CheckTraffic(spec); lengths where
 // spec.lengths_of. Throws UserError for a time or a number of requests that cannot be held.
 RequestTrace Generate(const TrafficSpec& spec, uint64_t seed,
                       const RequestTrace* lengths = nullptr);
 
-// The trace with arrivals of its own: all of `arrivals` but `concurrency`, conversations being
-// requests.
+// The trace with arrivals of its own, conversations being requests.
 RequestTrace WithArrivals(RequestTrace trace, const ArrivalSpec& arrivals, uint64_t seed);
 
 }  // namespace moecast

@@ -80,23 +80,23 @@ constexpr CollectiveAlgorithm kAlgorithms[] = {
     {kAllToAll, "direct", kDirectHelp, true, Needs::kNothing, Of<DirectAllToAll>,
      Even<DirectAllToAll>},
     {kAllToAll, "two-hop", kTwoHopHelp, false, Needs::kNothing, Of<TwoHopAllToAll>,
-     Even<TwoHopAllToAll>},
+     Even<TwoHopAllToAll>, SentOnce::kPerNode},
     {kAllToAll, "store-and-forward", kStoreHelp, false, Needs::kNothing,
-     Of<StoreAndForwardAllToAll>, Even<StoreAndForwardAllToAll>},
+     Of<StoreAndForwardAllToAll>, Even<StoreAndForwardAllToAll>, SentOnce::kPerNode},
     {kDispatch, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<TwoHopAllToAll>,
-     Even<TwoHopAllToAll>},
+     Even<TwoHopAllToAll>, SentOnce::kPerNode},
     {kDispatch, "store-and-forward", kStoreHelp, false, Needs::kNothing,
-     Of<StoreAndForwardAllToAll>, Even<StoreAndForwardAllToAll>},
+     Of<StoreAndForwardAllToAll>, Even<StoreAndForwardAllToAll>, SentOnce::kPerNode},
     {kDispatch, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>,
-     Even<LowLatencyAllToAll>},
+     Even<LowLatencyAllToAll>, SentOnce::kPerExpert},
     {kDispatch, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>,
      Even<DirectAllToAll>},
     {kCombine, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<TwoHopAllToAll>,
-     Even<TwoHopAllToAll>},
+     Even<TwoHopAllToAll>, SentOnce::kPerNode},
     {kCombine, "store-and-forward", kStoreHelp, false, Needs::kNothing, Of<StoreAndForwardAllToAll>,
-     Even<StoreAndForwardAllToAll>},
+     Even<StoreAndForwardAllToAll>, SentOnce::kPerNode},
     {kCombine, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>,
-     Even<LowLatencyAllToAll>},
+     Even<LowLatencyAllToAll>, SentOnce::kPerExpert},
     {kCombine, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>,
      Even<DirectAllToAll>},
     {kSend, "direct", "the first half of the ranks to the second", true, Needs::kNothing,
@@ -153,6 +153,15 @@ std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(CollectiveKind kind,
     if (a.kind == kind && a.automatic && Unfit(a, group, routes).empty()) found.push_back(&a);
   MOECAST_CHECK(!found.empty());
   return found;
+}
+
+const CollectiveAlgorithm& DispatchOf(const CollectiveChoice& choice, Group group,
+                                      const Routes& routes) {
+  if (choice.dispatch == kAutoAlgorithm)
+    return *AutomaticAlgorithms(kDispatch, group, routes).front();
+  const CollectiveAlgorithm* named = FindAlgorithm(kDispatch, choice.dispatch);
+  MOECAST_CHECK(named);
+  return *named;
 }
 
 const CollectiveAlgorithm& FastestAlgorithm(const CollectiveCall& call, const Cluster& cluster,

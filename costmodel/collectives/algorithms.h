@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "costmodel/collectives/choice.h"
 #include "costmodel/collectives/collectives.h"
 #include "costmodel/collectives/kind.h"
 
@@ -34,6 +35,7 @@ struct CollectiveAlgorithm {
   Parts (*lower)(const CollectiveCall&, const Routes&);
   // The same by kinds of pairs, where everyone sends alike to everyone else.
   std::vector<EvenSends> (*even)(const CollectiveCall&, const Routes&) = nullptr;
+  SentOnce sent_once = SentOnce::kPerDevice;  // a token, where `even` is there
 };
 std::span<const CollectiveAlgorithm> CollectiveAlgorithms();
 
@@ -55,6 +57,11 @@ const CollectiveAlgorithm& FindAlgorithm(const CollectiveCall& call, std::string
 std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(CollectiveKind kind,
                                                             std::span<const int> group,
                                                             const Routes& routes);
+
+// What takes a group's tokens to their experts: the one that the choice names, or the first that is
+// automatic. REQUIRES: `auto` or a name of the table.
+const CollectiveAlgorithm& DispatchOf(const CollectiveChoice& choice, std::span<const int> group,
+                                      const Routes& routes);
 
 // The automatic algorithm that takes the least time alone on idle links; of equal ones the first of
 // the table.

@@ -12,7 +12,10 @@
 // A large buffer goes around in rounds, of each of which every rank sends one piece a step; a piece
 // is passed on in two slices (NCCL: ALLGATHER_SLICESTEPS is half of ALLGATHER_CHUNKSTEPS), and a
 // round ends with the wait for the last slice: half a step more than there are steps. Chunks of a
-// GEMM know no rounds.
+// GEMM know neither: the buffer is cut into as many as there are ranks, and a step sends one whole
+// (Transformer Engine, common/comm_gemm_overlap/comm_gemm_overlap.cpp, CommOverlapP2PBase: tp_size
+// chunks, a userbuffers_send of one to the next rank in each of tp_size - 1 steps, beside the GEMM
+// of the chunk before; its reduce-scatter sends each straight to its owner, as many bytes).
 #include <algorithm>
 
 #include "base/known.h"

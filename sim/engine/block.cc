@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "costmodel/overlap.h"
 
 namespace moecast {
 CostedOps Overlapped(std::span<const CostedOps* const> forward,
@@ -151,12 +150,13 @@ double RunningBlock::RateOfCompute() const {
   }
   if (others == 0) return 1;
   const double beside = block_->beside[op];
+  // What is left, or a fair share where all together want more than there is.
+  const double fair = 1.0 / (others + 1);
   switch (block_->costs[op].bound) {
     case Bound::kCompute:
-      return std::max(std::min(beside, 1.0 / kLeastSmsLeft), beside - (others - 1) * (1 - beside));
+      return std::max(std::min(beside, fair), beside - (others - 1) * (1 - beside));
     case Bound::kMemory:
-      // What is left, or a fair share where all want more than there is.
-      return std::max(1 - hbm, 1.0 / (others + 1));
+      return std::max(1 - hbm, fair);
     case Bound::kLatency:
       return 1;
   }

@@ -59,9 +59,9 @@ struct OpSpan {
 // that weight gradients run where nothing else can. While collectives run, compute-bound kernels
 // run on the SMs that these leave and memory-bound ones with the bandwidth that they leave
 // (CostedOps::beside). Each communicator's kernel has thread blocks of its own (NCCL_MAX_CTAS is a
-// limit of one kernel), so that of several what they take adds up, as far as costmodel/overlap.h
-// lets it. Collectives are not slowed down by kernels. A collective may be somebody else's to time:
-// it shares links with others.
+// limit of one kernel), so that of several what they take adds up, until the kernel has a fair
+// share: one part of as many as run. Collectives are not slowed down by kernels. A collective may
+// be somebody else's to time: it shares links with others.
 class RunningBlock {
  public:
   static constexpr size_t kDone = static_cast<size_t>(-1);

@@ -356,7 +356,10 @@ class EventLoop {
   void Resume(const LinkedCollective& collective, double slower, Time sent, FlowTag waiting,
               Time now) {
     ServedAlone(collective, slower, sent, now, served_);
-    awaited_[static_cast<size_t>(waiting)] = static_cast<int32_t>(served_.size());
+    // Nothing is left of one that puts nothing on links here, though it does on another rank, nor
+    // of one that by rounding has ended just now: a start of nothing ends it.
+    if (served_.empty()) network_.Start(now, {}, Bytes(0), 1, waiting);
+    awaited_[static_cast<size_t>(waiting)] = std::max(1, static_cast<int32_t>(served_.size()));
     const double bytes = collective.bytes * collective.stretch * slower;
     for (const auto& [f, served] : served_) {
       const UnitFlow& flow = collective.unit->flows[f];

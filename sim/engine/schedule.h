@@ -107,7 +107,7 @@ class Retimer {
 
  private:
   // Nearly every task waits for the one before it on its lane and for one thing beside it, if that:
-  // what a sweep reads of it is one line in memory, and the next task's behind it.
+  // then 16 bytes are all that a sweep reads of it, those of the next behind them.
   struct Step {
     int32_t task, program;
     int32_t on;    // waited for beside the task before, which it is where there is nothing else

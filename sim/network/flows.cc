@@ -15,10 +15,6 @@ Bytes BytesOn(const LinkShare& s, const Flow& f) {
 
 }  // namespace
 
-Time FlowEnds::last() const {
-  return end.empty() ? Time{} : *std::max_element(end.begin(), end.end());
-}
-
 ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> chains,
                     std::span<const CapacityChange> changes) {
   std::vector<CapacityChange> in_time(changes.begin(), changes.end());
@@ -93,18 +89,6 @@ ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> c
   }
   if (alive > 0) ends.blocked = network.Blocked();
   return ends;
-}
-
-FlowEnds RunFlows(Network& network, std::span<const Flow> flows,
-                  std::span<const CapacityChange> changes) {
-  std::vector<FlowChain> chains;
-  size_t links = 0;
-  for (const Flow& f : flows) {
-    chains.push_back({.stages = {{f}}});
-    for (const LinkShare& s : f.links) links = std::max(links, static_cast<size_t>(s.link) + 1);
-  }
-  ChainEnds ends = RunChains(network, links, chains, changes);
-  return {.end = std::move(ends.end), .blocked = std::move(ends.blocked)};
 }
 
 std::vector<Flow> FlowsOf(const Traffic& traffic, const Cluster& cluster, Time start) {

@@ -40,27 +40,16 @@ struct FlowChain {
   std::vector<EvenStart> even;  // more flows of stages, for GroupFlows alone
 };
 
-// What happens at one time happens in this order: ends, new capacities, starts. RunChains and
-// RunFlows REQUIRE a network that nothing has been started on.
-
 struct ChainEnds {
   std::vector<Time> end;        // by chain; kNever where it cannot end
   Time last;                    // of the last flow that ends
   std::vector<Bytes> carried;   // by link: of flows that have ended
   std::vector<LinkId> blocked;  // the links without capacity that others need
 };
-// REQUIRES: chains without even starts.
+// What happens at one time happens in this order: ends, new capacities, starts. REQUIRES: a network
+// that nothing has been started on; chains without even starts.
 ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> chains,
                     std::span<const CapacityChange> changes = {});
-
-// Flows on their own.
-struct FlowEnds {
-  std::vector<Time> end;        // by flow; kNever where it cannot end
-  std::vector<LinkId> blocked;  // as of ChainEnds
-  Time last() const;            // zero without flows
-};
-FlowEnds RunFlows(Network& network, std::span<const Flow> flows,
-                  std::span<const CapacityChange> changes = {});
 
 // One flow for each path of the traffic, all at once; a byte counts as often as it costs a link
 // (LinkCostsOf). REQUIRES: traffic.Merge() has been called.

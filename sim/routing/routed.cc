@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "costmodel/collectives/algorithms.h"
 #include "costmodel/gating/dropping.h"
 #include "topology/traffic.h"
 
@@ -53,7 +54,15 @@ ExpertLoads WithMean(int layers, int micro_batches, std::vector<ExpertLoad> at) 
 RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& plan,
                        const ExpertSpread& spread, int64_t sequence_length) {
   Gate gate = GateOf(RoutedBy(plan.routing.topk_group, model.moe));
-  const LinkCosts tokens = LinkCostsOf({.transport = Transport::kTokens}, cluster);
+  const std::vector<int> group = PlacementOf(plan.parallel).Group({}, {Axis::kEp});
+  const Routes routes(cluster);
+  const std::vector<EvenSends> sends = DispatchOf(plan.collectives, group, routes)
+                                           .even({.kind = CollectiveKind::kDispatch,
+                                                  .group = group,
+                                                  .bytes = Bytes(1),
+                                                  .spread = spread.uniform},
+                                                 routes);
+  const LinkCosts tokens = LinkCostsOf(sends.front().steps, cluster);
   gate.top_p = plan.routing.top_p.value_or(0);
   return {.gate = gate,
           .load = plan.routing,
@@ -62,7 +71,8 @@ RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& p
           .spread = spread,
           .nvlink = SlowestPortRate(cluster, Port::kNvlinkOut) / tokens.nvlink,
           .network = SlowestPortRate(cluster, Port::kNicOut) * cluster.nics() /
-                     (cluster.gpus_per_node * tokens.network)};
+                     (cluster.gpus_per_node * tokens.network),
+          .in_turn = sends.size() > 1};
 }
 
 LoadSummary SummaryOf(std::span<const double> loads) {
@@ -225,21 +235,24 @@ ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
   if (layer.sent.empty()) return load;
   load.tokens = over(layer.rank_tokens, each * setup.spread.uniform.devices);
 
-  // Time of the slower of two ports, for tokens of a byte.
-  const auto slower = [&](double nvlink, double network) {
-    return std::max(nvlink / setup.nvlink.value, network / setup.network.value);
+  // Of two ports for tokens of a byte: the slower one's time, or that of one after the other.
+  const auto time = [&](double nvlink, double network) {
+    const double a = nvlink / setup.nvlink.value, b = network / setup.network.value;
+    return setup.in_turn ? a + b : std::max(a, b);
   };
-  // As of TwoHopAllToAll (costmodel/collectives).
-  const double to_device = setup.spread.uniform.devices / ranks;
-  const double even = each * (setup.spread.sent_once == SentOnce::kPerNode
-                                  ? slower(nodes * (local - 1) * to_device,
-                                           (nodes - 1) * setup.spread.uniform.nodes / nodes)
-                                  : slower((local - 1) * to_device, (ranks - local) * to_device));
+  // As of the algorithms of costmodel/collectives/expert_all_to_all.cc.
+  const TokenSpread& uniform = setup.spread.uniform;
+  const bool to_experts = setup.spread.sent_once == SentOnce::kPerExpert;
+  const double to_rank = (to_experts ? uniform.experts : uniform.devices) / ranks;
+  const double even =
+      each * (setup.spread.sent_once == SentOnce::kPerNode
+                  ? time(nodes * (local - 1) * to_rank, (nodes - 1) * uniform.nodes / nodes)
+                  : time((local - 1) * to_rank, (ranks - local) * to_rank));
   if (even == 0) {
     load.bytes = {};
     return load;
   }
-  double most = 0, all_nvlink = 0, all_network = 0;
+  double most_nvlink = 0, most_network = 0, all_nvlink = 0, all_network = 0;
   for (int r = 0; r < ranks; ++r) {
     double out[2] = {}, in[2] = {};  // NVLink, network
     for (int other = 0; other < ranks; ++other) {
@@ -247,11 +260,13 @@ ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
       out[network] += layer.sent[static_cast<size_t>(r) * ranks + other];
       in[network] += layer.sent[static_cast<size_t>(other) * ranks + r];
     }
-    most = std::max({most, slower(out[0], out[1]), slower(in[0], in[1])});
+    most_nvlink = std::max({most_nvlink, out[0], in[0]});
+    most_network = std::max({most_network, out[1], in[1]});
     all_nvlink += out[0];
     all_network += out[1];
   }
-  load.bytes = {slower(all_nvlink, all_network) / ranks / even, most / even};
+  load.bytes = {time(all_nvlink, all_network) / ranks / even,
+                time(most_nvlink, most_network) / even};
   return load;
 }
 

@@ -27,6 +27,7 @@ struct RoutingSetup {
   int64_t sequences = 1, length = 4096;  // of a rank's micro-batch
   ExpertSpread spread;
   BytesPerSecond nvlink{1}, network{1};  // what tokens reach of a rank's ports
+  bool in_turn = false;                  // NVLink when the network is done, not both at once
 
   int dropping_devices() const { return gate.groups > 1 ? gate.groups : spread.ranks; }
   TokenMix mix() const { return load.tokens.value_or(TokenMix{}); }
@@ -87,7 +88,7 @@ class RoutedDraws {
 };
 
 // What the ranks take of a layer that was measured. Where only counts are known, tokens and bytes
-// go with the visits. REQUIRES: sent once per device, or per node where ranks fill their nodes.
+// go with the visits. REQUIRES: where tokens are sent once per node, ranks fill their nodes.
 ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer);
 
 // Loads of the MoE layers of a step's micro-batches. Fewer of both are routed than there are: those

@@ -130,10 +130,11 @@ TEST(SpreadTest, AGroupsRanksAndNodesAreThoseOfItsPlacement) {
   Model m;
   m.moe = kV2;
   const Cluster cluster{.gpus = 64, .gpus_per_node = 8};
-  const auto spread = [&](int tp, int ep) {
+  const auto spread = [&](int tp, int ep, const char* dispatch = "auto") {
     const Placement placement({tp, 1, ep, 1, 1},
                               {Axis::kTp, Axis::kCp, Axis::kEp, Axis::kEdp, Axis::kPp});
-    return ExpertSpreadOf(m, {.tp = tp, .ep = ep, .dp = ep}, placement, cluster);
+    return ExpertSpreadOf(m, {.tp = tp, .ep = ep, .dp = ep, .collectives = {.dispatch = dispatch}},
+                          placement, cluster);
   };
   EXPECT_EQ(spread(1, 32), (ExpertSpread{.ranks = 32,
                                          .ranks_per_node = 8,
@@ -148,6 +149,13 @@ TEST(SpreadTest, AGroupsRanksAndNodesAreThoseOfItsPlacement) {
                                         .ranks_per_node = 1,
                                         .sent_once = SentOnce::kPerDevice,
                                         .uniform = SpreadOf(kV2, 8, 1)}));
+  // Two hops where the plan's dispatch takes them, and there are nodes to hop between.
+  EXPECT_EQ(spread(1, 32, "two-hop"), spread(1, 32));
+  EXPECT_EQ(spread(1, 32, "store-and-forward"), spread(1, 32));
+  EXPECT_EQ(spread(1, 8, "store-and-forward"), spread(1, 8));
+  EXPECT_EQ(spread(1, 32, "direct").sent_once, SentOnce::kPerDevice);
+  EXPECT_EQ(spread(1, 32, "low-latency").sent_once, SentOnce::kPerExpert);
+  EXPECT_EQ(spread(1, 8, "low-latency").sent_once, SentOnce::kPerExpert);
   m.moe = {};
   EXPECT_EQ(spread(1, 1), ExpertSpread{});
 }

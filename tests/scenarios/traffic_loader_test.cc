@@ -108,6 +108,19 @@ TEST(TrafficLoaderTest, AFileIsADescriptionOrATrace) {
   std::filesystem::remove(recorded);
 }
 
+// Traffic without hashes goes into any format.
+TEST(TrafficLoaderTest, WhatAFormatCannotHoldIsNotDrawn) {
+  const std::vector<std::string> small = {"block_tokens=16", "duration=10s"};
+  const auto load = [&](const char* name, const RequestFormat& to) {
+    return MessageOf([&] { LoadTraffic(name, 1, small, &to); });
+  };
+  EXPECT_EQ(load("mooncake-conversation-like", FormatNamed("mooncake")),
+            "mooncake-conversation-like: found hashes of 16 tokens, expected 512, as the format "
+            "mooncake has it");
+  EXPECT_EQ(load("mooncake-conversation-like", FormatNamed("vidur")), "no UserError");
+  EXPECT_EQ(load("azure-conv-like", FormatNamed("mooncake")), "no UserError");
+}
+
 TEST(TrafficLoaderTest, FaultsOfADescriptionNameTheirPlace) {
   const auto says = [](const std::string& text) {
     return MessageOf([&] { TrafficFromText(text, "t.json"); });

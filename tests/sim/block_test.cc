@@ -130,8 +130,8 @@ TEST(SolveBlockTest, CollectivesOfTwoGroupsOverlapAndThoseOfOneDoNot) {
 }
 
 // 4 s beside two collectives that each take a quarter of the SMs and a fifth of the bandwidth: 2 of
-// 5 s, or 2.4 of 5 s, get done. Where the two would take more than there is a twentieth of
-// the SMs is left, and a third of the bandwidth, the kernel's fair share among three.
+// 5 s, or 2.4 of 5 s, get done. Where the two would take more than there is, a third is left of SMs
+// and of bandwidth, the kernel's fair share among three; no more SMs than beside one of them.
 TEST(SolveBlockTest, WhatTwoCollectivesTakeFromAKernelAddsUpAndSomeIsLeft) {
   for (const Bound bound : {Bound::kCompute, Bound::kMemory}) {
     Ops b;
@@ -139,8 +139,9 @@ TEST(SolveBlockTest, WhatTwoCollectivesTakeFromAKernelAddsUpAndSomeIsLeft) {
     b.Communicate(4, -1, GroupKind::kTp);
     b.Compute(5, -1, bound);
     EXPECT_DOUBLE_EQ(b.Solve(0.75, 0.2).total.value, bound == Bound::kCompute ? 7 : 6.6);
+    EXPECT_NEAR(b.Solve(0.4, 0.6).total.value, 4 + (5 - 4.0 / 3), 1e-12);
     EXPECT_NEAR(b.Solve(0.3, 0.6).total.value,
-                bound == Bound::kCompute ? 4 + 4.8 : 4 + (5 - 4.0 / 3), 1e-12);
+                bound == Bound::kCompute ? 4 + (5 - 4 * 0.3) : 4 + (5 - 4.0 / 3), 1e-12);
   }
 }
 

@@ -33,18 +33,34 @@ void ExpectEqual(const Spans& a, const Spans& b) {
   }
 }
 
+// Lanes of a rank each with a task each, of these programs.
+Schedule LanesOf(std::vector<Program> programs) {
+  Schedule schedule;
+  schedule.lane_begin = {0};
+  schedule.dependency_begin = {0};
+  for (int32_t l = 0; l < static_cast<int32_t>(programs.size()); ++l) {
+    schedule.lanes.push_back({.rank = l});
+    schedule.lane_begin.push_back(l + 1);
+    schedule.dependency_begin.push_back(0);
+    schedule.program_of.push_back(l);
+  }
+  schedule.programs = std::move(programs);
+  return schedule;
+}
+LinkedBlock BlockOf(const CostedOps& ops, std::vector<Seconds> time,
+                    std::vector<LinkedCollective> shared) {
+  LinkedBlock block;
+  block.costed = &ops;
+  block.time = std::move(time);
+  block.shared = std::move(shared);
+  return block;
+}
+
 // Two lanes that compute 1 s and 3 s and then send 4 GB and 1 GB over links of 1 GB/s. On links of
 // their own they end after 5 and 4 s. On one link the first has sent 2 GB when the second comes;
 // then both have half of it, the second ends at 5 s, and the first has 1 GB left and ends at 6 s.
 TEST(RunSharedTest, ThoseThatMeetOnALinkShareItFromThenOn) {
-  Schedule schedule;
-  schedule.lane_begin = {0, 1, 2};
-  schedule.dependency_begin = {0, 0, 0};
-  for (int32_t l = 0; l < 2; ++l) {
-    schedule.lanes.push_back({.rank = l});
-    schedule.program_of.push_back(l);
-    schedule.programs.push_back({{l, 1}});
-  }
+  const Schedule schedule = LanesOf({{{0, 1}}, {{1, 1}}});
   CostedOps ops;
   ops.ops = {{.query = GemmQuery{}}, {.query = CollectiveQuery{}, .after = 0}};
   ops.costs.resize(2);
@@ -60,13 +76,8 @@ TEST(RunSharedTest, ThoseThatMeetOnALinkShareItFromThenOn) {
       units[l].meets = {l == 0 ? 0 : second};
       FindPhases(units[l], shares);
       linked.Set(l, l,
-                 {.costed = &ops,
-                  .time = {Seconds(l == 0 ? 1 : 3), Seconds(0)},
-                  .shared = {{}, {&units[l], l == 0 ? 4e9 : 1e9, 1}},
-                  .alone = {},
-                  .is_shared = {},
-                  .claims = {},
-                  .total = {}});
+                 BlockOf(ops, {Seconds(l == 0 ? 1 : 3), Seconds(0)},
+                         {{}, {&units[l], l == 0 ? 4e9 : 1e9, 1}}));
     }
     FluidNetwork network(capacity);
     const NetworkedTiming timings[] = {RunOnNetwork(linked, network), RunShared(linked, capacity)};
@@ -75,6 +86,76 @@ TEST(RunSharedTest, ThoseThatMeetOnALinkShareItFromThenOn) {
       EXPECT_EQ(t.timing.end[1], Time::From(Seconds(second == 0 ? 5 : 4)));
       EXPECT_EQ(t.flows, 2);
     }
+  }
+}
+
+// A collective that only has links to share on another rank ends where its latency does: 1 s of
+// compute and 2 s of latency beside one of 3 s and 1 GB over a link of 1 GB/s.
+TEST(RunSharedTest, WhatPutsNothingOnLinksEndsWhenItsLatencyDoes) {
+  CostedOps ops;
+  ops.ops = {{.query = GemmQuery{}}, {.query = CollectiveQuery{}, .after = 0}};
+  ops.costs.resize(2);
+  ops.beside = {1, 0};
+  const std::vector<BytesPerSecond> capacity(1, GBps(1));
+  FairShares shares(capacity);
+  UnitCollective nothing{.alpha = Seconds(2)};
+  UnitCollective sends{.per_byte = Seconds(1e-9)};
+  sends.flows = {{.links = {{0}}, .bytes = Bytes(1)}};
+  sends.meets = {0};
+  FindPhases(nothing, shares);
+  FindPhases(sends, shares);
+  const Schedule schedule = LanesOf({{{0, 1}}, {{1, 1}}});
+  LinkedSchedule linked(schedule, 2);
+  linked.Set(0, 0, BlockOf(ops, {Seconds(1), Seconds(0)}, {{}, {&nothing, 1e9, 1}}));
+  linked.Set(1, 1, BlockOf(ops, {Seconds(3), Seconds(0)}, {{}, {&sends, 1e9, 1}}));
+  FluidNetwork network(capacity);
+  const NetworkedTiming timings[] = {RunOnNetwork(linked, network), RunShared(linked, capacity)};
+  for (const NetworkedTiming& t : timings) {
+    EXPECT_EQ(t.timing.end[0], Time::From(Seconds(3)));
+    EXPECT_EQ(t.timing.end[1], Time::From(Seconds(4)));
+  }
+}
+
+// Over links of a byte a picosecond a rank sends 200.7 bytes from 100.6 ps and 201.4 from 100.4.
+// Times are whole picoseconds: the first is sent at 101 and ends at 302, the second at 100 and 301,
+// though to the last bit it ends later, at 301.8. Another rank comes to the first one's link at
+// 301: the first runs on beside it and the second has just ended.
+TEST(RunSharedTest, WhatHasEndedByRoundingWhenAnotherIsMetHasEnded) {
+  constexpr double kPs = 1e-12;
+  CostedOps two, one, compute;
+  two.ops = {{.query = CollectiveQuery{.group = GroupKind::kTp}},
+             {.query = CollectiveQuery{.group = GroupKind::kEp}}};
+  two.beside = {0, 0};
+  one.ops = {{.query = GemmQuery{}}, {.query = CollectiveQuery{}, .after = 0}};
+  one.beside = {1, 0};
+  compute.ops = {{.query = GemmQuery{}}};
+  compute.beside = {1};
+  for (CostedOps* ops : {&two, &one, &compute}) ops->costs.resize(ops->ops.size());
+  const std::vector<BytesPerSecond> capacity(2, BytesPerSecond(1e12));
+  FairShares shares(capacity);
+  std::vector<UnitCollective> units(3);
+  const LinkId links[] = {0, 1, 0};
+  const double alphas[] = {100.6, 100.4, 0};
+  for (size_t u = 0; u < units.size(); ++u) {
+    units[u].alpha = Seconds(alphas[u] * kPs);
+    units[u].per_byte = Seconds(kPs);
+    units[u].flows = {{.links = {{links[u]}}, .bytes = Bytes(1)}};
+    units[u].meets = {links[u]};
+    FindPhases(units[u], shares);
+  }
+  const Schedule schedule = LanesOf({{{0, 1}, {2, 1}}, {{1, 1}}});
+  LinkedSchedule linked(schedule, 3);
+  linked.Set(
+      0, 0, BlockOf(two, {Seconds(0), Seconds(0)}, {{&units[0], 200.7, 1}, {&units[1], 201.4, 1}}));
+  linked.Set(1, 1, BlockOf(one, {Seconds(301 * kPs), Seconds(0)}, {{}, {&units[2], 1000, 1}}));
+  LinkedBlock after = BlockOf(compute, {Seconds(1000 * kPs)}, {});
+  after.alone = Seconds(1000 * kPs);
+  linked.Set(0, 2, std::move(after));
+  FluidNetwork network(capacity);
+  const NetworkedTiming timings[] = {RunOnNetwork(linked, network), RunShared(linked, capacity)};
+  for (const NetworkedTiming& t : timings) {
+    EXPECT_EQ(t.timing.end[0], Time{1302});  // 301.8 + 1000
+    EXPECT_EQ(t.timing.end[1], timings[0].timing.end[1]);
   }
 }
 

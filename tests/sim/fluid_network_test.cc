@@ -6,6 +6,7 @@
 
 #include "sim/network/analytic_network.h"
 #include "tests/sim/random_flows.h"
+#include "tests/sim/run_flows.h"
 
 namespace moecast {
 namespace {

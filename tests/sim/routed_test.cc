@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -37,7 +38,8 @@ TEST(RoutedTest, TokensFindWhatThePortsOfTheSlowestGpuGive) {
   model.moe = kPlain;
   Cluster c{.name = "test", .gpus = 16, .token_nvlink_share = 0.8, .token_nic_share = 0.5};
   c.device.nvlink_usable = GBps(160);
-  const auto setup = [&] { return RoutingOf(model, c, {}, {.ranks = 16}, 4096); };
+  Plan plan;
+  const auto setup = [&] { return RoutingOf(model, c, plan, {.ranks = 16}, 4096); };
   EXPECT_EQ(setup().network, GBps(48.5 * 0.5));
   c.device.pcie_usable = GBps(20);
   EXPECT_EQ(setup().network, GBps(10));
@@ -45,6 +47,15 @@ TEST(RoutedTest, TokensFindWhatThePortsOfTheSlowestGpuGive) {
   c.pools = {{.nodes = 1, .device = c.device}, {.nodes = 1, .device = c.device}};
   c.pools[1].device.nvlink_usable = GBps(100);
   EXPECT_EQ(setup().nvlink, GBps(80));
+  // NCCL's all-to-all reaches all of both, and the two hops of a framework wait for each other.
+  EXPECT_FALSE(setup().in_turn);
+  plan.collectives.dispatch = "direct";
+  EXPECT_EQ(setup().nvlink, GBps(100));
+  EXPECT_EQ(setup().network, GBps(20));
+  plan.parallel.ep = plan.parallel.dp = 16;
+  plan.collectives.dispatch = "store-and-forward";
+  EXPECT_EQ(setup().nvlink, GBps(80));
+  EXPECT_TRUE(setup().in_turn);
 }
 
 TEST(RoutedTest, UniformTokensSpreadAsTheClosedFormSays) {
@@ -111,11 +122,9 @@ TEST(RoutedTest, FewTokensHitTheExpertsThatTheClosedFormSays) {
         << batch;
 }
 
-// Four experts on four ranks on two nodes; a token of each rank.
-Choices FourTokens() {
+Choices TokensTo(const std::vector<std::vector<uint16_t>>& experts_of) {
   Choices c;
-  for (const std::vector<uint16_t>& experts :
-       {std::vector<uint16_t>{0, 1}, {2, 3}, {3, 0}, {3, 1}}) {
+  for (const std::vector<uint16_t>& experts : experts_of) {
     for (const uint16_t e : experts) {
       c.expert.push_back(e);
       c.affinity.push_back(0.5f);
@@ -123,6 +132,10 @@ Choices FourTokens() {
     c.begin.push_back(static_cast<uint32_t>(c.expert.size()));
   }
   return c;
+}
+// Four experts on four ranks on two nodes; a token of each rank.
+Choices FourTokens() {
+  return TokensTo({{0, 1}, {2, 3}, {3, 0}, {3, 1}});
 }
 
 TEST(RoutedTest, TokensTravelOncePerExpertDeviceOrNode) {
@@ -286,6 +299,33 @@ TEST(LoadsTest, SharesOfFourTokensWorkedByHand) {
   EXPECT_DOUBLE_EQ(load.bytes.most, 1 / (5.0 / 6));
   EXPECT_DOUBLE_EQ(load.bytes.mean, 0.75 / (5.0 / 6));
   EXPECT_EQ(EvenOf(load).bytes, (Share{load.bytes.mean, load.bytes.mean}));
+}
+
+// Two experts a rank, of which a token's may be both: rank 0's are on rank 1, rank 1's on rank 2;
+// rank 2's are its own and rank 0's, rank 3's its own and rank 1's.
+TEST(LoadsTest, BytesAreOverWhatTheAlgorithmSendsOfEvenTokens) {
+  RoutingSetup setup = SetupOf({.experts = 8, .top_k = 2}, 4, 2);
+  setup.length = 1;
+  setup.nvlink = BytesPerSecond(4);
+  setup.network = BytesPerSecond(1);
+  EXPECT_DOUBLE_EQ(setup.spread.uniform.devices, 4 * (1 - 15.0 / 28));
+  EXPECT_DOUBLE_EQ(setup.spread.uniform.nodes, 2 * (1 - 6.0 / 28));
+  const auto bytes = [&](SentOnce once) {
+    setup.spread.sent_once = once;
+    return LoadOf(setup, Measure(setup, TokensTo({{2, 3}, {4, 5}, {4, 0}, {6, 2}}), 0)).bytes;
+  };
+  // Even tokens: 13/28 to each rank; 1, 2 and 3 each send one over the network.
+  EXPECT_DOUBLE_EQ(bytes(SentOnce::kPerDevice).most, 1 / (2 * 13.0 / 28));
+  EXPECT_DOUBLE_EQ(bytes(SentOnce::kPerDevice).mean, 0.75 / (2 * 13.0 / 28));
+  // Half of one to each: 1 sends two, 2 and 3 one.
+  EXPECT_DOUBLE_EQ(bytes(SentOnce::kPerExpert).most, 2);
+  EXPECT_DOUBLE_EQ(bytes(SentOnce::kPerExpert).mean, 1);
+  // 1 to 3 and on to 2, 2 to 0, 3 to 1, and in its node 0 to 1. Even tokens: 11/14 by the network,
+  // 2 * 13/28 by NVLink, four times as fast.
+  EXPECT_DOUBLE_EQ(bytes(SentOnce::kPerNode).most, 1 / (11.0 / 14));
+  setup.in_turn = true;
+  EXPECT_DOUBLE_EQ(bytes(SentOnce::kPerNode).most, (1 + 1 / 4.0) / (11.0 / 14 + 13.0 / 56));
+  EXPECT_DOUBLE_EQ(bytes(SentOnce::kPerNode).mean, (0.75 + 0.5 / 4) / (11.0 / 14 + 13.0 / 56));
 }
 
 TEST(LoadsTest, SkewSlowsAndACapacityBoundsIt) {

@@ -17,6 +17,7 @@
 #include "tests/costmodel/all_to_all.h"
 #include "tests/message_of.h"
 #include "tests/sim/random_flows.h"
+#include "tests/sim/run_flows.h"
 #include "tests/topology/test_clusters.h"
 
 namespace moecast {

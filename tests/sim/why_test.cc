@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "scenarios/scenario.h"
@@ -76,6 +77,39 @@ TEST(CriticalPathTest, EqualStagesOfOneFOneBFillAndDrainForTheOtherStagesOnce) {
   const Seconds send =
       step.schedule().dependencies.empty() ? Seconds(0) : step.shape.transfer.seconds();
   EXPECT_NEAR(TimeOf(path, "exposed pp communication").value, 6 * send.value, 1e-9);
+}
+
+// One micro-batch over two stages is one chain: F, send, F, B, send, B, optimizer. Where shared
+// links make the first send 3 ms longer, all that comes after it is 3 ms later.
+TEST(CriticalPathTest, WhatASendTakesLongerOnSharedLinksIsContention) {
+  StepCache cache;
+  const PreparedRun run(
+      RunOf("deepseek-67b-pretrain",
+            {"training/parallel={\"tp\":8,\"pp\":2,\"dp\":1}", "training/phases/0/global_batch=1",
+             "training/stage_layers=[47,48]", "training/optimizer/grad_clip=none"}),
+      cache);
+  const PreparedPhase even = WithEvenLoads(run.phase(0), cache);
+  Step step = run.step(0);
+  const std::vector<Cause> alone = CriticalPath(step, even.step());
+  const Time send = step.shape.transfer, longer = Time::From(Seconds(3e-3));
+  ASSERT_GT(send, Time{});
+  EXPECT_NEAR(TimeOf(alone, "exposed pp communication").value, 2 * send.seconds().value, 1e-12);
+  EXPECT_EQ(TimeOf(alone, "contention"), Seconds(0));
+
+  Timing& timing = step.timing;
+  const Time sent = *std::ranges::min_element(timing.end);
+  const auto later = [&](Time t) { return t > sent ? t + longer : t; };
+  const auto dependencies = static_cast<int32_t>(step.schedule().dependencies.size());
+  for (int32_t d = 0; d < dependencies; ++d)
+    timing.arrival.push_back(later(run.step(0).ArrivalOf(d)));
+  for (std::vector<Time>* times : {&timing.start, &timing.end})
+    for (Time& t : *times) t = later(t);
+  timing.total = later(timing.total);
+  step.flows = 2;
+  const std::vector<Cause> shared = CriticalPath(step, even.step());
+  EXPECT_NEAR(TimeOf(shared, "exposed pp communication").value, 2 * send.seconds().value, 1e-12);
+  EXPECT_NEAR(TimeOf(shared, "contention").value, 3e-3, 1e-9);
+  for (const Cause& c : alone) EXPECT_NEAR(TimeOf(shared, c.cause).value, c.time.value, 1e-9);
 }
 
 TEST(ImbalanceTest, OnOneStageItIsWhatTheBlocksTakeLongerForTheSlowestRank) {

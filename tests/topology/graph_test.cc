@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/topology/shortest_path.h"
 #include "tests/topology/test_clusters.h"
 #include "topology/routes.h"
 

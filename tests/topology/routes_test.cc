@@ -6,8 +6,8 @@
 #include <set>
 
 #include "base/random.h"
+#include "tests/topology/shortest_path.h"
 #include "tests/topology/test_clusters.h"
-#include "topology/graph.h"
 
 namespace moecast {
 namespace {
