@@ -68,7 +68,9 @@ BENCHMARK(FirstPlan)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
 
 // Plans of V2 on its 2,048 GPUs as a planner draws them: sizes of every axis, schedules,
 // recomputation.
-std::vector<std::shared_ptr<const TrainingRun>> MixedPlans(Level level, int count, uint64_t seed) {
+// `base` is one run for all that share a cache, which tells calibrations apart by address.
+std::vector<std::shared_ptr<const TrainingRun>> MixedPlans(const TrainingRun& base, int count,
+                                                           uint64_t seed) {
   Random random(seed);
   const auto pick = [&random](const auto& values) {
     return std::data(values)[random.Below(std::size(values))];
@@ -79,7 +81,6 @@ std::vector<std::shared_ptr<const TrainingRun>> MixedPlans(Level level, int coun
   constexpr const char* kSchedules[] = {"1f1b", "1f1b", "zb-h1", "zb-h1", "zb-h2", "interleaved"};
   const std::vector<Recompute> kRecompute[] = {
       {}, {Recompute::kRmsNorm}, {Recompute::kRmsNorm, Recompute::kMlaUp}, {Recompute::kLayer}};
-  const TrainingRun base = BaseRun(level);
   std::vector<std::shared_ptr<const TrainingRun>> plans;
   while (static_cast<int>(plans.size()) < count) {
     TrainingRun run = base;
@@ -104,9 +105,10 @@ std::vector<std::shared_ptr<const TrainingRun>> MixedPlans(Level level, int coun
 // One more plan of a search, its memory included, where 500 others of the same space are known.
 void OneMorePlan(benchmark::State& state) {
   StepCache cache;
-  for (const auto& run : MixedPlans(LevelOf(state), 500, 1))
+  const TrainingRun base = BaseRun(LevelOf(state));
+  for (const auto& run : MixedPlans(base, 500, 1))
     benchmark::DoNotOptimize(PrepareStep(run, run->plan.phases.front(), cache).memory);
-  const auto plans = MixedPlans(LevelOf(state), 500, 2);
+  const auto plans = MixedPlans(base, 500, 2);
   size_t next = 0;
   for (auto _ : state) {
     const auto& run = plans[next++ % plans.size()];
@@ -120,12 +122,13 @@ BENCHMARK(OneMorePlan)->Arg(0)->Arg(1)->Iterations(500)->Unit(benchmark::kMicros
 // the process: run it alone (--benchmark_filter=Search).
 void Search(benchmark::State& state) {
   constexpr int kPlans = 100000, kAtOnce = 500;
+  const TrainingRun base = BaseRun(Level::kAnalytic);
   for (auto _ : state) {
     StepCache cache;
     Random random(3);
     int prepared = 0;
     for (uint64_t seed = 0; prepared < kPlans; ++seed) {
-      for (const auto& drawn : MixedPlans(Level::kAnalytic, kAtOnce, seed)) {
+      for (const auto& drawn : MixedPlans(base, kAtOnce, seed)) {
         const auto run = std::make_shared<TrainingRun>(*drawn);
         TrainingPhase& phase = run->plan.phases.front();
         phase.global_batch = (40 + static_cast<int64_t>(random.Below(64))) * run->plan.parallel.dp;

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "base/enum_names.h"
@@ -63,7 +64,12 @@ std::vector<Op> AttentionOpsOf(const Model& model, const ShardPlan& shard,
 struct BlockParameters {
   double data = 0;    // reduced over dp (and cp)
   double expert = 0;  // reduced over dp / ep (and cp)
+  bool operator==(const BlockParameters&) const = default;
 };
+inline auto MembersOf(const BlockParameters& parameters) {
+  const auto& [data, expert] = parameters;
+  return std::tie(data, expert);
+}
 // `ends_apart`: the model's start and end are on different ranks, so that MTP needs a copy of the
 // embedding.
 BlockParameters ParametersOf(BlockKind kind, const Model& model, const ShardPlan& shard,

@@ -305,16 +305,16 @@ class EventLoop {
   // Whether other parties have collectives under way on the links of this one; they then run on the
   // network.
   bool WakeOthers(const UnitCollective& unit, int32_t party, Time now) {
-    std::vector<LinkClaims::UnderWay> met;
-    claims_.Meet(unit, party, now, met);
-    for (const LinkClaims::UnderWay& other : met) {
+    met_.clear();
+    claims_.Meet(unit, party, now, met_);
+    for (const LinkClaims::UnderWay& other : met_) {
       if (other.end == kNever) continue;
       if (const auto lanes = static_cast<int32_t>(lanes_.size()); other.party >= lanes)
         WakeTransfer(other.party - lanes, now);
       else if (!lanes_[other.party].awake)
         Wake(other.party, lanes_[other.party].program->claims[other.claim].block, now);
     }
-    return !met.empty();
+    return !met_.empty();
   }
 
   // Runs the block that a quiet lane is in up to now, where nothing has met it.
@@ -476,6 +476,7 @@ class EventLoop {
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   int64_t foreseen_ = 0;
   std::vector<std::pair<size_t, Bytes>> served_;  // memory of Resume
+  std::vector<LinkClaims::UnderWay> met_;         // and of WakeOthers
   NetworkedTiming out_;
 };
 

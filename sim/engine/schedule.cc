@@ -15,7 +15,7 @@ int32_t Schedule::LaneOf(int32_t task) const {
 // Runs each lane until its next task waits for one not yet placed; that task, when it is placed,
 // wakes the lane. A lane waits for one task at a time, so the waiting lanes form lists through two
 // flat arrays, and the whole is linear.
-Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies) {
+Retimer::Retimer(const Schedule& schedule) {
   const std::vector<Lane>& lanes = schedule.lanes;
   const std::vector<int32_t>& lane_begin = schedule.lane_begin;
   const std::vector<int32_t>& program_of = schedule.program_of;
@@ -58,8 +58,17 @@ Retimer::Retimer(const Schedule& schedule) : dependencies_(schedule.dependencies
         waiters = lane;
         break;
       }
-      steps_.push_back(
-          {task, program_of[task], task == lane_begin[lane] ? -1 : task - 1, first, last});
+      const bool behind_lane = task > lane_begin[lane];
+      if (behind_lane && last - first < 2) {
+        const Dependency only = first < last ? dependencies[first] : Dependency{task - 1, -1};
+        steps_.push_back({task, program_of[task], only.task, only.transfer + 1});
+      } else {
+        steps_.push_back({task, program_of[task], -1, kOther});
+        const auto begin = static_cast<int32_t>(dependencies_.size());
+        dependencies_.insert(dependencies_.end(), dependencies.begin() + first,
+                             dependencies.begin() + last);
+        others_.push_back({behind_lane, begin, begin + last - first});
+      }
       placed[task] = 1;
       for (int32_t l = waiting_on[task]; l >= 0; l = also_waiting[l]) ready.push_back(l);
     }
@@ -74,15 +83,25 @@ void Retimer::Run(std::span<const Time> duration, std::span<const Time> transfer
   MOECAST_CHECK(longer.empty() || longer.size() == steps_.size());
   out.start.resize(steps_.size());
   out.end.resize(steps_.size());
+  std::vector<Time> waits(1 + transfers_);
+  std::copy_n(transfer.begin(), transfers_, waits.begin() + 1);
   Time* const start = out.start.data();
   Time* const end = out.end.data();
+  const Other* other = others_.data();
   Time total{};
   for (const Step& step : steps_) {
-    Time at = step.lane_previous < 0 ? Time{} : end[step.lane_previous];
-    for (int32_t d = step.first; d < step.last; ++d) {
-      const Dependency& dependency = dependencies_[d];
-      const Time wait = dependency.transfer < 0 ? Time{} : transfer[dependency.transfer];
-      at.ps = std::max(at.ps, (end[dependency.task] + wait).ps);
+    Time at;
+    const auto wait_for = [&](int32_t task, int32_t wait) {
+      at.ps = std::max(at.ps, (end[task] + waits[wait]).ps);
+    };
+    if (step.wait != kOther) {
+      at = end[step.task - 1];
+      wait_for(step.on, step.wait);
+    } else {
+      if (other->behind_lane) at = end[step.task - 1];
+      for (int32_t d = other->first; d < other->last; ++d)
+        wait_for(dependencies_[d].task, dependencies_[d].transfer + 1);
+      ++other;
     }
     start[step.task] = at;
     end[step.task] = at + duration[step.program];
@@ -110,26 +129,30 @@ void Retimer::RunTogether(std::span<const Times> duration, std::span<const Times
   MOECAST_CHECK(longer.empty() || longer.size() == steps_.size());
   end.resize(steps_.size());
   constexpr Times kNothing{};  // no time is negative, so this is never waited for
+  const Other* other = others_.data();
   for (const Step& step : steps_) {
-    const Times* free = step.lane_previous < 0 ? &kNothing : &end[step.lane_previous];
-    Times latest;
-    // The last thing that the task waits for, behind which it runs.
-    const Times* before = &kNothing;
-    const Times* wait = &kNothing;
-    for (int32_t d = step.first; d < step.last; ++d) {
-      if (d > step.first) {
-        End(*free, *before, *wait, kNothing, latest);
-        free = &latest;
-      }
-      const Dependency& dependency = dependencies_[d];
-      before = &end[dependency.task];
-      wait = dependency.transfer < 0 ? &kNothing : &transfer[dependency.transfer];
-    }
     Times& ends = end[step.task];
-    End(*free, *before, *wait, duration[step.program], ends);
+    const auto wait_for = [&](const Times& free, int32_t task, int32_t transferred,
+                              const Times& takes, Times& out) {
+      End(free, end[task], transferred < 0 ? kNothing : transfer[transferred], takes, out);
+    };
+    if (step.wait != kOther) {
+      wait_for(end[step.task - 1], step.on, step.wait - 1, duration[step.program], ends);
+    } else {
+      Times free = other->behind_lane ? end[step.task - 1] : kNothing;
+      for (int32_t d = other->first; d < other->last; ++d)
+        wait_for(free, dependencies_[d].task, dependencies_[d].transfer, kNothing, free);
+      End(free, kNothing, kNothing, duration[step.program], ends);
+      ++other;
+    }
     if (longer.empty()) continue;
     for (size_t k = 0; k < kTogether; ++k) ends[k].ps += longer[step.task][k].ps;
   }
+}
+
+size_t Retimer::HeldBytes() const {
+  const auto of = [](const auto& list) { return list.capacity() * sizeof(list[0]); };
+  return of(steps_) + of(others_) + of(dependencies_);
 }
 
 }  // namespace moecast

@@ -84,8 +84,6 @@ struct Timing {
 // over flat arrays.
 class Retimer {
  public:
-  static constexpr size_t kBytesOfTask = 5 * sizeof(int32_t);  // that one keeps, dependencies aside
-
   // Aborts where the arrays do not fit each other, or lane order and dependencies form a cycle: an
   // order builder's defect.
   explicit Retimer(const Schedule& schedule);
@@ -104,12 +102,24 @@ class Retimer {
   void RunTogether(std::span<const Times> duration, std::span<const Times> transfer,
                    std::vector<Times>& end, std::span<const Times> longer = {}) const;
 
+  // What this holds beside itself.
+  size_t HeldBytes() const;
+
  private:
+  // Nearly every task waits for the one before it on its lane and for one thing beside it, if that:
+  // then 16 bytes are all that a sweep reads of it, those of the next behind them.
   struct Step {
-    int32_t task, program, lane_previous;  // lane_previous: task before it on its lane, or -1
-    int32_t first, last;                   // range in dependencies_
+    int32_t task, program;
+    int32_t on;    // waited for beside the task before, which it is where there is nothing else
+    int32_t wait;  // how long then: place in {nothing, transfers...}; kOther: as `others_` says
   };
-  std::vector<Step> steps_;  // topologically sorted
+  static constexpr int32_t kOther = -1;
+  struct Other {
+    bool behind_lane;     // whether a task is before it on its lane
+    int32_t first, last;  // range in dependencies_
+  };
+  std::vector<Step> steps_;    // topologically sorted
+  std::vector<Other> others_;  // of such steps, in their order
   std::vector<Dependency> dependencies_;
   size_t programs_ = 0, transfers_ = 0;  // how many durations and transfers are referred to
 };

@@ -175,42 +175,18 @@ StepBlock SendBlock(const TrainingRun& run, const Work& work, const OpCosts& cos
       kSendPosition, false, costs);
 }
 
-std::vector<StepBlocks::OfStage> UpdateBlocks(const Plan& plan, const Layout& layout,
-                                              const StepBlocks& blocks, int copies,
-                                              const OpCosts& costs) {
-  const ShardPlan shard = ShardOf(plan);
-  std::vector<StepBlocks::OfStage> of_stages;
-  std::vector<BlockParameters> held_by;
-  for (int stage = 0; stage < layout.map.stages(); ++stage) {
-    BlockParameters held;
-    for (const int v : layout.map.Held(stage)) {
-      for (const BlockRun& run : layout.runs[v]) {
-        held.data += run.count * blocks.layer(run.kind).parameters.data;
-        held.expert += run.count * blocks.layer(run.kind).parameters.expert;
-      }
-    }
-    const auto alike =
-        std::find_if(held_by.begin(), held_by.end(), [&](const BlockParameters& other) {
-          return other.data == held.data && other.expert == held.expert;
-        });
-    const size_t before = static_cast<size_t>(alike - held_by.begin());
-    held_by.push_back(held);
-    if (before + 1 < held_by.size()) {
-      of_stages.push_back(of_stages[before]);
-      continue;
-    }
-    const double updated = OptimizedParameters(held, shard, copies);
-    auto norm = std::make_shared<StepBlock>(
-        BlockOf(GradNormOps(updated, plan.precision), kGradNormPosition, false, costs));
-    auto optimizer = std::make_shared<StepBlock>(
-        BlockOf(OptimizerOps(held, shard, copies), kOptimizerPosition, false, costs));
-    if (plan.overlap.offload && plan.optimizer.offload > 0) {
-      optimizer->order = OpOrder::kAtOnce;
-      optimizer->alone = SolveAlone(*optimizer);
-    }
-    of_stages.push_back({std::move(norm), std::move(optimizer)});
+StepBlocks::OfStage UpdateBlocks(const UpdateSetup& setup) {
+  const ShardPlan& shard = setup.shard;
+  const double updated = OptimizedParameters(setup.held, shard, setup.copies);
+  auto norm = std::make_shared<StepBlock>(
+      BlockOf(GradNormOps(updated, shard.precision), kGradNormPosition, false, *setup.costs));
+  auto optimizer = std::make_shared<StepBlock>(BlockOf(
+      OptimizerOps(setup.held, shard, setup.copies), kOptimizerPosition, false, *setup.costs));
+  if (setup.offload_overlaps) {
+    optimizer->order = OpOrder::kAtOnce;
+    optimizer->alone = SolveAlone(*optimizer);
   }
-  return of_stages;
+  return {std::move(norm), std::move(optimizer)};
 }
 
 void PairVirtualStages(const Layout& layout, StepBlocks& blocks) {

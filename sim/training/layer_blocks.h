@@ -37,11 +37,22 @@ LayerBlocks BlocksOfLayer(const LayerSetup& setup);
 // The send of a micro-batch's activations, or of their gradients, to a neighbouring stage.
 StepBlock SendBlock(const TrainingRun& run, const Work& work, const OpCosts& costs);
 
-// The gradient norm and the optimizer of each stage of the layout. `copies` of the model are
-// trained.
-std::vector<StepBlocks::OfStage> UpdateBlocks(const Plan& plan, const Layout& layout,
-                                              const StepBlocks& blocks, int copies,
-                                              const OpCosts& costs);
+// All that decides about what a stage does at the end of a step. A key, as LayerSetup.
+struct UpdateSetup {
+  BlockParameters held;  // by the stage
+  ShardPlan shard;
+  bool offload_overlaps = false;  // host and device each update their share at the same time
+  int copies = 1;                 // of the model that are trained
+  std::shared_ptr<const OpCosts> costs;
+  bool operator==(const UpdateSetup&) const = default;
+};
+inline auto MembersOf(const UpdateSetup& setup) {
+  const auto& [held, shard, offload_overlaps, copies, costs] = setup;
+  return std::tie(held, shard, offload_overlaps, copies, costs);
+}
+
+// The gradient norm and the optimizer.
+StepBlocks::OfStage UpdateBlocks(const UpdateSetup& setup);
 
 // Fills `pairs` and `pair_of`: all of a virtual stage's forward beside all of the other's full
 // backward, one block of two streams. Layer then runs beside layer as DualPipe has it (arXiv

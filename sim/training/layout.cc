@@ -34,24 +34,33 @@ std::vector<int> BalancedSplit(std::span<const Seconds> layer_times, Seconds fir
   std::vector<double> slowest(width * (static_cast<size_t>(stages) + 1), kInfinite);
   slowest[0] = 0;
   for (int s = 0; s < stages; ++s) {
+    // Beginnings from here on make the stages before slower than this one. With more layers to
+    // split that point only moves on, and the best beginning is it or the one before.
+    int begin = s;
     for (int end = s + 1; end <= n - (stages - 1 - s); ++end) {
+      const double* before = &slowest[s * width];
+      while (begin < end - 1 && before[begin] < time_of(s, begin, end)) ++begin;
       double& best = slowest[(s + 1) * width + end];
-      // Later beginnings make this stage shorter: once it alone is the smaller part, earlier ones
-      // only get worse.
-      for (int begin = end - 1; begin >= s; --begin) {
-        const double own = time_of(s, begin, end);
-        best = std::min(best, std::max(own, slowest[s * width + begin]));
-        if (own >= best) break;
-      }
+      best = std::max(time_of(s, begin, end), before[begin]);
+      if (begin > s) best = std::min(best, std::max(time_of(s, begin - 1, end), before[begin - 1]));
     }
   }
   const double limit = slowest[stages * width + n] * (1 + 1e-12);
 
+  // Most layers that the last stages may have within the limit, and so the fewest of those before.
+  std::vector<int> fewest(static_cast<size_t>(stages) + 1, n);
+  for (int s = stages; s-- > 0;) {
+    int& begin = fewest[s];
+    begin = fewest[s + 1] - 1;
+    while (begin > s && time_of(s, begin - 1, fewest[s + 1]) <= limit) --begin;
+  }
   std::vector<double> squares(slowest.size(), kInfinite);
   std::vector<int> from(slowest.size(), -1);
   squares[0] = 0;
   for (int s = 0; s < stages; ++s) {
-    for (int end = s + 1; end <= n - (stages - 1 - s); ++end) {
+    for (int end = std::max(s + 1, fewest[s + 1]); end <= n - (stages - 1 - s); ++end) {
+      // The more layers, the slower.
+      if (slowest[(s + 1) * width + end] > limit) break;
       double& best = squares[(s + 1) * width + end];
       for (int begin = end - 1; begin >= s; --begin) {
         const double own = time_of(s, begin, end);

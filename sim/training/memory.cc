@@ -35,7 +35,9 @@ struct Kept {
 
 class KeptByProgram {
  public:
-  KeptByProgram(const StepBlocks& blocks, std::span<const Program> programs) {
+  KeptByProgram(const StepBlocks& blocks, std::span<const Program> programs)
+      : pairs_(!blocks.pairs.empty()) {
+    by_program_.reserve(programs.size());
     std::vector<Kept> by_block(static_cast<size_t>(blocks.size()));
     for (int k = 0; k < kBlockKinds; ++k) {
       const auto kind = static_cast<BlockKind>(k);
@@ -66,9 +68,8 @@ class KeptByProgram {
     for (int32_t i = schedule.lane_begin[stage]; i < schedule.lane_begin[stage + 1]; ++i) {
       const Kept& kept = by_program_[schedule.program_of[i]];
       const double before = alive;
-      const double between = alive + kept.first;
-      alive = between + kept.then;
-      const double most = std::max({before, between, alive});
+      double most = std::max(before, alive += kept.first);
+      if (pairs_) most = std::max(most, alive += kept.then);
       visit(most, alive);
       peak = std::max(peak, most);
     }
@@ -77,6 +78,7 @@ class KeptByProgram {
   }
 
  private:
+  bool pairs_;  // else nothing is kept or freed `then`
   std::vector<Kept> by_program_;
 };
 

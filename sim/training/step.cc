@@ -1,6 +1,7 @@
 #include "sim/training/step.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -53,6 +54,30 @@ std::vector<int> SplitOf(const TrainingRun& run, const StepBlocks& blocks, int p
                        pieces);
 }
 
+// What the passes compute again an update does not look at: plans that differ in that share it.
+void AddUpdates(Step& step, const ShardPlan& shard, StepCache& cache) {
+  const Plan& plan = step.plan();
+  UpdateSetup setup{.held = {},
+                    .shard = shard,
+                    .offload_overlaps = plan.overlap.offload && plan.optimizer.offload > 0,
+                    .copies = step.shape.copies,
+                    .costs = step.costs};
+  setup.shard.recompute = {};
+  for (int stage = 0; stage < step.shape.stages; ++stage) {
+    const BlockParameters before = std::exchange(setup.held, {});
+    for (const int v : step.layout.map.Held(stage)) {
+      for (const BlockRun& run : step.layout.runs[v]) {
+        const BlockParameters& one = step.blocks.layer(run.kind).parameters;
+        setup.held.data += run.count * one.data;
+        setup.held.expert += run.count * one.expert;
+      }
+    }
+    auto& of_stages = step.blocks.of_stages;
+    of_stages.push_back(stage > 0 && setup.held == before ? of_stages.back()
+                                                          : *cache.UpdateFor(setup));
+  }
+}
+
 // The integer time of the engine ends; a step that long is a mistake in the plan, and said so
 // before.
 void CheckHorizon(const Step& step) {
@@ -81,7 +106,10 @@ void CheckHorizon(const Step& step) {
 // What the order of the tasks may depend on.
 void AddTimes(Step& step) {
   const auto time_of = [&](int v, Phase phase) {
-    return Time::From(TimeOf(ProgramOf(step.layout.runs[v], phase), step.times).total);
+    Seconds total;
+    for (const ProgramStep& part : ProgramOf(step.layout.runs[v], phase))
+      total += step.times[part.block].total * part.times;
+    return Time::From(total);
   };
   for (int v = 0; v < step.shape.virtual_stages(); ++v) {
     step.shape.forward.push_back(time_of(v, Phase::kForward));
@@ -185,7 +213,7 @@ Step PrepareStep(std::shared_ptr<const TrainingRun> of, const TrainingPhase& pha
   }
   step.blocks.send = SendBlock(run, step.work, costs);
   step.layout = LayoutOf(map, StagesOf(run.model, SplitOf(run, step.blocks, map.pieces())));
-  step.blocks.of_stages = UpdateBlocks(plan, step.layout, step.blocks, copies, costs);
+  AddUpdates(step, setup.shard, cache);
   if (step.pipeline->pairs) PairVirtualStages(step.layout, step.blocks);
   step.times = MedianTimes(step.blocks);
   CheckHorizon(step);

@@ -129,8 +129,8 @@ size_t BytesOf(const ExpertLoads& loads) {
 size_t BytesOf(const OrderedStep& order) {
   const TrainingSchedule& s = order.schedule;
   size_t bytes = sizeof order + BytesOf(s.lanes) + BytesOf(s.lane_begin) + BytesOf(s.program_of) +
-                 BytesOf(s.tasks) + BytesOf(s.dependency_begin) + 2 * BytesOf(s.dependencies) +
-                 BytesOf(s.programs) + s.program_of.size() * Retimer::kBytesOfTask;
+                 BytesOf(s.tasks) + BytesOf(s.dependency_begin) + BytesOf(s.dependencies) +
+                 BytesOf(s.programs) + order.retimer.HeldBytes();
   for (const Program& program : s.programs) bytes += BytesOf(program);
   return bytes;
 }
@@ -145,6 +145,12 @@ size_t BytesOf(const LayerBlocks& layer) {
   for (const std::vector<Op>& ops : layer.ops.pass) bytes += BytesOf(ops);
   for (const StepBlock& pass : layer.passes) bytes += BytesOf(pass);
   for (const std::vector<double>& excess : layer.excess) bytes += BytesOf(excess);
+  return bytes;
+}
+size_t BytesOf(const StepBlocks::OfStage& of_stage) {
+  size_t bytes = sizeof of_stage;
+  for (const auto& block : {of_stage.grad_norm, of_stage.optimizer})
+    bytes += sizeof *block + BytesOf(*block);
   return bytes;
 }
 size_t BytesOf(const StepFlows& flows) {
@@ -163,6 +169,7 @@ struct StepCache::Memos {
   Memo<PlacedKey, PlacedCosts> placed{1024};
   Memo<LoadsKey, ExpertLoads> loads{16 * kMiB, BytesOf};
   Memo<LayerSetup, LayerBlocks> layers{48 * kMiB, BytesOf};
+  Memo<UpdateSetup, StepBlocks::OfStage> updates{4 * kMiB, BytesOf};
   Memo<OrderKey, OrderedStep> orders{48 * kMiB, BytesOf};
   Memo<FlowsKey, StepFlows> flows{16 * kMiB, BytesOf};
 };
@@ -202,6 +209,10 @@ std::shared_ptr<const ExpertLoads> StepCache::LoadsFor(
 
 std::shared_ptr<const LayerBlocks> StepCache::LayerFor(const LayerSetup& setup) {
   return memos_->layers.Get(setup, [&] { return BlocksOfLayer(setup); });
+}
+
+std::shared_ptr<const StepBlocks::OfStage> StepCache::UpdateFor(const UpdateSetup& setup) {
+  return memos_->updates.Get(setup, [&] { return UpdateBlocks(setup); });
 }
 
 std::shared_ptr<const OrderedStep> StepCache::OrderFor(const PipelineShape& shape,

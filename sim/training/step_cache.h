@@ -21,6 +21,7 @@ namespace moecast {
 class StepFlows;
 struct LayerSetup;
 struct StepSenders;
+struct UpdateSetup;
 
 // A schedule with its topological order, to be timed any number of times.
 struct OrderedStep {
@@ -62,6 +63,7 @@ class StepCache {
   // One value for equal models, which setups of layers refer to.
   std::shared_ptr<const Model> Shared(const Model& model);
   std::shared_ptr<const LayerBlocks> LayerFor(const LayerSetup& setup);
+  std::shared_ptr<const StepBlocks::OfStage> UpdateFor(const UpdateSetup& setup);
   std::shared_ptr<const OrderedStep> OrderFor(const PipelineShape& shape, const Layout& layout,
                                               std::span<const int32_t> pair_of, OrderKey key);
   std::shared_ptr<const StepFlows> FlowsFor(const StepSenders& senders,

@@ -223,6 +223,9 @@ void StepFlows::FindShared() {
     e.unit.meets.assign(meets.begin(), meets.end());
     any_shared_ = any_shared_ || e.unit.shared();
   });
+  shared_.assign(CollectiveAlgorithms().size() * kGroupKinds, 0);
+  for (const auto& [key, entry] : collectives_)
+    if (entry.unit.shared()) shared_[key.second] = 1;
   if (!any_shared_) return;
   FairShares shares(capacity_);
   EachEntry([&](Entry& e) { FindPhases(e.unit, shares); });

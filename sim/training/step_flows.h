@@ -35,7 +35,8 @@ class StepFlows {
 
   const UnitCollective& Of(int stage, const CollectiveQuery& query) const;
   bool any_shared() const { return any_shared_; }
-  bool IsShared(int stage, const CollectiveQuery& query) const { return Of(stage, query).shared(); }
+  // Whether a stage shares links with it.
+  bool IsShared(const CollectiveQuery& query) const { return shared_[KeyOf(query)]; }
   const UnitCollective& OfSend(int from, int to) const { return sends_.at({from, to}).unit; }
   const std::vector<BytesPerSecond>& capacities() const { return capacity_; }
   // Of the cluster, by our numbers.
@@ -60,6 +61,7 @@ class StepFlows {
 
   StepExtent extent_;
   bool any_shared_ = false;
+  std::vector<char> shared_;                          // by KeyOf
   std::map<std::pair<int, int>, Entry> collectives_;  // by stage and KeyOf
   std::map<std::pair<int, int>, Entry> sends_;
   std::map<LinkId, LinkId> number_;  // of a link of the cluster, among ours

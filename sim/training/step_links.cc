@@ -83,10 +83,9 @@ LinkedSchedule Linked(const Step& step, const StepFlows& flows) {
       // The gradient norm's one number over all ranks is nothing to share.
       const CollectiveQuery* query = CollectiveOf(block.costed.ops[i]);
       if (!query || query->group == GroupKind::kWorld) continue;
-      for (int s = 0; s < step.shape.stages && !as_run.shared.back().unit; ++s)
-        if (flows.IsShared(s, *query))
-          as_run.shared.back() = collective(flows.Of(stage, *query), *query, time);
-      any = any || as_run.shared.back().unit;
+      if (!flows.IsShared(*query)) continue;
+      as_run.shared.back() = collective(flows.Of(stage, *query), *query, time);
+      any = true;
     }
     if (!any) as_run.shared.clear();
     linked.Set(stage, id, std::move(as_run));

@@ -53,6 +53,7 @@ void ExpectEveryMemberCounts(const Key& key, int members) {
 
 TEST(StepCacheTest, AnyMemberMakesAnotherKey) {
   ExpectEveryMemberCounts(LayerSetup{.work = MicroBatchOf(1, 4096)}, 8);
+  ExpectEveryMemberCounts(UpdateSetup{}, 5);
   ExpectEveryMemberCounts(OrderKey{.blocks = {{{BlockKind::kMoe, 2}}}, .times = {Time{7}}}, 10);
   ExpectEveryMemberCounts(StepSenders{.collectives = {{}}, .sends = {{0, 1}}}, 3);
   ExpectEveryMemberCounts(Parallel{}, 9);

@@ -270,13 +270,15 @@ TEST(StepFlowsTest, ExpertsOnTheirNodesShareNvlinkWithReductionsAndNothingWithSe
   };
   const CollectiveQuery dispatch = query(CollectiveKind::kDispatch, GroupKind::kEp);
   for (int s = 0; s < run.plan.parallel.pp; ++s) {
+    // Rings over all replicas' ranks run through each node.
+    EXPECT_TRUE(flows.Of(s, dispatch).shared());
     EXPECT_TRUE(
-        flows.IsShared(s, dispatch));  // rings over all replicas' ranks run through each node
-    EXPECT_TRUE(flows.IsShared(s, query(CollectiveKind::kReduceScatter, GroupKind::kExpertData)));
+        flows.Of(s, query(CollectiveKind::kReduceScatter, GroupKind::kExpertData)).shared());
     for (const UnitFlow& flow : flows.Of(s, dispatch).flows)
       for (const LinkShare& share : flow.links)
         EXPECT_FALSE(IsNetwork(run.cluster, flows.links()[share.link]));
   }
+  EXPECT_TRUE(flows.IsShared(dispatch));
   // A NIC carries sends of other stages than its own and reductions, which together may fill it
   // both ways.
   for (int s = 0; s + 1 < run.plan.parallel.pp; ++s) {
