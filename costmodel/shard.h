@@ -38,10 +38,10 @@ struct ShardPlan {
   bool operator==(const ShardPlan&) const = default;
 };
 inline auto MembersOf(const ShardPlan& shard) {
-  const auto& [tp, cp, ep, dp, zero, sequence, precision, overlap, collectives,
-               topk_group, recompute, fused_cross_entropy, optimizer_offload, kv_cache] = shard;
-  return std::tie(tp, cp, ep, dp, zero, sequence, precision, overlap, collectives,
-                  topk_group, recompute, fused_cross_entropy, optimizer_offload, kv_cache);
+  const auto& [tp, cp, ep, dp, zero, sequence, precision, overlap, collectives, topk_group,
+               recompute, fused_cross_entropy, optimizer_offload, kv_cache] = shard;
+  return std::tie(tp, cp, ep, dp, zero, sequence, precision, overlap, collectives, topk_group,
+                  recompute, fused_cross_entropy, optimizer_offload, kv_cache);
 }
 
 ShardPlan ShardOf(const Plan& plan);

@@ -106,12 +106,15 @@ class Retimer {
 
  private:
   struct Step {
-    int32_t task, program, lane_previous;  // lane_previous: task before it on its lane, or -1
-    int32_t first, last;                   // range in dependencies_
+    int32_t task;
+    int32_t program;
+    int32_t lane_previous;  // task before it on its lane, or -1
+    int32_t first, last;    // range in dependencies_
   };
   std::vector<Step> steps_;  // topologically sorted
   std::vector<Dependency> dependencies_;
-  size_t programs_ = 0, transfers_ = 0;  // how many durations and transfers are referred to
+  size_t programs_ = 0;   // how many durations are referred to
+  size_t transfers_ = 0;  // how many transfers
 };
 
 }  // namespace moecast
