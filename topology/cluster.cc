@@ -135,7 +135,8 @@ const Fields<Cluster>& FieldsOf(const Cluster*) {
 
 std::optional<ClusterFault> CheckCluster(const Cluster& c, const Device& device,
                                          std::span<const Device> pool_devices) {
-  const int per_node = c.gpus_per_node, nics = c.nics();
+  const int per_node = c.gpus_per_node;
+  const int nics = c.nics();
   if (per_node % nics != 0)
     return ClusterFault{"/nics_per_node",
                         "a divisor of the " + std::to_string(per_node) + " GPUs of a node"};

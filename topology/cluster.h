@@ -42,6 +42,7 @@ constexpr bool IsNic(Port port) {
   return port == Port::kNicOut || port == Port::kNicIn;
 }
 
+// The number of a GPU's port as a link, in every cluster the same. REQUIRES: 0 <= gpu.
 constexpr LinkId LinkOf(int gpu, Port port) {
   return gpu * 4 + static_cast<int>(port);
 }
@@ -50,9 +51,10 @@ constexpr LinkId LinkOf(int gpu, Port port) {
 struct NodePool {
   std::string device_name;
   int nodes = 1;
-  std::optional<BytesPerSecond> nic, nic_usable;  // the cluster's where absent
-  std::optional<BytesPerSecond> nvlink_usable;    // the device's where absent
-  Device device;                                  // of that name, with the pool's nvlink_usable
+  std::optional<BytesPerSecond> nic;            // the cluster's where absent
+  std::optional<BytesPerSecond> nic_usable;     // the cluster's where absent
+  std::optional<BytesPerSecond> nvlink_usable;  // the device's where absent
+  Device device;                                // of that name, with the pool's nvlink_usable
 
   bool operator==(const NodePool&) const = default;
 };
@@ -104,7 +106,7 @@ struct Cluster {
   int NicOf(int gpu) const {
     return gpu % gpus_per_node / (gpus_per_node / nics());
   }  // of its node
-  // The GPU whose NIC ports are those of this GPU's NIC.
+  // The GPU whose NIC ports are those of this GPU's NIC: the first that shares it.
   int NicOwner(int gpu) const { return gpu - gpu % (gpus_per_node / nics()); }
   LinkId ports() const { return 4 * gpus; }
 };
@@ -115,11 +117,13 @@ struct ClusterFault {
   std::string pointer;
   std::string expected;
 };
-// Whether it can be built of its device and one device per pool.
+// What keeps it from being built of its device and one device per pool, in the order of `pools`;
+// nothing where it can be.
 std::optional<ClusterFault> CheckCluster(const Cluster& cluster, const Device& device,
                                          std::span<const Device> pool_devices);
 
-// As its file says, of its device and one device per pool. REQUIRES: !CheckCluster(...).
+// The cluster that its file describes, with its built members filled: of its device and one device
+// per pool, in the order of `pools`. REQUIRES: !CheckCluster(...).
 Cluster BuildCluster(Cluster cluster, const Device& device,
                      std::span<const Device> pool_devices = {});
 
@@ -129,6 +133,7 @@ std::optional<Cluster> Resized(const Cluster& cluster, int gpus);
 
 // Links are 0 to NumberOfLinks - 1: the ports of GPUs, then links between switches.
 int NumberOfLinks(const Cluster& cluster);
+// A port of a GPU, not a link between switches. REQUIRES: 0 <= link, here and below.
 inline bool IsPort(const Cluster& cluster, LinkId link) {
   return link < cluster.ports();
 }
@@ -136,9 +141,11 @@ inline bool IsPort(const Cluster& cluster, LinkId link) {
 constexpr Port PortOf(LinkId link) {
   return static_cast<Port>(link % 4);
 }
+// Whose port it is. REQUIRES: IsPort.
 constexpr int GpuOf(LinkId link) {
   return link / 4;
 }
+// A port of a NIC or a link between switches, not NVLink.
 inline bool IsNetwork(const Cluster& cluster, LinkId link) {
   return !IsPort(cluster, link) || IsNic(PortOf(link));
 }
@@ -153,7 +160,10 @@ inline bool Exists(const Cluster& cluster, LinkId link) {
 BytesPerSecond PortRate(const Cluster& cluster, int gpu, Port port);
 BytesPerSecond SlowestPortRate(const Cluster& cluster, Port port);  // of all GPUs
 
-BytesPerSecond CapacityOf(const Cluster& cluster, LinkId link);     // usable; 0 where it has failed
-BytesPerSecond DatasheetRate(const Cluster& cluster, LinkId link);  // the same at datasheet rates
+// What flows on a link share: the rate that collectives reach of it, for a link between switches of
+// all its cables that work; 0 where it has failed. REQUIRES: 0 <= link < NumberOfLinks.
+BytesPerSecond CapacityOf(const Cluster& cluster, LinkId link);
+// The same at the rates of the datasheets.
+BytesPerSecond DatasheetRate(const Cluster& cluster, LinkId link);
 
 }  // namespace moecast

@@ -111,7 +111,8 @@ std::optional<FabricFault> Size(const FabricSpec& spec, int nodes, int nics, Byt
 }
 
 struct PodPlane {
-  int pod, plane;
+  int pod;
+  int plane;
 };
 std::string PlacePrefix(const FatTree& t, PodPlane at) {
   std::string prefix;
@@ -191,7 +192,8 @@ CableEnds EndsOf(const FatTree& t, int cable) {
 }
 
 int BundleOf(const FatTree& t, int directed) {
-  const int of_leaves = t.leaves() * t.leaf_cables, cable = directed / 2;
+  const int of_leaves = t.leaves() * t.leaf_cables;
+  const int cable = directed / 2;
   const int bundle = cable < of_leaves
                          ? cable / t.leaf_cables
                          : t.leaves() + (cable - of_leaves) / (t.spines * t.spine_cables);
@@ -232,7 +234,8 @@ std::string CableName(const FatTree& t, int directed) {
 }
 
 std::string BundleName(const FatTree& t, int directed) {
-  const int bundle = directed / 2, group = bundle - t.leaves();
+  const int bundle = directed / 2;
+  const int group = bundle - t.leaves();
   const std::string below = group < 0 ? SwitchName(t, bundle) + "."
                                       : PlacePrefix(t, {group / t.planes, group % t.planes});
   return below + DirectionName(directed);

@@ -95,11 +95,11 @@ struct FabricFault {
   std::string pointer;
   std::string expected;
 };
-// `nic` is the rate that a leaf's ports run at.
+// Nothing where it can be built for so many nodes. `nic` is the rate that a leaf's ports run at.
 std::optional<FabricFault> CheckFabric(const FabricSpec& spec, int nodes, int nics_per_node,
                                        BytesPerSecond nic);
 
-// REQUIRES: !CheckFabric(...).
+// The sizes of the smallest such tree that takes the nodes. REQUIRES: !CheckFabric(...).
 FatTree TreeOf(const FabricSpec& spec, int nodes, int nics_per_node, BytesPerSecond nic);
 
 // Switches by number: leaves, spines by pod and plane, cores by plane. A cable has two directions,
@@ -135,6 +135,7 @@ class Fabric {
     int32_t installed = 0;
   };
 
+  // REQUIRES: the failures are of cables and switches of the tree.
   explicit Fabric(const FatTree& tree, FabricFailures failures = {});
 
   const FatTree& tree() const { return tree_; }
@@ -142,7 +143,7 @@ class Fabric {
   // Directed cables with ecmp, directed bundles with adaptive.
   std::span<const Link> links() const { return links_; }
   int vertices() const { return vertices_; }
-  std::string NameOf(int link) const;
+  std::string NameOf(int link) const;  // as CableName or BundleName; `link` among links()
 
   // Links of least hops from a vertex towards a leaf, never up again after down, so that the
   // network cannot deadlock (as OpenSM's up/down and fat-tree engines route). Empty where there is
@@ -163,7 +164,8 @@ class Fabric {
 
   FatTree tree_;
   FabricFailures failures_;
-  int leaves_, vertices_;
+  int leaves_;
+  int vertices_;
   std::vector<Link> links_;
   // By vertex its links upwards and then downwards; behind them the sets of next hops that are not
   // in one piece.

@@ -32,7 +32,8 @@ std::vector<GraphEdge> EdgesOf(const Cluster& c) {
     add(g, nvswitch, LinkOf(g, Port::kNvlinkOut));
     add(nvswitch, g, LinkOf(g, Port::kNvlinkIn));
     if (!HasNetwork(c)) continue;
-    const int leaf = FabricVertex(c, LeafOf(c, g)), owner = c.NicOwner(g);
+    const int leaf = FabricVertex(c, LeafOf(c, g));
+    const int owner = c.NicOwner(g);
     add(g, leaf, LinkOf(owner, Port::kNicOut));
     add(leaf, g, LinkOf(owner, Port::kNicIn));
   }

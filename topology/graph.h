@@ -17,10 +17,11 @@ inline int SwitchVertex(const Cluster& c, int node) {
 inline int FabricVertex(const Cluster& c, int vertex) {
   return c.gpus + c.nodes() + vertex;
 }
-int VerticesOf(const Cluster& cluster);
+int VerticesOf(const Cluster& cluster);  // how many there are
 
 // A link of a NIC that GPUs share is an edge of each of them. One node without a fat tree has no
-// network. Links that have failed are edges too; searches leave them out.
+// network. Links that have failed are edges too; searches leave them out. Those of GPUs come first,
+// by GPU, then those between switches, by link.
 struct GraphEdge {
   int from, to;
   LinkId link;

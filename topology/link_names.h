@@ -15,6 +15,7 @@
 
 namespace moecast {
 
+// REQUIRES of both: 0 <= link < NumberOfLinks.
 std::string LinkName(const Cluster& cluster, LinkId link);
 std::string_view LinkKindName(const Cluster& cluster,
                               LinkId link);  // "nic-out", "leaf-up", "spine-down"

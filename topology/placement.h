@@ -36,9 +36,11 @@ class Placement {
   // `sizes` by Axis, each at least 1. REQUIRES: order is a permutation of the five axes.
   Placement(std::array<int, kAxes> sizes, std::array<Axis, kAxes> order);
 
-  int world() const { return world_; }
+  int world() const { return world_; }  // ranks in all
   int Size(Axis a) const { return sizes_[static_cast<size_t>(a)]; }
+  // GPUs are numbered as ranks are, 0 to world() - 1. REQUIRES: 0 <= c[axis] < Size(axis).
   int GpuOf(const RankCoordinates& c) const;
+  // The other way. REQUIRES: 0 <= gpu < world().
   RankCoordinates CoordinatesOf(int gpu) const;
 
   // GPUs of the group that varies `axes` and shares the other coordinates of `member`, ascending.

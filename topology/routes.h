@@ -56,7 +56,9 @@ class Routes {
   int NicOwner(int gpu) const;
   int RailOf(int gpu) const { return gpu % gpus_per_node_ / gpus_per_nic_; }
 
-  int gpus_, gpus_per_node_, gpus_per_nic_;
+  int gpus_;
+  int gpus_per_node_;
+  int gpus_per_nic_;
   bool plain_;
   std::vector<LinkId> cut_;
   std::shared_ptr<const Fabric> fabric_;  // none: one switch that does not block

@@ -31,13 +31,16 @@ Reach ReachOf(const Cluster& cluster);
 struct Survey {
   Cluster cluster;  // with what has failed
   std::vector<std::string> failed;
-  BytesPerSecond bisection, healthy_bisection;
-  Reach reach, healthy_reach;
+  BytesPerSecond bisection;
+  BytesPerSecond healthy_bisection;
+  Reach reach;
+  Reach healthy_reach;
   std::vector<LinkId> degraded;  // links that have lost capacity, with that of before
   std::vector<BytesPerSecond> healthy_rate;
 };
 
-// Throws UserError naming --fail for names that are no link or switch.
+// Of a cluster that has all its links, and with what is named taken out. Throws UserError naming
+// --fail for names that are no link or switch.
 Survey SurveyOf(const Cluster& healthy, std::span<const std::string> failed);
 
 }  // namespace moecast

@@ -18,7 +18,8 @@ std::vector<uint32_t> InOrder(const std::vector<PathLoad>& paths) {
     first = std::min(first, p.path.links[0]);
     last = std::max(last, p.path.links[0]);
   }
-  std::vector<uint32_t> end(static_cast<size_t>(last - first) + 2), order(paths.size());
+  std::vector<uint32_t> end(static_cast<size_t>(last - first) + 2);
+  std::vector<uint32_t> order(paths.size());
   for (const PathLoad& p : paths) ++end[static_cast<size_t>(p.path.links[0] - first) + 1];
   for (size_t i = 1; i < end.size(); ++i) end[i] += end[i - 1];
   for (size_t i = 0; i < paths.size(); ++i)
@@ -68,7 +69,8 @@ Seconds SlowestLink(const Traffic& traffic, const Cluster& cluster, const LinkCo
 double StretchByPieces(const Traffic& traffic, const Cluster& cluster, const LinkCosts& costs,
                        BytesPerSecond pieces) {
   if (std::isinf(pieces.value)) return 1;
-  Seconds on_links, beyond;
+  Seconds on_links;
+  Seconds beyond;
   for (const LinkLoad& l : traffic.loads) {
     if (!IsNetwork(cluster, l.link)) continue;
     on_links = std::max(on_links, TimeOn(cluster, costs, l));
@@ -79,7 +81,8 @@ double StretchByPieces(const Traffic& traffic, const Cluster& cluster, const Lin
 
 // By NVLink and network, of the GPU that sends most. Paths lie by their first link, and so by GPU.
 Bytes MostSent(const Traffic& traffic) {
-  Bytes most, sent;
+  Bytes most;
+  Bytes sent;
   int sender = -1;
   for (const PathLoad& p : traffic.paths) {
     const LinkId first = p.path.links[0];

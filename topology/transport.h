@@ -44,6 +44,7 @@ struct TransportCost {
   // What a NIC's sends wait for one after the other, beyond what their bytes take on the links.
   BytesPerSecond pieces{std::numeric_limits<double>::infinity()};
 };
+// On links of the cluster, by its measured latencies and shares.
 TransportCost CostOf(const Cluster& cluster, Transport transport);
 
 // Most that a communication kernel moves with so many SMs, bytes that a GPU sends.

@@ -37,7 +37,9 @@ Parts Of(const Call& c, const Routes& routes) {
 }
 Parts SendHalves(const Call& c, const Routes& routes) {
   MOECAST_CHECK(c.group.size() % 2 == 0);
-  const Group all(c.group), from = all.first(all.size() / 2), to = all.last(all.size() / 2);
+  const Group all(c.group);
+  const Group from = all.first(all.size() / 2);
+  const Group to = all.last(all.size() / 2);
   return {Send(from, to, c.bytes, routes)};
 }
 
@@ -194,7 +196,8 @@ Parts Lower(const CollectiveAlgorithm& algorithm, const CollectiveCall& call,
 }
 
 double BusFactor(CollectiveKind kind, int ranks) {
-  const double n = ranks, others = (n - 1) / n;
+  const double n = ranks;
+  const double others = (n - 1) / n;
   switch (kind) {
     case kAllReduce:
       return 2 * others;

@@ -38,10 +38,13 @@ struct CollectiveAlgorithm {
   SentOnce sent_once = SentOnce::kPerDevice;  // a token, where `even` is there
   bool of_engines = false;                    // `engine` may choose it beside the automatic ones
 };
+// All rows, by kind, those of a kind in the order that `--help` lists them. They live as long as
+// the program, so that a pointer to one names it.
 std::span<const CollectiveAlgorithm> CollectiveAlgorithms();
 
 // The row of that kind and name; null where there is none.
 const CollectiveAlgorithm* FindAlgorithm(CollectiveKind kind, std::string_view name);
+// Of a kind, in the table's order.
 std::vector<std::string_view> AlgorithmNames(CollectiveKind kind);
 
 // What the algorithm expects of its group; empty where it runs on this one.
@@ -71,7 +74,8 @@ const CollectiveAlgorithm& DispatchOf(const CollectiveChoice& choice, std::span<
 const CollectiveAlgorithm& FastestAlgorithm(const CollectiveCall& call, const Cluster& cluster,
                                             const Routes& routes);
 
-// Its parts, on the call's SMs.
+// Its parts, in the order they run, on the call's SMs; each is merged. REQUIRES: Unfit says
+// nothing.
 Parts Lower(const CollectiveAlgorithm& algorithm, const CollectiveCall& call, const Routes& routes);
 
 }  // namespace moecast

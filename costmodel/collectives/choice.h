@@ -22,7 +22,7 @@ struct CollectiveChoice {
   std::string all_gather{kAutoAlgorithm}, reduce_scatter{kAutoAlgorithm},
       all_reduce{kAutoAlgorithm}, dispatch{kAutoAlgorithm}, combine{kAutoAlgorithm};
   bool operator==(const CollectiveChoice&) const = default;
-  // Of a kind that has no member auto.
+  // The member of that name; of a kind that has none, `auto`.
   std::string_view Of(CollectiveKind kind) const;
 };
 inline auto MembersOf(const CollectiveChoice& choice) {

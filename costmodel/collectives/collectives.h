@@ -25,9 +25,10 @@ struct NodesOf {
   size_t nodes = 1;
   bool even = true;  // all nodes have as many
 };
+// REQUIRES: the group is ascending and not empty.
 NodesOf NodesOfGroup(Group group, const Routes& routes);
 
-// Ring (collectives/ring.cc), by large pieces or lines.
+// Ring (collectives/ring.cc), by large pieces, lines or chunks; the first rank follows the last.
 Traffic RingAllGather(Group group, Bytes bytes, const Routes& routes,
                       Transport transport = Transport::kBulk);
 Traffic RingReduceScatter(Group group, Bytes bytes, const Routes& routes,

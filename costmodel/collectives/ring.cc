@@ -60,7 +60,8 @@ void AddRing(Group group, Bytes sent, int passes, bool closed, const Routes& rou
 
 Traffic Ring(Group group, Bytes bytes, int passes, const Routes& routes, Transport transport) {
   Traffic traffic{.transport = transport};
-  const int n = static_cast<int>(group.size()), steps = passes * (n - 1);
+  const int n = static_cast<int>(group.size());
+  const int steps = passes * (n - 1);
   if (n < 2) return traffic;
   AddRing(group, bytes * (n - 1) / n, passes, true, routes, traffic);
   if (transport != Transport::kChunks) traffic.stretch = (steps + kRoundWait.value) / steps;

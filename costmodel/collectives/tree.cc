@@ -18,7 +18,8 @@ Traffic TreeAllReduce(Group group, Bytes bytes, const Routes& routes) {
     traffic.Add(routes.Between(b, a), bytes);
   };
   std::vector<int> heads;  // the first rank of each node
-  size_t longest = 0, chain = 0;
+  size_t longest = 0;
+  size_t chain = 0;
   for (size_t i = 0; i < group.size(); ++i) {
     if (i > 0 && routes.SameNode(group[i - 1], group[i])) {
       both_ways(group[i - 1], group[i]);

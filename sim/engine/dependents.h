@@ -12,6 +12,7 @@ namespace moecast {
 // Which dependencies wait for each task, and which task has each.
 class Dependents {
  public:
+  // Keeps nothing of the schedule.
   explicit Dependents(const Schedule& schedule);
   // By their index in the schedule, ascending.
   std::span<const int32_t> Of(int32_t task) const {
@@ -19,6 +20,7 @@ class Dependents {
         .subspan(static_cast<size_t>(begin_[task]),
                  static_cast<size_t>(begin_[task + 1] - begin_[task]));
   }
+  // The task that waits for it.
   int32_t TaskOf(int32_t dependency) const { return task_of_[dependency]; }
 
  private:

@@ -16,7 +16,8 @@ struct LaneRun {
   // A collective of the block that is run.
   struct Sent {
     size_t op = 0;
-    Seconds sent, end_alone;           // by the block's clock
+    Seconds sent;                      // by the block's clock
+    Seconds end_alone;                 // the same
     Time end;                          // alone
     const LinkClaim* claim = nullptr;  // of the block alone
   };
@@ -32,7 +33,9 @@ struct LaneRun {
   int32_t block = 0;  // of the program: running, or the first that the lane is quiet from
   bool awake = false;
   // Events that still hold; others of their kinds do not.
-  int64_t quiet_ends = -1, quiet_sends = -1, goes_on = -1;
+  int64_t quiet_ends = -1;
+  int64_t quiet_sends = -1;
+  int64_t goes_on = -1;
   size_t claim = 0;  // of the program: the first not yet looked at
   std::array<Sent, kStreams> sent{};
   RunningBlock run;

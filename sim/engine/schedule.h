@@ -109,7 +109,8 @@ class Retimer {
   // Nearly every task waits for the one before it on its lane and for one thing beside it, if that:
   // then 16 bytes are all that a sweep reads of it, those of the next behind them.
   struct Step {
-    int32_t task, program;
+    int32_t task;
+    int32_t program;
     int32_t on;    // waited for beside the task before, which it is where there is nothing else
     int32_t wait;  // how long then: place in {nothing, transfers...}; kOther: as `others_` says
   };
@@ -121,7 +122,8 @@ class Retimer {
   std::vector<Step> steps_;    // topologically sorted
   std::vector<Other> others_;  // of such steps, in their order
   std::vector<Dependency> dependencies_;
-  size_t programs_ = 0, transfers_ = 0;  // how many durations and transfers are referred to
+  size_t programs_ = 0;   // how many durations are referred to
+  size_t transfers_ = 0;  // how many transfers
 };
 
 }  // namespace moecast

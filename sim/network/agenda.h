@@ -19,7 +19,8 @@ class Agenda {
   bool empty() const { return heap_.empty(); }
   const Entry& first() const { return heap_.front(); }  // of equal times any. REQUIRES: !empty()
 
-  // In place of the time it had; kNever: it has none.
+  // In place of the time it had; kNever: it has none. REQUIRES: id >= 0; memory grows with the
+  // largest.
   void Set(int32_t id, Time at) {
     if (static_cast<size_t>(id) >= place_.size())
       place_.resize(static_cast<size_t>(id) + 1, kNowhere);

@@ -22,7 +22,8 @@ struct CollectiveReport {
     Seconds alone;                // at the analytic level, the links as they are at the start
     std::optional<Seconds> time;  // none: it cannot end
     // As nccl-tests counts: call.bytes over time, and that times BusFactor. 0 without time.
-    BytesPerSecond algorithm_bandwidth, bus_bandwidth;
+    BytesPerSecond algorithm_bandwidth;
+    BytesPerSecond bus_bandwidth;
     std::optional<LinkId> bottleneck;  // of CollectiveRun
     int64_t unreachable = 0;           // sends that no path is left for
   };
@@ -32,7 +33,8 @@ struct CollectiveReport {
   std::vector<LinkId> blocked;
 };
 
-// All start at time zero. `helper` as for MakeNetwork.
+// All start at time zero. Jobs are those of `collectives`, in their order. `helper` as for
+// MakeNetwork; throws UserError where it fails. REQUIRES: each call fits its algorithm.
 CollectiveReport ReportCollectives(const Cluster& cluster,
                                    std::span<const NamedCollective> collectives,
                                    std::span<const CapacityChange> changes, Level level,

@@ -57,7 +57,8 @@ struct CollectiveRun {
 };
 
 // At the level fluid flows that are alike run as one (GroupFlows); even starts are for that level
-// alone. `helper` as for MakeNetwork.
+// alone. Jobs of the run are those given, in their order. `helper` as for MakeNetwork; throws
+// UserError where it fails.
 CollectiveRun RunCollectives(const Cluster& cluster, std::vector<FlowChain> jobs,
                              std::span<const CapacityChange> changes, Level level,
                              std::unique_ptr<ChildProcess> helper = nullptr);

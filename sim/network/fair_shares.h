@@ -35,7 +35,7 @@ class FairShares {
   int32_t Add(std::span<const LinkShare> shares);
   // Other shares in place of its own. REQUIRES: it has no flows.
   void Redefine(int32_t kind, std::span<const LinkShare> shares);
-  void Change(int32_t kind, int64_t flows);  // so many more, or fewer
+  void Change(int32_t kind, int64_t flows);  // so many more, or fewer. REQUIRES: none below 0
   void SetCapacity(LinkId link, BytesPerSecond capacity);
 
   // Rates all kinds anew that may have another rate than at the last call: which, each once, in no
@@ -59,7 +59,8 @@ class FairShares {
     std::vector<Use> uses;
   };
   struct OnLink {
-    int32_t kind, use;
+    int32_t kind;
+    int32_t use;
   };
   struct Link {
     double capacity = 0;
@@ -94,7 +95,9 @@ class FairShares {
   // Memory of Solve: kinds rated anew; links reached and in this round; links by the level they
   // last had.
   std::vector<int32_t> solved_;
-  std::vector<LinkId> reached_, filling_, changed_;
+  std::vector<LinkId> reached_;
+  std::vector<LinkId> filling_;
+  std::vector<LinkId> changed_;
   std::vector<std::pair<double, LinkId>> by_level_;
 };
 

@@ -28,7 +28,9 @@ ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> c
   std::vector<State> states(chains.size());
   // Neighbours in a chain's stage that start together.
   struct Batch {
-    size_t chain, first, count;
+    size_t chain;
+    size_t first;
+    size_t count;
   };
   std::multimap<Time, Batch> to_start;  // of one time in the order they were put there
   // Of a chain one stage is under way, so that a flow is told by its chain and its place there.
@@ -58,7 +60,8 @@ ChainEnds RunChains(Network& network, size_t links, std::span<const FlowChain> c
   }
 
   std::vector<FlowTag> done;
-  size_t changed = 0, alive = 0;
+  size_t changed = 0;
+  size_t alive = 0;
   while (alive > 0 || !to_start.empty()) {
     const Time start = to_start.empty() ? kNever : to_start.begin()->first;
     const Time change = changed < in_time.size() ? in_time[changed].at : kNever;

@@ -36,7 +36,8 @@ class FluidNetwork final : public Network {
  private:
   struct Member {
     double end;  // of Kind::served
-    int64_t order, multiplicity;
+    int64_t order;
+    int64_t multiplicity;
     FlowTag tag;
     bool operator<(const Member& o) const { return end > o.end; }  // heap: the first to end on top
   };

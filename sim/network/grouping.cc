@@ -81,7 +81,8 @@ class Partition {
   std::span<const BytesPerSecond> capacity_;
   std::vector<CapacityChange> changes_;  // by time
   const Cluster& cluster_;
-  std::vector<uint64_t> color_, carried_;          // by link; 0 where no flow is
+  std::vector<uint64_t> color_;                    // by link; 0 where no flow is
+  std::vector<uint64_t> carried_;                  // the same
   std::vector<uint64_t> flow_color_;               // in the order of EachFlow
   std::vector<std::vector<uint64_t>> even_color_;  // by kind, of the even starts of all chains
 };
@@ -99,7 +100,8 @@ void Partition::ColorFlows(bool with_even) {
   std::ranges::fill(carried_, 0);
   flow_color_.clear();
   EachFlow([&](size_t c, size_t s, const Flow& f, size_t) {
-    uint64_t color = SaltOf(c, s, f.start, f.bytes), crossed = 0;
+    uint64_t color = SaltOf(c, s, f.start, f.bytes);
+    uint64_t crossed = 0;
     for (const LinkShare& l : f.links) crossed += Crossed(l.link, l.share);
     color = Mixed(color, crossed);
     flow_color_.push_back(color);

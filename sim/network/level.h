@@ -17,7 +17,8 @@ struct EnumNames<Level> {
       {Level::kAnalytic, "analytic"}, {Level::kFluid, "fluid"}, {Level::kSimgrid, "simgrid"}};
 };
 
-// `helper` runs moecast-simgrid; of the level simgrid alone, null otherwise.
+// With links of these rates, by LinkId, and nothing under way. `helper` runs moecast-simgrid; of
+// the level simgrid alone, null otherwise. Throws UserError where it is of another version.
 std::unique_ptr<Network> MakeNetwork(Level level, std::span<const BytesPerSecond> capacity,
                                      std::unique_ptr<ChildProcess> helper = nullptr);
 

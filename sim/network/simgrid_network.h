@@ -43,7 +43,8 @@ class SimgridNetwork final : public Network {
     int64_t multiplicity;
   };
   std::unordered_map<int64_t, Started> alive_;  // by the helper's number
-  int64_t started_ = 0, at_once_ = 0;
+  int64_t started_ = 0;
+  int64_t at_once_ = 0;
 };
 
 }  // namespace moecast

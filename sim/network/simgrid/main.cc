@@ -179,7 +179,8 @@ class Flows {
     return delta;
   }
   static int64_t NextOfEngine() {
-    const double delta = Delta(), end = (Now() + delta) * 1e12;
+    const double delta = Delta();
+    const double end = (Now() + delta) * 1e12;
     return delta < 0 || end > 9.2e18 ? -1 : std::llround(end);
   }
 
