@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <functional>
 #include <queue>
 
 #include "base/random.h"

@@ -38,6 +38,7 @@ Action DefineOp(OptionList list, const CommonOptions& common);
 Action DefinePipeline(OptionList list, const CommonOptions& common);
 Action DefineRouting(OptionList list, const CommonOptions& common);
 Action DefineScenario(OptionList list, const CommonOptions& common);
+Action DefineServe(OptionList list, const CommonOptions& common);
 Action DefineTopo(OptionList list, const CommonOptions& common);
 Action DefineTraffic(OptionList list, const CommonOptions& common);
 Action DefineTrain(OptionList list, const CommonOptions& common);

@@ -27,6 +27,8 @@ constexpr Command kCommands[] = {
      DefinePipeline},
     {"train", "a training run: step time, GPU-hours, memory, where the time goes",
      "moecast train deepseek-v2-pretrain", DefineTrain},
+    {"serve", "a serving deployment under a load: throughput, latency, KV memory, price",
+     "moecast serve deepseek-v2-azure-conv-like", DefineServe},
     {"diff", "why one plan is faster than another",
      "moecast diff deepseek-v2-pretrain deepseek-v2-pretrain --set-b training/schedule=1f1b",
      DefineDiff},

@@ -3,35 +3,83 @@
 #include "scenarios/scenario.h"
 
 #include <memory>
+#include <string_view>
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/named.h"
 #include "scenarios/builtin.h"
+#include "scenarios/serving_scenario.h"
 #include "viz/fields_view.h"
 
 namespace moecast {
+namespace {
+
+enum class ScenarioKind { kTraining, kServing };
+
+}  // namespace
+
+template <>
+struct EnumNames<ScenarioKind> {
+  static constexpr EnumName<ScenarioKind> kNames[] = {{ScenarioKind::kTraining, "training"},
+                                                      {ScenarioKind::kServing, "serving"}};
+};
 
 namespace {
 
-constexpr char kFieldsText[] =
-    "Made by `moecast scenario --fields`. A scenario is a JSON object; a field is named by its "
-    "JSON pointer, "
-    "`/0` is any\n"
-    "element of a list. Every field can be set on the command line: `--set "
-    "training/parallel/dp=64`. A field "
-    "without a\n"
-    "default is required.\n";
+// What a kind of scenario files has, whatever its spec.
+struct KindRow {
+  Json (*schema)();
+  void (*document)(std::vector<FieldDoc>&);
+  Json (*resolved)(const std::string& name, const std::vector<std::string>& sets);
+  const char* option;   // of `moecast scenario --fields`, for its own page
+  const char* example;  // for --set
+};
+
+template <class Spec>
+Json SchemaOf() {
+  return FieldsOf(static_cast<const Spec*>(nullptr)).Schema();
+}
+template <class Spec>
+void DocumentOf(std::vector<FieldDoc>& docs) {
+  FieldsOf(static_cast<const Spec*>(nullptr)).Document("", docs);
+}
+template <class Spec>
+Json Printed(const Spec& spec) {
+  return FieldsOf(&spec).Print(spec);
+}
+
+constexpr KindRow kRows[] = {
+    {SchemaOf<ScenarioSpec>, DocumentOf<ScenarioSpec>,
+     [](const std::string& name, const std::vector<std::string>& sets) {
+       return Printed(Scenario::Load(name, sets).spec());
+     },
+     "", "training/parallel/dp=64"},
+    {SchemaOf<ServingSpec>, DocumentOf<ServingSpec>,
+     [](const std::string& name, const std::vector<std::string>& sets) {
+       return Printed(ServingScenario::Load(name, sets, 1).spec);
+     },
+     " --kind serving", "serving/replicas=2"},
+};
+
+std::string FieldsText(const KindRow& kind) {
+  return std::string("Made by `moecast scenario --fields") + kind.option +
+         "`. A scenario is a JSON object; a field is named by its JSON pointer, `/0` is any\n"
+         "element of a list. Every field can be set on the command line: `--set " +
+         kind.example + "`. A field without a\ndefault is required.\n";
+}
 
 }  // namespace
 
 Action DefineScenario(OptionList list, const CommonOptions& common) {
   struct Options {
-    std::string scenario;
+    std::string scenario, kind{NameOf(ScenarioKind::kTraining)};
     std::vector<std::string> sets;
     bool schema = false, fields = false, list = false;
   };
   const auto o = std::make_shared<Options>();
   list.Add("scenario", o->scenario, "a built-in scenario or the path of a file");
+  list.Add("--kind", o->kind, "training or serving", {.show_default = true});
   list.Add("--set", o->sets, "overrides a field: training/parallel/dp=64; may be repeated",
            {.repeated = true});
   list.AddFlag("--schema", o->schema, "the JSON Schema of scenario files");
@@ -41,26 +89,27 @@ Action DefineScenario(OptionList list, const CommonOptions& common) {
     if (o->schema + o->fields + o->list + !o->scenario.empty() != 1)
       throw UserError({.file = "moecast scenario",
                        .expected = "one of: a scenario, --schema, --fields, --list"});
-    const auto& table = FieldsOf(static_cast<const ScenarioSpec*>(nullptr));
+    const auto kind = Named<ScenarioKind>("--kind", o->kind);
+    const KindRow& row = kRows[static_cast<size_t>(kind)];
     if (o->schema) {
-      Json schema = table.Schema();
+      Json schema = row.schema();
       schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
       Emit(common, schema, DumpJson(schema) + "\n");
     } else if (o->fields) {
       std::vector<FieldDoc> docs;
-      table.Document("", docs);
+      row.document(docs);
       Emit(common, FieldsJson(docs),
-           FieldsMarkdown("Fields of a training scenario", kFieldsText, docs));
+           FieldsMarkdown("Fields of a " + o->kind + " scenario", FieldsText(row), docs));
     } else if (o->list) {
       Json names = Json::array();
       std::string text;
-      for (const std::string_view name : BuiltinNames("training")) {
+      for (const std::string_view name : BuiltinNames(o->kind)) {
         names.push_back(name);
         text += std::string(name) + "\n";
       }
       Emit(common, names, text);
     } else {
-      const Json resolved = table.Print(Scenario::Load(o->scenario, o->sets).spec());
+      const Json resolved = row.resolved(o->scenario, o->sets);
       Emit(common, resolved, DumpJson(resolved) + "\n");
     }
   };

@@ -98,19 +98,32 @@ const BlockRow& RowOf(BlockKind kind) {
 BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard,
                        const TokenSpread& spread, const Work& work) {
   MOECAST_CHECK(IsTraining(work.pass));
-  BlockBuilder b(model, shard, spread, work, BlockBuilder::Collects::kStep);
+  BlockBuilder b(model, shard, spread, {&work, 1}, BlockBuilder::Collects::kStep);
   RowOf(kind).add(b);
   return b.Finish();
 }
 
 std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard,
-                      const TokenSpread& spread, const Work& work) {
-  MOECAST_CHECK(IsTraining(work.pass) || shard.cp == 1);
-  MOECAST_CHECK(work.pass != Pass::kDecode || work.tokens == work.sequences);
-  BlockBuilder b(model, shard, spread, work, BlockBuilder::Collects::kPass);
+                      const TokenSpread& spread, std::span<const Work> parts) {
+  MOECAST_CHECK(!parts.empty());
+  const Pass pass = parts.front().pass;
+  MOECAST_CHECK(IsTraining(pass) ? parts.size() == 1 : shard.cp == 1);
+  for (const Work& part : parts) {
+    MOECAST_CHECK(part.pass != Pass::kDecode || part.tokens == part.sequences);
+    MOECAST_CHECK(IsTraining(part.pass) == IsTraining(pass));
+  }
+  BlockBuilder b(model, shard, spread, parts, BlockBuilder::Collects::kPass);
   RowOf(kind).add(b);
-  const Pass listed = IsTraining(work.pass) ? work.pass : Pass::kForward;
+  const Pass listed = IsTraining(pass) ? pass : Pass::kForward;
   return std::move(b.Finish().pass[static_cast<size_t>(listed)]);
+}
+
+std::vector<Op> AttentionOpsOf(const Model& model, const ShardPlan& shard,
+                               const TokenSpread& spread, const Work& part) {
+  MOECAST_CHECK(!IsTraining(part.pass));
+  BlockBuilder b(model, shard, spread, {&part, 1}, BlockBuilder::Collects::kPass);
+  model.attention.kind->attend(b, part);
+  return std::move(b.Finish().pass[static_cast<size_t>(Pass::kForward)]);
 }
 
 BlockParameters ParametersOf(BlockKind kind, const Model& model, const ShardPlan& shard,

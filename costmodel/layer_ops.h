@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/enum_names.h"
@@ -46,10 +47,16 @@ struct BlockOps {
 // shard's tokens go (ExpertSpreadOf). REQUIRES: work of training; its own pass does not matter.
 BlockOps TrainingOpsOf(BlockKind kind, const Model& model, const ShardPlan& shard,
                        const TokenSpread& spread, const Work& work);
-// Ops of the one pass that is the work's, in the order they are started; of training the same that
-// TrainingOpsOf has. REQUIRES: in serving no context parallelism; in decode a new token a sequence.
+// Ops of one pass over the block, in the order they are started: of the training pass that is the
+// one part's, the same that TrainingOpsOf has, or of a serving iteration, whose parts go through
+// the block's matrices together and attend apart. REQUIRES: in serving no context parallelism; in
+// decode a new token a sequence; the parts' loads are equal.
 std::vector<Op> OpsOf(BlockKind kind, const Model& model, const ShardPlan& shard,
-                      const TokenSpread& spread, const Work& work);
+                      const TokenSpread& spread, std::span<const Work> parts);
+// Of those of a layer the ones that a part of the iteration adds by itself, whatever goes through
+// the matrices beside it: its attention.
+std::vector<Op> AttentionOpsOf(const Model& model, const ShardPlan& shard,
+                               const TokenSpread& spread, const Work& part);
 
 // Parameters a rank holds of a block under the shard's tp and ep, split by the group that reduces
 // their gradients.

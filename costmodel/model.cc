@@ -94,8 +94,8 @@ int64_t MtpParameters(const Model& m) {
   return m.mtp_layers * module;
 }
 
-int64_t KvElements(const Model& m, int64_t context) {
-  return m.layers() * m.attention.kind->cached(m.attention, context);
+int64_t KvElements(const Model& m, int64_t context, int tp) {
+  return m.layers() * m.attention.kind->cached(m.attention, context, tp);
 }
 
 int64_t KvElementsPerToken(const Model& m) {

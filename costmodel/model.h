@@ -115,8 +115,8 @@ int64_t MtpParameters(const Model& model);
 // ---- KV cache
 
 // Elements that all layers cache of a sequence of `context` tokens, as their kind of attention
-// does; MTP left out.
-int64_t KvElements(const Model& model, int64_t context);
+// does, on one of `tp` tensor-parallel ranks; MTP left out.
+int64_t KvElements(const Model& model, int64_t context, int tp = 1);
 int64_t KvElementsPerToken(const Model& model);  // of a sequence of one
 Bytes KvBytesPerToken(const Model& model, double bits_per_element);
 

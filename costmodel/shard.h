@@ -31,17 +31,17 @@ struct ShardPlan {
       topk_group;  // as RoutingLoad's: groups of experts a token goes to, in place of the model's
   RecomputeSet recompute;
   bool fused_cross_entropy = false;
-  double optimizer_offload = 0;   // fraction of the optimizer's states in host memory
-  Dtype kv_cache = Dtype::kBf16;  // serving: what attention caches of a token
+  double optimizer_offload = 0;  // fraction of the optimizer's states in host memory
+  double kv_bits = 16;           // serving: of an element that attention caches
 
   int edp() const { return dp / ep; }  // replicas of a set of experts
   bool operator==(const ShardPlan&) const = default;
 };
 inline auto MembersOf(const ShardPlan& shard) {
   const auto& [tp, cp, ep, dp, zero, sequence, precision, overlap, collectives, topk_group,
-               recompute, fused_cross_entropy, optimizer_offload, kv_cache] = shard;
+               recompute, fused_cross_entropy, optimizer_offload, kv_bits] = shard;
   return std::tie(tp, cp, ep, dp, zero, sequence, precision, overlap, collectives, topk_group,
-                  recompute, fused_cross_entropy, optimizer_offload, kv_cache);
+                  recompute, fused_cross_entropy, optimizer_offload, kv_bits);
 }
 
 ShardPlan ShardOf(const Plan& plan);

@@ -25,6 +25,17 @@ Work MicroBatchOf(int64_t sequences, int64_t length, const ExpertLoad& load) {
           .load = load};
 }
 
+Work Together(std::span<const Work> parts) {
+  Work all = parts.front();
+  for (const Work& part : parts.subspan(1)) {
+    all.sequences += part.sequences;
+    all.tokens += part.tokens;
+    all.query_key_pairs += part.query_key_pairs;
+    all.context_sum += part.context_sum;
+  }
+  return all;
+}
+
 Work PrefillOf(std::span<const Prompt> prompts, const ExpertLoad& load) {
   Work work{.pass = Pass::kPrefill, .load = load};
   for (const Prompt& p : prompts) Add(p, work);

@@ -39,8 +39,8 @@ struct Work {
   int64_t query_key_pairs =
       0;  // that their attention looks at, summed over the sequences (CausalPairs)
   int64_t context_sum =
-      0;            // tokens of all sequences at the end, those in the cache and the new ones
-  ExpertLoad load;  // of the ranks that share the experts
+      0;              // tokens of all sequences at the end, those in the cache and the new ones
+  ExpertLoad load{};  // of the ranks that share the experts
 
   bool operator==(const Work&) const = default;
 };
@@ -64,5 +64,9 @@ Work PrefillOf(std::span<const Prompt> prompts, const ExpertLoad& load = {});
 // One new token of each sequence, behind which it has `contexts[i]` in all. REQUIRES: each is at
 // least 1.
 Work DecodeOf(std::span<const int64_t> contexts, const ExpertLoad& load = {});
+
+// All that goes through a layer's matrices: the parts' sums, with the first part's pass and load.
+// REQUIRES: a part.
+Work Together(std::span<const Work> parts);
 
 }  // namespace moecast

@@ -1,5 +1,9 @@
 #include "scenarios/overrides.h"
 
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
 #include "base/error.h"
 
 namespace moecast {
@@ -16,6 +20,24 @@ Json ValueOf(const std::string& text, const std::string& origin) {
   }
 }
 
+// Whether one of two pointers is the other or runs through it.
+bool Overlap(std::string_view a, std::string_view b) {
+  const size_t common = std::min(a.size(), b.size());
+  return a.substr(0, common) == b.substr(0, common) &&
+         (a.size() == b.size() || (a.size() > b.size() ? a : b)[common] == '/');
+}
+
+// A value given for a field takes away the others it might have had.
+void ForgetUnknowns(JsonDocument& document, std::string_view pointer) {
+  if (!document.root.is_object()) return;
+  const auto unknown = document.root.find("unknown");
+  if (unknown == document.root.end() || !unknown->is_object()) return;
+  std::vector<std::string> known;
+  for (const auto& [name, values] : unknown->items())
+    if (Overlap(name, pointer)) known.push_back(name);
+  for (const std::string& name : known) unknown->erase(name);
+}
+
 }  // namespace
 
 std::string ApplySet(JsonDocument& document, const std::string& option, const std::string& set) {
@@ -28,6 +50,11 @@ std::string ApplySet(JsonDocument& document, const std::string& option, const st
   const std::string origin = option + " " + Shortened(set, 100);
   PatchJson(document, path, ValueOf(value, origin), {origin, value});
   return path.starts_with('/') ? path : "/" + path;
+}
+
+void ApplySets(JsonDocument& document, const Overrides& overrides) {
+  for (const std::string& set : overrides.sets)
+    ForgetUnknowns(document, ApplySet(document, overrides.option, set));
 }
 
 }  // namespace moecast

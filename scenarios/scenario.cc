@@ -15,42 +15,6 @@
 namespace moecast {
 namespace {
 
-// Whether one of two pointers is the other or runs through it.
-bool Overlap(std::string_view a, std::string_view b) {
-  const size_t common = std::min(a.size(), b.size());
-  return a.substr(0, common) == b.substr(0, common) &&
-         (a.size() == b.size() || (a.size() > b.size() ? a : b)[common] == '/');
-}
-
-// A value given for a field takes away the others it might have had.
-void ForgetUnknowns(JsonDocument& document, std::string_view pointer) {
-  if (!document.root.is_object()) return;
-  const auto unknown = document.root.find("unknown");
-  if (unknown == document.root.end() || !unknown->is_object()) return;
-  std::vector<std::string> known;
-  for (const auto& [name, values] : unknown->items())
-    if (Overlap(name, pointer)) known.push_back(name);
-  for (const std::string& name : known) unknown->erase(name);
-}
-
-void ApplySets(JsonDocument& document, const Overrides& overrides) {
-  for (const std::string& set : overrides.sets)
-    ForgetUnknowns(document, ApplySet(document, overrides.option, set));
-}
-
-// Names that a field refers to are resolved with the field named in the error.
-template <class Load>
-auto Resolve(const JsonCursor& root, const char* field, Load load) {
-  try {
-    return load();
-  } catch (const UserError& e) {
-    // A file that was found but is wrong speaks for itself; a name that was not found is this
-    // field's fault.
-    if (e.parts().file != field) throw;
-    root.Key(field).Fail(e.parts().expected, e.parts().hint);
-  }
-}
-
 // The plan of one phase: the training section with the phase's own fields merged onto it. A fault
 // in it is the phase's, where the phase changes the plan.
 Plan PlanOfPhase(const Plan& training, size_t index, const JsonCursor& section,

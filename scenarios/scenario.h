@@ -13,6 +13,7 @@
 #include "base/fields.h"
 #include "base/json.h"
 #include "costmodel/plan.h"
+#include "scenarios/overrides.h"
 #include "sim/training/programme.h"
 
 namespace moecast {
@@ -53,12 +54,6 @@ struct ScenarioSpec {
   Unknowns unknown;
 };
 const Fields<ScenarioSpec>& FieldsOf(const ScenarioSpec*);
-
-// Overrides of fields given to an option of the command line.
-struct Overrides {
-  std::string option;                 // for messages: "--set-b"
-  std::span<const std::string> sets;  // "training/parallel/tp=4"
-};
 
 class Scenario {
  public:

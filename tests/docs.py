@@ -17,7 +17,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"```\n(\$ (?:moecast|\./dev run)([^\n]*)\n)(.*?)```", re.DOTALL)
 WHOLE = {"docs/clusters.md": "topo --fields", "docs/scenarios.md": "scenario --fields",
-         "docs/traffic-fields.md": "traffic fields"}
+         "docs/traffic-fields.md": "traffic fields", "docs/serving-fields.md": "scenario --fields --kind serving"}
 # What `./dev run` alone runs.
 DEFAULT = "validate training"
 

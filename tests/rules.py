@@ -39,6 +39,18 @@ LIBRARIES = [
 SIM_ABOVE = ("sim/training/", "sim/serving/", "sim/forecast/")
 SIM_BELOW = ("sim/engine/", "sim/network/", "sim/pipeline/", "sim/routing/")
 
+# Precompiled headers hide a missing standard include: names, and the header each is from.
+STANDARD_NAMES = {
+    "algorithm": "sort stable_sort nth_element max_element min_element minmax_element lower_bound upper_bound clamp all_of "
+                 "any_of none_of find_if count_if fill copy_if remove_if transform unique reverse rotate equal is_sorted",
+    "cmath": "sqrt log log2 log1p exp pow ceil floor round lround llround isfinite isnan hypot cos sin tanh erf",
+    "functional": "function hash greater less", "memory": "unique_ptr shared_ptr make_unique make_shared",
+    "numeric": "accumulate iota gcd lcm", "limits": "numeric_limits", "tuple": "tuple tie make_tuple apply",
+    "bit": "bit_cast bit_width popcount countr_zero has_single_bit", "charconv": "from_chars to_chars",
+    **{name: name for name in "array deque filesystem list map mutex optional queue set span string string_view thread "
+                              "unordered_map unordered_set variant vector".split()},
+}
+
 # Tables of named things: (file, or folder with a row in its files; row pattern; where each name must appear: (folder or
 # file, pattern of the line)).
 TABLES = [
@@ -51,8 +63,8 @@ TABLES = [
      [("docs/model-collectives.md", r"(?<![\w-]){}(?![\w-])")]),
 ]
 
-# Functions that only tests need: tables that they go over row by row, and what serving is made of.
-TESTED_ALONE = {"AssumedFigures", "AttentionKinds", "OpsOf", "PrefillOf", "DecodeOf"}
+# Functions that only tests need: tables that they go over row by row, and decodes of given contexts.
+TESTED_ALONE = {"AssumedFigures", "AttentionKinds", "DecodeOf"}
 
 # Words of a declaration that is no mutable variable.
 NOT_A_VARIABLE = {"const", "constexpr", "constinit", "using", "namespace", "struct", "class", "enum", "union", "typedef",
@@ -301,6 +313,29 @@ def own_header_first(tree: Tree) -> Found:
             yield s.path, 1, f'"{header}" is not the first include'
 
 
+def standard_includes(tree: Tree) -> Found:
+    """What a file names of the standard library, it or a header of ours that it includes brings."""
+    header_of = {name: header for header, names in STANDARD_NAMES.items() for name in names.split()}
+    used = re.compile(r"\bstd::(" + "|".join(header_of) + r")\b|(?<![\w:])u?int(?:8|16|32|64)_t\b")
+
+    brought: dict[str, set[str]] = {}
+
+    def brings(path: str) -> set[str]:
+        if path not in brought:
+            brought[path] = set()  # a circle ends here
+            brought[path] = {name for _, name, _ in tree[path].includes if name not in tree}.union(
+                *(brings(name) for _, name, _ in tree[path].includes if name in tree))
+        return brought[path]
+
+    for s in code(tree):
+        there = brings(s.path)
+        for line, m in s.find(used.pattern):
+            header = header_of.get(m[1], "cstdint")
+            if header not in there:
+                yield s.path, line, f"{m[0]} without #include <{header}>"
+                there = there | {header}
+
+
 def for_tests_alone(tree: Tree) -> Found:
     """A free function that a header declares is used by something else than tests: its name is somewhere but where a
     line at the margin declares or defines it. Units are a vocabulary, whole as it is."""
@@ -319,7 +354,7 @@ def for_tests_alone(tree: Tree) -> Found:
 RULES: list[Callable[[Tree], Found]] = [
     includes, libraries, pragma_once, streams, environment, clocks, exits, mutable_statics, random_sources,
     unordered_iteration, long_files, long_lines, type_names, todos, places_of_one_machine, table_rows, own_header_first,
-    for_tests_alone,
+    standard_includes, for_tests_alone,
 ]
 
 
@@ -360,10 +395,12 @@ def violations(tree: Tree) -> list[Violation]:
 
 GOOD = {  # every rule looks at this and says nothing
     "CONTRIBUTING.md": "| base/ | | - | |\n| costmodel/ | | base | |\n| traces/ | | base | |\n| sim/ | engine | base | |\n| cli/ | | all | |\n| tests/ | | all | |\n",
-    "base/a.h": '#pragma once\n#include <map>\n// std::cout << getenv("HOME")\nstruct A { static int Parse(int x); };\n'
+    "base/a.h": '#pragma once\n#include <list>\n// std::cout << getenv("HOME")\nstruct A { static int Parse(int x); };\n'
                 "struct B { static B list(std::list<int> x); };\n",
     "sim/engine/a.cc": """
 #include "base/a.h"
+#include <span>
+#include <unordered_map>
 constexpr int kRows[] = {1};
 static const A a("exit(1)", {1});
 int F(std::span<const int> rows) {
@@ -426,6 +463,7 @@ BAD = [  # (rule, path, text): GOOD with this file is objected to
     (table_rows, "docs/traffic.md", "no format is named\n"),
     (for_tests_alone, "base/b.h", "#pragma once\nint Half(int x);\n"),
     (own_header_first, "base/a.cc", "#include <map>\n#include \"base/a.h\"\n"),
+    (standard_includes, "base/b.h", "#pragma once\n#include <set>\nstd::vector<int> B();\n"),
 ]
 
 

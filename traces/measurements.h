@@ -3,6 +3,7 @@
 // "b"). A broken table is a UserError that names file, line and column.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>

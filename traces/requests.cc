@@ -65,7 +65,8 @@ RequestTrace Sliced(const RequestTrace& trace, const Slice& slice) {
   RequestTrace out{.file = trace.file,
                    .block_tokens = trace.block_tokens,
                    .timed = trace.timed,
-                   .left_out = trace.left_out};
+                   .left_out = trace.left_out,
+                   .concurrency = trace.concurrency};
   for (const Request& r : trace.requests) {
     if (static_cast<int64_t>(out.requests.size()) >= slice.limit) break;
     if (r.arrival < slice.start || r.arrival - slice.start >= slice.duration) continue;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,6 +38,8 @@ struct RequestTrace {
   int64_t block_tokens = 0;  // of one hash; 0 where there are none
   bool timed = true;         // false where the format has no arrivals: all are at 0
   int64_t left_out = 0;      // requests of the file without a prompt or an answer: they failed
+  // Closed loop: at most so many are in the system at a time; the next is sent when one has ended.
+  std::optional<int64_t> concurrency;
 
   std::span<const uint64_t> BlocksOf(const Request& r) const {
     return {hash_ids.data() + r.first_block, r.blocks};

@@ -236,6 +236,7 @@ RequestTrace Generate(const TrafficSpec& spec, uint64_t seed, const RequestTrace
   Drawn drawn;
   drawn.trace.file = "traffic";
   drawn.trace.block_tokens = block_tokens;
+  drawn.trace.concurrency = spec.arrivals.concurrency;
   // As many conversations as requests are enough: the first turns alone are that many.
   for (int64_t c = 0; c < most; ++c) {
     double now = arrivals.Next();
@@ -268,6 +269,7 @@ RequestTrace WithArrivals(RequestTrace trace, const ArrivalSpec& spec, uint64_t 
   Arrivals arrivals(spec, seed);
   for (Request& r : trace.requests) r.arrival = Recorded(arrivals.Next(), spec.tick, trace.file);
   trace.timed = true;
+  trace.concurrency = spec.concurrency;
   return trace;
 }
 

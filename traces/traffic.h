@@ -6,7 +6,7 @@
 // it comes back: the next prompt is the last one, its answer and a few words more.
 //
 // Left out: when a turn is asked depends on when the one before was answered; here think times are
-// from arrival to arrival. What a closed loop does is the simulator's: `concurrency` only says it.
+// from arrival to arrival.
 #pragma once
 
 #include <cstdint>
@@ -126,8 +126,7 @@ int64_t BlockTokensOf(const TrafficSpec& spec);
 RequestTrace Generate(const TrafficSpec& spec, uint64_t seed,
                       const RequestTrace* lengths = nullptr);
 
-// The trace with arrivals of its own: all of `arrivals` but `concurrency`, conversations being
-// requests.
+// The trace with arrivals of its own, conversations being requests.
 RequestTrace WithArrivals(RequestTrace trace, const ArrivalSpec& arrivals, uint64_t seed);
 
 }  // namespace moecast

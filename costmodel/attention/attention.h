@@ -13,6 +13,7 @@ namespace moecast {
 
 class BlockBuilder;
 struct AttentionKind;
+struct Work;
 extern const AttentionKind kGqaAttention;  // grouped_query.cc
 extern const AttentionKind kMlaAttention;  // latent.cc
 
@@ -56,8 +57,8 @@ struct AttentionKind {
   // heads.
   int64_t (*whole_on_tp)(const Attention&, int64_t hidden);
 
-  // Elements that are cached of a sequence of `context` tokens.
-  int64_t (*cached)(const Attention&, int64_t context);
+  // Elements that each of `tp` tensor-parallel ranks caches of a sequence of `context` tokens.
+  int64_t (*cached)(const Attention&, int64_t context, int tp);
 
   // Forward flops of a token beside the projections, the mean over a sequence of that length.
   double (*core_flops)(const Attention&, int64_t sequence, PairsCounted counted);
@@ -66,11 +67,14 @@ struct AttentionKind {
   // again in place of keeping them (Recompute::kMlaUp).
   bool has_latents;
 
-  // Add the ops between the layer's input norm and its residual: in the passes of a training step,
-  // for prompts and chunks of them, and for a token of each sequence.
+  // Adds the ops between the layer's input norm and its residual, in the passes of a training step.
   void (*train)(BlockBuilder& b);
-  void (*prefill)(BlockBuilder& b);
-  void (*decode)(BlockBuilder& b);
+  // The same in an iteration of serving: all new tokens are projected together, each part (prompts
+  // or chunks of them, a token of each running sequence) attends by itself, and the outputs of all
+  // are projected together.
+  void (*project)(BlockBuilder& b);
+  void (*attend)(BlockBuilder& b, const Work& part);
+  void (*output)(BlockBuilder& b);
 };
 
 std::span<const AttentionKind* const> AttentionKinds();

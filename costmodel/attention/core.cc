@@ -49,13 +49,14 @@ void AddTrainingCore(BlockBuilder& b, const CoreHeads& h, std::vector<Op> again)
                       b.tokens * h.heads / b.tp * BlockBuilder::kFp32);
 }
 
-void AddServingCore(BlockBuilder& b, const CoreHeads& h) {
+void AddServingCore(BlockBuilder& b, const CoreHeads& h, const Work& part) {
   const int window = b.model.attention.sliding_window;
   AttentionQuery q = QueryOf(b, h);
-  q.query = MeanQueries(b.work);
-  q.context = MeanKeys(b.work);
-  q.kv_dtype = b.shard.kv_cache;
-  if (b.work.pass == Pass::kDecode) {
+  q.batch = part.sequences;
+  q.query = MeanQueries(part);
+  q.context = MeanKeys(part);
+  q.kv_dtype = b.shard.kv_bits > 8 ? Dtype::kBf16 : Dtype::kFp8;
+  if (part.pass == Pass::kDecode) {
     q.phase = AttentionPhase::kDecode;
     q.causal = false;
     if (window > 0) q.context = std::min<int64_t>(q.context, window);

@@ -26,9 +26,9 @@ double CoreFlops(const CoreHeads& heads, const Attention& attention, int64_t seq
 // values once more where these are not kept.
 void AddTrainingCore(BlockBuilder& b, const CoreHeads& heads, std::vector<Op> again);
 
-// The core in prefill or decode, over a cache. Of sequences that differ it takes as many, all
-// alike, that have as many new tokens and query-key pairs together.
-void AddServingCore(BlockBuilder& b, const CoreHeads& heads);
+// The core of one part of a serving iteration, over a cache. Of sequences that differ it takes as
+// many, all alike, that have as many new tokens and query-key pairs together.
+void AddServingCore(BlockBuilder& b, const CoreHeads& heads, const Work& part);
 
 // New tokens of one of those sequences, and all it has with them.
 int64_t MeanQueries(const Work& work);

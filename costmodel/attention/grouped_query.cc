@@ -33,10 +33,10 @@ int64_t WholeOnTp(const Attention&, int64_t) {
   return 0;
 }
 
-int64_t Cached(const Attention& a, int64_t context) {
+int64_t Cached(const Attention& a, int64_t context, int tp) {
   const int64_t tokens =
       a.sliding_window > 0 ? std::min<int64_t>(context, a.sliding_window) : context;
-  return 2 * tokens * a.kv_heads * a.head_dim;
+  return 2 * tokens * std::max(1, a.kv_heads / tp) * a.head_dim;
 }
 
 double CoreFlopsOf(const Attention& a, int64_t sequence, PairsCounted counted) {
@@ -80,11 +80,12 @@ void Train(BlockBuilder& b) {
 }
 
 // RoPE and the write to the cache are in the times of serving's attention kernels.
-void Serve(BlockBuilder& b) {
-  const CoreHeads heads = HeadsOf(b.model.attention);
-  AddQkv(b);
-  AddServingCore(b, heads);
-  AddOutputProjection(b, heads);
+void Attend(BlockBuilder& b, const Work& part) {
+  AddServingCore(b, HeadsOf(b.model.attention), part);
+}
+
+void Output(BlockBuilder& b) {
+  AddOutputProjection(b, HeadsOf(b.model.attention));
 }
 
 }  // namespace
@@ -101,8 +102,9 @@ const AttentionKind kGqaAttention{
     .core_flops = CoreFlopsOf,
     .has_latents = false,
     .train = Train,
-    .prefill = Serve,
-    .decode = Serve,
+    .project = AddQkv,
+    .attend = Attend,
+    .output = Output,
 };
 
 }  // namespace moecast

@@ -53,7 +53,8 @@ int64_t WholeOnTp(const Attention& a, int64_t hidden) {
   return DownMatrices(a, hidden) + LatentNorms(a);
 }
 
-int64_t Cached(const Attention& a, int64_t context) {
+// All heads read the latents, so every rank has them whole.
+int64_t Cached(const Attention& a, int64_t context, int) {
   return context * KvWidth(a);
 }
 
@@ -152,44 +153,50 @@ void Train(BlockBuilder& b) {
   AddOutputProjection(b, core);
 }
 
-// In plain form: cached latents are projected up again with those of the new tokens. RoPE and the
-// write to the cache are in the times of serving's attention kernels.
-void Prefill(BlockBuilder& b) {
-  const CoreHeads core = HeadsOf(b.model.attention);
-  AddDownProjections(b);
-  b.Multiply(QUp(b));
-  b.Multiply(KvUp(b, static_cast<double>(b.work.context_sum)));
-  AddServingCore(b, core);
-  AddOutputProjection(b, core);
+// Prompts in plain form: cached latents are projected up again with those of the new tokens.
+void Prefill(BlockBuilder& b, const Work& part) {
+  b.Multiply(KvUp(b, static_cast<double>(part.context_sum)));
+  AddServingCore(b, HeadsOf(b.model.attention), part);
 }
 
 // Absorbed (arXiv 2405.04434, section 2.1.2): each head's up-projection of keys is applied to its
 // query, that of values to what it has attended to, so that all heads read the cached latents as
 // they are. Bf16, as the core.
-void Decode(BlockBuilder& b) {
+void Decode(BlockBuilder& b, const Work& part) {
   const Attention& a = b.model.attention;
   const int64_t heads = a.heads / b.tp;
   const auto each_head = [&](OpName name, int64_t n, int64_t k) {
     b.Forward({.name = name,
                .query = GroupedGemmQuery{.groups = heads,
-                                         .rows_total = b.work.tokens * heads,
+                                         .rows_total = part.tokens * heads,
                                          .n = n,
                                          .k = k,
                                          .batched = true},
                .after = kSerial});
   };
-  AddDownProjections(b);
-  b.Multiply(QUp(b));
   each_head(OpName::kQAbsorb, a.kv_lora_rank, a.qk_nope_head_dim);
   b.Forward({.name = OpName::kAttention,
              .query = MlaDecodeQuery{.heads = heads,
-                                     .batch = b.work.sequences,
-                                     .context = MeanKeys(b.work),
-                                     .kv_bits = 8 * ElementBytes(b.shard.kv_cache),
+                                     .batch = part.sequences,
+                                     .context = MeanKeys(part),
+                                     .kv_bits = b.shard.kv_bits,
                                      .latent = {.qk = KvWidth(a), .v = a.kv_lora_rank}},
              .after = kSerial});
   each_head(OpName::kVUp, a.v_head_dim, a.kv_lora_rank);
-  AddOutputProjection(b, HeadsOf(a));
+}
+
+void Project(BlockBuilder& b) {
+  AddDownProjections(b);
+  b.Multiply(QUp(b));
+}
+
+// RoPE and the write to the cache are in the times of serving's attention kernels.
+void Attend(BlockBuilder& b, const Work& part) {
+  (part.pass == Pass::kPrefill ? Prefill : Decode)(b, part);
+}
+
+void Output(BlockBuilder& b) {
+  AddOutputProjection(b, HeadsOf(b.model.attention));
 }
 
 }  // namespace
@@ -205,8 +212,9 @@ const AttentionKind kMlaAttention{
     .core_flops = CoreFlopsOf,
     .has_latents = true,
     .train = Train,
-    .prefill = Prefill,
-    .decode = Decode,
+    .project = Project,
+    .attend = Attend,
+    .output = Output,
 };
 
 }  // namespace moecast

@@ -5,7 +5,13 @@ namespace moecast {
 void AddAttention(BlockBuilder& b) {
   b.Norm(OpName::kInputNorm, b.local_tokens * b.model.hidden);
   const AttentionKind& kind = *b.model.attention.kind;
-  (b.trains() ? kind.train : b.work.pass == Pass::kPrefill ? kind.prefill : kind.decode)(b);
+  if (b.trains()) {
+    kind.train(b);
+  } else {
+    kind.project(b);
+    for (const Work& part : b.parts) kind.attend(b, part);
+    kind.output(b);
+  }
   b.Residual();
 }
 

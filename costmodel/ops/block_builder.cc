@@ -34,15 +34,16 @@ bool IsQuantised(Dtype dtype) {
 }
 
 BlockBuilder::BlockBuilder(const Model& m, const ShardPlan& s, const TokenSpread& over,
-                           const Work& w, Collects collects)
+                           std::span<const Work> works, Collects collects)
     : model(m),
       shard(s),
       spread(over),
-      work(w),
+      parts(works),
+      work(Together(works)),
       tp(s.tp),
       cp(s.cp),
-      tokens(RankTokensOf(w, s).in_tp),
-      local_tokens(RankTokensOf(w, s).outside_tp),
+      tokens(RankTokensOf(work, s).in_tp),
+      local_tokens(RankTokensOf(work, s).outside_tp),
       collects_(collects) {}
 
 bool BlockBuilder::Recomputes(Recompute what) const {

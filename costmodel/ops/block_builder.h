@@ -3,6 +3,7 @@
 // and weight-gradient passes do for each of their operators.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "costmodel/layer_ops.h"
@@ -47,14 +48,16 @@ class BlockBuilder {
 
   // All passes of a training step with what they keep, or only the ops of the work's own pass.
   enum class Collects : uint8_t { kStep, kPass };
-  // The arguments outlive this.
+  // `parts` go through the block together: a micro-batch, or what an iteration of serving does. The
+  // arguments outlive this.
   BlockBuilder(const Model& model, const ShardPlan& shard, const TokenSpread& spread,
-               const Work& work, Collects collects);
+               std::span<const Work> parts, Collects collects);
 
   const Model& model;
   const ShardPlan& shard;
   const TokenSpread& spread;
-  const Work& work;
+  const std::span<const Work> parts;
+  const Work work;  // Together(parts)
   const int tp, cp;
   const double tokens;        // of the micro-batch on this context-parallel rank
   const double local_tokens;  // of them outside the tensor-parallel regions

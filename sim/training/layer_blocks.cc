@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "costmodel/memory.h"
+#include "sim/engine/costed_ops.h"
 
 namespace moecast {
 namespace {
@@ -42,28 +43,10 @@ SentBytes SentBy(std::span<const Op> ops, const OpCosts& costs) {
   return total;
 }
 
-// Where no op communicates nothing runs beside another, unless the block is half of a pair.
-CostedOps Costed(std::vector<Op> ops, bool overlaps_passes, const OpCosts& costs) {
-  CostedOps costed{.ops = std::move(ops), .costs = {}, .beside = {}, .list_ends = {}};
-  costed.costs.reserve(costed.ops.size());
-  for (Op& op : costed.ops) {
-    costed.costs.push_back(costs.Of(op));
-    if (auto* query = std::get_if<CollectiveQuery>(&op.query))
-      query->algorithm = costs.Lower(*query).algorithm;
-  }
-  const auto communicates = [](const Op& op) { return op.stream() != Stream::kCompute; };
-  const bool together =
-      overlaps_passes || std::any_of(costed.ops.begin(), costed.ops.end(), communicates);
-  costed.beside.assign(costed.ops.size(), 1);
-  for (size_t i = 0; i < costed.ops.size() && together; ++i)
-    costed.beside[i] = costs.Beside(costed.ops[i], costed.costs[i]);
-  return costed;
-}
-
 StepBlock BlockOf(std::vector<Op> ops, uint64_t position, bool overlaps_passes,
                   const OpCosts& costs) {
   StepBlock block;
-  block.costed = Costed(std::move(ops), overlaps_passes, costs);
+  block.costed = CostedBy(std::move(ops), overlaps_passes, costs);
   block.position = position;
   block.alone = SolveAlone(block);
   block.sent = SentBy(block.costed.ops, costs);
@@ -176,7 +159,7 @@ LayerBlocks BlocksOfLayer(const LayerSetup& setup) {
     BlockOps ops = ops_of(work);
     for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
       const auto p = static_cast<size_t>(pass);
-      const StepBlock at_load{.costed = Costed(std::move(ops.pass[p]), false, costs)};
+      const StepBlock at_load{.costed = CostedBy(std::move(ops.pass[p]), false, costs)};
       const Seconds loaded = SolveAlone(at_load).total;
       layer.excess[p].push_back(loaded / layer.passes[p].alone.total - 1);
     }

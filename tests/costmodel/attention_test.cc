@@ -35,7 +35,7 @@ TEST(AttentionKindTest, EveryRowCountsReleasedModelsToTheLastWeight) {
     EXPECT_EQ(a.kind->name, r.kind) << r.model;
     EXPECT_EQ(a.kind->matrices(a, m.hidden) + a.kind->vectors(a, m.hidden), r.attention) << r.model;
     EXPECT_EQ(TotalParameters(m), r.total) << r.model;
-    EXPECT_EQ(m.layers() * a.kind->cached(a, 1), r.kv_elements) << r.model;
+    EXPECT_EQ(m.layers() * a.kind->cached(a, 1, 1), r.kv_elements) << r.model;
     counted.insert(a.kind->name);
   }
   for (const AttentionKind* kind : AttentionKinds())

@@ -134,7 +134,7 @@ TEST(LayerOpsTest, APassAloneHasTheOpsItHasInTheStep) {
       Work work = kSequence;
       work.pass = pass;
       const std::vector<Op> alone =
-          OpsOf(kind, m, ShardOf(plan), SpreadOnOneNode(m, ShardOf(plan)), work);
+          OpsOf(kind, m, ShardOf(plan), SpreadOnOneNode(m, ShardOf(plan)), {&work, 1});
       ASSERT_EQ(alone.size(), step[pass].size()) << NameOf(pass);
       for (size_t i = 0; i < alone.size(); ++i)
         EXPECT_EQ(alone[i], step[pass][i]) << NameOf(pass) << " " << i;

@@ -15,7 +15,7 @@ using Prompts = std::vector<Prompt>;
 
 std::vector<Op> OpsIn(BlockKind kind, const Model& m, const Work& work,
                       const ShardPlan& shard = {}) {
-  return OpsOf(kind, m, shard, SpreadOnOneNode(m, shard), work);
+  return OpsOf(kind, m, shard, SpreadOnOneNode(m, shard), {&work, 1});
 }
 
 double FlopsIn(const std::vector<Op>& ops, OpClass op_class) {
@@ -70,7 +70,7 @@ TEST(ServingOpsTest, DecodeOfGqaReadsKeysAndValuesOfTheContextSum) {
 
 TEST(ServingOpsTest, AnFp8CacheHalvesWhatDecodeReads) {
   ShardPlan fp8;
-  fp8.kv_cache = Dtype::kFp8;
+  fp8.kv_bits = 8;
   const auto read = [](const std::vector<Op>& ops) {
     for (const Op& op : ops)
       if (op.name == OpName::kAttention) return BytesOf(op.query).value;

@@ -91,7 +91,7 @@ TEST(ShardPlanTest, WhateverChangesARanksOpsCostsOrMemoryTellsThemApart) {
     EXPECT_NE(ShardOf(plan), shard) << i;
   }
   ShardPlan cached = shard;
-  cached.kv_cache = Dtype::kFp8;
+  cached.kv_bits = 8;
   EXPECT_NE(cached, shard);
 }
 

@@ -20,6 +20,8 @@
 #include <charconv>
 #include <cmath>
 #include <csignal>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <simgrid/kernel/resource/Model.hpp>
 #include <simgrid/kernel/routing/NetZoneImpl.hpp>

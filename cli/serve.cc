@@ -1,0 +1,120 @@
+// moecast serve SCENARIO: predicts a serving deployment under a load.
+#include <charconv>
+#include <memory>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/quantity_text.h"
+#include "cli/command.h"
+#include "cli/named.h"
+#include "scenarios/serving_scenario.h"
+#include "sim/serving/find.h"
+#include "sim/serving/prepare.h"
+#include "viz/serve_view.h"
+
+namespace moecast {
+namespace {
+
+enum class Find { kNothing, kRate, kGpus };
+
+}  // namespace
+
+template <>
+struct EnumNames<Find> {
+  static constexpr EnumName<Find> kNames[] = {{Find::kRate, "rate"}, {Find::kGpus, "gpus"}};
+};
+
+namespace {
+
+// "p99_ttft_ms=2000".
+SloTerm SloTermOf(const std::string& text) {
+  const size_t equals = text.find('=');
+  const std::string name = text.substr(0, equals);
+  const std::vector<LatencyMetric> metrics = LatencyMetrics();
+  std::vector<std::string> names;
+  for (const LatencyMetric& metric : metrics) names.push_back(metric.name());
+  for (size_t i = 0; i < metrics.size(); ++i) {
+    if (names[i] != name || equals == std::string::npos) continue;
+    double limit = 0;
+    const char* end = text.data() + text.size();
+    const auto read = std::from_chars(text.data() + equals + 1, end, limit);
+    if (read.ec == std::errc{} && read.ptr == end && limit > 0 && limit < 1e9)
+      return {metrics[i], Milliseconds(limit)};
+    throw UserError({.file = "--slo",
+                     .value = "\"" + Shortened(text) + "\"",
+                     .expected = "a number of milliseconds behind " + name + "="});
+  }
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  throw UserError({.file = "--slo",
+                   .value = "\"" + Shortened(text) + "\"",
+                   .expected = "METRIC=MILLISECONDS, METRIC one of " + Join(known),
+                   .hint = Nearest(name, known)});
+}
+
+ServingSearch Search(Find find, const ServingRun& run, IterationCosts& costs, const Slo& slo) {
+  if (find == Find::kGpus)
+    return FindReplicas(run, costs, slo, run.cluster.gpus / run.deployment.parallel.gpus());
+  if (run.load.concurrency || !run.load.timed)
+    throw UserError({.file = "--find",
+                     .value = "rate",
+                     .expected = "a load with arrivals: in a closed loop, and in a trace without "
+                                 "times, there is no rate to find"});
+  return FindRate(run, costs, slo);
+}
+
+}  // namespace
+
+Action DefineServe(OptionList list, const CommonOptions& common) {
+  struct Options {
+    std::string scenario, requests, find;
+    std::vector<std::string> sets, slo, print;
+  };
+  const auto o = std::make_shared<Options>();
+  list.Add("scenario", o->scenario, "a built-in serving scenario or the path of a file",
+           {.required = true});
+  list.Add("--set", o->sets, "overrides a field: serving/parallel/tp=4; may be repeated",
+           {.repeated = true});
+  list.Add("--slo", o->slo, "limits in ms: p99_ttft_ms=2000,p99_tpot_ms=50",
+           {.repeated = true, .delimiter = ','});
+  list.Add("--find", o->find,
+           "rate: the highest at which the load is held within --slo; gpus: the fewest, in whole "
+           "replicas, that hold it");
+  list.Add("--print", o->print, "also show of the mean iteration: ops, costs, blocks",
+           {.repeated = true, .delimiter = ','});
+  list.Add("--requests", o->requests, "write a row for each request to this CSV file");
+  return [o, &common] {
+    const Find find = o->find.empty() ? Find::kNothing : Named<Find>("--find", o->find);
+    Slo slo;
+    for (const std::string& term : o->slo) slo.push_back(SloTermOf(term));
+    std::vector<IterationPart> parts;
+    for (const std::string& name : o->print) parts.push_back(Named<IterationPart>("--print", name));
+    const ServingScenario scenario = ServingScenario::Load(o->scenario, o->sets, common.seed);
+    ServingRun run = scenario.run;
+    ServingCosts costs(run);
+    std::optional<ServingSearch> search;
+    if (find != Find::kNothing && ServingMemoryOf(run.deployment, run.model, run.cluster).fits()) {
+      search = Search(find, run, costs.iterations(), slo);
+      if (search->best) {
+        run.deployment = search->best->deployment;
+        run.load = search->best->load;
+      }
+    }
+    const Served served = Serve(run, costs.iterations(), slo);
+    Json json = ServeJson(served.report);
+    std::string text = ServeText(served.report);
+    if (search) {
+      json["find"] = SearchJson(*search);
+      text = SearchText(*search) + "\n" + text;
+    }
+    if (served.outcome.iterations > 0)
+      for (const IterationPart part : parts) {
+        json[std::string(NameOf(part))] =
+            IterationJson(costs.iterations(), served.outcome.typical, part);
+        text += IterationText(costs.iterations(), served.outcome.typical, part);
+      }
+    if (!o->requests.empty()) WriteFile(o->requests, RequestsCsv(run, served.outcome));
+    Emit(common, json, text);
+  };
+}
+
+}  // namespace moecast

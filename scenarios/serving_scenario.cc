@@ -1,0 +1,80 @@
+#include "scenarios/serving_scenario.h"
+
+#include "scenarios/calibration_loader.h"
+#include "scenarios/cluster_loader.h"
+#include "scenarios/model_loader.h"
+#include "scenarios/named_text.h"
+#include "scenarios/traffic_loader.h"
+
+namespace moecast {
+
+const Fields<LoadSpec>& FieldsOf(const LoadSpec*) {
+  static const Fields<LoadSpec> fields(
+      "load",
+      {
+          RequiredRow(
+              "traffic", &LoadSpec::traffic,
+              "built-in traffic, or the path of a description or of a trace (docs/traffic.md)"),
+          Row("requests", &LoadSpec::requests, "of them the first so many; absent: all",
+              {.low = 1, .high = 1e8}),
+          Row("speedup", &LoadSpec::speedup, "they arrive so many times as fast",
+              {.low = 1e-6, .high = 1e6}),
+          Row("concurrency", &LoadSpec::concurrency,
+              "closed loop: at most so many requests in flight, the next is sent when one has "
+              "ended; "
+              "absent: as the traffic says",
+              {.low = 1, .high = 1e7}),
+      });
+  return fields;
+}
+
+const Fields<ServingSpec>& FieldsOf(const ServingSpec*) {
+  static const Fields<ServingSpec> fields(
+      "serving scenario",
+      {
+          RequiredRow("model", &ServingSpec::model,
+                      "a built-in model or the path of a Hugging Face config.json"),
+          RequiredRow("cluster", &ServingSpec::cluster,
+                      "a built-in cluster or the path of a cluster file"),
+          Row("stack", &ServingSpec::stack,
+              "whose kernels: 2024h1 (the time of DeepSeek-V2) or 2025"),
+          Row("calibration", &ServingSpec::calibration,
+              "folder of a calibration made by `moecast calibrate import`; empty: the built-in "
+              "one"),
+          Row("source", &ServingSpec::source,
+              "where the scenario's values come from; shown in the report"),
+          RequiredRow("serving", &ServingSpec::serving, "the deployment"),
+          RequiredRow("load", &ServingSpec::load, "the requests"),
+          Row("price", &ServingSpec::price, "what GPUs cost"),
+      });
+  return fields;
+}
+
+ServingScenario ServingScenario::Load(const std::string& name_or_path,
+                                      std::span<const std::string> sets, uint64_t seed) {
+  const NamedText named = ReadNamed("serving", "serving scenario", name_or_path);
+  auto document = ParseJson(named.text, named.file);
+  ApplySets(*document, {"--set", sets});
+  const JsonCursor root(document);
+  ServingScenario s;
+  s.spec = Codec<ServingSpec>::Table().Parse(root);
+  ServingRun& run = s.run;
+  run.name = named.name;
+  run.model = Resolve(root, "model", [&] { return LoadModel(s.spec.model); });
+  run.cluster = Resolve(root, "cluster", [&] { return LoadCluster(s.spec.cluster); });
+  run.calibration = std::make_shared<const Calibration>(Resolve(root, "stack", [&] {
+    return LoadCalibration(run.cluster.device, s.spec.stack, s.spec.calibration);
+  }));
+  run.deployment = s.spec.serving;
+  if (const auto fault = CheckDeployment(run.deployment, run.model, run.cluster))
+    root.Key("serving").FailBelow(fault->pointer, fault->expected, fault->hint);
+  run.load =
+      Resolve(root.Key("load"), "traffic", [&] { return LoadTraffic(s.spec.load.traffic, seed); });
+  run.load = SpedUp(std::move(run.load), s.spec.load.speedup);
+  if (s.spec.load.requests) run.load = Sliced(run.load, {.limit = *s.spec.load.requests});
+  if (s.spec.load.concurrency) run.load.concurrency = s.spec.load.concurrency;
+  run.usd_per_gpu_hour = s.spec.price.usd_per_gpu_hour;
+  return s;
+}
+
+}  // namespace moecast

@@ -1,0 +1,201 @@
+#include "sim/serving/deployment.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/fields.h"
+#include "base/known.h"
+#include "costmodel/layer_ops.h"
+#include "costmodel/memory.h"
+
+namespace moecast {
+namespace {
+
+// The most that an engine holds beside weights and cache, of a profiling run at its limits: logits
+// of all sequences in fp32 with what sorting them and drawing from them takes.
+constexpr Known kSamplerBytesPerLogit{
+    38.9,
+    "vLLM 0.11 on one H100 with its 1,024 sequences: 4.76 GiB of activations for Llama-3.1-8B's "
+    "vocabulary of 128,256 (llm-d-benchmark, empirical-vllm-memory-results.md); its rows of a "
+    "vocabulary of 151,936 and 201,088 come out within 1.1%"};
+
+bool IsFp8(Dtype dtype) {
+  return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block;
+}
+
+std::string Number(int64_t n) {
+  return std::to_string(n);
+}
+
+}  // namespace
+
+const Fields<ServingParallel>& FieldsOf(const ServingParallel*) {
+  static const Fields<ServingParallel> fields(
+      "serving parallel",
+      {
+          Row("tp", &ServingParallel::tp, "GPUs that share each layer's heads and MLP columns",
+              {.low = 1, .high = 1024}),
+          Row("dp", &ServingParallel::dp,
+              "ranks of a replica that attend to sequences of their own (DP attention); with ep "
+              "they go through the layers in step",
+              {.low = 1, .high = 65536}),
+          Row("ep", &ServingParallel::ep, "GPUs that the experts are spread over; 1 or dp",
+              {.low = 1, .high = 65536}),
+      });
+  return fields;
+}
+
+const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
+  static const Fields<EngineSpec> fields(
+      "engine",
+      {
+          Row("policy", &EngineSpec::policy,
+              "which sequences an iteration takes: mixed, prefill-first or decode-first "
+              "(docs/model-serving.md)"),
+          Row("max_num_seqs", &EngineSpec::max_num_seqs, "sequences a dp rank runs at once",
+              {.low = 1, .high = 1e6}),
+          Row("max_num_batched_tokens", &EngineSpec::max_num_batched_tokens,
+              "new tokens of a dp rank's iteration; longer prompts go in chunks",
+              {.low = 1, .high = 1e7}),
+          Row("block_size", &EngineSpec::block_size, "tokens of a block of the KV cache",
+              {.low = 1, .high = 65536}),
+          Row("gpu_memory_utilization", &EngineSpec::gpu_memory_utilization,
+              "part of the device's memory that the engine takes", {.low = 0.01, .high = 1}),
+          Row("max_model_len", &EngineSpec::max_model_len,
+              "tokens a sequence may have, input and output; absent: the model's own",
+              {.low = 1, .high = 1e8}),
+          Row("iteration_overhead", &EngineSpec::iteration_overhead,
+              "time of an iteration in which no kernel of the model runs: scheduling, launch, "
+              "sampled tokens back to the host",
+              {.low = 0, .high = 10}),
+          Row("sequence_overhead", &EngineSpec::sequence_overhead,
+              "the same for each sequence of the iteration", {.low = 0, .high = 1}),
+      });
+  return fields;
+}
+
+const Fields<Deployment>& FieldsOf(const Deployment*) {
+  static const Fields<Deployment> fields(
+      "deployment",
+      {
+          Row("parallel", &Deployment::parallel, "how the GPUs of a replica share the model"),
+          Row("replicas", &Deployment::replicas, "engines that each serve a part of the requests",
+              {.low = 1, .high = 65536}),
+          Row("weights", &Deployment::weights,
+              "format of weights and of the products with them: bf16 or fp8_block"),
+          Row("kv_bits", &Deployment::kv_bits,
+              "bits of an element of the KV cache; below 8 no kernel was measured, and it is read "
+              "at the rate of fp8 kernels",
+              {.low = 1, .high = 16}),
+          Row("engine", &Deployment::engine, "limits and policy of the engine"),
+          Row("routing", &Deployment::routing, "how unequal the ranks' experts are loaded"),
+      });
+  return fields;
+}
+
+std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model& m,
+                                               const Cluster& cluster) {
+  using Fault = DeploymentFault;
+  const ServingParallel& p = d.parallel;
+  const auto cuts = [&](int64_t n, const char* what) -> std::optional<Fault> {
+    if (n % p.tp == 0) return std::nullopt;
+    return Fault{"/parallel/tp", std::string("a divisor of the ") + what + ", " + Number(n), ""};
+  };
+  if (const auto f = cuts(m.attention.heads, "attention heads")) return f;
+  if (m.attention.kv_heads % p.tp != 0 && p.tp % m.attention.kv_heads != 0)
+    return Fault{"/parallel/tp",
+                 "a divisor or a multiple of the KV heads, " + Number(m.attention.kv_heads), ""};
+  if (m.dense_inter > 0)
+    if (const auto f = cuts(m.dense_inter, "MLP's intermediate size")) return f;
+  if (m.moe.experts > 0)
+    if (const auto f = cuts(m.moe.inter, "experts' intermediate size")) return f;
+  if (m.moe.experts == 0 && p.ep > 1)
+    return Fault{"/parallel/ep", "1 for a model without experts", ""};
+  if (m.moe.experts == 0 && p.dp > 1)
+    return Fault{"/parallel/dp",
+                 "1 for a model without experts: its ranks have nothing in common, so they are "
+                 "replicas",
+                 "replicas"};
+  if (m.moe.experts > 0 && p.ep != p.dp)
+    return Fault{"/parallel/ep", Number(p.dp) + ", as dp: the ranks of a replica share its experts",
+                 ""};
+  if (m.moe.experts > 0 && m.moe.experts % p.ep != 0)
+    return Fault{"/parallel/ep", "a divisor of the experts, " + Number(m.moe.experts), ""};
+  if (m.moe.groups > 1 && m.moe.groups % p.ep != 0 && p.ep % m.moe.groups != 0)
+    return Fault{"/parallel/ep",
+                 "a divisor or a multiple of the expert groups, " + Number(m.moe.groups), ""};
+  if (d.gpus() > cluster.gpus)
+    return Fault{"/replicas",
+                 "at most " + Number(cluster.gpus / p.gpus()) + " of " + Number(p.gpus()) +
+                     " GPUs: the cluster " + cluster.name + " has " + Number(cluster.gpus),
+                 ""};
+  if (d.weights != Dtype::kBf16 && d.weights != Dtype::kFp8Block && d.weights != Dtype::kFp8)
+    return Fault{"/weights", "bf16, fp8 or fp8_block", ""};
+  if (!FindBatchingPolicy(d.engine.policy)) {
+    std::vector<std::string_view> names;
+    for (const BatchingPolicy& policy : BatchingPolicies()) names.push_back(policy.name);
+    return Fault{"/engine/policy", "one of " + Join(names), Nearest(d.engine.policy, names)};
+  }
+  if (d.engine.max_num_batched_tokens < d.engine.max_num_seqs)
+    return Fault{"/engine/max_num_batched_tokens",
+                 "at least max_num_seqs, " + Number(d.engine.max_num_seqs) +
+                     ": every sequence may have a token in an iteration",
+                 ""};
+  if (d.engine.max_model_len && *d.engine.max_model_len > m.max_position)
+    return Fault{"/engine/max_model_len",
+                 "at most the model's " + Number(m.max_position) + " positions", ""};
+  return std::nullopt;
+}
+
+// Exchanges carry what the products take: DeepEP dispatches fp8 and combines bf16.
+ShardPlan ShardOf(const Deployment& d) {
+  ShardPlan shard;
+  shard.tp = d.parallel.tp;
+  shard.ep = d.parallel.ep;
+  shard.dp = d.parallel.dp;
+  shard.zero = 0;
+  shard.sequence = false;
+  shard.precision.gemm = d.weights;
+  shard.precision.dispatch = IsFp8(d.weights) ? d.weights : Dtype::kBf16;
+  shard.overlap.tp = false;
+  shard.topk_group = d.routing.topk_group;
+  shard.kv_bits = d.kv_bits;
+  return shard;
+}
+
+Parallel ParallelOf(const Deployment& d) {
+  Parallel parallel;
+  parallel.tp = d.parallel.tp;
+  parallel.ep = d.parallel.ep;
+  parallel.dp = d.parallel.dp;
+  return parallel;
+}
+
+ServingMemory ServingMemoryOf(const Deployment& d, const Model& m, const Cluster& cluster) {
+  const ShardPlan shard = ShardOf(d);
+  const auto held = [&](BlockKind kind) {
+    const BlockParameters p = ParametersOf(kind, m, shard, false);
+    return p.data + p.expert;
+  };
+  // Embedding and head stay bf16 where the layers are fp8.
+  const double ends =
+      held(BlockKind::kEmbedding) + (m.tied_embeddings ? 0 : held(BlockKind::kHead));
+  const double layers = m.layers(LayerKind::kDense) * held(BlockKind::kDense) +
+                        m.layers(LayerKind::kMoe) * held(BlockKind::kMoe);
+  const EngineSpec& engine = d.engine;
+  ServingMemory memory;
+  memory.usable = cluster.device.memory * engine.gpu_memory_utilization;
+  memory.weights = Bytes(ends * 2 + layers * ElementBytes(d.weights));
+  memory.activations = Bytes(kSamplerBytesPerLogit.value * static_cast<double>(m.vocab) *
+                             static_cast<double>(engine.max_num_seqs));
+  memory.runtime = Bytes(kRuntimeBytes.value);
+  memory.kv = memory.usable - memory.weights - memory.activations - memory.runtime;
+  memory.kv_per_token = Bytes(static_cast<double>(KvElements(m, 1, d.parallel.tp)) * d.kv_bits / 8);
+  const double block = memory.kv_per_token.value * static_cast<double>(engine.block_size);
+  memory.blocks = std::max<int64_t>(0, static_cast<int64_t>(memory.kv.value / block));
+  memory.tokens = memory.blocks * engine.block_size;
+  return memory;
+}
+
+}  // namespace moecast

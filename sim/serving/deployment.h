@@ -1,0 +1,87 @@
+// How a model is served: how many GPUs a replica has and what each of them does, the format of
+// weights and cache, and the engine's limits and policy, by vLLM's names. Plain data; the Fields
+// tables document every member.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/dtype.h"
+#include "base/fields_fwd.h"
+#include "base/units.h"
+#include "costmodel/model.h"
+#include "costmodel/plan.h"
+#include "costmodel/routing_load.h"
+#include "costmodel/shard.h"
+#include "sim/serving/batching.h"
+#include "topology/cluster.h"
+
+namespace moecast {
+
+// Of one replica. dp ranks each attend to sequences of their own, with tp GPUs; experts are spread
+// over ep of them, and all go through the layers in step.
+struct ServingParallel {
+  int tp = 1;
+  int dp = 1;
+  int ep = 1;
+  bool operator==(const ServingParallel&) const = default;
+  int gpus() const { return tp * dp; }
+};
+const Fields<ServingParallel>& FieldsOf(const ServingParallel*);
+
+struct EngineSpec {
+  std::string policy = "mixed";
+  int64_t max_num_seqs = 256;             // of each dp rank
+  int64_t max_num_batched_tokens = 8192;  // of each dp rank
+  int64_t block_size = 16;
+  double gpu_memory_utilization = 0.9;
+  std::optional<int64_t> max_model_len;
+  Seconds iteration_overhead;
+  Seconds sequence_overhead;
+  bool operator==(const EngineSpec&) const = default;
+};
+const Fields<EngineSpec>& FieldsOf(const EngineSpec*);
+
+struct Deployment {
+  ServingParallel parallel;
+  int replicas = 1;
+  Dtype weights = Dtype::kBf16;
+  double kv_bits = 16;
+  EngineSpec engine;
+  RoutingLoad routing;
+  bool operator==(const Deployment&) const = default;
+  int gpus() const { return replicas * parallel.gpus(); }
+};
+const Fields<Deployment>& FieldsOf(const Deployment*);
+
+struct DeploymentFault {
+  std::string pointer;  // below the serving section: "/parallel/tp"
+  std::string expected;
+  std::string hint;
+};
+// The first thing that makes a deployment impossible to lay out, or nothing. One that does not fit
+// in memory is an answer (ServingMemoryOf), not a fault.
+std::optional<DeploymentFault> CheckDeployment(const Deployment& deployment, const Model& model,
+                                               const Cluster& cluster);
+
+// REQUIRES: CheckDeployment passed.
+ShardPlan ShardOf(const Deployment& deployment);
+Parallel ParallelOf(const Deployment& deployment);
+
+// What fills the memory of one GPU, and how many tokens the cache of each dp rank holds.
+struct ServingMemory {
+  Bytes usable;  // gpu_memory_utilization of the device's
+  Bytes weights;
+  Bytes activations;  // of the largest iteration
+  Bytes runtime;      // CUDA context, NCCL
+  Bytes kv;           // what is left; negative: by how much the rest does not fit
+  Bytes kv_per_token;
+  int64_t blocks = 0;
+  int64_t tokens = 0;
+  bool fits() const { return blocks > 0; }
+};
+ServingMemory ServingMemoryOf(const Deployment& deployment, const Model& model,
+                              const Cluster& cluster);
+
+}  // namespace moecast

@@ -1,0 +1,40 @@
+// The most load a deployment holds within service level objectives, and the fewest replicas that
+// hold a load: found by bisection on the simulated system.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "sim/serving/iteration_costs.h"
+#include "sim/serving/metrics.h"
+#include "sim/serving/serving_run.h"
+
+namespace moecast {
+
+// One load that was tried, or one number of replicas.
+struct ServingTrial {
+  double speedup = 1;  // of the load as it is given
+  int replicas = 0;
+  int gpus = 0;
+  double request_rate = 0;  // that arrive a second
+  ServingRates rates;
+  bool stable = false;
+  bool holds = false;  // stable, and within all limits
+};
+
+struct ServingSearch {
+  std::vector<ServingTrial> trials;  // by load, or by replicas, ascending
+  std::optional<ServingRun> best;    // the run with the load or the replicas that were found
+  // The load lasts less than ten times as long as a request stays at what was found: what it says
+  // is of the beginning and the end more than of a steady state.
+  bool short_load = false;
+};
+
+// The highest rate, to 1%, at which the load is held: its arrivals sped up or slowed down. Nothing
+// is found where not even requests one after another are within the limits. REQUIRES: the
+// deployment fits; the load is timed and no closed loop.
+ServingSearch FindRate(const ServingRun& run, IterationCosts& costs, const Slo& slo);
+// The fewest replicas, at most `most`, that hold the load as it is.
+ServingSearch FindReplicas(const ServingRun& run, IterationCosts& costs, const Slo& slo, int most);
+
+}  // namespace moecast

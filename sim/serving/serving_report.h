@@ -1,0 +1,56 @@
+// What a serving owner asks of a simulated deployment, by vLLM's names of metrics: whether the load
+// is held, throughput, latency, memory, price, and where the time goes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/serving/metrics.h"
+#include "sim/serving/simulate.h"
+
+namespace moecast {
+
+struct ServingShare {
+  std::string name;
+  Seconds time;
+  double fraction = 0;  // of the replicas' time
+};
+
+struct ServingReport {
+  std::string name, model, cluster;
+  Deployment deployment;
+  ServingMemory memory;
+  Seconds duration;
+  int64_t completed = 0, too_long = 0, never_fits = 0;
+  int64_t left_out = 0;  // requests of the trace without input or output
+  bool stable = true;
+  int64_t waiting_left = 0;  // when the last request arrives
+  std::string limiting_resource;
+  ServingRates rates;
+  // The same where all costs err to one side: rates at the slow and at the fast end.
+  ServingRates slow, fast;
+  Slo slo;  // what was asked for
+  bool meets_slo = true;
+  double goodput = 0;  // requests a second that are each within the limits
+  double sigma = 0;    // of ln(iteration time)
+  int64_t preemptions = 0, iterations = 0;
+  int64_t peak_tokens = 0;  // of a dp rank's cache
+  int64_t kv_capacity = 0;  // tokens of all ranks together
+  double usd_per_million_input = 0, usd_per_million_output = 0;
+  std::vector<ServingShare> breakdown;
+  std::vector<ServingSample> series;
+};
+
+// Simulates the run three times, with all costs as they are and at both ends of 80% of their error.
+// The outcome is of the first. A deployment that does not fit is a report with nothing but its
+// memory, and no outcome.
+struct Served {
+  ServingReport report;
+  ServingOutcome outcome;
+};
+Served Serve(const ServingRun& run, IterationCosts& costs, const Slo& slo = {});
+
+// "tp 1, dp 8, ep 8, fp8_block weights, 8-bit KV, mixed batches of 256 sequences, ...".
+std::string OneLine(const Deployment& deployment);
+
+}  // namespace moecast

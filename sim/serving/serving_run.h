@@ -1,0 +1,27 @@
+// What is served, how, on what, and to whom: the input of a serving simulation.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "costmodel/calibration/calibration.h"
+#include "costmodel/model.h"
+#include "sim/serving/deployment.h"
+#include "topology/cluster.h"
+#include "traces/requests.h"
+
+namespace moecast {
+
+// CheckDeployment has passed.
+struct ServingRun {
+  std::string name;
+  Model model;
+  Cluster cluster;
+  std::shared_ptr<const Calibration> calibration;
+  Deployment deployment;
+  RequestTrace load;
+  double usd_per_gpu_hour = 0;
+};
+
+}  // namespace moecast

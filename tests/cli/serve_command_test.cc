@@ -1,0 +1,117 @@
+// `moecast serve` as a user runs it.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "base/json.h"
+#include "tests/cli/run_command.h"
+
+namespace moecast {
+namespace {
+
+constexpr char kServe[] = "serve deepseek-v2-azure-conv-like ";
+
+TEST(ServeCommandTest, AnswersByTheNamesOfVllm) {
+  const Json json =
+      RunForJson(std::string(kServe) + "--set load/requests=300 --print blocks,costs");
+  for (const char* key : {"duration_s",
+                          "completed",
+                          "rejected",
+                          "stable",
+                          "limiting_resource",
+                          "request_throughput",
+                          "input_throughput",
+                          "output_throughput",
+                          "total_token_throughput",
+                          "mean_ttft_ms",
+                          "p99_itl_ms",
+                          "median_tpot_ms",
+                          "p90_e2el_ms",
+                          "request_goodput",
+                          "output_throughput_per_gpu",
+                          "cost_usd_per_million_input_tokens",
+                          "cost_usd_per_million_output_tokens",
+                          "kv",
+                          "preemptions",
+                          "iterations",
+                          "breakdown",
+                          "series",
+                          "model_interval",
+                          "deployment",
+                          "blocks",
+                          "costs"})
+    EXPECT_TRUE(json.contains(key)) << key;
+  EXPECT_EQ(json["completed"], 300);
+  EXPECT_EQ(json["kv"]["bytes_per_token"], 25920);  // 60 layers of 576 elements of 6 bits
+  // GPUs are paid for while the load lasts: 8 at $2.
+  const double paid = json["duration_s"].get<double>() / 3600 * 8 * 2;
+  const double seconds = json["duration_s"].get<double>();
+  const double charged = seconds * 1e-6 *
+                         (json["cost_usd_per_million_input_tokens"].get<double>() *
+                              json["input_throughput"].get<double>() +
+                          json["cost_usd_per_million_output_tokens"].get<double>() *
+                              json["output_throughput"].get<double>());
+  EXPECT_NEAR(charged / paid, 1, 1e-6);
+  double shares = 0;
+  for (const Json& row : json["breakdown"]) shares += row["fraction"].get<double>();
+  EXPECT_NEAR(shares, 1, 1e-6);
+}
+
+TEST(ServeCommandTest, WhatIsFoundIsWhatIsAnswered) {
+  const Json json =
+      RunForJson(std::string(kServe) + "--set load/requests=2000 --find rate --slo p99_tpot_ms=60");
+  EXPECT_TRUE(json["find"]["found"].get<bool>());
+  EXPECT_TRUE(json["meets_slo"].get<bool>());
+  EXPECT_LE(json["p99_tpot_ms"].get<double>(), 60);
+  // The next load that was tried and not held is at most 1% more.
+  double held = 0, not_held = 1e9;
+  for (const Json& t : json["find"]["trials"]) {
+    const double rate = t["request_rate"].get<double>();
+    if (t["holds"].get<bool>())
+      held = std::max(held, rate);
+    else
+      not_held = std::min(not_held, rate);
+  }
+  EXPECT_GT(not_held, held);
+  EXPECT_LE(not_held, held * 1.0101);
+}
+
+TEST(ServeCommandTest, AModelThatDoesNotFitIsAnAnswer) {
+  const Json json = RunForJson(std::string(kServe) +
+                               "--set load/requests=10 --set serving/weights=bf16 --set "
+                               "'serving/parallel={\"tp\":1,\"dp\":4,\"ep\":4}' --find rate");
+  EXPECT_FALSE(json["fits"].get<bool>());
+  EXPECT_GT(json["memory"]["over_bytes"].get<double>(), 0);
+  EXPECT_FALSE(json.contains("output_throughput"));
+}
+
+// Each fault of the user's with what was wrong and what would be right.
+TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
+  struct Case {
+    const char* arguments;
+    const char* says;
+  };
+  for (const Case& c : {
+           Case{"serve deepseek-v2-azur-conv-like", "did you mean \"deepseek-v2-azure-conv-like\""},
+           Case{"serve deepseek-v2-azure-conv-like --set serving/engine/polcy=mixed", "policy"},
+           Case{"serve deepseek-v2-azure-conv-like --set serving/engine/policy=mixd",
+                "/serving/engine/policy"},
+           Case{"serve deepseek-v2-azure-conv-like --set load/traffic=azure-conv", "/load/traffic"},
+           Case{"serve deepseek-v2-azure-conv-like --set serving/replicas=2", "the cluster h800-8"},
+           Case{"serve deepseek-v2-azure-conv-like --slo p99_tftt_ms=20",
+                "did you mean \"p99_ttft_ms\""},
+           Case{"serve deepseek-v2-azure-conv-like --slo p99_ttft_ms=-1", "milliseconds"},
+           Case{"serve deepseek-v2-azure-conv-like --find rates", "did you mean \"rate\""},
+           Case{"serve deepseek-v2-azure-conv-like --set load/concurrency=4 --find rate",
+                "closed loop"},
+           Case{"serve deepseek-v2-azure-conv-like --set serving/parallel/ep=3", "/parallel/ep"},
+       }) {
+    const Ran ran = RunCommand(c.arguments);
+    EXPECT_EQ(ran.exit_code, 2) << c.arguments;
+    EXPECT_NE(ran.output.find(c.says), std::string::npos) << c.arguments << "\n" << ran.output;
+  }
+}
+
+}  // namespace
+}  // namespace moecast

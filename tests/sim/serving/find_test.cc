@@ -1,0 +1,103 @@
+#include "sim/serving/find.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/random.h"
+#include "sim/serving/prepare.h"
+#include "tests/sim/serving/serving_setup.h"
+
+namespace moecast {
+namespace {
+
+// Prompts of one length one at a time, one token each: a server that takes S a request, whose rate
+// is at most 1 / S. Poisson arrivals at `load` / S.
+struct OneAtATime {
+  explicit OneAtATime(double load, int count = 20000)
+      : run(RunOf("deepseek-v2-lite", "h800-8", {})) {
+    run.deployment.engine.max_num_seqs = 1;
+    run.deployment.engine.max_num_batched_tokens = 512;
+    const Prompt prompt{512, 512};
+    const IterationWork work{.prefill = PrefillOf({&prompt, 1}), .mean_tokens = 512};
+    ServingCosts costs(run);
+    service = costs.iterations().Of(work).total.value;
+    Random random(1);
+    double at = 0;
+    for (int i = 0; i < count; ++i) {
+      at += -std::log1p(-random.Uniform()) * service / load;
+      run.load.requests.push_back(
+          {.arrival = Time::From(Seconds(at)), .input_tokens = 512, .output_tokens = 1});
+    }
+  }
+  ServingRun run;
+  double service;
+};
+
+SloTerm Limit(std::string_view name, Seconds limit) {
+  for (const LatencyMetric& metric : LatencyMetrics())
+    if (metric.name() == name) return {metric, limit};
+  ADD_FAILURE() << name;
+  return {};
+}
+
+// 2% of the requests and three deviations may wait at the end: with 20,000 of them the rate found
+// is between 1 / S and some 5% more, wherever the search begins.
+TEST(FindRateTest, AServerHoldsOneOverItsServiceTime) {
+  for (const double load : {0.05, 0.9, 7.0}) {
+    const OneAtATime setup(load);
+    ServingCosts costs(setup.run);
+    const ServingSearch search = FindRate(setup.run, costs.iterations(), {});
+    ASSERT_TRUE(search.best);
+    const double rate = 20000 / search.best->load.requests.back().arrival.seconds().value;
+    EXPECT_GT(rate * setup.service, 0.98) << load;
+    EXPECT_LT(rate * setup.service, 1.06) << load;
+    EXPECT_FALSE(search.short_load);
+  }
+}
+
+// The mean wait of an M/D/1 queue is rho S / (2 (1 - rho)) (Pollaczek and Khinchine): S at rho 2/3,
+// so that a mean time to first token of 2 S is met up to there.
+TEST(FindRateTest, ALimitOfLatencyLowersTheRateAsTheQueueSays) {
+  const OneAtATime setup(0.5, 100000);
+  ServingCosts costs(setup.run);
+  const Slo slo = {Limit("mean_ttft_ms", Seconds(2 * setup.service))};
+  const ServingSearch search = FindRate(setup.run, costs.iterations(), slo);
+  ASSERT_TRUE(search.best);
+  const double rate = 100000 / search.best->load.requests.back().arrival.seconds().value;
+  EXPECT_NEAR(rate * setup.service, 2.0 / 3, 0.02);
+  // Not even a request alone is as fast as half its service time.
+  const Slo hopeless = {Limit("mean_ttft_ms", Seconds(0.5 * setup.service))};
+  EXPECT_FALSE(FindRate(setup.run, costs.iterations(), hopeless).best);
+}
+
+// 3.5 times what one server does takes four; of at most three none is found.
+TEST(FindReplicasTest, SoManyAsTheLoadIsLong) {
+  const OneAtATime setup(3.5);
+  ServingCosts costs(setup.run);
+  const ServingSearch search = FindReplicas(setup.run, costs.iterations(), {}, 8);
+  ASSERT_TRUE(search.best);
+  EXPECT_EQ(search.best->deployment.replicas, 4);
+  EXPECT_FALSE(FindReplicas(setup.run, costs.iterations(), {}, 3).best);
+}
+
+// Of requests whose own latency is within the limit, whatever the stat; a load whose mean is within
+// it has some that are not.
+TEST(GoodputTest, CountsRequestsByTheirOwnLatency) {
+  const OneAtATime setup(0.5);
+  ServingCosts costs(setup.run);
+  const ServingOutcome outcome = Simulate(setup.run, costs.iterations());
+  const Seconds limit(1.5 * setup.service);
+  double within = 0;
+  for (const RequestOutcome& r : outcome.requests)
+    within += (r.first_token - r.arrival).seconds().value <= limit.value;
+  const double duration = (outcome.end - outcome.begin).seconds().value;
+  const Slo slo = {Limit("median_ttft_ms", limit)};
+  EXPECT_TRUE(Meets(RatesOf(setup.run.load, outcome), slo));
+  EXPECT_DOUBLE_EQ(GoodputOf(setup.run.load, outcome, slo), within / duration);
+  EXPECT_LT(within, 20000);
+  EXPECT_GT(within, 10000);
+}
+
+}  // namespace
+}  // namespace moecast

@@ -1,0 +1,100 @@
+#include "sim/serving/iteration_costs.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/random.h"
+#include "sim/serving/prepare.h"
+#include "tests/sim/serving/serving_setup.h"
+
+namespace moecast {
+namespace {
+
+Work RandomPrefill(Random& random, int64_t most) {
+  std::vector<Prompt> prompts(1 + random.Below(4));
+  for (Prompt& p : prompts) {
+    p.tokens = 1 + static_cast<int64_t>(random.Below(static_cast<uint64_t>(most) / 4));
+    p.context = p.tokens + (random.Below(2) ? static_cast<int64_t>(random.Below(8000)) : 0);
+  }
+  return PrefillOf(prompts);
+}
+
+Work RandomDecode(Random& random) {
+  std::vector<int64_t> contexts(1 + random.Below(256));
+  const double scale = std::exp2(4 + 10 * random.Uniform());
+  for (int64_t& context : contexts)
+    context = 1 + static_cast<int64_t>(scale * (0.5 + random.Uniform()));
+  return DecodeOf(contexts);
+}
+
+// What is looked up is what all ops come to, to half a per cent: decodes, prompts and both, ranks
+// in step and alone.
+TEST(IterationCostsTest, TheTableIsTheDirectCost) {
+  struct Case {
+    const char* model;
+    ServingParallel parallel;
+    Dtype weights;
+  };
+  double most = 0;
+  for (const Case& c :
+       {Case{"deepseek-v2", {.tp = 1, .dp = 8, .ep = 8}, Dtype::kFp8Block},
+        Case{"deepseek-v2-lite", {}, Dtype::kBf16}, Case{"deepseek-67b", {.tp = 8}, Dtype::kBf16},
+        Case{"mixtral-8x22b", {.tp = 4}, Dtype::kBf16}}) {
+    ServingRun run = RunOf(c.model, "h800-8", c.parallel);
+    run.deployment.weights = c.weights;
+    ServingCosts costs(run);
+    Random random(3);
+    for (int i = 0; i < 60; ++i) {
+      IterationWork work;
+      if (i % 3 != 0) work.prefill = RandomPrefill(random, 8000);
+      if (i % 3 != 1) work.decode = RandomDecode(random);
+      const double spread = c.parallel.dp > 1 ? 0.3 + 0.9 * random.Uniform() : 1;
+      work.mean_tokens = std::max(1.0, spread * static_cast<double>(work.tokens()));
+      const double table = costs.iterations().Of(work).total.value;
+      const double direct = costs.iterations().Direct(work).total.value;
+      EXPECT_NEAR(table / direct, 1, 0.005)
+          << c.model << " " << work.prefill.tokens << " + " << work.decode.tokens;
+      most = std::max(most, std::abs(table / direct - 1));
+    }
+  }
+  RecordProperty("most_percent", std::to_string(100 * most));
+}
+
+// A deployment's iteration of a prompt takes at least what its flops take at the device's peak, and
+// one of a decode at least what reading the weights once takes.
+TEST(IterationCostsTest, NoIterationBeatsThePeakOrTheMemory) {
+  const ServingRun run = RunOf("deepseek-67b", "h800-8", {.tp = 8});
+  ServingCosts costs(run);
+  const Prompt prompt{4096, 4096};
+  IterationWork work;
+  work.prefill = PrefillOf({&prompt, 1});
+  work.mean_tokens = 4096;
+  const double flops = 4096 * (ForwardFlopsPerToken(run.model, 4096) - HeadFlops(run.model)) / 8;
+  EXPECT_GT(costs.iterations().Of(work).total.value, flops / run.cluster.device.bf16_peak.value);
+  IterationWork decode;
+  const int64_t context = 1000;
+  decode.decode = DecodeOf({&context, 1});
+  decode.mean_tokens = 1;
+  const double bytes =
+      2.0 * static_cast<double>(TotalParameters(run.model) - EmbeddingParameters(run.model)) / 8;
+  EXPECT_GT(costs.iterations().Of(decode).total.value, bytes / run.cluster.device.hbm.value);
+}
+
+// In step, the rank with more tokens sets the pace, its experts take the mean: between what all
+// ranks with the mean and all with the most take.
+TEST(IterationCostsTest, RanksInStepTakeBetweenTheMeanAndTheMost) {
+  const ServingRun run = RunOf("deepseek-v2", "h800-8", {.tp = 1, .dp = 8, .ep = 8});
+  ServingCosts costs(run);
+  const auto time = [&](int64_t tokens, double mean) {
+    IterationWork work;
+    work.decode = DecodeOf(std::vector<int64_t>(static_cast<size_t>(tokens), 1000));
+    work.mean_tokens = mean;
+    return costs.iterations().Of(work).total.value;
+  };
+  EXPECT_LT(time(64, 64), time(128, 64));
+  EXPECT_LT(time(128, 64), time(128, 128));
+}
+
+}  // namespace
+}  // namespace moecast

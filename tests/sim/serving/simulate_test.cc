@@ -1,0 +1,149 @@
+#include "sim/serving/simulate.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/random.h"
+#include "sim/serving/prepare.h"
+#include "sim/serving/serving_report.h"
+#include "tests/sim/serving/serving_setup.h"
+
+namespace moecast {
+namespace {
+
+void AddRequests(ServingRun& run, int count, double rate, int64_t input, int64_t output,
+                 uint64_t seed = 1) {
+  Random random(seed);
+  double at = 0;
+  for (int i = 0; i < count; ++i) {
+    at += -std::log1p(-random.Uniform()) / rate;
+    run.load.requests.push_back(
+        {.arrival = Time::From(Seconds(at)), .input_tokens = input, .output_tokens = output});
+  }
+}
+
+// One request in an idle engine: its prompt in one iteration, then a decode for each further token,
+// each with one more token of context.
+TEST(SimulateTest, AnUnloadedRequestTakesWhatTheCostModelSays) {
+  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
+  run.deployment.engine.iteration_overhead = Milliseconds(1);
+  run.deployment.engine.sequence_overhead = Microseconds(10);
+  run.load.requests = {
+      {.arrival = Time::From(Seconds(3)), .input_tokens = 1000, .output_tokens = 5}};
+  ServingCosts costs(run);
+  const ServingOutcome outcome = Simulate(run, costs.iterations());
+  const Prompt prompt{1000, 1000};
+  IterationWork work;
+  work.prefill = PrefillOf({&prompt, 1});
+  work.mean_tokens = 1000;
+  const Seconds overhead = Milliseconds(1) + Microseconds(10);
+  double expected = (costs.iterations().Direct(work).total + overhead).value;
+  const RequestOutcome& request = outcome.requests[0];
+  EXPECT_NEAR((request.first_token - request.arrival).seconds().value, expected, 0.005 * expected);
+  double rest = 0;
+  for (int64_t context = 1001; context <= 1004; ++context) {
+    IterationWork decode;
+    decode.decode = DecodeOf({&context, 1});
+    decode.mean_tokens = 1;
+    rest += (costs.iterations().Direct(decode).total + overhead).value;
+  }
+  EXPECT_NEAR((request.end - request.first_token).seconds().value, rest, 0.005 * rest);
+  EXPECT_EQ(outcome.iterations, 5);
+}
+
+// Prompts of one length one at a time, one token each: a queue of Poisson arrivals and a fixed
+// service S, whose mean wait is rho S / (2 (1 - rho)) (Pollaczek and Khinchine). 200,000 requests
+// leave some 1.5% of chance at rho 0.7.
+TEST(SimulateTest, PromptsOneAtATimeWaitAsInAnMD1Queue) {
+  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
+  run.deployment.engine.max_num_seqs = 1;
+  run.deployment.engine.max_num_batched_tokens = 512;
+  IterationWork work;
+  const Prompt prompt{512, 512};
+  work.prefill = PrefillOf({&prompt, 1});
+  work.mean_tokens = 512;
+  ServingCosts costs(run);
+  const double service = costs.iterations().Of(work).total.value, rho = 0.7;
+  AddRequests(run, 200000, rho / service, 512, 1);
+  const ServingOutcome outcome = Simulate(run, costs.iterations());
+  double wait = 0;
+  for (const RequestOutcome& r : outcome.requests)
+    wait += (r.first_token - r.arrival).seconds().value - service;
+  wait /= static_cast<double>(outcome.requests.size());
+  EXPECT_NEAR(wait / (rho * service / (2 * (1 - rho))), 1, 0.05);
+}
+
+// Whatever the policy and however scarce the cache: every token asked for is made, none before its
+// prompt, gaps are as many as tokens after the first, and all that is in the system at a time is
+// what arrives times how long it stays (Little).
+TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
+  for (const BatchingPolicy& policy : BatchingPolicies()) {
+    for (const ServingParallel& parallel :
+         {ServingParallel{}, ServingParallel{.tp = 1, .dp = 4, .ep = 4}}) {
+      ServingRun run = RunOf("deepseek-v2-lite", "h800-8", parallel);
+      run.deployment.engine.policy = policy.name;
+      run.deployment.engine.max_num_seqs = 64;
+      run.deployment.engine.gpu_memory_utilization = parallel.dp > 1 ? 0.16 : 0.45;
+      run.deployment.replicas = parallel.dp > 1 ? 1 : 2;
+      AddRequests(run, 1500, 30, 700, 150);
+      ServingCosts costs(run);
+      ASSERT_TRUE(ServingMemoryOf(run.deployment, run.model, run.cluster).fits());
+      const ServingOutcome outcome = Simulate(run, costs.iterations());
+      int64_t gaps = 0;
+      for (const TokenGap& gap : outcome.gaps) gaps += gap.count;
+      double in_system = 0, sum_of_gaps = 0, first_to_last = 0;
+      for (const RequestOutcome& r : outcome.requests) {
+        EXPECT_EQ(r.how, RequestEnd::kCompleted);
+        EXPECT_GT(r.first_token, r.arrival);
+        EXPECT_GT(r.end, r.first_token);
+        in_system += (r.end - r.arrival).seconds().value;
+        first_to_last += (r.end - r.first_token).seconds().value;
+      }
+      for (const TokenGap& gap : outcome.gaps)
+        sum_of_gaps += gap.gap.seconds().value * static_cast<double>(gap.count);
+      if (outcome.preemptions == 0) {
+        EXPECT_EQ(gaps, 1500 * 149);
+        EXPECT_NEAR(sum_of_gaps / first_to_last, 1, 1e-6) << policy.name;
+      }
+      const double duration = (outcome.end - outcome.begin).seconds().value;
+      double sampled = 0;
+      for (const ServingSample& s : outcome.series)
+        sampled += static_cast<double>(s.waiting + s.running);
+      sampled /= static_cast<double>(outcome.series.size());
+      EXPECT_NEAR(sampled / (in_system / duration), 1, 0.1) << policy.name;
+    }
+  }
+}
+
+// With all iterations twice as long a closed loop makes half as much, to the picosecond of
+// rounding.
+TEST(SimulateTest, AClosedLoopOfSlowerIterationsMakesLessInProportion) {
+  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
+  AddRequests(run, 200, 1e9, 300, 40);  // all at once
+  run.load.concurrency = 16;
+  ServingCosts costs(run);
+  const ServingOutcome once = Simulate(run, costs.iterations());
+  const ServingOutcome twice = Simulate(run, costs.iterations(), 2);
+  EXPECT_NEAR((twice.end - twice.begin).seconds() / (once.end - once.begin).seconds(), 2, 1e-6);
+  // Never more in the system than asked for, and all of them in the end.
+  for (const ServingSample& s : once.series) EXPECT_LE(s.waiting + s.running, 16);
+  for (const RequestOutcome& r : once.requests) EXPECT_GT(r.end, r.arrival);
+}
+
+// A request longer than the model takes, and one whose cache no rank has, are rejected and counted;
+// the others are served.
+TEST(SimulateTest, WhatCannotBeServedIsRejected) {
+  ServingRun run = RunOf("deepseek-67b", "h800-8", {.tp = 8});
+  run.load.requests = {{.input_tokens = 10, .output_tokens = 10},
+                       {.input_tokens = 4000, .output_tokens = 97},  // the model takes 4,096
+                       {.input_tokens = 4000, .output_tokens = 96}};
+  ServingCosts costs(run);
+  const ServingOutcome outcome = Simulate(run, costs.iterations());
+  EXPECT_EQ(outcome.requests[0].how, RequestEnd::kCompleted);
+  EXPECT_EQ(outcome.requests[1].how, RequestEnd::kTooLong);
+  EXPECT_EQ(outcome.requests[2].how, RequestEnd::kCompleted);
+}
+
+}  // namespace
+}  // namespace moecast

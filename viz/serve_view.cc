@@ -1,0 +1,271 @@
+#include "viz/serve_view.h"
+
+#include <cmath>
+
+#include "base/fields.h"
+#include "base/interval.h"
+#include "base/quantity_text.h"
+#include "viz/ops_view.h"
+#include "viz/table.h"
+
+namespace moecast {
+namespace {
+
+struct ThroughputName {
+  const char* name;
+  const char* help;
+  double ServingRates::*rate;
+};
+constexpr ThroughputName kThroughputs[] = {
+    {"request_throughput", "requests/s", &ServingRates::requests},
+    {"input_throughput", "input tokens/s", &ServingRates::input_tokens},
+    {"output_throughput", "output tokens/s", &ServingRates::output_tokens}};
+
+// Between the slow and the fast end of the prediction's error.
+template <class Metric>
+Interval Between(const ServingReport& r, Metric metric) {
+  const double slow = metric(r.slow), fast = metric(r.fast);
+  return {.p10 = std::min(slow, fast), .p50 = metric(r.rates), .p90 = std::max(slow, fast)};
+}
+
+Json Printed(const Interval& i) {
+  return {{"p10", i.p10}, {"p50", i.p50}, {"p90", i.p90}};
+}
+
+std::string Milliseconds3(double s) {
+  return Printf("%.3g ms", s * 1e3);
+}
+
+std::string MemoryText(const ServingReport& r) {
+  const ServingMemory& m = r.memory;
+  std::string text =
+      "\nmemory of a GPU\n" + Aligned({{"the engine's", ShowBytes(m.usable)},
+                                       {"weights", ShowBytes(m.weights)},
+                                       {"activations", ShowBytes(m.activations)},
+                                       {"runtime", ShowBytes(m.runtime)},
+                                       {m.fits() ? "KV cache" : "left", ShowBytes(m.kv)}},
+                                      "lr");
+  if (m.fits())
+    text += Printf("  %s tokens of %s in the cache of a dp rank, %s at most used\n",
+                   Thousands(m.tokens).c_str(), ShowBytes(m.kv_per_token).c_str(),
+                   Thousands(r.peak_tokens).c_str());
+  return text;
+}
+
+}  // namespace
+
+Json ServeJson(const ServingReport& r) {
+  const ServingMemory& m = r.memory;
+  Json j = {{"scenario", r.name}, {"model", r.model}, {"cluster", r.cluster}};
+  j["deployment"] = FieldsOf(&r.deployment).Print(r.deployment);
+  j["deployment_text"] = OneLine(r.deployment);
+  j["gpus"] = r.deployment.gpus();
+  j["fits"] = m.fits();
+  j["memory"] = {
+      {"usable_bytes", m.usable.value},           {"weights_bytes", m.weights.value},
+      {"activations_bytes", m.activations.value}, {"runtime_bytes", m.runtime.value},
+      {"kv_bytes", std::max(0.0, m.kv.value)},    {"over_bytes", std::max(0.0, -m.kv.value)}};
+  j["kv"] = {{"bytes_per_token", m.kv_per_token.value},
+             {"capacity_tokens", r.kv_capacity},
+             {"capacity_tokens_per_rank", m.tokens},
+             {"peak_tokens", r.peak_tokens}};
+  if (!m.fits()) return j;
+  j["stable"] = r.stable;
+  j["waiting_left"] = r.waiting_left;
+  j["limiting_resource"] = r.limiting_resource;
+  j["duration_s"] = r.duration.value;
+  j["completed"] = r.completed;
+  j["rejected"] = r.too_long + r.never_fits;
+  j["rejected_too_long"] = r.too_long;
+  j["rejected_never_fits"] = r.never_fits;
+  j["left_out"] = r.left_out;
+  for (const ThroughputName& t : kThroughputs) j[t.name] = r.rates.*t.rate;
+  j["total_token_throughput"] = r.rates.input_tokens + r.rates.output_tokens;
+  j["output_throughput_per_gpu"] = r.rates.output_tokens / r.deployment.gpus();
+  Json interval = Json::object();
+  for (const ThroughputName& t : kThroughputs)
+    interval[t.name] =
+        Printed(Between(r, [&](const ServingRates& rates) { return rates.*t.rate; }));
+  for (const LatencyMetric& latency : LatencyMetrics()) {
+    const auto metric = [&](const ServingRates& rates) { return latency.In(rates).value * 1e3; };
+    j[latency.name()] = metric(r.rates);
+    interval[latency.name()] = Printed(Between(r, metric));
+  }
+  j["model_interval"] = interval;
+  j["slo"] = Json::array();
+  for (const SloTerm& term : r.slo)
+    j["slo"].push_back({{"metric", term.metric.name()},
+                        {"limit_ms", term.limit.value * 1e3},
+                        {"met", Meets(r.rates, {term})}});
+  j["meets_slo"] = r.meets_slo;
+  j["request_goodput"] = r.goodput;
+  j["cost_usd_per_million_input_tokens"] = r.usd_per_million_input;
+  j["cost_usd_per_million_output_tokens"] = r.usd_per_million_output;
+  j["preemptions"] = r.preemptions;
+  j["iterations"] = r.iterations;
+  j["breakdown"] = Json::array();
+  for (const ServingShare& row : r.breakdown)
+    j["breakdown"].push_back(
+        {{"name", row.name}, {"seconds", row.time.value}, {"fraction", row.fraction}});
+  j["series"] = Json::array();
+  for (const ServingSample& s : r.series)
+    j["series"].push_back({{"time_s", s.at.seconds().value},
+                           {"waiting", s.waiting},
+                           {"running", s.running},
+                           {"kv_blocks", s.kv_blocks}});
+  return j;
+}
+
+std::string ServeText(const ServingReport& r) {
+  std::string out = Printf("%s: %s on %d GPUs of %s\n  %s\n\n", r.name.c_str(), r.model.c_str(),
+                           r.deployment.gpus(), r.cluster.c_str(), OneLine(r.deployment).c_str());
+  if (!r.memory.fits())
+    return out + "does not fit: " + ShowBytes(Bytes(-r.memory.kv.value)) +
+           " more than a GPU has, before any KV cache\n" + MemoryText(r);
+  out += r.stable ? "the load is held; more would meet " + r.limiting_resource + "\n"
+                  : Printf(
+                        "the load is NOT held: %s requests wait when the last arrives; the limit "
+                        "is %s\n",
+                        Thousands(r.waiting_left).c_str(), r.limiting_resource.c_str());
+  out += Printf("  %s requests in %s", Thousands(r.completed).c_str(),
+                ShowSeconds(r.duration).c_str());
+  if (r.too_long + r.never_fits > 0)
+    out += Printf(", %s rejected (%s longer than the model takes, %s than the cache holds)",
+                  Thousands(r.too_long + r.never_fits).c_str(), Thousands(r.too_long).c_str(),
+                  Thousands(r.never_fits).c_str());
+  out += "\n";
+  if (r.completed == 0) return out + MemoryText(r);
+  Rows rows = {{"", "p10", "p50", "p90"}};
+  for (const ThroughputName& t : kThroughputs) {
+    const Interval i = Between(r, [&](const ServingRates& rates) { return rates.*t.rate; });
+    rows.push_back({t.help, Printf("%.4g", i.p10), Printf("%.4g", i.p50), Printf("%.4g", i.p90)});
+  }
+  for (const LatencyMetric& m : LatencyMetrics()) {
+    if (m.stat->name != "median" && m.stat->name != "p99") continue;
+    const Interval i = Between(r, [&](const ServingRates& rates) { return m.In(rates).value; });
+    rows.push_back({std::string(m.latency->help) + ", " + std::string(m.stat->name),
+                    Milliseconds3(i.p10), Milliseconds3(i.p50), Milliseconds3(i.p90)});
+  }
+  out += Aligned(rows, "l");
+  for (const SloTerm& term : r.slo)
+    out +=
+        Printf("  %s at most %s: %s\n", term.metric.name().c_str(),
+               Milliseconds3(term.limit.value).c_str(), Meets(r.rates, {term}) ? "met" : "NOT met");
+  if (!r.slo.empty()) out += Printf("  %.4g requests/s within these limits\n", r.goodput);
+  out += Printf(
+      "  percentiles of the prediction, by the errors of its costs; median and p99 are over "
+      "requests\n"
+      "  $%.3f a million input tokens, $%.3f a million output tokens\n",
+      r.usd_per_million_input, r.usd_per_million_output);
+  out += MemoryText(r);
+  if (r.preemptions > 0)
+    out += Printf("  %s sequences gave way and were computed again\n",
+                  Thousands(r.preemptions).c_str());
+  out += "\nwhere the replicas' time goes\n";
+  Rows times;
+  for (const ServingShare& row : r.breakdown)
+    times.push_back({row.name, ShowSeconds(row.time), Printf("%.1f%%", 100 * row.fraction)});
+  return out + Aligned(times, "lrr");
+}
+
+Json SearchJson(const ServingSearch& search) {
+  Json j = {{"found", search.best.has_value()}, {"short_load", search.short_load}};
+  j["trials"] = Json::array();
+  for (const ServingTrial& t : search.trials) {
+    Json trial = {{"speedup", t.speedup},
+                  {"replicas", t.replicas},
+                  {"request_rate", t.request_rate},
+                  {"stable", t.stable},
+                  {"holds", t.holds}};
+    trial["output_throughput"] = t.rates.output_tokens;
+    for (const LatencyMetric& latency : LatencyMetrics())
+      trial[latency.name()] = latency.In(t.rates).value * 1e3;
+    j["trials"].push_back(trial);
+  }
+  return j;
+}
+
+std::string SearchText(const ServingSearch& search) {
+  std::string out = search.best ? "" : "no load that was tried is held within the limits\n";
+  if (search.short_load)
+    out +=
+        "the load is too short to be steady at what was found: it lasts less than ten times as "
+        "long "
+        "as a request stays; give more requests\n";
+  Rows rows = {{"requests/s", "GPUs", "output tokens/s", "p99 TTFT", "p99 TPOT", "held"}};
+  for (const ServingTrial& t : search.trials)
+    rows.push_back({Printf("%.4g", t.request_rate), std::to_string(t.gpus),
+                    Printf("%.4g", t.rates.output_tokens), Milliseconds3(t.rates.ttft.p99.value),
+                    Milliseconds3(t.rates.tpot.p99.value),
+                    t.holds    ? "yes"
+                    : t.stable ? "not within the limits"
+                               : "no"});
+  return out + Aligned(rows, "rrrrrl");
+}
+
+Json IterationJson(const IterationCosts& costs, const IterationWork& work, IterationPart part) {
+  Json list = Json::array();
+  for (const IterationCosts::Piece& piece : costs.pieces()) {
+    const CostedOps costed = costs.OpsIn(piece.kind, work);
+    const Json named = {{"block", NameOf(piece.kind)}, {"count", piece.count}};
+    if (part == IterationPart::kBlocks) {
+      Json block = named;
+      AddTime(costs.TimeOf(costed), block);
+      list.push_back(std::move(block));
+      continue;
+    }
+    for (size_t i = 0; i < costed.ops.size(); ++i) {
+      Json op = named;
+      op.update(part == IterationPart::kOps
+                    ? OpJson(costed.ops[i])
+                    : CostJson(costs.sources(), costed.ops[i], costed.costs[i]));
+      list.push_back(std::move(op));
+    }
+  }
+  return list;
+}
+
+std::string IterationText(const IterationCosts& costs, const IterationWork& work,
+                          IterationPart part) {
+  std::string out = Printf(
+      "\nthe mean iteration: %lld tokens of prompts, %lld decodes of %lld tokens\n",
+      static_cast<long long>(work.prefill.tokens), static_cast<long long>(work.decode.sequences),
+      static_cast<long long>(
+          work.decode.sequences > 0 ? work.decode.context_sum / work.decode.sequences : 0));
+  for (const IterationCosts::Piece& piece : costs.pieces()) {
+    const CostedOps costed = costs.OpsIn(piece.kind, work);
+    const BlockTime time = costs.TimeOf(costed);
+    out += Printf("\n%d x %s: %s\n", piece.count, std::string(NameOf(piece.kind)).c_str(),
+                  ShowSeconds(time.total).c_str());
+    out += part == IterationPart::kBlocks ? TimeText(time)
+           : part == IterationPart::kOps  ? OpsText(costed)
+                                          : CostsText(costs.sources(), costed);
+  }
+  return out;
+}
+
+std::string RequestsCsv(const ServingRun& run, const ServingOutcome& outcome) {
+  constexpr const char* kEnds[] = {"completed", "too long", "never fits"};
+  std::string out = "request,arrival_s,input_tokens,output_tokens,end,ttft_ms,tpot_ms,e2el_ms\n";
+  for (size_t i = 0; i < outcome.requests.size(); ++i) {
+    const Request& asked = run.load.requests[i];
+    const RequestOutcome& r = outcome.requests[i];
+    out += Printf("%zu,%.9f,%lld,%lld,%s,", i, r.arrival.seconds().value,
+                  static_cast<long long>(asked.input_tokens),
+                  static_cast<long long>(asked.output_tokens), kEnds[static_cast<size_t>(r.how)]);
+    if (r.how == RequestEnd::kCompleted) {
+      const double ttft = (r.first_token - r.arrival).seconds().value * 1e3;
+      const double rest = (r.end - r.first_token).seconds().value * 1e3;
+      out += Printf("%.6f,", ttft);
+      if (asked.output_tokens > 1)
+        out += Printf("%.6f", rest / static_cast<double>(asked.output_tokens - 1));
+      out += Printf(",%.6f", ttft + rest);
+    } else {
+      out += ",,";
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+}  // namespace moecast
