@@ -54,11 +54,11 @@ SloTerm SloTermOf(const std::string& text) {
 ServingSearch Search(Find find, const ServingRun& run, IterationCosts& costs, const Slo& slo) {
   if (find == Find::kGpus)
     return FindReplicas(run, costs, slo, run.cluster.gpus / run.deployment.parallel.gpus());
-  if (run.load.concurrency || !run.load.timed)
+  if (run.load.concurrency || run.load.requests.back().arrival == Time{})
     throw UserError({.file = "--find",
                      .value = "rate",
-                     .expected = "a load with arrivals: in a closed loop, and in a trace without "
-                                 "times, there is no rate to find"});
+                     .expected = "a load that arrives over time: in a closed loop, and where all "
+                                 "arrive at once, there is no rate to find"});
   return FindRate(run, costs, slo);
 }
 

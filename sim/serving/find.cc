@@ -37,7 +37,7 @@ ServingSearch Finished(ServingSearch search, const ServingRun& best, const Servi
 }  // namespace
 
 ServingSearch FindRate(const ServingRun& run, IterationCosts& costs, const Slo& slo) {
-  MOECAST_CHECK(run.load.timed && !run.load.concurrency);
+  MOECAST_CHECK(run.load.requests.back().arrival > Time{} && !run.load.concurrency);
   ServingSearch search;
   ServingRun tried = run, best = run;
   std::optional<ServingTrial> found;

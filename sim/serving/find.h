@@ -32,7 +32,7 @@ struct ServingSearch {
 
 // The highest rate, to 1%, at which the load is held: its arrivals sped up or slowed down. Nothing
 // is found where not even requests one after another are within the limits. REQUIRES: the
-// deployment fits; the load is timed and no closed loop.
+// deployment fits; the load arrives over time and is no closed loop.
 ServingSearch FindRate(const ServingRun& run, IterationCosts& costs, const Slo& slo);
 // The fewest replicas, at most `most`, that hold the load as it is.
 ServingSearch FindReplicas(const ServingRun& run, IterationCosts& costs, const Slo& slo, int most);

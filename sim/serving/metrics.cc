@@ -140,7 +140,7 @@ double GoodputOf(const RequestTrace& load, const ServingOutcome& outcome, const 
 }
 
 bool IsStable(const RequestTrace& load, const ServingOutcome& outcome) {
-  if (load.concurrency) return true;
+  if (load.concurrency || load.requests.back().arrival == Time{}) return true;
   const auto arrivals = static_cast<double>(outcome.requests.size());
   return static_cast<double>(outcome.waiting_left) <= 0.02 * arrivals + 3 * std::sqrt(arrivals);
 }

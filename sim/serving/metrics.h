@@ -32,6 +32,7 @@ ServingRates RatesOf(const RequestTrace& load, const ServingOutcome& outcome);
 
 // Whether the load is held. A queue that only chance has made grows with the square root of the
 // arrivals, one of a load that is not held with their number: three deviations and 2% are let pass.
+// Always of a closed loop, and where all arrive at once.
 bool IsStable(const RequestTrace& load, const ServingOutcome& outcome);
 
 // The tables of names: "p99", "ttft".

@@ -105,6 +105,13 @@ TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
            Case{"serve deepseek-v2-azure-conv-like --find rates", "did you mean \"rate\""},
            Case{"serve deepseek-v2-azure-conv-like --set load/concurrency=4 --find rate",
                 "closed loop"},
+           Case{"serve deepseek-v2-serve-h800 --set load/concurrency=null --find rate",
+                "closed loop"},
+           Case{"serve deepseek-v2-serve-h800 --decode-at -1", "--decode-at"},
+           Case{"serve deepseek-v2-serve-h800 --set load/traffic=azure-conv-like",
+                "either traffic or a description"},
+           Case{"serve deepseek-v2-serve-h800 --set load/description/arrivals/rate=-1",
+                "/load/description/arrivals/rate"},
            Case{"serve deepseek-v2-azure-conv-like --set serving/parallel/ep=3", "/parallel/ep"},
        }) {
     const Ran ran = RunCommand(c.arguments);

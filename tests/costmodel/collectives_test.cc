@@ -304,8 +304,8 @@ TEST(PeerReadsTest, OneShotReadsAllAtOnceTwoShotAnEighthTwice) {
   }
   EXPECT_NEAR(BusyTime(one, c).value, 56e6 / 150e9, 1e-12);
   const auto alone = [&](const Traffic& traffic) { return TimeAlone(traffic, c).value; };
-  EXPECT_NEAR(alone(OneShotAllReduce(group, Bytes(0), routes)), 4.6e-6, 1e-12);
-  EXPECT_NEAR(alone(TwoShotAllReduce(group, Bytes(0), routes)), 8.4e-6, 1e-12);
+  EXPECT_NEAR(AlphaOf(one, c).value, 4.6e-6, 1e-12);
+  EXPECT_NEAR(AlphaOf(two, c).value, 8.4e-6, 1e-12);
   const double even = 3.8e-6 * 150e9 / (7 - 7.0 / 4);
   for (const double bytes : {0.9 * even, 1.1 * even})
     EXPECT_EQ(alone(OneShotAllReduce(group, Bytes(bytes), routes)) <

@@ -180,6 +180,18 @@ TEST(CalibrationImportTest, TablesOfOneEngineHaveTheErrorsThatTheBuiltInOnesHave
   }
 }
 
+// A layer of fp8 that takes 30 us quantises for 8 of them: the product takes 22, as a cast is an
+// operator of its own. Of another m or another engine nothing is taken off.
+TEST(CalibrationImportTest, WhatALayerQuantisesIsTakenOff) {
+  const std::vector<TextFile> files = {
+      {"h100_gemm_fp8_trtllm_1.0.csv", kHeader + "fp8,x,1,256,512,30\nfp8,x,64,256,512,40\n"},
+      {"h100_fp8_computescale_trtllm_1.0.csv", "m,k,dtype,latency_us\n1,512,fp8,8\n1,256,fp8,7\n"},
+      {"h100_fp8_computescale_vllm_1.0.csv", "m,k,dtype,latency_us\n64,512,fp8,5\n"}};
+  const auto made = ImportCalibrations(files, LoadDevice("h100"));
+  const std::string table = *Find(made, "2025/gemm_fp8.csv");
+  EXPECT_NE(table.find("\n256,512,22,40\n"), std::string::npos) << table;
+}
+
 // Estimates that together rest on every reasoned number.
 std::vector<Cost> EstimatesOf(const Calibration& c) {
   std::vector<Cost> costs = {

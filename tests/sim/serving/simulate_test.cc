@@ -106,6 +106,8 @@ TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
         EXPECT_EQ(gaps, 1500 * 149);
         EXPECT_NEAR(sum_of_gaps / first_to_last, 1, 1e-6) << policy.name;
       }
+      // All time is of prompts or of decodes, as all of it is of something.
+      EXPECT_NEAR((outcome.with_prompts + outcome.decoding) / outcome.total(), 1, 1e-9);
       const double duration = (outcome.end - outcome.begin).seconds().value;
       double sampled = 0;
       for (const ServingSample& s : outcome.series)
@@ -114,6 +116,21 @@ TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
       EXPECT_NEAR(sampled / (in_system / duration), 1, 0.1) << policy.name;
     }
   }
+}
+
+// Two ranks in step, the second of which has the longer prompt: both first tokens come when that is
+// done, at the mean of what both send to the experts.
+TEST(SimulateTest, ARankWaitsForItsPeersLongerPrompt) {
+  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {.tp = 1, .dp = 2, .ep = 2});
+  run.load.requests = {{.input_tokens = 100, .output_tokens = 1},
+                       {.input_tokens = 8000, .output_tokens = 1}};
+  ServingCosts costs(run);
+  const ServingOutcome outcome = Simulate(run, costs.iterations());
+  const Prompt prompt{8000, 8000};
+  const IterationWork work{.prefill = PrefillOf({&prompt, 1}), .mean_tokens = 4050};
+  const Time longest = Time::From(costs.iterations().Of(work).total);
+  EXPECT_EQ(outcome.requests[0].first_token, longest);
+  EXPECT_EQ(outcome.requests[1].first_token, longest);
 }
 
 // With all iterations twice as long a closed loop makes half as much, to the picosecond of
