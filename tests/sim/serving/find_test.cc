@@ -59,16 +59,17 @@ TEST(FindRateTest, AServerHoldsOneOverItsServiceTime) {
 // The mean wait of an M/D/1 queue is rho S / (2 (1 - rho)) (Pollaczek and Khinchine): S at rho 2/3,
 // so that a mean time to first token of 2 S is met up to there.
 TEST(FindRateTest, ALimitOfLatencyLowersTheRateAsTheQueueSays) {
-  const OneAtATime setup(0.5, 100000);
+  const OneAtATime setup(0.5, 40000);
   ServingCosts costs(setup.run);
   const Slo slo = {Limit("mean_ttft_ms", Seconds(2 * setup.service))};
   const ServingSearch search = FindRate(setup.run, costs.iterations(), slo);
   ASSERT_TRUE(search.best);
-  const double rate = 100000 / search.best->load.requests.back().arrival.seconds().value;
+  const double rate = 40000 / search.best->load.requests.back().arrival.seconds().value;
   EXPECT_NEAR(rate * setup.service, 2.0 / 3, 0.02);
   // Not even a request alone is as fast as half its service time.
-  const Slo hopeless = {Limit("mean_ttft_ms", Seconds(0.5 * setup.service))};
-  EXPECT_FALSE(FindRate(setup.run, costs.iterations(), hopeless).best);
+  const OneAtATime few(0.5, 500);
+  const Slo hopeless = {Limit("mean_ttft_ms", Seconds(0.5 * few.service))};
+  EXPECT_FALSE(FindRate(few.run, costs.iterations(), hopeless).best);
 }
 
 // 3.5 times what one server does takes four; of at most three none is found.
