@@ -76,6 +76,7 @@ ServingScenario ServingScenario::Load(const std::string& name_or_path,
   s.spec = Codec<ServingSpec>::Table().Parse(root);
   ServingRun& run = s.run;
   run.name = named.name;
+  run.source = s.spec.source;
   run.model = Resolve(root, "model", [&] { return LoadModel(s.spec.model); });
   run.cluster = Resolve(root, "cluster", [&] { return LoadCluster(s.spec.cluster); });
   run.calibration = std::make_shared<const Calibration>(Resolve(root, "stack", [&] {

@@ -50,6 +50,7 @@ Json ServeJson(const ServingReport& r) {
   j["deployment"] = FieldsOf(&r.deployment).Print(r.deployment);
   j["deployment_text"] = OneLine(r.deployment);
   j["gpus"] = r.deployment.gpus();
+  j["source"] = r.source;
   j["fits"] = m.fits();
   j["memory"] = {
       {"usable_bytes", m.usable.value},           {"weights_bytes", m.weights.value},
@@ -107,8 +108,10 @@ Json ServeJson(const ServingReport& r) {
 }
 
 std::string ServeText(const ServingReport& r) {
-  std::string out = Printf("%s: %s on %d GPUs of %s\n  %s\n\n", r.name.c_str(), r.model.c_str(),
+  std::string out = Printf("%s: %s on %d GPUs of %s\n  %s\n", r.name.c_str(), r.model.c_str(),
                            r.deployment.gpus(), r.cluster.c_str(), OneLine(r.deployment).c_str());
+  if (!r.source.empty()) out += "  " + r.source + "\n";
+  out += "\n";
   if (!r.memory.fits())
     return out + "does not fit: " + ShowBytes(Bytes(-r.memory.kv.value)) +
            " more than a GPU has, before any KV cache\n" + MemoryText(r);

@@ -64,6 +64,7 @@ Served Serve(const ServingRun& run, IterationCosts& costs, const Slo& slo) {
   report = {.name = run.name,
             .model = run.model.name,
             .cluster = run.cluster.name,
+            .source = run.source,
             .deployment = d,
             .memory = ServingMemoryOf(d, run.model, run.cluster),
             .left_out = run.load.left_out,

@@ -18,6 +18,7 @@ struct ServingShare {
 
 struct ServingReport {
   std::string name, model, cluster;
+  std::string source;  // of the scenario's values
   Deployment deployment;
   ServingMemory memory;
   Seconds duration;

@@ -16,6 +16,7 @@ namespace moecast {
 // CheckDeployment has passed.
 struct ServingRun {
   std::string name;
+  std::string source;  // where the scenario's values come from
   Model model;
   Cluster cluster;
   std::shared_ptr<const Calibration> calibration;

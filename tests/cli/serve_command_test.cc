@@ -43,6 +43,7 @@ TEST(ServeCommandTest, AnswersByTheNamesOfVllm) {
                           "costs"})
     EXPECT_TRUE(json.contains(key)) << key;
   EXPECT_EQ(json["completed"], 300);
+  EXPECT_EQ(json["source"].get<std::string>().rfind("arXiv 2405.04434", 0), 0u);
   EXPECT_EQ(json["kv"]["bytes_per_token"], 25920);  // 60 layers of 576 elements of 6 bits
   // GPUs are paid for while the load lasts: 8 at $2.
   const double paid = json["duration_s"].get<double>() / 3600 * 8 * 2;
