@@ -74,8 +74,11 @@ TEST(ServeCommandTest, WhatIsFoundIsWhatIsAnswered) {
     else
       not_held = std::min(not_held, rate);
   }
-  for (const Json& t : json["find"]["trials"])
-    if (t["request_rate"].get<double>() == held) EXPECT_EQ(t["p99_tpot_ms"], json["p99_tpot_ms"]);
+  for (const Json& t : json["find"]["trials"]) {
+    if (t["request_rate"].get<double>() == held) {
+      EXPECT_EQ(t["p99_tpot_ms"], json["p99_tpot_ms"]);
+    }
+  }
   EXPECT_GT(not_held, held);
   EXPECT_LE(not_held, held * 1.0101);
 }
