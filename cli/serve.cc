@@ -51,9 +51,8 @@ SloTerm SloTermOf(const std::string& text) {
                    .hint = Nearest(name, known)});
 }
 
-ServingSearch Search(Find find, const ServingRun& run, IterationCosts& costs, const Slo& slo) {
-  if (find == Find::kGpus)
-    return FindReplicas(run, costs, slo, run.cluster.gpus / run.deployment.parallel.gpus());
+ServingSearch Search(Find find, const ServingRun& run, ServingCosts& costs, const Slo& slo) {
+  if (find == Find::kGpus) return FindReplicas(run, costs, slo);
   if (run.load.concurrency || run.load.requests.back().arrival == Time{})
     throw UserError({.file = "--find",
                      .value = "rate",
@@ -96,8 +95,8 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
     ServingRun run = scenario.run;
     ServingCosts costs(run);
     std::optional<ServingSearch> search;
-    if (find != Find::kNothing && ServingMemoryOf(run.deployment, run.model, run.cluster).fits()) {
-      search = Search(find, run, costs.iterations(), slo);
+    if (find != Find::kNothing && Fits(run.deployment, run.model, run.cluster)) {
+      search = Search(find, run, costs, slo);
       if (search->best) {
         run.deployment = search->best->deployment;
         run.load = search->best->load;
@@ -108,24 +107,28 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
                        .value = std::to_string(o->decode_at),
                        .expected = "tokens, at most the model's " +
                                    std::to_string(run.model.max_position) + " positions"});
-    const Served served = Serve(run, costs.iterations(), slo);
+    const Served served = Serve(run, costs, slo);
     Json json = ServeJson(served.report);
     std::string text = ServeText(served.report);
     if (search) {
       json["find"] = SearchJson(*search);
       text = SearchText(*search) + "\n" + text;
     }
-    if (o->decode_at > 0 && served.report.memory.fits()) {
+    if (o->decode_at > 0 && served.report.pool.memory.fits()) {
       const auto curve = DecodeCurve(run, costs.iterations(), o->decode_at);
       json["decode_curve"] = CurveJson(curve);
       text += CurveText(curve, o->decode_at);
     }
-    if (served.outcome.iterations > 0)
+    const auto print = [&](const ServingCounts& counts, const IterationCosts& of, Json& to) {
+      if (counts.iterations == 0) return;
       for (const IterationPart part : parts) {
-        json[std::string(NameOf(part))] =
-            IterationJson(costs.iterations(), served.outcome.typical, part);
-        text += IterationText(costs.iterations(), served.outcome.typical, part);
+        to[std::string(NameOf(part))] = IterationJson(of, counts.work.mean(), part);
+        text += IterationText(of, counts.work.mean(), part);
       }
+    };
+    if (served.outcome.prefill)
+      print(*served.outcome.prefill, costs.prefill_iterations(), json["prefill"]);
+    print(served.outcome.counts, costs.iterations(), json);
     if (!o->requests.empty()) WriteFile(o->requests, RequestsCsv(run, served.outcome));
     Emit(common, json, text);
   };

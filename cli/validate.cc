@@ -247,7 +247,7 @@ std::vector<ClaimResult> ValidateServing(const CommonOptions& common) {
     if (at == served.end()) {
       const ServingRun run = ServingScenario::Load(c.scenario, c.sets, common.seed).run;
       ServingCosts costs(run);
-      at = served.emplace(c.name(), Serve(run, costs.iterations())).first;
+      at = served.emplace(c.name(), Serve(run, costs)).first;
       at->second.outcome = {};
     }
     results.push_back({.name = c.name(),

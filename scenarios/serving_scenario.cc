@@ -64,6 +64,19 @@ RequestTrace RequestsOf(const LoadSpec& load, const JsonCursor& at, uint64_t see
   return DrawTraffic(*load.description, seed);
 }
 
+// Hashes are of whole blocks of the cache.
+void CheckBlockSizes(const ServingRun& run, const JsonCursor& serving) {
+  const auto check = [&](const EngineSpec& engine, const std::string& pool) {
+    if (engine.enable_prefix_caching && run.load.block_tokens % engine.block_size != 0)
+      serving.FailBelow(pool + "/engine/block_size",
+                        "a divisor of " + std::to_string(run.load.block_tokens) +
+                            ", the tokens that a hash of the load stands for, or "
+                            "enable_prefix_caching false");
+  };
+  check(run.deployment.engine, "");
+  if (run.deployment.prefill) check(run.deployment.prefill->engine, "/prefill");
+}
+
 }  // namespace
 
 ServingScenario ServingScenario::Load(const std::string& name_or_path,
@@ -89,6 +102,7 @@ ServingScenario ServingScenario::Load(const std::string& name_or_path,
   run.load = SpedUp(std::move(run.load), s.spec.load.speedup);
   if (s.spec.load.requests) run.load = Sliced(run.load, {.limit = *s.spec.load.requests});
   if (s.spec.load.concurrency) run.load.concurrency = s.spec.load.concurrency;
+  CheckBlockSizes(run, root.Key("serving"));
   run.usd_per_gpu_hour = s.spec.price.usd_per_gpu_hour;
   return s;
 }

@@ -26,32 +26,40 @@ std::string Milliseconds3(double s) {
   return Printf("%.3g ms", s * 1e3);
 }
 
-std::string MemoryText(const ServingReport& r) {
+std::string MemoryText(const PoolReport& r, const std::string& of) {
   const ServingMemory& m = r.memory;
-  std::string text =
-      "\nmemory of a GPU\n" + Aligned({{"the engine's", ShowBytes(m.usable)},
-                                       {"weights", ShowBytes(m.weights)},
-                                       {"activations", ShowBytes(m.activations)},
-                                       {"runtime", ShowBytes(m.runtime)},
-                                       {m.fits() ? "KV cache" : "left", ShowBytes(m.kv)}},
-                                      "lr");
+  std::string text = "\nmemory of a GPU" + of + "\n" +
+                     Aligned({{"the engine's", ShowBytes(m.usable)},
+                              {"weights", ShowBytes(m.weights)},
+                              {"activations", ShowBytes(m.activations)},
+                              {"runtime", ShowBytes(m.runtime)},
+                              {m.fits() ? "KV cache" : "left", ShowBytes(m.kv)}},
+                             "lr");
   if (m.fits())
     text += Printf("  %s tokens of %s in the cache of a dp rank, %s at most used\n",
                    Thousands(m.tokens).c_str(), ShowBytes(m.kv_per_token).c_str(),
                    Thousands(r.peak_tokens).c_str());
+  if (r.preemptions > 0)
+    text += Printf("  %s sequences gave way and were computed again\n",
+                   Thousands(r.preemptions).c_str());
   return text;
 }
 
-}  // namespace
+// visit(pool, of): each pool, and what it is called where there are two.
+template <class Visit>
+void EachPool(const ServingReport& r, Visit visit) {
+  if (r.prefill) visit(*r.prefill, std::string(" of the prefill pool"));
+  visit(r.pool, std::string(r.prefill ? " of the decode pool" : ""));
+}
 
-Json ServeJson(const ServingReport& r) {
+std::string MemoryTexts(const ServingReport& r) {
+  std::string text;
+  EachPool(r, [&](const PoolReport& pool, const std::string& of) { text += MemoryText(pool, of); });
+  return text;
+}
+
+void AddMemory(const PoolReport& r, Json& j) {
   const ServingMemory& m = r.memory;
-  Json j = {{"scenario", r.name}, {"model", r.model}, {"cluster", r.cluster}};
-  j["deployment"] = FieldsOf(&r.deployment).Print(r.deployment);
-  j["deployment_text"] = OneLine(r.deployment);
-  j["gpus"] = r.deployment.gpus();
-  j["source"] = r.source;
-  j["fits"] = m.fits();
   j["memory"] = {
       {"usable_bytes", m.usable.value},           {"weights_bytes", m.weights.value},
       {"activations_bytes", m.activations.value}, {"runtime_bytes", m.runtime.value},
@@ -60,7 +68,31 @@ Json ServeJson(const ServingReport& r) {
              {"capacity_tokens", r.kv_capacity},
              {"capacity_tokens_per_rank", m.tokens},
              {"peak_tokens", r.peak_tokens}};
-  if (!m.fits()) return j;
+}
+
+void AddRun(const PoolReport& r, Json& j) {
+  j["prefix_cache"] = {{"prompt_tokens", r.prompt_tokens}, {"cached_tokens", r.cached_tokens}};
+  j["preemptions"] = r.preemptions;
+  j["iterations"] = r.iterations;
+  j["busy_fraction"] = r.busy;
+  j["breakdown"] = Json::array();
+  for (const ServingShare& row : r.breakdown)
+    j["breakdown"].push_back(
+        {{"name", row.name}, {"seconds", row.time.value}, {"fraction", row.fraction}});
+}
+
+}  // namespace
+
+Json ServeJson(const ServingReport& r) {
+  Json j = {{"scenario", r.name}, {"model", r.model}, {"cluster", r.cluster}};
+  j["deployment"] = FieldsOf(&r.deployment).Print(r.deployment);
+  j["deployment_text"] = OneLine(r.deployment);
+  j["gpus"] = r.deployment.gpus();
+  j["source"] = r.source;
+  j["fits"] = r.fits();
+  AddMemory(r.pool, j);
+  if (r.prefill) AddMemory(*r.prefill, j["prefill"]);
+  if (!r.fits()) return j;
   j["stable"] = r.stable;
   j["waiting_left"] = r.waiting_left;
   j["limiting_resource"] = r.limiting_resource;
@@ -92,12 +124,11 @@ Json ServeJson(const ServingReport& r) {
   j["request_goodput"] = r.goodput;
   j["cost_usd_per_million_input_tokens"] = r.usd_per_million_input;
   j["cost_usd_per_million_output_tokens"] = r.usd_per_million_output;
-  j["preemptions"] = r.preemptions;
-  j["iterations"] = r.iterations;
-  j["breakdown"] = Json::array();
-  for (const ServingShare& row : r.breakdown)
-    j["breakdown"].push_back(
-        {{"name", row.name}, {"seconds", row.time.value}, {"fraction", row.fraction}});
+  AddRun(r.pool, j);
+  if (r.prefill) {
+    AddRun(*r.prefill, j["prefill"]);
+    j["prefill"]["limiting_resource"] = r.prefill->limiting_resource;
+  }
   j["series"] = Json::array();
   for (const ServingSample& s : r.series)
     j["series"].push_back({{"time_s", s.at.seconds().value},
@@ -112,9 +143,14 @@ std::string ServeText(const ServingReport& r) {
                            r.deployment.gpus(), r.cluster.c_str(), OneLine(r.deployment).c_str());
   if (!r.source.empty()) out += "  " + r.source + "\n";
   out += "\n";
-  if (!r.memory.fits())
-    return out + "does not fit: " + ShowBytes(Bytes(-r.memory.kv.value)) +
-           " more than a GPU has, before any KV cache\n" + MemoryText(r);
+  if (!r.fits()) {
+    EachPool(r, [&](const PoolReport& pool, const std::string& of) {
+      if (!pool.memory.fits())
+        out += "does not fit: " + ShowBytes(Bytes(-pool.memory.kv.value)) + " more than a GPU" +
+               of + " has, before any KV cache\n";
+    });
+    return out + MemoryTexts(r);
+  }
   out += r.stable ? "the load is held; more would meet " + r.limiting_resource + "\n"
                   : Printf(
                         "the load is NOT held: %s requests wait when the last arrives; the limit "
@@ -127,7 +163,7 @@ std::string ServeText(const ServingReport& r) {
                   Thousands(r.too_long + r.never_fits).c_str(), Thousands(r.too_long).c_str(),
                   Thousands(r.never_fits).c_str());
   out += "\n";
-  if (r.completed == 0) return out + MemoryText(r);
+  if (r.completed == 0) return out + MemoryTexts(r);
   Rows rows = {{"", "p10", "p50", "p90"}};
   for (const Throughput& t : Throughputs()) {
     const Interval i = Between(r, [&](const ServingRates& rates) { return rates.*t.rate; });
@@ -151,15 +187,20 @@ std::string ServeText(const ServingReport& r) {
       "requests\n"
       "  $%.3f a million input tokens, $%.3f a million output tokens\n",
       r.usd_per_million_input, r.usd_per_million_output);
-  out += MemoryText(r);
-  if (r.preemptions > 0)
-    out += Printf("  %s sequences gave way and were computed again\n",
-                  Thousands(r.preemptions).c_str());
-  out += "\nwhere the replicas' time goes\n";
-  Rows times;
-  for (const ServingShare& row : r.breakdown)
-    times.push_back({row.name, ShowSeconds(row.time), Printf("%.1f%%", 100 * row.fraction)});
-  return out + Aligned(times, "lrr");
+  if (const PoolReport& first = r.first(); first.cached_tokens > 0)
+    out += Printf(
+        "  %.1f%% of the prompts' tokens were in the prefix cache\n",
+        100 * static_cast<double>(first.cached_tokens) / static_cast<double>(first.prompt_tokens));
+  out += MemoryTexts(r);
+  EachPool(r, [&](const PoolReport& pool, const std::string& of) {
+    out += of.empty() ? "\nwhere the replicas' time goes\n"
+                      : "\nwhere the time of replicas" + of + " goes\n";
+    Rows times;
+    for (const ServingShare& row : pool.breakdown)
+      times.push_back({row.name, ShowSeconds(row.time), Printf("%.1f%%", 100 * row.fraction)});
+    out += Aligned(times, "lrr");
+  });
+  return out;
 }
 
 Json SearchJson(const ServingSearch& search) {
@@ -168,6 +209,8 @@ Json SearchJson(const ServingSearch& search) {
   for (const ServingTrial& t : search.trials) {
     Json trial = {{"speedup", t.speedup},
                   {"replicas", t.replicas},
+                  {"prefill_replicas", t.prefill_replicas},
+                  {"gpus", t.gpus},
                   {"request_rate", t.request_rate},
                   {"stable", t.stable},
                   {"holds", t.holds}};
@@ -187,13 +230,16 @@ std::string SearchText(const ServingSearch& search) {
         "long "
         "as a request stays; give more requests\n";
   Rows rows = {{"requests/s", "GPUs", "output tokens/s", "p99 TTFT", "p99 TPOT", "held"}};
-  for (const ServingTrial& t : search.trials)
-    rows.push_back({Printf("%.4g", t.request_rate), std::to_string(t.gpus),
+  for (const ServingTrial& t : search.trials) {
+    const std::string pools =
+        t.prefill_replicas > 0 ? Printf(" (%d + %d replicas)", t.prefill_replicas, t.replicas) : "";
+    rows.push_back({Printf("%.4g", t.request_rate), std::to_string(t.gpus) + pools,
                     Printf("%.4g", t.rates.output_tokens), Milliseconds3(t.rates.ttft.p99.value),
                     Milliseconds3(t.rates.tpot.p99.value),
                     t.holds    ? "yes"
                     : t.stable ? "not within the limits"
                                : "no"});
+  }
   return out + Aligned(rows, "rrrrrl");
 }
 

@@ -8,6 +8,7 @@
 #include "base/known.h"
 #include "costmodel/layer_ops.h"
 #include "costmodel/memory.h"
+#include "sim/serving/router.h"
 
 namespace moecast {
 namespace {
@@ -26,6 +27,16 @@ bool IsFp8(Dtype dtype) {
 
 std::string Number(int64_t n) {
   return std::to_string(n);
+}
+
+// A name of a table's rows.
+template <class Policy>
+std::optional<DeploymentFault> CheckNamed(const char* pointer, const std::string& name,
+                                          std::span<const Policy> table) {
+  std::vector<std::string_view> names;
+  for (const Policy& policy : table) names.push_back(policy.name);
+  if (std::find(names.begin(), names.end(), name) != names.end()) return std::nullopt;
+  return DeploymentFault{pointer, "one of " + Join(names), Nearest(name, names)};
 }
 
 }  // namespace
@@ -65,6 +76,10 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
           Row("max_model_len", &EngineSpec::max_model_len,
               "tokens a sequence may have, input and output; absent: the model's own",
               {.low = 1, .high = 1e8}),
+          Row("enable_prefix_caching", &EngineSpec::enable_prefix_caching,
+              "blocks of prompts stay in the cache for prompts that begin alike, where the load "
+              "says "
+              "which do"),
           Row("custom_all_reduce", &EngineSpec::custom_all_reduce,
               "the engine's own all-reduce kernels inside a node run what they are faster for than "
               "NCCL"),
@@ -78,6 +93,18 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
   return fields;
 }
 
+const Fields<PrefillPool>& FieldsOf(const PrefillPool*) {
+  static const Fields<PrefillPool> fields(
+      "prefill pool",
+      {
+          Row("parallel", &PrefillPool::parallel, "how the GPUs of a replica share the model"),
+          Row("replicas", &PrefillPool::replicas,
+              "engines that each prefill a part of the requests", {.low = 1, .high = 65536}),
+          Row("engine", &PrefillPool::engine, "limits and policy of the engine"),
+      });
+  return fields;
+}
+
 const Fields<Deployment>& FieldsOf(const Deployment*) {
   static const Fields<Deployment> fields(
       "deployment",
@@ -85,6 +112,13 @@ const Fields<Deployment>& FieldsOf(const Deployment*) {
           Row("parallel", &Deployment::parallel, "how the GPUs of a replica share the model"),
           Row("replicas", &Deployment::replicas, "engines that each serve a part of the requests",
               {.low = 1, .high = 65536}),
+          Row("prefill", &Deployment::prefill,
+              "disaggregation: replicas that compute prompts and first tokens and send the cache "
+              "on; "
+              "the others only decode"),
+          Row("router", &Deployment::router,
+              "which rank a request goes to: round-robin, least-loaded or prefix-affinity "
+              "(docs/model-serving.md)"),
           Row("weights", &Deployment::weights,
               "format of weights and of the products with them: bf16 or fp8_block"),
           Row("kv_bits", &Deployment::kv_bits,
@@ -97,8 +131,19 @@ const Fields<Deployment>& FieldsOf(const Deployment*) {
   return fields;
 }
 
-std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model& m,
-                                               const Cluster& cluster) {
+Deployment PrefillPoolOf(const Deployment& d) {
+  Deployment pool = d;
+  pool.parallel = d.prefill->parallel;
+  pool.replicas = d.prefill->replicas;
+  pool.engine = d.prefill->engine;
+  pool.prefill.reset();
+  return pool;
+}
+
+namespace {
+
+// Of replicas alike.
+std::optional<DeploymentFault> CheckPool(const Deployment& d, const Model& m) {
   using Fault = DeploymentFault;
   const ServingParallel& p = d.parallel;
   const auto cuts = [&](int64_t n, const char* what) -> std::optional<Fault> {
@@ -128,18 +173,9 @@ std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model&
   if (m.moe.groups > 1 && m.moe.groups % p.ep != 0 && p.ep % m.moe.groups != 0)
     return Fault{"/parallel/ep",
                  "a divisor or a multiple of the expert groups, " + Number(m.moe.groups), ""};
-  if (d.gpus() > cluster.gpus)
-    return Fault{"/replicas",
-                 "at most " + Number(cluster.gpus / p.gpus()) + " of " + Number(p.gpus()) +
-                     " GPUs: the cluster " + cluster.name + " has " + Number(cluster.gpus),
-                 ""};
   if (d.weights != Dtype::kBf16 && d.weights != Dtype::kFp8Block && d.weights != Dtype::kFp8)
     return Fault{"/weights", "bf16, fp8 or fp8_block", ""};
-  if (!FindBatchingPolicy(d.engine.policy)) {
-    std::vector<std::string_view> names;
-    for (const BatchingPolicy& policy : BatchingPolicies()) names.push_back(policy.name);
-    return Fault{"/engine/policy", "one of " + Join(names), Nearest(d.engine.policy, names)};
-  }
+  if (const auto f = CheckNamed("/engine/policy", d.engine.policy, BatchingPolicies())) return f;
   if (d.engine.max_num_batched_tokens < d.engine.max_num_seqs)
     return Fault{"/engine/max_num_batched_tokens",
                  "at least max_num_seqs, " + Number(d.engine.max_num_seqs) +
@@ -148,6 +184,33 @@ std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model&
   if (d.engine.max_model_len && *d.engine.max_model_len > m.max_position)
     return Fault{"/engine/max_model_len",
                  "at most the model's " + Number(m.max_position) + " positions", ""};
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model& m,
+                                               const Cluster& cluster) {
+  if (auto fault = CheckPool(d, m)) return fault;
+  if (d.prefill)
+    if (auto fault = CheckPool(PrefillPoolOf(d), m)) {
+      fault->pointer = "/prefill" + fault->pointer;
+      return fault;
+    }
+  if (const auto f = CheckNamed("/router", d.router, RouterPolicies())) return f;
+  const int64_t each = d.parallel.gpus();
+  const int64_t prefill = d.prefill ? int64_t{d.prefill->replicas} * d.prefill->parallel.gpus() : 0;
+  const int64_t left = std::max<int64_t>(0, cluster.gpus - prefill);
+  if (left < each * d.replicas)
+    return DeploymentFault{
+        left < each && d.prefill ? "/prefill/replicas" : "/replicas",
+        left < each && d.prefill
+            ? "fewer: the cluster " + cluster.name + " has " + Number(cluster.gpus) +
+                  " GPUs, and a replica that decodes needs " + Number(each)
+            : "at most " + Number(left / each) + " of " + Number(each) + " GPUs: the cluster " +
+                  cluster.name + " has " + Number(cluster.gpus) +
+                  (d.prefill ? ", of which " + Number(prefill) + " prefill" : ""),
+        ""};
   return std::nullopt;
 }
 
@@ -200,6 +263,11 @@ ServingMemory ServingMemoryOf(const Deployment& d, const Model& m, const Cluster
   memory.blocks = std::max<int64_t>(0, static_cast<int64_t>(memory.kv.value / block));
   memory.tokens = memory.blocks * engine.block_size;
   return memory;
+}
+
+bool Fits(const Deployment& d, const Model& m, const Cluster& cluster) {
+  return ServingMemoryOf(d, m, cluster).fits() &&
+         (!d.prefill || ServingMemoryOf(PrefillPoolOf(d), m, cluster).fits());
 }
 
 }  // namespace moecast

@@ -37,6 +37,7 @@ struct EngineSpec {
   int64_t block_size = 16;
   double gpu_memory_utilization = 0.9;
   std::optional<int64_t> max_model_len;
+  bool enable_prefix_caching = true;
   bool custom_all_reduce = true;
   Seconds iteration_overhead;
   Seconds sequence_overhead;
@@ -48,16 +49,30 @@ struct EngineSpec {
 };
 const Fields<EngineSpec>& FieldsOf(const EngineSpec*);
 
+// Replicas that only prefill (disaggregation).
+struct PrefillPool {
+  ServingParallel parallel;
+  int replicas = 1;
+  EngineSpec engine;
+  bool operator==(const PrefillPool&) const = default;
+  int gpus() const { return replicas * parallel.gpus(); }
+};
+const Fields<PrefillPool>& FieldsOf(const PrefillPool*);
+
 struct Deployment {
   ServingParallel parallel;
   int replicas = 1;
+  std::optional<PrefillPool> prefill;  // then the others only decode
+  std::string router = "round-robin";
   Dtype weights = Dtype::kBf16;
   double kv_bits = 16;
   EngineSpec engine;
   RoutingLoad routing;
   bool operator==(const Deployment&) const = default;
-  int gpus() const { return replicas * parallel.gpus(); }
+  int gpus() const { return replicas * parallel.gpus() + (prefill ? prefill->gpus() : 0); }
 };
+// The prefill pool as a deployment of its own. REQUIRES: there is one.
+Deployment PrefillPoolOf(const Deployment& deployment);
 const Fields<Deployment>& FieldsOf(const Deployment*);
 
 struct DeploymentFault {
@@ -74,7 +89,8 @@ std::optional<DeploymentFault> CheckDeployment(const Deployment& deployment, con
 ShardPlan ShardOf(const Deployment& deployment);
 Parallel ParallelOf(const Deployment& deployment);
 
-// What fills the memory of one GPU, and how many tokens the cache of each dp rank holds.
+// What fills the memory of one GPU, of those that are not of the prefill pool, and how many tokens
+// the cache of each dp rank holds.
 struct ServingMemory {
   Bytes usable;  // gpu_memory_utilization of the device's
   Bytes weights;
@@ -88,5 +104,7 @@ struct ServingMemory {
 };
 ServingMemory ServingMemoryOf(const Deployment& deployment, const Model& model,
                               const Cluster& cluster);
+// Whether all pools have memory for a cache.
+bool Fits(const Deployment& deployment, const Model& model, const Cluster& cluster);
 
 }  // namespace moecast

@@ -11,10 +11,11 @@ namespace {
 constexpr double kPrecision = 1.01;  // of a rate
 constexpr double kFurthest = 1e5;    // speed-ups tried: from one over this to this
 
-ServingTrial Try(const ServingRun& run, IterationCosts& costs, const Slo& slo, double speedup) {
+ServingTrial Try(const ServingRun& run, ServingCosts& costs, const Slo& slo, double speedup) {
   const ServingOutcome outcome = Simulate(run, costs);
   ServingTrial trial{
       .speedup = speedup, .replicas = run.deployment.replicas, .gpus = run.deployment.gpus()};
+  if (run.deployment.prefill) trial.prefill_replicas = run.deployment.prefill->replicas;
   const Time last = run.load.requests.back().arrival;
   const auto requests = static_cast<double>(run.load.requests.size());
   trial.request_rate = last > Time{} ? requests / last.seconds().value : 0;
@@ -36,7 +37,7 @@ ServingSearch Finished(ServingSearch search, const ServingRun& best, const Servi
 
 }  // namespace
 
-ServingSearch FindRate(const ServingRun& run, IterationCosts& costs, const Slo& slo) {
+ServingSearch FindRate(const ServingRun& run, ServingCosts& costs, const Slo& slo) {
   MOECAST_CHECK(run.load.requests.back().arrival > Time{} && !run.load.concurrency);
   ServingSearch search;
   ServingRun tried = run, best = run;
@@ -68,31 +69,68 @@ ServingSearch FindRate(const ServingRun& run, IterationCosts& costs, const Slo& 
   return Finished(std::move(search), best, found ? &*found : nullptr);
 }
 
-ServingSearch FindReplicas(const ServingRun& run, IterationCosts& costs, const Slo& slo, int most) {
-  MOECAST_CHECK(most >= 1);
+namespace {
+
+// The least n from `low` to `high` for which holds(n), which is monotone: doubled until it does,
+// then bisected. Nothing where there is none.
+template <class Holds>
+std::optional<int> Least(int low, int high, Holds holds) {
+  int below = low - 1, at = low;
+  while (at <= high && !holds(at)) {
+    if (at == high) return std::nullopt;
+    below = at;
+    at = static_cast<int>(std::min<int64_t>(int64_t{2} * at, high));
+  }
+  if (at > high) return std::nullopt;
+  while (at - below > 1) {
+    const int middle = below + (at - below) / 2;
+    (holds(middle) ? at : below) = middle;
+  }
+  return at;
+}
+
+}  // namespace
+
+ServingSearch FindReplicas(const ServingRun& run, ServingCosts& costs, const Slo& slo) {
   ServingSearch search;
   ServingRun tried = run, best = run;
   std::optional<ServingTrial> found;
-  const auto holds = [&](int replicas) {
+  const int each = run.deployment.parallel.gpus();
+  const bool apart = run.deployment.prefill.has_value();
+  const int prefill_each = apart ? run.deployment.prefill->parallel.gpus() : 0;
+  const auto holds = [&](int prefill, int replicas) {
     tried.deployment.replicas = replicas;
+    if (apart) tried.deployment.prefill->replicas = prefill;
     search.trials.push_back(Try(tried, costs, slo, 1));
-    if (!search.trials.back().holds) return false;
-    found = search.trials.back();
-    best.deployment.replicas = replicas;
+    const ServingTrial& trial = search.trials.back();
+    if (!trial.holds) return false;
+    if (!found || trial.gpus < found->gpus) {
+      found = trial;
+      best.deployment = tried.deployment;
+    }
     return true;
   };
-  // Doubled until they hold the load, then bisected between the last two.
-  int low = 0, high = 1;
-  while (!holds(high) && high < most) {
-    low = high;
-    high = static_cast<int>(std::min<int64_t>(int64_t{2} * high, most));
+  // Replicas that the cluster has beside so many that prefill.
+  const auto beside = [&](int prefill) {
+    return (run.cluster.gpus - prefill * prefill_each) / each;
+  };
+  if (!apart) {
+    Least(1, beside(0), [&](int n) { return holds(0, n); });
+  } else {
+    // Each pool's fewest beside as many of the other as there are; then along the edge of what
+    // holds, as far as fewer GPUs than found are possible.
+    const int most = (run.cluster.gpus - each) / prefill_each;
+    const auto prefill = Least(1, most, [&](int p) { return holds(p, beside(p)); });
+    const auto fewest = !prefill ? std::nullopt : Least(1, beside(*prefill), [&](int r) {
+      return holds(std::min(most, (run.cluster.gpus - r * each) / prefill_each), r);
+    });
+    for (int p = prefill.value_or(1); fewest && p <= most; ++p) {
+      if (p * prefill_each + *fewest * each >= found->gpus) break;
+      Least(*fewest, beside(p), [&](int r) { return holds(p, r); });
+    }
   }
-  while (found && high - low > 1) {
-    const int middle = low + (high - low) / 2;
-    (holds(middle) ? high : low) = middle;
-  }
-  std::sort(search.trials.begin(), search.trials.end(),
-            [](const ServingTrial& a, const ServingTrial& b) { return a.replicas < b.replicas; });
+  std::stable_sort(search.trials.begin(), search.trials.end(),
+                   [](const ServingTrial& a, const ServingTrial& b) { return a.gpus < b.gpus; });
   return Finished(std::move(search), best, found ? &*found : nullptr);
 }
 

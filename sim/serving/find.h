@@ -5,16 +5,16 @@
 #include <optional>
 #include <vector>
 
-#include "sim/serving/iteration_costs.h"
 #include "sim/serving/metrics.h"
+#include "sim/serving/prepare.h"
 #include "sim/serving/serving_run.h"
 
 namespace moecast {
 
-// One load that was tried, or one number of replicas.
+// One load that was tried, or one number of replicas of each pool.
 struct ServingTrial {
   double speedup = 1;  // of the load as it is given
-  int replicas = 0;
+  int replicas = 0, prefill_replicas = 0;
   int gpus = 0;
   double request_rate = 0;  // that arrive a second
   ServingRates rates;
@@ -23,7 +23,7 @@ struct ServingTrial {
 };
 
 struct ServingSearch {
-  std::vector<ServingTrial> trials;  // by load, or by replicas, ascending
+  std::vector<ServingTrial> trials;  // by load, or by GPUs, ascending
   std::optional<ServingRun> best;    // the run with the load or the replicas that were found
   // The load lasts less than ten times as long as a request stays at what was found: what it says
   // is of the beginning and the end more than of a steady state.
@@ -33,8 +33,9 @@ struct ServingSearch {
 // The highest rate, to 1%, at which the load is held: its arrivals sped up or slowed down. Nothing
 // is found where not even requests one after another are within the limits. REQUIRES: the
 // deployment fits; the load arrives over time and is no closed loop.
-ServingSearch FindRate(const ServingRun& run, IterationCosts& costs, const Slo& slo);
-// The fewest replicas, at most `most`, that hold the load as it is.
-ServingSearch FindReplicas(const ServingRun& run, IterationCosts& costs, const Slo& slo, int most);
+ServingSearch FindRate(const ServingRun& run, ServingCosts& costs, const Slo& slo);
+// The fewest GPUs of the cluster that hold the load as it is: replicas, with a prefill pool those
+// of both pools.
+ServingSearch FindReplicas(const ServingRun& run, ServingCosts& costs, const Slo& slo);
 
 }  // namespace moecast

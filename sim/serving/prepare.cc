@@ -15,13 +15,16 @@ WholeStep ServingStep(const Calibration& calibration) {
 
 }  // namespace
 
-ServingCosts::ServingCosts(const ServingRun& run)
-    : shard_(ShardOf(run.deployment)),
-      kernels_(*run.calibration),
-      ops_(kernels_, run.cluster, shard_, PlacementOf(ParallelOf(run.deployment)),
-           ExpertSpreadOf(run.model, shard_, PlacementOf(ParallelOf(run.deployment)), run.cluster),
-           ServingStep(*run.calibration), 1),
-      iterations_(run.model, shard_, LoadOf(run.deployment.routing, run.deployment.parallel.ep),
-                  ops_) {}
+ServingCosts::Pool::Pool(const ServingRun& run, const Deployment& deployment)
+    : shard(ShardOf(deployment)),
+      kernels(*run.calibration),
+      ops(kernels, run.cluster, shard, PlacementOf(ParallelOf(deployment)),
+          ExpertSpreadOf(run.model, shard, PlacementOf(ParallelOf(deployment)), run.cluster),
+          ServingStep(*run.calibration), 1),
+      iterations(run.model, shard, LoadOf(deployment.routing, deployment.parallel.ep), ops) {}
+
+ServingCosts::ServingCosts(const ServingRun& run) : decode_(run, run.deployment) {
+  if (run.deployment.prefill) prefill_ = std::make_unique<Pool>(run, PrefillPoolOf(run.deployment));
+}
 
 }  // namespace moecast

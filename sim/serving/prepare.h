@@ -15,14 +15,20 @@ class ServingCosts {
   // REQUIRES: CheckDeployment passed. `run` outlives this.
   explicit ServingCosts(const ServingRun& run);
 
-  const OpCosts& ops() const { return ops_; }
-  IterationCosts& iterations() { return iterations_; }
+  IterationCosts& iterations() { return decode_.iterations; }
+  // REQUIRES: there is a prefill pool.
+  IterationCosts& prefill_iterations() { return prefill_->iterations; }
 
  private:
-  ShardPlan shard_;
-  KernelCosts kernels_;
-  OpCosts ops_;
-  IterationCosts iterations_;
+  struct Pool {
+    Pool(const ServingRun& run, const Deployment& deployment);
+    ShardPlan shard;
+    KernelCosts kernels;
+    OpCosts ops;
+    IterationCosts iterations;
+  };
+  Pool decode_;
+  std::unique_ptr<Pool> prefill_;
 };
 
 }  // namespace moecast

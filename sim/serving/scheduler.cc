@@ -11,24 +11,68 @@ Scheduler::Scheduler(const SchedulerLimits& limits, const BatchingPolicy& policy
     : limits_(limits),
       policy_(&policy),
       growing_(static_cast<size_t>(limits.block_size)),
-      free_(limits.blocks) {
+      cache_(limits.blocks, limits.block_size, limits.run_tokens) {
   MOECAST_CHECK(0 < limits.max_num_seqs && limits.max_num_seqs <= limits.max_num_batched_tokens);
   MOECAST_CHECK(limits.block_size > 0 && limits.blocks > 0);
 }
 
 int64_t Scheduler::BlocksOf(int64_t input_tokens, int64_t output_tokens) const {
-  return BlocksFor(input_tokens + output_tokens - 1);
+  return cache_.BlocksFor(input_tokens + output_tokens - 1);
 }
 
-void Scheduler::Add(int32_t id, int64_t input_tokens, int64_t output_tokens) {
-  MOECAST_CHECK(id >= 0 && input_tokens > 0 && output_tokens > 0);
-  MOECAST_CHECK(BlocksOf(input_tokens, output_tokens) <= limits_.blocks);
-  const auto at = static_cast<size_t>(id);
-  if (at >= sequences_.size()) sequences_.resize(std::max(at + 1, sequences_.size() * 2));
-  Sequence& s = sequences_[at];
-  MOECAST_CHECK(s.state == State::kNone);
-  s = {.prompt = input_tokens, .output = output_tokens, .state = State::kWaiting};
-  waiting_.push_back(id);
+// Whole runs alone are kept.
+std::span<const uint64_t> Scheduler::RunsOf(const SequenceAsked& asked) const {
+  if (cache_.run_tokens() == 0) return {};
+  return asked.hashes.first(
+      std::min(asked.hashes.size(), static_cast<size_t>(asked.input_tokens / cache_.run_tokens())));
+}
+
+// The last token of a prompt is computed in any case: its output makes the next.
+KvCache::Known Scheduler::KnownOf(std::span<const uint64_t> runs, int64_t prompt) const {
+  if (runs.empty()) return {};
+  const auto most = static_cast<size_t>((prompt - 1) / cache_.run_tokens());
+  return cache_.Find(runs.first(std::min(runs.size(), most)));
+}
+
+int64_t Scheduler::CachedOf(const SequenceAsked& asked) const {
+  return KnownOf(RunsOf(asked), asked.input_tokens).runs * cache_.run_tokens();
+}
+
+void Scheduler::Add(int32_t id, const SequenceAsked& asked) {
+  MOECAST_CHECK(id >= 0 && asked.input_tokens > 0);
+  MOECAST_CHECK(asked.output_tokens > (asked.prefilled ? 1 : 0));
+  MOECAST_CHECK(!asked.hands_over || asked.output_tokens == 1);
+  MOECAST_CHECK(BlocksOf(asked.input_tokens, asked.output_tokens) <= limits_.blocks);
+  if (empty_.empty()) {
+    empty_.push_back(static_cast<Slot>(sequences_.size()));
+    sequences_.emplace_back();
+  }
+  const Slot slot = empty_.back();
+  empty_.pop_back();
+  Sequence& s = At(slot);
+  s = {.id = id,
+       .prompt = asked.input_tokens,
+       .output = asked.output_tokens,
+       .made = asked.prefilled ? 1 : 0,
+       .runs = asked.prefilled ? std::span<const uint64_t>() : RunsOf(asked),
+       .version = s.version + 1,
+       .state = State::kWaiting,
+       .began = asked.prefilled,
+       .prefilled = asked.prefilled,
+       .hands_over = asked.hands_over};
+  waiting_.push_back(slot);
+}
+
+// Its slot is another's to use, where its cache is nobody's to read.
+void Scheduler::Finish(Slot slot) {
+  Sequence& s = At(slot);
+  s.state = State::kFinished;
+  ++s.version;
+  finished_.push_back(s.id);
+  if (s.hands_over)
+    handed_over_.emplace(s.id, slot);
+  else
+    empty_.push_back(slot);
 }
 
 // A sequence that has stored n tokens needs a block for the next where n is a multiple of the
@@ -38,55 +82,63 @@ int64_t Scheduler::PhaseOf(const Sequence& s) const {
   return s.since + (size - s.stored % size) % size;
 }
 
-void Scheduler::BeginDecode(int32_t id) {
-  Sequence& s = sequences_[static_cast<size_t>(id)];
+void Scheduler::BeginDecode(Slot slot) {
+  Sequence& s = At(slot);
   s.state = State::kDecoding;
   s.since = iterations_;
   ++decoding_;
   stored_sum_ += s.stored;
   ++GrowingAt(PhaseOf(s));
-  ends_.push({iterations_ + s.output - s.made, id, s.version});
+  ends_.push({iterations_ + s.output - s.made, s.id, {slot, s.version}});
+}
+
+void Scheduler::GiveBack(Sequence& s, int64_t blocks) {
+  cache_.Give(blocks);
+  cache_.Release(s.runs.first(static_cast<size_t>(s.held)));
+  s.held = 0;
 }
 
 void Scheduler::LeaveDecode(Sequence& s) {
   --decoding_;
   stored_sum_ -= StoredNow(s);
   --GrowingAt(PhaseOf(s));
-  free_ += BlocksFor(StoredNow(s));
+  GiveBack(s, OwnBlocks(s, StoredNow(s)));
 }
 
 bool Scheduler::PreemptLast() {
   while (!admitted_.empty()) {
-    const int32_t id = admitted_.back();
-    Sequence& s = sequences_[static_cast<size_t>(id)];
+    const Entry last = admitted_.back();
     admitted_.pop_back();
-    if (s.state != State::kDecoding && s.state != State::kPrefilling) continue;
+    if (!IsNow(last)) continue;
+    Sequence& s = At(last.slot);
     if (s.state == State::kDecoding) {
       LeaveDecode(s);
       s.made += iterations_ - s.since;
       // All it had is computed again in one prompt, whose end makes the next token.
       s.prompt = StoredNow(s) + 1;
+      s.prefilled = false;
     } else {
-      free_ += s.blocks;
-      std::erase(prefilling_, id);
+      GiveBack(s, s.blocks);
+      std::erase(prefilling_, last.slot);
     }
+    if (s.began) preempted_.push_back(s.id);
     ++s.version;
     ++preemptions_;
     s.stored = s.blocks = 0;
     s.state = State::kWaiting;
-    waiting_.push_front(id);
+    waiting_.push_front(last.slot);
     return true;
   }
   return false;
 }
 
 // Gives a prefilling sequence as many tokens of its prompt as the budget has, and their blocks.
-bool Scheduler::TakeChunk(int32_t id, int64_t& budget, Batch& batch) {
-  Sequence& s = sequences_[static_cast<size_t>(id)];
+bool Scheduler::TakeChunk(Slot slot, int64_t& budget, Batch& batch) {
+  Sequence& s = At(slot);
   const int64_t tokens = std::min(budget, s.prompt - s.stored);
-  const int64_t grow = BlocksFor(s.stored + tokens) - s.blocks;
-  if (grow > free_) return false;
-  free_ -= grow;
+  const int64_t grow = OwnBlocks(s, s.stored + tokens) - s.blocks;
+  if (grow > cache_.available()) return false;
+  cache_.Take(grow);
   s.blocks += grow;
   budget -= tokens;
   const int64_t context = s.stored + tokens;
@@ -94,35 +146,74 @@ bool Scheduler::TakeChunk(int32_t id, int64_t& budget, Batch& batch) {
   batch.prefill.tokens += tokens;
   batch.prefill.query_key_pairs += CausalPairs(tokens, context);
   batch.prefill.context_sum += context;
-  chunks_.push_back({id, tokens});
+  chunks_.push_back({slot, tokens});
   return true;
 }
 
+// The head of the queue, where its first chunk behind what the cache has finds blocks.
+bool Scheduler::Admit(Slot slot, int64_t& budget, Batch& batch) {
+  Sequence& s = At(slot);
+  const KvCache::Known known = KnownOf(s.runs, s.prompt);
+  const int64_t cached = known.runs * cache_.run_tokens();
+  const int64_t end = std::min(cached + budget, s.prompt);
+  const int64_t own = cache_.BlocksFor(end) - known.runs * cache_.run_blocks();
+  if (own + known.idle * cache_.run_blocks() > cache_.available()) return false;
+  s.held = static_cast<int32_t>(known.runs);
+  s.stored = cached;
+  cache_.Hold(s.runs.first(static_cast<size_t>(known.runs)));
+  prompt_tokens_ += s.prompt;
+  cached_tokens_ += cached;
+  return TakeChunk(slot, budget, batch);
+}
+
 void Scheduler::TakeChunks(int64_t budget, Batch& batch) {
-  for (const int32_t id : prefilling_) {
+  for (const Slot slot : prefilling_) {
     if (budget == 0) break;
-    if (!TakeChunk(id, budget, batch)) batch.blocked = Blocked::kKvCache;
+    if (!TakeChunk(slot, budget, batch)) batch.blocked = Blocked::kKvCache;
   }
   while (!waiting_.empty() && batch.blocked == Blocked::kNothing) {
-    const int32_t id = waiting_.front();
-    Sequence& s = sequences_[static_cast<size_t>(id)];
+    const Slot slot = waiting_.front();
+    Sequence& s = At(slot);
+    if (s.prefilled) break;
     if (running() >= limits_.max_num_seqs)
       batch.blocked = Blocked::kSequences;
     else if (budget == 0)
       batch.blocked = Blocked::kTokens;
-    else if (!TakeChunk(id, budget, batch))
+    else if (!Admit(slot, budget, batch))
       batch.blocked = Blocked::kKvCache;
     if (batch.blocked != Blocked::kNothing) break;
     waiting_.pop_front();
     s.state = State::kPrefilling;
-    prefilling_.push_back(id);
-    admitted_.push_back(id);
+    prefilling_.push_back(slot);
+    admitted_.push_back({slot, s.version});
+  }
+}
+
+void Scheduler::JoinPrefilled(Batch& batch) {
+  joined_.clear();
+  while (!waiting_.empty()) {
+    const Slot slot = waiting_.front();
+    Sequence& s = At(slot);
+    if (!s.prefilled) break;
+    if (running() >= limits_.max_num_seqs)
+      batch.blocked = Blocked::kSequences;
+    else if (cache_.BlocksFor(s.prompt + 1) > cache_.available())
+      batch.blocked = Blocked::kKvCache;
+    if (batch.blocked != Blocked::kNothing) break;
+    waiting_.pop_front();
+    cache_.Take(cache_.BlocksFor(s.prompt));
+    s.stored = s.prompt;
+    BeginDecode(slot);
+    admitted_.push_back({slot, s.version});
+    joined_.push_back(s.id);
   }
 }
 
 Batch Scheduler::Next() {
   MOECAST_CHECK(chunks_.empty() && !decodes_);
   Batch batch;
+  preempted_.clear();
+  JoinPrefilled(batch);
   const bool decodes_alone = !policy_->mixes && decoding_ > 0;
   if (!policy_->mixes && (decoding_ == 0 || policy_->starts_while_decoding))
     TakeChunks(limits_.max_num_batched_tokens, batch);
@@ -131,13 +222,16 @@ Batch Scheduler::Next() {
     batch.blocked = Blocked::kPolicy;
 
   // Who was preempted does not come back in the same iteration, nor does another take its place.
-  while (decoding_ > 0 && GrowingAt(iterations_) > free_) {
+  while (decoding_ > 0 && GrowingAt(iterations_) > cache_.available()) {
     PreemptLast();
     batch.blocked = Blocked::kKvCache;
   }
+  std::erase_if(joined_, [&](int32_t id) {
+    return std::find(preempted_.begin(), preempted_.end(), id) != preempted_.end();
+  });
   if (decoding_ > 0) {
     decodes_ = true;
-    free_ -= GrowingAt(iterations_);
+    cache_.Take(GrowingAt(iterations_));
     batch.decode.sequences = batch.decode.tokens = decoding_;
     batch.decode.context_sum = stored_sum_ + decoding_;
     batch.decode.query_key_pairs = batch.decode.context_sum;
@@ -151,9 +245,19 @@ Batch Scheduler::Next() {
   return batch;
 }
 
+void Scheduler::Drop(int32_t id) {
+  const auto handed = handed_over_.find(id);
+  MOECAST_CHECK(handed != handed_over_.end());
+  const Slot slot = handed->second;
+  handed_over_.erase(handed);
+  GiveBack(At(slot), At(slot).blocks);
+  empty_.push_back(slot);
+}
+
 BatchEnd Scheduler::End() {
   first_token_.clear();
   finished_.clear();
+  resumed_.clear();
   BatchEnd end;
   if (decodes_) {
     end.tokens += decoding_;
@@ -162,40 +266,42 @@ BatchEnd Scheduler::End() {
     while (!ends_.empty() && ends_.top().at <= iterations_) {
       const Ending ending = ends_.top();
       ends_.pop();
-      Sequence& s = sequences_[static_cast<size_t>(ending.id)];
-      if (s.version != ending.version || s.state != State::kDecoding) continue;
-      LeaveDecode(s);
-      s.state = State::kFinished;
-      finished_.push_back(ending.id);
+      if (!IsNow(ending.of)) continue;
+      LeaveDecode(At(ending.of.slot));
+      Finish(ending.of.slot);
     }
     decodes_ = false;
   }
   for (const Chunk& chunk : chunks_) {
-    Sequence& s = sequences_[static_cast<size_t>(chunk.id)];
+    Sequence& s = At(chunk.slot);
     s.stored += chunk.tokens;
+    for (; static_cast<size_t>(s.held) < s.runs.size() &&
+           (s.held + 1) * cache_.run_tokens() <= s.stored;
+         ++s.held) {
+      cache_.Keep(s.runs[static_cast<size_t>(s.held)]);
+      s.blocks -= cache_.run_blocks();
+    }
     if (s.stored < s.prompt) continue;
-    std::erase(prefilling_, chunk.id);
+    std::erase(prefilling_, chunk.slot);
     ++s.made;
     ++end.tokens;
-    if (!s.began) first_token_.push_back(chunk.id);
+    (s.began ? resumed_ : first_token_).push_back(s.id);
     s.began = true;
     if (s.made == s.output) {
-      free_ += s.blocks;
-      s.state = State::kFinished;
-      finished_.push_back(chunk.id);
+      if (!s.hands_over) GiveBack(s, s.blocks);
+      Finish(chunk.slot);
     } else {
-      BeginDecode(chunk.id);
+      BeginDecode(chunk.slot);
+      ++end.begun;
     }
   }
   chunks_.clear();
   // Those that have finished are dropped before they outnumber the others.
   if (admitted_.size() > 64 && admitted_.size() > 2 * static_cast<size_t>(running()))
-    std::erase_if(admitted_, [&](int32_t id) {
-      const State state = sequences_[static_cast<size_t>(id)].state;
-      return state != State::kDecoding && state != State::kPrefilling;
-    });
+    std::erase_if(admitted_, [&](const Entry& entry) { return !IsNow(entry); });
   end.first_token = first_token_;
   end.finished = finished_;
+  end.resumed = resumed_;
   return end;
 }
 

@@ -11,6 +11,10 @@
 // An iteration touches only sequences that change: those that prefill, begin or end decoding, or
 // are preempted. Of the others there are sums: each decode iteration gives every decoding sequence
 // one token, so one counter of such iterations says when each ends and when each needs a block.
+//
+// A prompt whose first tokens the cache keeps of another is prefilled from there on (kv_cache.h). A
+// sequence whose prompt was computed elsewhere (disaggregated prefill) waits for the blocks of all
+// of it and goes on to decode.
 #pragma once
 
 #include <cstdint>
@@ -18,10 +22,12 @@
 #include <functional>
 #include <queue>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "costmodel/work.h"
 #include "sim/serving/batching.h"
+#include "sim/serving/kv_cache.h"
 
 namespace moecast {
 
@@ -30,6 +36,18 @@ struct SchedulerLimits {
   int64_t max_num_batched_tokens = 8192;  // new tokens of an iteration
   int64_t block_size = 16;                // tokens
   int64_t blocks = 0;                     // of the KV cache
+  int64_t run_tokens = 0;  // of the runs that prompts' hashes are of; 0 without prefix caching
+};
+
+// A request as an engine has it. `hashes` are of its prompt's runs, from the first on, and outlive
+// the scheduler.
+struct SequenceAsked {
+  int64_t input_tokens = 0;
+  int64_t output_tokens = 0;
+  std::span<const uint64_t> hashes = {};
+  bool prefilled = false;  // its prompt and first token were computed elsewhere
+  // Its cache is read by others after its end, until Drop. REQUIRES: one token of output.
+  bool hands_over = false;
 };
 
 // What kept the head of the queue from being admitted.
@@ -48,6 +66,8 @@ struct Batch {
 struct BatchEnd {
   std::span<const int32_t> first_token;  // sequences whose first token it made
   std::span<const int32_t> finished;     // whose last; a sequence may be in both
+  std::span<const int32_t> resumed;      // whose next after a preemption
+  int64_t begun = 0;                     // sequences that decode from now on
   int64_t tokens = 0;                    // made in all
 };
 
@@ -58,80 +78,114 @@ class Scheduler {
 
   // Blocks that a sequence holds before its last token is made.
   int64_t BlocksOf(int64_t input_tokens, int64_t output_tokens) const;
-  // Puts a sequence at the end of the queue. REQUIRES: `id` is new, tokens are positive and
-  // BlocksOf(...) <= limits.blocks.
-  void Add(int32_t id, int64_t input_tokens, int64_t output_tokens);
+  // Puts a sequence at the end of the queue; `id` is its caller's, who gets it back. REQUIRES:
+  // tokens are positive (with the prompt prefilled two of output) and BlocksOf(...) <=
+  // limits.blocks.
+  void Add(int32_t id, const SequenceAsked& asked);
 
   // The next iteration; empty where nothing waits or runs. REQUIRES: the one before has ended.
   Batch Next();
   // The iteration that Next gave has run.
   BatchEnd End();
+  // The cache of a finished sequence that hands it over has been read.
+  void Drop(int32_t id);
 
   const SchedulerLimits& limits() const { return limits_; }
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
   int64_t running() const { return static_cast<int64_t>(prefilling_.size()) + decoding_; }
   int64_t decoding() const { return decoding_; }
-  int64_t blocks_used() const { return limits_.blocks - free_; }
+  int64_t blocks_used() const { return cache_.used(); }  // by sequences
+  // Tokens of the prompts that were admitted, and those of them that the cache had.
+  int64_t prompt_tokens() const { return prompt_tokens_; }
+  int64_t cached_tokens() const { return cached_tokens_; }
+  // How many first tokens of a prompt the cache has now.
+  int64_t CachedOf(const SequenceAsked& asked) const;
+  // Of the last Next, valid until the next: prefilled sequences that begin to decode, and sequences
+  // with tokens made that were preempted.
+  std::span<const int32_t> joined() const { return joined_; }
+  std::span<const int32_t> preempted() const { return preempted_; }
   int64_t preemptions() const { return preemptions_; }
   bool idle() const { return waiting_.empty() && running() == 0; }
 
  private:
-  enum class State : uint8_t { kNone, kWaiting, kPrefilling, kDecoding, kFinished };
+  enum class State : uint8_t { kWaiting, kPrefilling, kDecoding, kFinished };
+  // A place for a sequence, used again when it has ended.
+  using Slot = int32_t;
   struct Sequence {
-    int64_t prompt = 0;   // tokens to prefill: the input, after a preemption with what was made
-    int64_t output = 0;   // tokens to make
-    int64_t made = 0;     // tokens made; while it decodes, those made when it began to
-    int64_t stored = 0;   // tokens in the cache; while it decodes, those when it began to
-    int64_t since = 0;    // decode iterations there had been when it began to decode
-    int64_t blocks = 0;   // held while it prefills
-    int32_t version = 0;  // tells entries of ends_ that a preemption made void
-    State state = State::kNone;
-    bool began = false;  // has made its first token
+    int32_t id = 0;
+    int64_t prompt = 0;  // tokens to prefill: the input, after a preemption with what was made
+    int64_t output = 0;  // tokens to make
+    int64_t made = 0;    // tokens made; while it decodes, those made when it began to
+    int64_t stored = 0;  // tokens in the cache; while it decodes, those when it began to
+    int64_t since = 0;   // decode iterations there had been when it began to decode
+    int64_t blocks = 0;  // its own while it prefills
+    std::span<const uint64_t> runs;  // of its input that may be kept
+    int32_t held = 0;                // runs of the cache it holds
+    int32_t version = 0;             // tells entries of ends_ and admitted_ that are of the past
+    State state = State::kFinished;
+    bool began = false;      // has made its first token
+    bool prefilled = false;  // and computes nothing before it decodes
+    bool hands_over = false;
+  };
+  struct Entry {
+    Slot slot;
+    int32_t version;
   };
   struct Ending {
     int64_t at;  // decode iterations
     int32_t id;
-    int32_t version;
+    Entry of;
     bool operator>(const Ending& o) const { return at != o.at ? at > o.at : id > o.id; }
   };
+  Sequence& At(Slot slot) { return sequences_[static_cast<size_t>(slot)]; }
+  bool IsNow(const Entry& entry) { return At(entry.slot).version == entry.version; }
 
-  int64_t BlocksFor(int64_t tokens) const {
-    return (tokens + limits_.block_size - 1) / limits_.block_size;
-  }
   // Decoding sequences that need a block for the token of the decode iteration that comes next.
   int64_t& GrowingAt(int64_t iterations) {
     return growing_[static_cast<size_t>(iterations % limits_.block_size)];
   }
   int64_t StoredNow(const Sequence& s) const { return s.stored + iterations_ - s.since; }
   int64_t PhaseOf(const Sequence& s) const;
+  void JoinPrefilled(Batch& batch);
+  std::span<const uint64_t> RunsOf(const SequenceAsked& asked) const;
+  KvCache::Known KnownOf(std::span<const uint64_t> runs, int64_t prompt) const;
   void TakeChunks(int64_t budget, Batch& batch);
-  bool TakeChunk(int32_t id, int64_t& budget, Batch& batch);
-  void BeginDecode(int32_t id);
+  bool TakeChunk(Slot slot, int64_t& budget, Batch& batch);
+  bool Admit(Slot slot, int64_t& budget, Batch& batch);
+  int64_t OwnBlocks(const Sequence& s, int64_t stored) const {
+    return cache_.BlocksFor(stored) - s.held * cache_.run_blocks();
+  }
+  void GiveBack(Sequence& s, int64_t blocks);
+  void Finish(Slot slot);
+  void BeginDecode(Slot slot);
   void LeaveDecode(Sequence& s);
   // Preempts the sequence that was admitted last; false where there is none.
   bool PreemptLast();
 
   SchedulerLimits limits_;
   const BatchingPolicy* policy_;
-  std::vector<Sequence> sequences_;  // by id
-  std::deque<int32_t> waiting_;
-  std::vector<int32_t> prefilling_;  // admitted and not done with their prompt, in order
-  std::vector<int32_t> admitted_;    // in order; those that have finished are dropped when met
+  std::vector<Sequence> sequences_;  // by slot
+  std::vector<Slot> empty_;
+  std::deque<Slot> waiting_;
+  std::vector<Slot> prefilling_;  // admitted and not done with their prompt, in order
+  std::vector<Entry> admitted_;   // in order; those that have finished are dropped when met
+  std::unordered_map<int32_t, Slot> handed_over_;  // by id: finished, their cache still read
   std::priority_queue<Ending, std::vector<Ending>, std::greater<>> ends_;
   std::vector<int64_t> growing_;  // by decode iteration modulo block_size
-  int64_t free_;                  // blocks
+  KvCache cache_;
+  int64_t prompt_tokens_ = 0, cached_tokens_ = 0;
   int64_t decoding_ = 0;
   int64_t stored_sum_ = 0;  // of decoding sequences, now
   int64_t iterations_ = 0;  // with decodes
   int64_t preemptions_ = 0;
   // Of the iteration that runs.
   struct Chunk {
-    int32_t id;
+    Slot slot;
     int64_t tokens;
   };
   std::vector<Chunk> chunks_;
   bool decodes_ = false;
-  std::vector<int32_t> first_token_, finished_;
+  std::vector<int32_t> first_token_, finished_, resumed_, joined_, preempted_;
 };
 
 }  // namespace moecast

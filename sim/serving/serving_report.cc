@@ -13,31 +13,31 @@ bool Completed(const RequestOutcome& request) {
   return request.how == RequestEnd::kCompleted;
 }
 
-std::vector<ServingShare> BreakdownOf(const ServingOutcome& outcome, Seconds all) {
+std::vector<ServingShare> BreakdownOf(const ServingCounts& counts, Seconds all) {
   std::vector<ServingShare> rows;
   const auto add = [&](std::string name, Seconds time) {
     if (time.value > 0) rows.push_back({std::move(name), time, time / all});
   };
   for (const auto& [op_class, name] : EnumNames<OpClass>::kNames)
     if (op_class != OpClass::kCollective)
-      add(std::string(name), outcome.busy.busy[static_cast<size_t>(op_class)]);
+      add(std::string(name), counts.busy.busy[static_cast<size_t>(op_class)]);
   for (const auto& [group, name] : EnumNames<GroupKind>::kNames)
     add("exposed " + std::string(name) + " communication",
-        outcome.busy.exposed[static_cast<size_t>(group)]);
-  add("engine overhead", outcome.overhead);
-  add("idle", all - outcome.total());
+        counts.busy.exposed[static_cast<size_t>(group)]);
+  add("engine overhead", counts.overhead);
+  add("idle", all - counts.total());
   return rows;
 }
 
 // What more throughput would need more of: of what made the queue wait for a tenth of the time and
 // more the most, else the largest share of the replicas' time.
-std::string LimitOf(const ServingOutcome& outcome, const std::vector<ServingShare>& breakdown) {
+std::string LimitOf(const ServingCounts& counts, const std::vector<ServingShare>& breakdown) {
   constexpr const char* kBlocked[] = {"", "max_num_seqs", "max_num_batched_tokens", "kv_cache",
                                       "batching policy"};
   size_t most = 1;
-  for (size_t i = 1; i < outcome.blocked.size(); ++i)
-    if (outcome.blocked[i] > outcome.blocked[most]) most = i;
-  if (outcome.blocked[most].value > 0.1 * outcome.total().value) return kBlocked[most];
+  for (size_t i = 1; i < counts.blocked.size(); ++i)
+    if (counts.blocked[i] > counts.blocked[most]) most = i;
+  if (counts.blocked[most].value > 0.1 * counts.total().value) return kBlocked[most];
   const auto largest = std::max_element(
       breakdown.begin(), breakdown.end(),
       [](const ServingShare& a, const ServingShare& b) { return a.time < b.time; });
@@ -45,19 +45,49 @@ std::string LimitOf(const ServingOutcome& outcome, const std::vector<ServingShar
   return largest->name == "idle" ? "the offered load" : largest->name;
 }
 
+// What the pool's memory is, and with the counts of a run what it did.
+PoolReport Reported(const ServingRun& run, const Deployment& pool) {
+  PoolReport report{.memory = ServingMemoryOf(pool, run.model, run.cluster)};
+  report.kv_capacity = report.memory.tokens * pool.parallel.dp * pool.replicas;
+  return report;
+}
+void Fill(const ServingCounts& counts, const Deployment& pool, Seconds duration,
+          const IterationCosts& costs, PoolReport& report) {
+  report.peak_tokens = counts.peak_blocks * pool.engine.block_size;
+  report.preemptions = counts.preemptions;
+  report.iterations = counts.iterations;
+  report.prompt_tokens = counts.prompt_tokens;
+  report.cached_tokens = counts.cached_tokens;
+  const Seconds all = duration * pool.replicas;
+  report.breakdown = BreakdownOf(counts, all);
+  report.limiting_resource = LimitOf(counts, report.breakdown);
+  if (counts.iterations == 0) return;
+  report.busy = counts.total() / all;
+  report.sigma = costs.Sigma(counts.work.mean());
+}
+
 }  // namespace
 
 std::string OneLine(const Deployment& d) {
-  const EngineSpec& e = d.engine;
   const auto text = [](int64_t n) { return std::to_string(n); };
-  return text(d.replicas) + (d.replicas == 1 ? " replica" : " replicas") + " of tp " +
-         text(d.parallel.tp) + ", dp " + text(d.parallel.dp) + ", ep " + text(d.parallel.ep) +
-         "; weights " + std::string(NameOf(d.weights)) + ", KV " + ShowNumber(d.kv_bits) +
-         " bits; " + e.policy + " batches of " + text(e.max_num_seqs) + " sequences and " +
-         text(e.max_num_batched_tokens) + " tokens a dp rank";
+  const auto pool = [&](int replicas, const ServingParallel& p) {
+    return text(replicas) + (replicas == 1 ? " replica" : " replicas") + " of tp " + text(p.tp) +
+           ", dp " + text(p.dp) + ", ep " + text(p.ep);
+  };
+  const auto batches = [&](const EngineSpec& e) {
+    return e.policy + " batches of " + text(e.max_num_seqs) + " sequences and " +
+           text(e.max_num_batched_tokens) + " tokens a dp rank";
+  };
+  std::string line = pool(d.replicas, d.parallel) + "; weights " + std::string(NameOf(d.weights)) +
+                     ", KV " + ShowNumber(d.kv_bits) + " bits; " + batches(d.engine);
+  if (d.router != Deployment{}.router) line += "; " + d.router;
+  if (d.prefill)
+    line += "; prefill apart: " + pool(d.prefill->replicas, d.prefill->parallel) + "; " +
+            batches(d.prefill->engine);
+  return line;
 }
 
-Served Serve(const ServingRun& run, IterationCosts& costs, const Slo& slo) {
+Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo) {
   const Deployment& d = run.deployment;
   Served served;
   ServingReport& report = served.report;
@@ -66,10 +96,11 @@ Served Serve(const ServingRun& run, IterationCosts& costs, const Slo& slo) {
             .cluster = run.cluster.name,
             .source = run.source,
             .deployment = d,
-            .memory = ServingMemoryOf(d, run.model, run.cluster),
+            .pool = Reported(run, d),
             .left_out = run.load.left_out,
             .slo = slo};
-  if (!report.memory.fits()) return served;
+  if (d.prefill) report.prefill = Reported(run, PrefillPoolOf(d));
+  if (!report.fits()) return served;
   served.outcome = Simulate(run, costs);
   const ServingOutcome& outcome = served.outcome;
   report.rates = RatesOf(run.load, outcome);
@@ -83,31 +114,40 @@ Served Serve(const ServingRun& run, IterationCosts& costs, const Slo& slo) {
   }
   report.stable = IsStable(run.load, outcome);
   report.waiting_left = outcome.waiting_left;
-  report.preemptions = outcome.preemptions;
-  report.iterations = outcome.iterations;
-  report.peak_tokens = outcome.peak_blocks * d.engine.block_size;
-  report.kv_capacity = report.memory.tokens * d.parallel.dp * d.replicas;
-  const Seconds all = report.duration * d.replicas;
-  report.breakdown = BreakdownOf(outcome, all);
-  report.limiting_resource = LimitOf(outcome, report.breakdown);
+  Fill(outcome.counts, d, report.duration, costs.iterations(), report.pool);
+  if (d.prefill)
+    Fill(*outcome.prefill, PrefillPoolOf(d), report.duration, costs.prefill_iterations(),
+         *report.prefill);
+  // Of two pools the busier one is in the way.
+  const bool of_prefill = report.prefill && report.prefill->busy > report.pool.busy;
+  report.limiting_resource = (of_prefill ? *report.prefill : report.pool).limiting_resource;
+  if (report.prefill)
+    report.limiting_resource += of_prefill ? " of the prefill pool" : " of the decode pool";
   report.series = outcome.series;
   if (report.completed == 0) return served;
 
-  // GPUs are paid for while the load lasts; prompts and answers share that by the time they take.
-  const double cost = report.duration.value / 3600 * d.gpus() * run.usd_per_gpu_hour;
-  const double prompts = outcome.with_prompts / outcome.total();
+  // GPUs are paid for while the load lasts; where both go through the same, prompts and answers
+  // share that by the time they take.
   const double seconds = report.duration.value;
+  const double of_gpu = seconds / 3600 * run.usd_per_gpu_hour;
+  const double shared = of_gpu * (d.gpus() - (d.prefill ? d.prefill->gpus() : 0));
+  const Seconds ran = outcome.counts.total();
+  const double prompts = ran.value > 0 ? outcome.counts.with_prompts / ran : 0;
+  const double of_prompts = shared * prompts + (d.prefill ? of_gpu * d.prefill->gpus() : 0);
   const auto per_million = [](double usd, double tokens) {
     return tokens > 0 ? usd / tokens * 1e6 : 0;
   };
-  report.usd_per_million_input = per_million(cost * prompts, report.rates.input_tokens * seconds);
+  report.usd_per_million_input = per_million(of_prompts, report.rates.input_tokens * seconds);
   report.usd_per_million_output =
-      per_million(cost * (1 - prompts), report.rates.output_tokens * seconds);
+      per_million(shared * (1 - prompts), report.rates.output_tokens * seconds);
 
-  report.sigma = costs.Sigma(outcome.typical);
-  const double off = std::exp(NormalQuantile(0.9) * report.sigma);
-  report.slow = RatesOf(run.load, Simulate(run, costs, off));
-  report.fast = RatesOf(run.load, Simulate(run, costs, 1 / off));
+  const auto off = [](double z, const PoolReport& pool) { return std::exp(z * pool.sigma); };
+  const auto rates = [&](double z) {
+    const Slower slower{off(z, report.pool), off(z, report.first())};
+    return RatesOf(run.load, Simulate(run, costs, slower));
+  };
+  report.slow = rates(NormalQuantile(0.9));
+  report.fast = rates(-NormalQuantile(0.9));
   return served;
 }
 

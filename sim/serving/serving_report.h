@@ -2,6 +2,7 @@
 // is held, throughput, latency, memory, price, and where the time goes.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,11 +17,26 @@ struct ServingShare {
   double fraction = 0;  // of the replicas' time
 };
 
+// Of replicas alike: all, or with a prefill pool those of one of the two.
+struct PoolReport {
+  ServingMemory memory;
+  int64_t kv_capacity = 0;  // tokens of all ranks together
+  int64_t peak_tokens = 0;  // of a dp rank's cache
+  int64_t preemptions = 0, iterations = 0;
+  // Of the prompts that ranks were sent, and those of them that their caches had.
+  int64_t prompt_tokens = 0, cached_tokens = 0;
+  std::string limiting_resource;
+  std::vector<ServingShare> breakdown;
+  double busy = 0;   // share of the replicas' time in which an iteration runs
+  double sigma = 0;  // of ln(iteration time)
+};
+
 struct ServingReport {
   std::string name, model, cluster;
   std::string source;  // of the scenario's values
   Deployment deployment;
-  ServingMemory memory;
+  PoolReport pool;                    // of the replicas that decode
+  std::optional<PoolReport> prefill;  // of those that only prefill
   Seconds duration;
   int64_t completed = 0, too_long = 0, never_fits = 0;
   int64_t left_out = 0;  // requests of the trace without input or output
@@ -33,13 +49,12 @@ struct ServingReport {
   Slo slo;  // what was asked for
   bool meets_slo = true;
   double goodput = 0;  // requests a second that are each within the limits
-  double sigma = 0;    // of ln(iteration time)
-  int64_t preemptions = 0, iterations = 0;
-  int64_t peak_tokens = 0;  // of a dp rank's cache
-  int64_t kv_capacity = 0;  // tokens of all ranks together
   double usd_per_million_input = 0, usd_per_million_output = 0;
-  std::vector<ServingShare> breakdown;
   std::vector<ServingSample> series;
+
+  bool fits() const { return pool.memory.fits() && (!prefill || prefill->memory.fits()); }
+  // The pool that prompts come to.
+  const PoolReport& first() const { return prefill ? *prefill : pool; }
 };
 
 // Simulates the run three times, with all costs as they are and at both ends of 80% of their error.
@@ -49,7 +64,7 @@ struct Served {
   ServingReport report;
   ServingOutcome outcome;
 };
-Served Serve(const ServingRun& run, IterationCosts& costs, const Slo& slo = {});
+Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo = {});
 
 // "tp 1, dp 8, ep 8, fp8_block weights, 8-bit KV, mixed batches of 256 sequences, ...".
 std::string OneLine(const Deployment& deployment);

@@ -1,254 +1,193 @@
 #include "sim/serving/simulate.h"
 
 #include <algorithm>
-#include <cmath>
+#include <deque>
+#include <memory>
+#include <thread>
 
 #include "base/check.h"
+#include "sim/serving/kv_transfers.h"
+#include "sim/serving/router.h"
 
 namespace moecast {
 namespace {
 
-// A replica's samples at even times, as many as fit; where there would be more, every second goes.
-class Series {
+// Replicas alike, and the router before them.
+class Pool {
  public:
-  void Add(const ServingSample& sample) {
-    latest_ = sample;
-    if (sample.at < next_) return;
-    if (samples_.size() == kMost) {
-      for (size_t i = 0; i < kMost / 2; ++i) samples_[i] = samples_[2 * i];
-      samples_.resize(kMost / 2);
-      every_ = every_ * 2;
-    }
-    samples_.push_back(sample);
-    next_ = sample.at + every_;
+  Pool(const ServingRun& run, const Deployment& deployment, int replicas, IterationCosts& costs,
+       double slower, std::vector<RequestOutcome>& outcomes)
+      : router_(*FindRouterPolicy(deployment.router)), dp_(deployment.parallel.dp) {
+    const ServingMemory memory = ServingMemoryOf(deployment, run.model, run.cluster);
+    for (int r = 0; r < replicas; ++r)
+      replicas_.emplace_back(run, deployment, memory, costs, slower, outcomes);
+    for (int k = 0; k < dp_; ++k)
+      for (Replica& replica : replicas_) ranks_.push_back(&replica.ranks()[static_cast<size_t>(k)]);
   }
-  void Finish() { samples_.push_back(latest_); }
-  const std::vector<ServingSample>& samples() const { return samples_; }
+
+  // The rank that the next request goes to: dp of the first replica, then those of the next.
+  int Choose(const SequenceAsked& asked) {
+    const size_t at = router_.choose(ranks_, turn_++, asked);
+    const size_t replica = at % replicas_.size();
+    return static_cast<int>(replica) * dp_ + static_cast<int>(at / replicas_.size());
+  }
+  Scheduler& rank(int number) {
+    return replicas_[static_cast<size_t>(number / dp_)].ranks()[static_cast<size_t>(number % dp_)];
+  }
+
+  std::deque<Replica>& replicas() { return replicas_; }
+  Time ends() const {
+    Time first = kNever;
+    for (const Replica& replica : replicas_) first = std::min(first, replica.ends());
+    return first;
+  }
+  void Start(Time now) {
+    for (Replica& replica : replicas_) replica.Start(now);
+  }
+  int64_t waiting() const {
+    int64_t waiting = 0;
+    for (const Scheduler* rank : ranks_) waiting += rank->waiting();
+    return waiting;
+  }
+  ServingCounts Finish() {
+    ServingCounts counts;
+    for (Replica& replica : replicas_) counts.Add(replica.Finish());
+    return counts;
+  }
 
  private:
-  static constexpr size_t kMost = 1024;
-  std::vector<ServingSample> samples_;
-  ServingSample latest_;
-  Time every_ = Time::From(Milliseconds(1)), next_{};
+  const RouterPolicy& router_;
+  int dp_;
+  std::deque<Replica> replicas_;
+  std::vector<Scheduler*> ranks_;  // the first of each replica, then the second
+  int64_t turn_ = 0;
 };
 
-// Mean work of the iterations, each weighted by its time.
-class MeanWork {
- public:
-  void Add(const Batch& batch, double mean_tokens, double weight) {
-    weight_ += weight;
-    mean_tokens_ += weight * mean_tokens;
-    Add(batch.prefill, weight, prefill_);
-    Add(batch.decode, weight, decode_);
-  }
-  IterationWork mean() const {
-    IterationWork work;
-    if (weight_ == 0) return work;
-    Fill(prefill_, work.prefill);
-    Fill(decode_, work.decode);
-    work.decode.tokens = work.decode.sequences;
-    work.mean_tokens = std::max(1.0, mean_tokens_ / weight_);
-    return work;
-  }
-
- private:
-  using Sums = std::array<double, 4>;
-  static void Add(const Work& work, double weight, Sums& sums) {
-    const int64_t of_work[] = {work.sequences, work.tokens, work.query_key_pairs, work.context_sum};
-    for (size_t i = 0; i < sums.size(); ++i) sums[i] += weight * static_cast<double>(of_work[i]);
-  }
-  // A mean below one sequence is none.
-  void Fill(const Sums& sums, Work& work) const {
-    const auto mean = [&](size_t i) { return std::llround(sums[i] / weight_); };
-    if (mean(0) == 0) return;
-    work.sequences = mean(0);
-    work.tokens = std::max<int64_t>(work.sequences, mean(1));
-    work.query_key_pairs = std::max<int64_t>(work.tokens, mean(2));
-    work.context_sum = std::max<int64_t>(work.tokens, mean(3));
-  }
-
-  double weight_ = 0, mean_tokens_ = 0;
-  Sums prefill_{}, decode_{};
+struct FleetResult {
+  int64_t waiting_left = 0;
+  ServingCounts decode;
+  std::optional<ServingCounts> prefill;
+  std::vector<std::vector<ServingSample>> series;  // by replica
 };
 
-// A replica: dp ranks in step.
-class Replica {
+// Replicas that influence each other, under the requests they get. What happens at one time happens
+// in this order: arrivals, caches that arrive, ends of iterations, what their ends let in, new
+// iterations.
+class Fleet {
  public:
-  Replica(const ServingRun& run, const ServingMemory& memory, IterationCosts& costs, double slower,
-          ServingOutcome& out, MeanWork& weights)
-      : run_(run), costs_(costs), slower_(slower), out_(out), weights_(weights) {
-    const EngineSpec& engine = run.deployment.engine;
-    const BatchingPolicy* policy = FindBatchingPolicy(engine.policy);
-    MOECAST_CHECK(policy != nullptr && memory.fits());
-    const SchedulerLimits limits{.max_num_seqs = engine.max_num_seqs,
-                                 .max_num_batched_tokens = engine.max_num_batched_tokens,
-                                 .block_size = engine.block_size,
-                                 .blocks = memory.blocks};
-    for (int r = 0; r < run.deployment.parallel.dp; ++r)
-      ranks_.push_back({Scheduler(limits, *policy)});
-    batches_.resize(ranks_.size());
-    longest_ = engine.max_model_len.value_or(run.model.max_position);
+  Fleet(const ServingRun& run, int replicas, IterationCosts& decode, IterationCosts* prefill,
+        const Slower& slower, std::vector<RequestOutcome>& outcomes)
+      : run_(run), outcomes_(outcomes) {
+    pools_.emplace_back(run, run.deployment, replicas, decode, slower.decode, outcomes);
+    if (!prefill) return;
+    const Deployment pool = PrefillPoolOf(run.deployment);
+    pools_.emplace_back(run, pool, pool.replicas, *prefill, slower.prefill, outcomes);
+    transfers_ = std::make_unique<KvTransfers>(run);
+    moves_.resize(run.load.requests.size());
   }
 
-  // Requests of this replica, in order of arrival; at most `at_once` of them in it at a time.
+  // `requests` in order of arrival, at most `at_once` of them in the fleet at a time.
   void Run(const std::vector<int32_t>& requests, int64_t at_once) {
     requests_ = &requests;
     at_once_ = at_once;
-    Time now{};
     while (true) {
-      Admit(now);
-      if (Iterate(now)) continue;
-      if (next_ == requests.size()) break;
-      now = ArrivalOf(next_);
+      Time now = in_flight_ < at_once_ ? NextArrival() : kNever;
+      for (const Pool& pool : pools_) now = std::min(now, pool.ends());
+      if (transfers_) now = std::min(now, transfers_->Next());
+      if (now == kNever) break;
+      LetIn(now);
+      if (transfers_) Receive(now);
+      for (Pool& pool : pools_)
+        for (Replica& replica : pool.replicas())
+          if (replica.ends() == now) End(replica, &pool == &pools_.back(), now);
+      LetIn(now);
+      for (Pool& pool : pools_) pool.Start(now);
     }
-    series_.Finish();
-    for (const Rank& rank : ranks_) {
-      MOECAST_CHECK(rank.scheduler.idle() && rank.scheduler.blocks_used() == 0);
-      out_.preemptions += rank.scheduler.preemptions();
-    }
+    MOECAST_CHECK(next_ == requests.size());
   }
 
-  const std::vector<ServingSample>& series() const { return series_.samples(); }
+  // REQUIRES: it has run.
+  FleetResult Finish() {
+    FleetResult result{.waiting_left = waiting_left_, .decode = pools_.front().Finish()};
+    if (transfers_) result.prefill = pools_.back().Finish();
+    for (Pool& pool : pools_)
+      for (const Replica& replica : pool.replicas()) result.series.push_back(replica.series());
+    return result;
+  }
 
  private:
-  struct Rank {
-    Scheduler scheduler;
-    Time last_tick{};
-    // First tokens since the last decode, and when.
-    std::vector<TokenGap> begun = {};
-  };
-
-  const Request& RequestAt(size_t i) const {
-    return run_.load.requests[static_cast<size_t>((*requests_)[i])];
-  }
-  Time ArrivalOf(size_t i) const { return RequestAt(i).arrival; }
-
-  // All that have arrived by `now` and may be in the system.
-  void Admit(Time now) {
-    while (next_ < requests_->size() && in_flight_ < at_once_ && ArrivalOf(next_) <= now) {
-      AddNext(std::max(ArrivalOf(next_), full_until_));
-      if (next_ == requests_->size())
-        for (const Rank& rank : ranks_) out_.waiting_left += rank.scheduler.waiting();
-    }
+  const Request& Asked(int32_t id) const { return run_.load.requests[static_cast<size_t>(id)]; }
+  RequestOutcome& Outcome(int32_t id) { return outcomes_[static_cast<size_t>(id)]; }
+  Time NextArrival() const {
+    return next_ < requests_->size() ? Asked((*requests_)[next_]).arrival : kNever;
   }
 
-  void AddNext(Time arrival) {
-    const int32_t id = (*requests_)[next_];
-    const Request& request = RequestAt(next_++);
-    RequestOutcome& outcome = out_.requests[static_cast<size_t>(id)];
-    outcome.arrival = outcome.first_token = outcome.end = arrival;
-    Scheduler& rank = ranks_[turn_].scheduler;
-    if (request.input_tokens + request.output_tokens > longest_) {
-      outcome.how = RequestEnd::kTooLong;
-    } else if (rank.BlocksOf(request.input_tokens, request.output_tokens) > BlocksEach()) {
-      outcome.how = RequestEnd::kNeverFits;
-    } else {
-      rank.Add(id, request.input_tokens, request.output_tokens);
-      turn_ = (turn_ + 1) % ranks_.size();
+  // All that have arrived by `now` and may be in the fleet.
+  void LetIn(Time now) {
+    while (next_ < requests_->size() && in_flight_ < at_once_ && NextArrival() <= now) {
+      const int32_t id = (*requests_)[next_++];
+      const Request& request = Asked(id);
+      RequestOutcome& outcome = Outcome(id);
+      outcome.arrival = outcome.first_token = outcome.end = std::max(request.arrival, full_until_);
+      const SequenceAsked asked{.input_tokens = request.input_tokens,
+                                .output_tokens = transfers_ ? 1 : request.output_tokens,
+                                .hashes = run_.load.BlocksOf(request),
+                                .hands_over = Moves(request)};
+      const int rank = pools_.back().Choose(asked);
+      pools_.back().rank(rank).Add(id, asked);
+      if (transfers_) moves_[static_cast<size_t>(id)].from = rank;
       ++in_flight_;
+      if (next_ == requests_->size())
+        for (const Pool& pool : pools_) waiting_left_ += pool.waiting();
     }
   }
-  int64_t BlocksEach() const { return ranks_.front().scheduler.limits().blocks; }
 
-  // Runs one iteration from `now`, which it moves on; false where there is nothing to run.
-  bool Iterate(Time& now) {
-    int64_t tokens = 0;
-    Blocked blocked = Blocked::kNothing;
-    for (size_t r = 0; r < ranks_.size(); ++r) {
-      batches_[r] = ranks_[r].scheduler.Next();
-      tokens += batches_[r].tokens();
-      blocked = std::max(blocked, batches_[r].blocked);
-      out_.peak_blocks = std::max(out_.peak_blocks, ranks_[r].scheduler.blocks_used());
-    }
-    if (tokens == 0) return false;
-    const double mean = static_cast<double>(tokens) / static_cast<double>(ranks_.size());
-    const Batch* longest = nullptr;
-    BlockTime time;
-    for (const Batch& batch : batches_) {
-      if (batch.empty()) continue;
-      const BlockTime of_rank = costs_.Of({batch.prefill, batch.decode, mean});
-      if (longest && of_rank.total <= time.total) continue;
-      time = of_rank;
-      longest = &batch;
-    }
-    const int64_t sequences = longest->prefill.sequences + longest->decode.sequences;
-    const Seconds overhead = run_.deployment.engine.OverheadOf(sequences) * slower_;
-    time = time * slower_;
-    Count(*longest, mean, time, overhead, blocked);
-    now += Time::From(time.total + overhead);
-    Admit(now);  // before anything ends: what arrived meanwhile was sent when it arrived
-    int64_t waiting = 0, running = 0, blocks = 0;
-    for (size_t r = 0; r < ranks_.size(); ++r) {
-      End(r, now);
-      waiting += ranks_[r].scheduler.waiting();
-      running += ranks_[r].scheduler.running();
-      blocks += ranks_[r].scheduler.blocks_used();
-    }
-    series_.Add({now, waiting, running, blocks});
-    return true;
+  // Whether its cache goes to a rank that decodes.
+  bool Moves(const Request& request) const { return transfers_ && request.output_tokens > 1; }
+  static SequenceAsked Prefilled(const Request& request) {
+    return {.input_tokens = request.input_tokens,
+            .output_tokens = request.output_tokens,
+            .prefilled = true};
   }
 
-  void Count(const Batch& batch, double mean, const BlockTime& time, Seconds overhead,
-             Blocked blocked) {
-    ++out_.iterations;
-    out_.busy += time;
-    out_.overhead += overhead;
-    out_.blocked[static_cast<size_t>(blocked)] += time.total + overhead;
-    weights_.Add(batch, mean, time.total.value);
-    // What decodes alone would have taken is theirs.
-    Seconds decode;
-    if (batch.prefill.tokens == 0)
-      decode = time.total + overhead;
-    else if (batch.decode.tokens > 0)
-      decode = costs_.Of({Work{.pass = Pass::kPrefill}, batch.decode,
-                          std::min(mean, static_cast<double>(batch.decode.tokens))})
-                       .total *
-                   slower_ +
-               overhead;
-    out_.decoding += decode;
-    out_.with_prompts += time.total + overhead - decode;
+  void Receive(Time now) {
+    arrived_.clear();
+    transfers_->Advance(now, arrived_);
+    for (const int64_t tag : arrived_) {
+      const auto id = static_cast<int32_t>(tag);
+      const Move& move = moves_[static_cast<size_t>(id)];
+      pools_.back().rank(move.from).Drop(id);
+      pools_.front().rank(move.to).Add(id, Prefilled(Asked(id)));
+    }
   }
 
-  void End(size_t r, Time now) {
-    Rank& rank = ranks_[r];
-    const int64_t decodes = batches_[r].decode.tokens;
-    if (batches_[r].empty()) return;
-    if (decodes > 0) {
-      int64_t others = decodes;
-      for (const TokenGap& begun : rank.begun) {
-        const int64_t count = std::min(begun.count, others);
-        others -= count;
-        if (count > 0) out_.gaps.push_back({now - begun.gap, count});
+  void End(Replica& replica, bool prefills, Time now) {
+    for (const int32_t id : replica.End()) {
+      const Request& request = Asked(id);
+      if (prefills && Moves(request)) {
+        Move& move = moves_[static_cast<size_t>(id)];
+        move.to = pools_.front().Choose(Prefilled(request));
+        transfers_->Start(now, move.from, move.to, request.input_tokens, id);
+      } else if (in_flight_-- == at_once_) {
+        full_until_ = now;
       }
-      if (others > 0) out_.gaps.push_back({now - rank.last_tick, others});
-      rank.begun.clear();
-      rank.last_tick = now;
     }
-    const BatchEnd end = rank.scheduler.End();
-    int64_t begun = 0;
-    for (const int32_t id : end.first_token) {
-      out_.requests[static_cast<size_t>(id)].first_token = now;
-      if (run_.load.requests[static_cast<size_t>(id)].output_tokens > 1) ++begun;
-    }
-    if (begun > 0) rank.begun.push_back({now, begun});
-    for (const int32_t id : end.finished) out_.requests[static_cast<size_t>(id)].end = now;
-    if (in_flight_ == at_once_ && !end.finished.empty()) full_until_ = now;
-    in_flight_ -= static_cast<int64_t>(end.finished.size());
   }
 
   const ServingRun& run_;
-  IterationCosts& costs_;
-  const double slower_;
-  ServingOutcome& out_;
-  std::vector<Rank> ranks_;
-  std::vector<Batch> batches_;
-  Series series_;
-  MeanWork& weights_;
-  int64_t longest_ = 0;  // tokens a sequence may have
+  std::vector<RequestOutcome>& outcomes_;
+  std::deque<Pool> pools_;  // that which decodes, then that which only prefills
+  std::unique_ptr<KvTransfers> transfers_;
+  // By request: the ranks of the two pools.
+  struct Move {
+    int from = 0, to = 0;
+  };
+  std::vector<Move> moves_;
   const std::vector<int32_t>* requests_ = nullptr;
-  size_t next_ = 0, turn_ = 0;
-  int64_t at_once_ = 0, in_flight_ = 0;
+  size_t next_ = 0;
+  int64_t at_once_ = 0, in_flight_ = 0, waiting_left_ = 0;
   Time full_until_{};  // no request could be sent before
+  std::vector<int64_t> arrived_;
 };
 
 // Samples of all replicas at the same times: each as it was last.
@@ -274,31 +213,72 @@ std::vector<ServingSample> Together(const std::vector<std::vector<ServingSample>
   return all;
 }
 
+// What the ranks of a pool take, in tokens.
+struct Room {
+  int64_t longest, stored;
+};
+Room RoomOf(const ServingRun& run, const Deployment& pool) {
+  return {pool.engine.max_model_len.value_or(run.model.max_position),
+          ServingMemoryOf(pool, run.model, run.cluster).tokens};
+}
+RequestEnd EndOf(const Room& room, int64_t input_tokens, int64_t output_tokens) {
+  if (input_tokens + output_tokens > room.longest) return RequestEnd::kTooLong;
+  return input_tokens + output_tokens - 1 > room.stored ? RequestEnd::kNeverFits
+                                                        : RequestEnd::kCompleted;
+}
+
 }  // namespace
 
-ServingOutcome Simulate(const ServingRun& run, IterationCosts& costs, double slower) {
+ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower& slower) {
   const Deployment& d = run.deployment;
-  const ServingMemory memory = ServingMemoryOf(d, run.model, run.cluster);
-  // A closed loop's requests in flight are shared out too; replicas without any stay idle.
-  const int64_t at_once = run.load.concurrency.value_or(INT64_MAX);
-  const auto replicas = static_cast<size_t>(std::min<int64_t>(d.replicas, at_once));
-  std::vector<std::vector<int32_t>> of_replica(replicas);
-  for (size_t i = 0; i < run.load.requests.size(); ++i)
-    of_replica[i % replicas].push_back(static_cast<int32_t>(i));
-
   ServingOutcome out;
   out.requests.resize(run.load.requests.size());
-  MeanWork weights;
-  std::vector<std::vector<ServingSample>> series;
-  for (size_t r = 0; r < replicas; ++r) {
-    Replica replica(run, memory, costs, slower, out, weights);
-    replica.Run(of_replica[r], run.load.concurrency
-                                   ? (at_once + static_cast<int64_t>(replicas - 1 - r)) /
-                                         static_cast<int64_t>(replicas)
-                                   : INT64_MAX);
-    series.push_back(replica.series());
+  std::vector<int32_t> accepted;
+  const Room room = RoomOf(run, d);
+  const Room before = d.prefill ? RoomOf(run, PrefillPoolOf(d)) : room;
+  for (size_t i = 0; i < out.requests.size(); ++i) {
+    const Request& asked = run.load.requests[i];
+    RequestOutcome& outcome = out.requests[i];
+    outcome.arrival = outcome.first_token = outcome.end = asked.arrival;
+    outcome.how = EndOf(room, asked.input_tokens, asked.output_tokens);
+    if (outcome.how == RequestEnd::kCompleted) outcome.how = EndOf(before, asked.input_tokens, 1);
+    if (outcome.how == RequestEnd::kCompleted) accepted.push_back(static_cast<int32_t>(i));
   }
-  out.typical = weights.mean();
+
+  // Replicas that do not influence each other are fleets of their own.
+  const bool apart = !d.prefill && !run.load.concurrency && !FindRouterPolicy(d.router)->looks;
+  const size_t fleets = apart ? static_cast<size_t>(d.replicas) : 1;
+  std::vector<std::vector<int32_t>> of_fleet(fleets);
+  for (size_t i = 0; i < accepted.size(); ++i) of_fleet[i % fleets].push_back(accepted[i]);
+
+  // Each by a thread, which needs costs of its own; summed in order, so that the number of threads
+  // changes nothing.
+  std::vector<FleetResult> results(fleets);
+  const auto run_every = [&](size_t first, size_t every, IterationCosts& decode,
+                             IterationCosts* prefill) {
+    for (size_t f = first; f < fleets; f += every) {
+      Fleet fleet(run, apart ? 1 : d.replicas, decode, prefill, slower, out.requests);
+      fleet.Run(of_fleet[f], run.load.concurrency.value_or(INT64_MAX));
+      results[f] = fleet.Finish();
+    }
+  };
+  const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, fleets);
+  {
+    std::deque<IterationCosts> own(threads - 1, costs.iterations());
+    std::vector<std::jthread> others;
+    for (size_t t = 1; t < threads; ++t)
+      others.emplace_back([&, t] { run_every(t, threads, own[t - 1], nullptr); });
+    run_every(0, threads, costs.iterations(), d.prefill ? &costs.prefill_iterations() : nullptr);
+  }
+  std::vector<std::vector<ServingSample>> series;
+  for (FleetResult& result : results) {
+    out.waiting_left += result.waiting_left;
+    out.counts.Add(result.decode);
+    if (result.prefill) out.prefill = std::move(result.prefill);
+    for (std::vector<ServingSample>& of_replica : result.series)
+      series.push_back(std::move(of_replica));
+  }
+  out.gaps = std::move(out.counts.gaps);
   std::sort(out.gaps.begin(), out.gaps.end(),
             [](const TokenGap& a, const TokenGap& b) { return a.gap < b.gap; });
   out.begin = kNever;

@@ -47,7 +47,7 @@ TEST(FindRateTest, AServerHoldsOneOverItsServiceTime) {
   for (const double load : {0.05, 0.9, 7.0}) {
     const OneAtATime setup(load);
     ServingCosts costs(setup.run);
-    const ServingSearch search = FindRate(setup.run, costs.iterations(), {});
+    const ServingSearch search = FindRate(setup.run, costs, {});
     ASSERT_TRUE(search.best);
     const double rate = 20000 / search.best->load.requests.back().arrival.seconds().value;
     EXPECT_GT(rate * setup.service, 0.98) << load;
@@ -62,24 +62,56 @@ TEST(FindRateTest, ALimitOfLatencyLowersTheRateAsTheQueueSays) {
   const OneAtATime setup(0.5, 40000);
   ServingCosts costs(setup.run);
   const Slo slo = {Limit("mean_ttft_ms", Seconds(2 * setup.service))};
-  const ServingSearch search = FindRate(setup.run, costs.iterations(), slo);
+  const ServingSearch search = FindRate(setup.run, costs, slo);
   ASSERT_TRUE(search.best);
   const double rate = 40000 / search.best->load.requests.back().arrival.seconds().value;
   EXPECT_NEAR(rate * setup.service, 2.0 / 3, 0.02);
   // Not even a request alone is as fast as half its service time.
   const OneAtATime few(0.5, 500);
   const Slo hopeless = {Limit("mean_ttft_ms", Seconds(0.5 * few.service))};
-  EXPECT_FALSE(FindRate(few.run, costs.iterations(), hopeless).best);
+  EXPECT_FALSE(FindRate(few.run, costs, hopeless).best);
 }
 
 // 3.5 times what one server does takes four; of at most three none is found.
 TEST(FindReplicasTest, SoManyAsTheLoadIsLong) {
-  const OneAtATime setup(3.5);
+  OneAtATime setup(3.5);
   ServingCosts costs(setup.run);
-  const ServingSearch search = FindReplicas(setup.run, costs.iterations(), {}, 8);
+  const ServingSearch search = FindReplicas(setup.run, costs, {});
   ASSERT_TRUE(search.best);
   EXPECT_EQ(search.best->deployment.replicas, 4);
-  EXPECT_FALSE(FindReplicas(setup.run, costs.iterations(), {}, 3).best);
+  setup.run.cluster.gpus = 3;
+  EXPECT_FALSE(FindReplicas(setup.run, costs, {}).best);
+}
+
+// Two pools: what every pair of numbers says, tried one by one.
+TEST(FindReplicasTest, PoolsAreTheFewestGpusOfAllPairs) {
+  ServingRun run = RunOf("deepseek-v2-lite", "h800-64", {.tp = 1, .dp = 2, .ep = 2});
+  run.cluster.gpus = 12;
+  run.deployment.prefill = {.parallel = {}};
+  run.deployment.engine.max_num_seqs = 8;
+  Random random(5);
+  double at = 0;
+  for (int i = 0; i < 1500; ++i) {
+    at += -std::log1p(-random.Uniform()) / 28;
+    run.load.requests.push_back(
+        {.arrival = Time::From(Seconds(at)), .input_tokens = 2000, .output_tokens = 100});
+  }
+  ServingCosts costs(run);
+  const Slo slo = {Limit("p99_ttft_ms", Milliseconds(1000))};
+  const ServingSearch search = FindReplicas(run, costs, slo);
+  ASSERT_TRUE(search.best);
+  int fewest = 100;
+  for (int p = 1; p <= 10; ++p)
+    for (int d = 1; p + 2 * d <= 12; ++d) {
+      run.deployment.replicas = d;
+      run.deployment.prefill->replicas = p;
+      const ServingOutcome outcome = Simulate(run, costs);
+      if (IsStable(run.load, outcome) && Meets(RatesOf(run.load, outcome), slo))
+        fewest = std::min(fewest, p + 2 * d);
+    }
+  EXPECT_GT(fewest, 4);
+  EXPECT_LT(fewest, 12);
+  EXPECT_EQ(search.best->deployment.gpus(), fewest);
 }
 
 // Of requests whose own latency is within the limit, whatever the stat; a load whose mean is within
@@ -87,7 +119,7 @@ TEST(FindReplicasTest, SoManyAsTheLoadIsLong) {
 TEST(GoodputTest, CountsRequestsByTheirOwnLatency) {
   const OneAtATime setup(0.5);
   ServingCosts costs(setup.run);
-  const ServingOutcome outcome = Simulate(setup.run, costs.iterations());
+  const ServingOutcome outcome = Simulate(setup.run, costs);
   const Seconds limit(1.5 * setup.service);
   double within = 0;
   for (const RequestOutcome& r : outcome.requests)

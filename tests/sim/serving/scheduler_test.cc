@@ -30,8 +30,13 @@ class EachSequence {
   EachSequence(const SchedulerLimits& limits, const BatchingPolicy& policy)
       : limits_(limits), policy_(policy), free_(limits.blocks) {}
 
-  void Add(int32_t id, int64_t input, int64_t output) {
-    all_[id] = {.id = id, .prompt = input, .output = output};
+  void Add(int32_t id, const SequenceAsked& asked) {
+    all_[id] = {.id = id, .prompt = asked.input_tokens, .output = asked.output_tokens};
+    if (limits_.run_tokens > 0)
+      for (const uint64_t hash : asked.hashes)
+        if (static_cast<int64_t>(all_[id].runs.size() + 1) * limits_.run_tokens <=
+            asked.input_tokens)
+          all_[id].runs.push_back(hash);
     waiting_.push_back(id);
   }
 
@@ -43,7 +48,7 @@ class EachSequence {
     if (!policy_.mixes && batch.prefill.tokens > 0) return batch;
     // In order of admission each takes a block where its next token needs one; where there is none
     // the last gives up its own.
-    while (Needed() > free_) {
+    while (Needed() > free()) {
       GiveUpLast();
       batch.blocked = Blocked::kKvCache;
     }
@@ -76,17 +81,18 @@ class EachSequence {
       if (s.step == 0) continue;
       s.stored += s.step;
       s.step = 0;
+      if (!s.decoding) Keep(s);
       if (!s.decoding && s.stored < s.prompt) continue;
       s.decoding = true;
       if (s.made++ == 0) ended.first.push_back(id);
       if (s.made < s.output) continue;
-      free_ += s.blocks;
+      Free(s);
       running_.remove(id);
       ended.finished.push_back(id);
     }
     return ended;
   }
-  int64_t free() const { return free_; }
+  int64_t free() const { return free_ + Idle() * PerRun(); }
   size_t waiting() const { return waiting_.size(); }
 
  private:
@@ -94,7 +100,49 @@ class EachSequence {
     int32_t id = 0;
     int64_t prompt = 0, output = 0, made = 0, stored = 0, blocks = 0, step = 0;
     bool decoding = false;
+    std::vector<uint64_t> runs;
+    size_t held = 0;  // of them
   };
+  // What the cache keeps: who holds it, and when it was last let go.
+  struct Kept {
+    int64_t users = 0, let_go = 0;
+  };
+  int64_t PerRun() const { return limits_.run_tokens / limits_.block_size; }
+  int64_t Idle() const {
+    return std::count_if(kept_.begin(), kept_.end(),
+                         [](const auto& kept) { return kept.second.users == 0; });
+  }
+  void Keep(Sequence& s) {
+    while (s.held < s.runs.size() &&
+           static_cast<int64_t>(s.held + 1) * limits_.run_tokens <= s.stored) {
+      const uint64_t hash = s.runs[s.held++];
+      if (kept_.count(hash) > 0) free_ += PerRun();
+      ++kept_[hash].users;
+      s.blocks -= PerRun();
+    }
+  }
+  void Free(Sequence& s) {
+    free_ += s.blocks;
+    for (; s.held > 0; --s.held) {
+      Kept& kept = kept_[s.runs[s.held - 1]];
+      --kept.users;
+      kept.let_go = ++clock_;
+    }
+  }
+  void MakeRoom(int64_t blocks) {
+    while (free_ < blocks) {
+      auto oldest = kept_.end();
+      for (auto kept = kept_.begin(); kept != kept_.end(); ++kept)
+        if (kept->second.users == 0 &&
+            (oldest == kept_.end() || kept->second.let_go < oldest->second.let_go))
+          oldest = kept;
+      kept_.erase(oldest);
+      free_ += PerRun();
+    }
+  }
+  int64_t Own(const Sequence& s, int64_t tokens) const {
+    return Blocks(tokens) - static_cast<int64_t>(s.held) * PerRun();
+  }
   int64_t Count(bool decoding) {
     return std::count_if(running_.begin(), running_.end(),
                          [&](int32_t id) { return all_[id].decoding == decoding; });
@@ -105,17 +153,19 @@ class EachSequence {
   int64_t Needed() {
     int64_t needed = 0;
     for (const int32_t id : running_)
-      if (all_[id].decoding) needed += Blocks(all_[id].stored + 1) - all_[id].blocks;
+      if (all_[id].decoding) needed += Own(all_[id], all_[id].stored + 1) - all_[id].blocks;
     return needed;
   }
   void Grow(Sequence& s, int64_t tokens) {
-    free_ -= Blocks(tokens) - s.blocks;
-    s.blocks = Blocks(tokens);
+    const int64_t more = Own(s, tokens) - s.blocks;
+    MakeRoom(more);
+    free_ -= more;
+    s.blocks += more;
   }
   void GiveUpLast() {
     Sequence& s = all_[running_.back()];
     running_.pop_back();
-    free_ += s.blocks;
+    Free(s);
     if (s.decoding) s.prompt = s.stored + 1;
     s.decoding = false;
     s.stored = s.blocks = s.step = 0;
@@ -123,7 +173,7 @@ class EachSequence {
   }
   bool Chunk(Sequence& s, int64_t& budget, Batch& batch) {
     const int64_t tokens = std::min(budget, s.prompt - s.stored);
-    if (Blocks(s.stored + tokens) - s.blocks > free_) return false;
+    if (Own(s, s.stored + tokens) - s.blocks > free()) return false;
     Grow(s, s.stored + tokens);
     s.step = tokens;
     budget -= tokens;
@@ -140,9 +190,19 @@ class EachSequence {
     }
     while (!waiting_.empty() && batch.blocked == Blocked::kNothing) {
       Sequence& s = all_[waiting_.front()];
-      if (static_cast<int64_t>(running_.size()) >= limits_.max_num_seqs || budget == 0 ||
-          !Chunk(s, budget, batch))
+      if (static_cast<int64_t>(running_.size()) >= limits_.max_num_seqs || budget == 0) return;
+      // Tried as if it were let in: what it would hold is no longer free for others.
+      const auto before = kept_;
+      while (s.held < s.runs.size() && kept_.count(s.runs[s.held]) > 0 &&
+             static_cast<int64_t>(s.held + 1) * limits_.run_tokens < s.prompt)
+        ++kept_[s.runs[s.held++]].users;
+      s.stored = static_cast<int64_t>(s.held) * limits_.run_tokens;
+      if (!Chunk(s, budget, batch)) {
+        kept_ = before;
+        s.held = 0;
+        s.stored = 0;
         return;
+      }
       running_.push_back(s.id);
       waiting_.pop_front();
     }
@@ -153,6 +213,8 @@ class EachSequence {
   std::map<int32_t, Sequence> all_;
   std::list<int32_t> waiting_, running_;  // running: in order of admission
   int64_t free_;
+  std::map<uint64_t, Kept> kept_;
+  int64_t clock_ = 0;
 };
 
 void ExpectEqual(const Work& a, const Work& b) {
@@ -166,13 +228,19 @@ void ExpectEqual(const Work& a, const Work& b) {
 // left: all tokens made, all blocks free.
 TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
   Random random(7);
-  int64_t preemptions = 0, iterations = 0;
+  int64_t preemptions = 0, iterations = 0, cached = 0;
   for (int run = 0; run < 300; ++run) {
     SchedulerLimits limits;
     limits.max_num_seqs = 1 + static_cast<int64_t>(random.Below(12));
     limits.max_num_batched_tokens = limits.max_num_seqs + static_cast<int64_t>(random.Below(60));
     limits.block_size = 1 + static_cast<int64_t>(random.Below(9));
     limits.blocks = 4 + static_cast<int64_t>(random.Below(60));
+    limits.run_tokens = limits.block_size * static_cast<int64_t>(random.Below(4));
+    // Prompts that begin with one of few texts, as far as their hashes tell.
+    std::vector<std::vector<uint64_t>> texts(1 + random.Below(4));
+    for (std::vector<uint64_t>& text : texts)
+      for (int i = 0; i < 12; ++i)
+        text.push_back(i == 0 ? random.Below(3) : text.back() * 7 + 10 + random.Below(2));
     const BatchingPolicy& policy = BatchingPolicies()[random.Below(BatchingPolicies().size())];
     SCOPED_TRACE(std::string(policy.name) + " run " + std::to_string(run));
     Scheduler fast(limits, policy);
@@ -185,8 +253,11 @@ TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
         const int64_t input = 1 + static_cast<int64_t>(random.Below(40));
         const int64_t output = 1 + static_cast<int64_t>(random.Below(30));
         if (fast.BlocksOf(input, output) > limits.blocks) continue;
-        fast.Add(added, input, output);
-        slow.Add(added, input, output);
+        const SequenceAsked asked{.input_tokens = input,
+                                  .output_tokens = output,
+                                  .hashes = texts[random.Below(texts.size())]};
+        fast.Add(added, asked);
+        slow.Add(added, asked);
         to_make += output;
       }
       const Batch a = fast.Next(), b = slow.Next();
@@ -210,7 +281,9 @@ TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
     EXPECT_EQ(made, to_make);
     EXPECT_EQ(fast.blocks_used(), 0);
     preemptions += fast.preemptions();
+    cached += fast.cached_tokens();
   }
+  EXPECT_GT(cached, 10000);
   EXPECT_GT(preemptions, 100);
   EXPECT_GT(iterations, 10000);
 }
@@ -220,7 +293,7 @@ TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
 TEST(SchedulerTest, APromptGoesInChunksAndItsEndMakesTheFirstToken) {
   Scheduler s({.max_num_seqs = 4, .max_num_batched_tokens = 32, .block_size = 16, .blocks = 100},
               Policy("mixed"));
-  s.Add(0, 100, 5);
+  s.Add(0, {.input_tokens = 100, .output_tokens = 5});
   for (const int64_t tokens : {32, 32, 32, 4}) {
     const Batch batch = s.Next();
     EXPECT_EQ(batch.prefill.tokens, tokens);
@@ -244,12 +317,12 @@ TEST(SchedulerTest, PoliciesDifferInWhatAPromptMeets) {
       {"mixed", {30, 2}}, {"prefill-first", {32, 0}}, {"decode-first", {0, 2}}};
   for (const BatchingPolicy& policy : BatchingPolicies()) {
     Scheduler s(limits, policy);
-    s.Add(0, 10, 10);
-    s.Add(1, 10, 10);
+    s.Add(0, {.input_tokens = 10, .output_tokens = 10});
+    s.Add(1, {.input_tokens = 10, .output_tokens = 10});
     s.Next();
     s.End();
     ASSERT_EQ(s.decoding(), 2) << policy.name;
-    s.Add(2, 40, 1);
+    s.Add(2, {.input_tokens = 40, .output_tokens = 1});
     const Batch batch = s.Next();
     const auto [prefill, decode] = expected.at(std::string(policy.name));
     EXPECT_EQ(batch.prefill.tokens, prefill) << policy.name;
@@ -262,8 +335,8 @@ TEST(SchedulerTest, PoliciesDifferInWhatAPromptMeets) {
 TEST(SchedulerTest, ThoseAdmittedLastGiveWayAndComputeAgain) {
   Scheduler s({.max_num_seqs = 4, .max_num_batched_tokens = 32, .block_size = 4, .blocks = 5},
               Policy("mixed"));
-  s.Add(0, 6, 5);
-  s.Add(1, 6, 5);
+  s.Add(0, {.input_tokens = 6, .output_tokens = 5});
+  s.Add(1, {.input_tokens = 6, .output_tokens = 5});
   s.Next();
   s.End();
   for (int i = 0; i < 2; ++i) {
@@ -280,6 +353,72 @@ TEST(SchedulerTest, ThoseAdmittedLastGiveWayAndComputeAgain) {
   const Batch again = s.Next();
   EXPECT_EQ(again.prefill.tokens, 9);
   EXPECT_EQ(s.End().first_token.size(), 0u);
+}
+
+// Runs of 8 tokens, two blocks each. The second prompt begins as the first, 16 tokens of 20: it
+// computes 4. A prompt that is all in the cache still computes its last run. When blocks miss, the
+// run let go first goes first, the end of a prompt before its beginning.
+TEST(SchedulerTest, PromptsThatBeginAlikeAreComputedFromWhereTheyDiffer) {
+  Scheduler s({.max_num_seqs = 4,
+               .max_num_batched_tokens = 32,
+               .block_size = 4,
+               .blocks = 8,
+               .run_tokens = 8},
+              Policy("mixed"));
+  const std::vector<uint64_t> text = {11, 12, 13}, other = {21, 22, 23};
+  const auto alone = [&](int32_t id, int64_t input, std::span<const uint64_t> hashes) {
+    s.Add(id, {.input_tokens = input, .output_tokens = 1, .hashes = hashes});
+    const Batch batch = s.Next();
+    EXPECT_EQ(batch.prefill.context_sum, input);
+    EXPECT_EQ(s.End().finished.size(), 1u);
+    return batch.prefill.tokens;
+  };
+  EXPECT_EQ(alone(0, 20, text), 20);
+  EXPECT_EQ(s.blocks_used(), 0);
+  EXPECT_EQ(alone(1, 20, text), 4);    // the third run is not whole, so never kept
+  EXPECT_EQ(alone(2, 16, text), 8);    // its last token makes the answer
+  EXPECT_EQ(alone(3, 20, other), 20);  // 5 blocks of 8, 4 idle: drops the run of 12
+  EXPECT_EQ(s.CachedOf({.input_tokens = 20, .hashes = text}), 8);
+  EXPECT_EQ(alone(4, 20, text), 12);
+  EXPECT_EQ(s.prompt_tokens(), 20 * 4 + 16);
+  EXPECT_EQ(s.cached_tokens(), 16 + 8 + 8);
+}
+
+// A prompt prefilled elsewhere takes the blocks of its 10 tokens, and waits where a token more has
+// none; its first iteration decodes.
+TEST(SchedulerTest, PrefilledSequencesWaitForBlocksAndDecode) {
+  Scheduler s({.max_num_seqs = 4, .max_num_batched_tokens = 32, .block_size = 4, .blocks = 5},
+              Policy("mixed"));
+  s.Add(0, {.input_tokens = 10, .output_tokens = 3, .prefilled = true});
+  s.Add(1, {.input_tokens = 10, .output_tokens = 2, .prefilled = true});
+  for (int i = 0; i < 2; ++i) {
+    const Batch batch = s.Next();
+    EXPECT_EQ(batch.prefill.tokens, 0);
+    EXPECT_EQ(batch.decode.context_sum, 11 + i);
+    EXPECT_EQ(batch.blocked, Blocked::kKvCache);
+    EXPECT_EQ(s.joined().size(), i == 0 ? 1u : 0u);
+    EXPECT_EQ(s.End().first_token.size(), 0u);
+  }
+  EXPECT_EQ(s.Next().decode.context_sum, 11);
+  EXPECT_EQ(s.End().finished.front(), 1);
+  EXPECT_EQ(s.blocks_used(), 0);
+}
+
+// Blocks that are handed over are nobody else's before they are dropped.
+TEST(SchedulerTest, WhatIsHandedOverStaysUntilItIsDropped) {
+  Scheduler s({.max_num_seqs = 4, .max_num_batched_tokens = 32, .block_size = 4, .blocks = 5},
+              Policy("mixed"));
+  s.Add(7, {.input_tokens = 10, .output_tokens = 1, .hands_over = true});
+  s.Add(8, {.input_tokens = 10, .output_tokens = 1, .hands_over = true});
+  EXPECT_EQ(s.Next().prefill.tokens, 10);
+  EXPECT_EQ(s.End().finished.front(), 7);
+  EXPECT_EQ(s.blocks_used(), 3);
+  EXPECT_TRUE(s.Next().empty());
+  s.Drop(7);
+  EXPECT_EQ(s.Next().prefill.tokens, 10);
+  s.End();
+  s.Drop(8);
+  EXPECT_EQ(s.blocks_used(), 0);
 }
 
 }  // namespace

@@ -1,0 +1,201 @@
+#include "sim/serving/replica.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace moecast {
+
+void MeanWork::Add(const Batch& batch, double mean_tokens, double weight) {
+  const auto add = [&](const Work& work, Sums& sums) {
+    const int64_t of_work[] = {work.sequences, work.tokens, work.query_key_pairs, work.context_sum};
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += weight * static_cast<double>(of_work[i]);
+  };
+  weight_ += weight;
+  mean_tokens_ += weight * mean_tokens;
+  add(batch.prefill, prefill_);
+  add(batch.decode, decode_);
+}
+
+void MeanWork::Add(const MeanWork& other) {
+  weight_ += other.weight_;
+  mean_tokens_ += other.mean_tokens_;
+  for (size_t i = 0; i < prefill_.size(); ++i) {
+    prefill_[i] += other.prefill_[i];
+    decode_[i] += other.decode_[i];
+  }
+}
+
+IterationWork MeanWork::mean() const {
+  IterationWork work;
+  if (weight_ == 0) return work;
+  const auto fill = [&](const Sums& sums, Work& part) {
+    const auto mean = [&](size_t i) { return std::llround(sums[i] / weight_); };
+    if (mean(0) == 0) return;
+    part.sequences = mean(0);
+    part.tokens = std::max<int64_t>(part.sequences, mean(1));
+    part.query_key_pairs = std::max<int64_t>(part.tokens, mean(2));
+    part.context_sum = std::max<int64_t>(part.tokens, mean(3));
+  };
+  fill(prefill_, work.prefill);
+  fill(decode_, work.decode);
+  work.decode.tokens = work.decode.sequences;
+  work.mean_tokens = std::max(1.0, mean_tokens_ / weight_);
+  return work;
+}
+
+void ServingCounts::Add(const ServingCounts& o) {
+  iterations += o.iterations;
+  preemptions += o.preemptions;
+  peak_blocks = std::max(peak_blocks, o.peak_blocks);
+  prompt_tokens += o.prompt_tokens;
+  cached_tokens += o.cached_tokens;
+  busy += o.busy;
+  overhead += o.overhead;
+  with_prompts += o.with_prompts;
+  decoding += o.decoding;
+  for (size_t i = 0; i < blocked.size(); ++i) blocked[i] += o.blocked[i];
+  gaps.insert(gaps.end(), o.gaps.begin(), o.gaps.end());
+  work.Add(o.work);
+}
+
+Replica::Replica(const ServingRun& run, const Deployment& pool, const ServingMemory& memory,
+                 IterationCosts& costs, double slower, std::vector<RequestOutcome>& outcomes)
+    : run_(run),
+      engine_(pool.engine),
+      costs_(costs),
+      slower_(slower),
+      outcomes_(outcomes),
+      every_(Time::From(Milliseconds(1))) {
+  const BatchingPolicy* policy = FindBatchingPolicy(engine_.policy);
+  MOECAST_CHECK(policy != nullptr && memory.fits());
+  const SchedulerLimits limits{
+      .max_num_seqs = engine_.max_num_seqs,
+      .max_num_batched_tokens = engine_.max_num_batched_tokens,
+      .block_size = engine_.block_size,
+      .blocks = memory.blocks,
+      .run_tokens = engine_.enable_prefix_caching ? run.load.block_tokens : 0};
+  schedulers_.assign(static_cast<size_t>(pool.parallel.dp), Scheduler(limits, *policy));
+  ticks_.resize(schedulers_.size());
+  batches_.resize(schedulers_.size());
+}
+
+void Replica::Start(Time now) {
+  if (ends_ != kNever) return;
+  int64_t tokens = 0;
+  Blocked blocked = Blocked::kNothing;
+  for (size_t r = 0; r < schedulers_.size(); ++r) {
+    batches_[r] = schedulers_[r].Next();
+    tokens += batches_[r].tokens();
+    blocked = std::max(blocked, batches_[r].blocked);
+    counts_.peak_blocks = std::max(counts_.peak_blocks, schedulers_[r].blocks_used());
+    const auto first_of = [&](int32_t id) {
+      return outcomes_[static_cast<size_t>(id)].first_token;
+    };
+    for (const int32_t id : schedulers_[r].joined()) ticks_[r].begun.push_back({first_of(id), 1});
+    for (const int32_t id : schedulers_[r].preempted())
+      ticks_[r].stopped.try_emplace(id, std::max(ticks_[r].last, first_of(id)));
+  }
+  if (tokens == 0) return;
+  const double mean = static_cast<double>(tokens) / static_cast<double>(schedulers_.size());
+  const Batch* longest = nullptr;
+  BlockTime time;
+  for (const Batch& batch : batches_) {
+    if (batch.empty()) continue;
+    const BlockTime of_rank = costs_.Of({batch.prefill, batch.decode, mean});
+    if (longest && of_rank.total <= time.total) continue;
+    time = of_rank;
+    longest = &batch;
+  }
+  const int64_t sequences = longest->prefill.sequences + longest->decode.sequences;
+  const Seconds overhead = engine_.OverheadOf(sequences) * slower_;
+  time = time * slower_;
+  Count(*longest, mean, time, overhead, blocked);
+  ends_ = now + Time::From(time.total + overhead);
+}
+
+void Replica::Count(const Batch& batch, double mean, const BlockTime& time, Seconds overhead,
+                    Blocked blocked) {
+  ++counts_.iterations;
+  counts_.busy += time;
+  counts_.overhead += overhead;
+  counts_.blocked[static_cast<size_t>(blocked)] += time.total + overhead;
+  counts_.work.Add(batch, mean, time.total.value);
+  // What decodes alone would have taken is theirs.
+  Seconds decode;
+  if (batch.prefill.tokens == 0)
+    decode = time.total + overhead;
+  else if (batch.decode.tokens > 0)
+    decode = costs_.Of({Work{.pass = Pass::kPrefill}, batch.decode,
+                        std::min(mean, static_cast<double>(batch.decode.tokens))})
+                     .total *
+                 slower_ +
+             overhead;
+  counts_.decoding += decode;
+  counts_.with_prompts += time.total + overhead - decode;
+}
+
+std::span<const int32_t> Replica::End() {
+  finished_.clear();
+  for (size_t r = 0; r < schedulers_.size(); ++r)
+    if (!batches_[r].empty()) EndRank(r);
+  Sample();
+  ends_ = kNever;
+  return finished_;
+}
+
+void Replica::EndRank(size_t r) {
+  Ticks& ticks = ticks_[r];
+  if (int64_t others = batches_[r].decode.tokens; others > 0) {
+    for (const TokenGap& begun : ticks.begun) {
+      const int64_t count = std::min(begun.count, others);
+      others -= count;
+      if (count > 0) counts_.gaps.push_back({ends_ - begun.gap, count});
+    }
+    if (others > 0) counts_.gaps.push_back({ends_ - ticks.last, others});
+    ticks.begun.clear();
+    ticks.last = ends_;
+  }
+  const BatchEnd end = schedulers_[r].End();
+  for (const int32_t id : end.first_token) outcomes_[static_cast<size_t>(id)].first_token = ends_;
+  for (const int32_t id : end.resumed) {
+    const auto stopped = ticks.stopped.find(id);
+    counts_.gaps.push_back({ends_ - stopped->second, 1});
+    ticks.stopped.erase(stopped);
+  }
+  for (const int32_t id : end.finished) outcomes_[static_cast<size_t>(id)].end = ends_;
+  if (end.begun > 0) ticks.begun.push_back({ends_, end.begun});
+  finished_.insert(finished_.end(), end.finished.begin(), end.finished.end());
+}
+
+// At even times, as many as fit; where there would be more, every second goes.
+void Replica::Sample() {
+  if (ends_ < next_sample_) return;
+  constexpr size_t kMost = 1024;
+  ServingSample sample{.at = ends_};
+  for (const Scheduler& rank : schedulers_) {
+    sample.waiting += rank.waiting();
+    sample.running += rank.running();
+    sample.kv_blocks += rank.blocks_used();
+  }
+  if (series_.size() == kMost) {
+    for (size_t i = 0; i < kMost / 2; ++i) series_[i] = series_[2 * i];
+    series_.resize(kMost / 2);
+    every_ = every_ * 2;
+  }
+  series_.push_back(sample);
+  next_sample_ = ends_ + every_;
+}
+
+ServingCounts Replica::Finish() {
+  for (const Scheduler& rank : schedulers_) {
+    MOECAST_CHECK(rank.idle() && rank.blocks_used() == 0);
+    counts_.preemptions += rank.preemptions();
+    counts_.prompt_tokens += rank.prompt_tokens();
+    counts_.cached_tokens += rank.cached_tokens();
+  }
+  return std::move(counts_);
+}
+
+}  // namespace moecast

@@ -1,0 +1,122 @@
+// One replica under the requests that it is sent: dp ranks, each with a scheduler, that go through
+// the layers in step. It runs an iteration at a time and keeps count of what it does; when things
+// happen is its caller's.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "base/time.h"
+#include "sim/serving/iteration_costs.h"
+#include "sim/serving/scheduler.h"
+#include "sim/serving/serving_run.h"
+
+namespace moecast {
+
+enum class RequestEnd : uint8_t { kCompleted, kTooLong, kNeverFits };
+
+struct RequestOutcome {
+  Time arrival{};
+  Time first_token{};
+  Time end{};
+  RequestEnd how = RequestEnd::kCompleted;
+};
+
+// Gaps between tokens of a sequence, and how many there were.
+struct TokenGap {
+  Time gap{};
+  int64_t count = 0;
+};
+
+struct ServingSample {
+  Time at{};
+  int64_t waiting = 0;
+  int64_t running = 0;
+  int64_t kv_blocks = 0;
+};
+
+// Mean work of iterations, each weighted by its time.
+class MeanWork {
+ public:
+  void Add(const Batch& batch, double mean_tokens, double weight);
+  void Add(const MeanWork& other);
+  // Nothing where there was none. A mean below one sequence is none.
+  IterationWork mean() const;
+
+ private:
+  using Sums = std::array<double, 4>;
+  double weight_ = 0, mean_tokens_ = 0;
+  Sums prefill_{}, decode_{};
+};
+
+// Sums over the iterations of replicas.
+struct ServingCounts {
+  int64_t iterations = 0;
+  int64_t preemptions = 0;
+  int64_t peak_blocks = 0;  // of a dp rank
+  // Of prompts that were admitted, and those of them that the prefix cache had.
+  int64_t prompt_tokens = 0, cached_tokens = 0;
+  BlockTime busy;
+  Seconds overhead;                  // of the engine
+  Seconds with_prompts;              // what prompts add to iterations with decodes, or take alone
+  Seconds decoding;                  // the rest
+  std::array<Seconds, 5> blocked{};  // by Blocked: iterations whose queue had to wait, and why
+  std::vector<TokenGap> gaps;
+  MeanWork work;
+
+  Seconds total() const { return busy.total + overhead; }
+  void Add(const ServingCounts& other);
+};
+
+class Replica {
+ public:
+  // Of the pool, whose iterations cost `costs` times `slower`. What happens to a request is written
+  // to its place in `outcomes`. All outlive this. REQUIRES: memory.fits().
+  Replica(const ServingRun& run, const Deployment& pool, const ServingMemory& memory,
+          IterationCosts& costs, double slower, std::vector<RequestOutcome>& outcomes);
+
+  std::span<Scheduler> ranks() { return schedulers_; }
+  // Begins an iteration unless one runs or there is nothing to do.
+  void Start(Time now);
+  // When the iteration ends that runs; kNever where none does.
+  Time ends() const { return ends_; }
+  // It has ended: the requests whose last token it made. Valid until the next.
+  std::span<const int32_t> End();
+
+  // REQUIRES: nothing waits or runs.
+  ServingCounts Finish();
+  const std::vector<ServingSample>& series() const { return series_; }
+
+ private:
+  // Of a rank: when it last decoded, the sequences that have begun to decode since then, and when
+  // those had their last token that were preempted.
+  struct Ticks {
+    Time last{};
+    std::vector<TokenGap> begun = {};
+    std::unordered_map<int32_t, Time> stopped = {};
+  };
+
+  void Count(const Batch& batch, double mean, const BlockTime& time, Seconds overhead,
+             Blocked blocked);
+  void EndRank(size_t r);
+  void Sample();
+
+  const ServingRun& run_;
+  const EngineSpec& engine_;
+  IterationCosts& costs_;
+  const double slower_;
+  std::vector<RequestOutcome>& outcomes_;
+  std::vector<Scheduler> schedulers_;
+  std::vector<Ticks> ticks_;
+  std::vector<Batch> batches_;
+  std::vector<int32_t> finished_;
+  Time ends_ = kNever;
+  ServingCounts counts_;
+  std::vector<ServingSample> series_;
+  Time every_, next_sample_{};  // of series_
+};
+
+}  // namespace moecast
