@@ -55,6 +55,13 @@ void Scheduler::LeaveDecode(Sequence& s) {
   free_ += BlocksFor(StoredNow(s));
 }
 
+void Scheduler::Finish(int32_t id) {
+  Sequence& s = sequences_[static_cast<size_t>(id)];
+  if (policy_->reserves) promised_ -= BlocksOf(s.prompt, s.output);
+  s.state = State::kFinished;
+  finished_.push_back(id);
+}
+
 bool Scheduler::PreemptLast() {
   while (!admitted_.empty()) {
     const int32_t id = admitted_.back();
@@ -106,14 +113,16 @@ void Scheduler::TakeChunks(int64_t budget, Batch& batch) {
   while (!waiting_.empty() && batch.blocked == Blocked::kNothing) {
     const int32_t id = waiting_.front();
     Sequence& s = sequences_[static_cast<size_t>(id)];
+    const int64_t promise = policy_->reserves ? BlocksOf(s.prompt, s.output) : 0;
     if (running() >= limits_.max_num_seqs)
       batch.blocked = Blocked::kSequences;
     else if (budget == 0)
       batch.blocked = Blocked::kTokens;
-    else if (!TakeChunk(id, budget, batch))
+    else if (promised_ + promise > limits_.blocks || !TakeChunk(id, budget, batch))
       batch.blocked = Blocked::kKvCache;
     if (batch.blocked != Blocked::kNothing) break;
     waiting_.pop_front();
+    promised_ += promise;
     s.state = State::kPrefilling;
     prefilling_.push_back(id);
     admitted_.push_back(id);
@@ -165,8 +174,7 @@ BatchEnd Scheduler::End() {
       Sequence& s = sequences_[static_cast<size_t>(ending.id)];
       if (s.version != ending.version || s.state != State::kDecoding) continue;
       LeaveDecode(s);
-      s.state = State::kFinished;
-      finished_.push_back(ending.id);
+      Finish(ending.id);
     }
     decodes_ = false;
   }
@@ -181,8 +189,7 @@ BatchEnd Scheduler::End() {
     s.began = true;
     if (s.made == s.output) {
       free_ += s.blocks;
-      s.state = State::kFinished;
-      finished_.push_back(chunk.id);
+      Finish(chunk.id);
     } else {
       BeginDecode(chunk.id);
     }

@@ -108,6 +108,7 @@ class Scheduler {
   bool TakeChunk(int32_t id, int64_t& budget, Batch& batch);
   void BeginDecode(int32_t id);
   void LeaveDecode(Sequence& s);
+  void Finish(int32_t id);
   // Preempts the sequence that was admitted last; false where there is none.
   bool PreemptLast();
 
@@ -120,6 +121,7 @@ class Scheduler {
   std::priority_queue<Ending, std::vector<Ending>, std::greater<>> ends_;
   std::vector<int64_t> growing_;  // by decode iteration modulo block_size
   int64_t free_;                  // blocks
+  int64_t promised_ = 0;  // blocks that running sequences hold at their ends; where reserved
   int64_t decoding_ = 0;
   int64_t stored_sum_ = 0;  // of decoding sequences, now
   int64_t iterations_ = 0;  // with decodes
