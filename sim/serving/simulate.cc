@@ -47,7 +47,9 @@ class MeanWork {
     Fill(prefill_, work.prefill);
     Fill(decode_, work.decode);
     work.decode.tokens = work.decode.sequences;
-    work.mean_tokens = std::max(1.0, mean_tokens_ / weight_);
+    // Of what is left: as many times a rank's own tokens as over all iterations.
+    work.mean_tokens = std::max(
+        1.0, static_cast<double>(work.tokens()) * mean_tokens_ / (prefill_[1] + decode_[1]));
     return work;
   }
 

@@ -52,6 +52,19 @@ TEST(SimulateTest, AnUnloadedRequestTakesWhatTheCostModelSays) {
   EXPECT_EQ(outcome.iterations, 5);
 }
 
+// One long prompt among many decodes leaves less than half a sequence to the mean iteration:
+// without it a rank alone has as many tokens as the mean over the ranks.
+TEST(SimulateTest, TheTypicalIterationOfOneRankIsItsOwnMean) {
+  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
+  run.deployment.engine.policy = "prefill-first";
+  run.load.requests = {{.arrival = Time{}, .input_tokens = 4000, .output_tokens = 200}};
+  ServingCosts costs(run);
+  const IterationWork typical = Simulate(run, costs.iterations()).typical;
+  EXPECT_EQ(typical.prefill.tokens, 0);
+  EXPECT_EQ(typical.decode.tokens, 1);
+  EXPECT_DOUBLE_EQ(typical.mean_tokens, 1);
+}
+
 // Prompts of one length one at a time, one token each: a queue of Poisson arrivals and a fixed
 // service S, whose mean wait is rho S / (2 (1 - rho)) (Pollaczek and Khinchine). 200,000 requests
 // leave some 1.5% of chance at rho 0.7.
