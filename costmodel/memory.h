@@ -38,8 +38,9 @@ double AdamBytes(const Precision& precision);
 // are none.
 double WeightCopyBytes(const Precision& precision);
 
+inline constexpr Known kNcclBufferBytes{411041792.0, "for 8 ranks: aiconfigurator, h100_sxm.yaml"};
 inline constexpr Known kRuntimeBytes{
-    551e6 + 411041792.0,
+    551e6 + kNcclBufferBytes.value,
     "CUDA context 551 MB and NCCL buffers for 8 ranks 392 MiB: aiconfigurator, h100_sxm.yaml"};
 
 }  // namespace moecast

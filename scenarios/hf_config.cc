@@ -230,13 +230,61 @@ Model Mixtral(const JsonCursor& at, const std::string& name) {
   return m;
 }
 
+void RefuseWindowInSomeLayers(const JsonCursor& at) {
+  if (BoolOr(at, "use_sliding_window", false))
+    at.Key("use_sliding_window").Fail("false (a window in some of the layers is not modelled)");
+}
+
 Model Qwen2(const JsonCursor& at, const std::string& name) {
   Model m = Common(at, name);
   m.attention = GroupedQuery(at, m);
   m.attention.qkv_bias = true;  // modeling_qwen2.py; no field says so
-  if (BoolOr(at, "use_sliding_window", false))
-    at.Key("use_sliding_window").Fail("false (a window in some of the layers is not modelled)");
+  RefuseWindowInSomeLayers(at);
   AllDense(at, m);
+  return m;
+}
+
+// Both kinds of Qwen3 norm each head of queries and keys (modeling_qwen3.py), and their heads are
+// not hidden_size / num_attention_heads wide: the field must be there.
+Model Qwen3Attention(const JsonCursor& at, const std::string& name) {
+  Model m = Common(at, name);
+  Size(at, "head_dim", kMaxHeadDim);
+  m.attention = GroupedQueryWithBiasField(at, m);
+  m.attention.qk_norm = true;
+  RefuseWindowInSomeLayers(at);
+  return m;
+}
+
+Model Qwen3(const JsonCursor& at, const std::string& name) {
+  Model m = Qwen3Attention(at, name);
+  AllDense(at, m);
+  return m;
+}
+
+// Layer i is MoE where decoder_sparse_step divides i + 1 and mlp_only_layers has it not; softmax
+// over all experts, then the top k (modeling_qwen3_moe.py).
+Model Qwen3Moe(const JsonCursor& at, const std::string& name) {
+  Model m = Qwen3Attention(at, name);
+  const int layers = Layers(at);
+  const int step = IntOr(at, "decoder_sparse_step", 1, 1, kMaxLayers);
+  std::vector<bool> dense(static_cast<size_t>(layers));
+  if (Given(at, "mlp_only_layers")) {
+    const JsonCursor list = at.Key("mlp_only_layers");
+    for (size_t i = 0; i < list.size(); ++i)
+      dense[static_cast<size_t>(list.At(i).Int(0, layers - 1))] = true;
+  }
+  std::vector<LayerKind> kinds;
+  for (int i = 0; i < layers; ++i)
+    kinds.push_back(!dense[static_cast<size_t>(i)] && (i + 1) % step == 0 ? LayerKind::kMoe
+                                                                          : LayerKind::kDense);
+  m.runs = Runs(kinds);
+  if (m.layers(LayerKind::kMoe) == 0) at.Key("num_hidden_layers").Fail("at least one MoE layer");
+  if (m.layers(LayerKind::kDense) > 0) m.dense_inter = Size(at, "intermediate_size", kMaxInter);
+  m.moe.experts = Size(at, "num_experts", kMaxExperts);
+  m.moe.top_k = Size(at, "num_experts_per_tok", kMaxExperts);
+  m.moe.inter = Size(at, "moe_intermediate_size", kMaxInter);
+  m.moe.normalize_top_k = BoolOr(at, "norm_topk_prob", false);
+  CheckTopK(at, m.moe);
   return m;
 }
 
@@ -287,6 +335,8 @@ constexpr Family kFamilies[] = {
     {"mistral", Mistral},
     {"mixtral", Mixtral},
     {"qwen2", Qwen2},
+    {"qwen3", Qwen3},
+    {"qwen3_moe", Qwen3Moe},
 };
 
 // What a config of each shape must hold, to say how far one of an unknown type is from a known

@@ -15,8 +15,8 @@ std::string Show(double x) {
 }
 
 struct Basis {
-  std::string name, quantity;
-  double error = 0;
+  std::string name, kind;
+  double aim = 0, error = 0;
   int cases = 0;
   bool fitted = false;
 };
@@ -28,6 +28,7 @@ Json ClaimsJson(const std::vector<ClaimResult>& results) {
   for (const ClaimResult& r : results)
     cases.push_back({{"name", r.name},
                      {"quantity", r.quantity},
+                     {"kind", r.summed_as()},
                      {"basis", r.basis},
                      {"relation", r.relation},
                      {"published", r.published},
@@ -49,11 +50,10 @@ std::string ClaimsText(const std::vector<ClaimResult>& results) {
     rows.push_back({r.name, r.quantity, r.basis + (r.used_for_fitting ? "*" : ""),
                     Show(r.published), Show(r.predicted.p50), Show(r.predicted.p10),
                     Show(r.predicted.p90), Printf("%+.1f%%", r.error_percent()), r.source});
-    const auto same = [&r](const Basis& b) {
-      return b.name == r.basis && b.quantity == r.quantity;
-    };
+    const auto same = [&r](const Basis& b) { return b.name == r.basis && b.kind == r.summed_as(); };
     auto basis = std::find_if(bases.begin(), bases.end(), same);
-    if (basis == bases.end()) basis = bases.insert(bases.end(), {r.basis, r.quantity});
+    if (basis == bases.end())
+      basis = bases.insert(bases.end(), {r.basis, r.summed_as(), r.aim_percent});
     basis->error += std::fabs(r.error_percent());
     ++basis->cases;
     basis->fitted = basis->fitted || r.used_for_fitting;
@@ -67,8 +67,10 @@ std::string ClaimsText(const std::vector<ClaimResult>& results) {
   for (const Basis& b : bases) {
     starred = starred || b.fitted;
     if (b.cases > 2)
-      text += Printf("  mean absolute error of %s%s: %.1f%%\n", b.quantity.c_str(),
-                     b.name.empty() ? "" : (", " + b.name).c_str(), b.error / b.cases);
+      text += Printf("  mean absolute error of %s%s: %.1f%%", b.kind.c_str(),
+                     b.name.empty() ? "" : (", " + b.name).c_str(), b.error / b.cases) +
+              (b.aim > 0 ? Printf(" of %d figures, at most %g%% aimed at", b.cases, b.aim) : "") +
+              "\n";
   }
   if (starred) text += "  * used for fitting\n";
   return text;

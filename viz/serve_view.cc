@@ -250,7 +250,8 @@ Json CurveJson(const std::vector<DecodePoint>& curve) {
                     {"iteration_ms", p.iteration.value * 1e3},
                     {"tokens_per_s_per_user", p.tokens_per_user},
                     {"tokens_per_s_per_gpu", p.tokens_per_gpu},
-                    {"output_throughput", p.output_throughput}});
+                    {"output_throughput", p.output_throughput},
+                    {"longest", NameOf(p.longest)}});
   return list;
 }
 

@@ -33,6 +33,7 @@ struct Attention {
 
   bool qkv_bias = false;  // GQA: on q, k and v. MLA: on the two down-projections
   bool output_bias = false;
+  bool qk_norm = false;    // GQA: an RMSNorm of head_dim over each query's and each key's head
   int sliding_window = 0;  // keys a query sees at most, itself included; 0: all before it
 
   bool operator==(const Attention&) const = default;

@@ -23,14 +23,19 @@ int64_t Matrices(const Attention& a, int64_t hidden) {
   return 2 * hidden * a.heads * a.head_dim + 2 * hidden * a.kv_heads * a.head_dim;
 }
 
+// One weight of head_dim for all query heads, one for all key heads.
+int64_t QkNorms(const Attention& a) {
+  return a.qk_norm ? 2 * int64_t{a.head_dim} : 0;
+}
+
 int64_t Vectors(const Attention& a, int64_t hidden) {
   const int64_t qkv = (int64_t{a.heads} + 2 * a.kv_heads) * a.head_dim;
-  return (a.qkv_bias ? qkv : 0) + (a.output_bias ? hidden : 0);
+  return (a.qkv_bias ? qkv : 0) + (a.output_bias ? hidden : 0) + QkNorms(a);
 }
 
 // Biases of the output, a vector, are counted as if cut.
-int64_t WholeOnTp(const Attention&, int64_t) {
-  return 0;
+int64_t WholeOnTp(const Attention& a, int64_t) {
+  return QkNorms(a);
 }
 
 int64_t Cached(const Attention& a, int64_t context, int tp) {
@@ -59,6 +64,8 @@ void AddQkv(BlockBuilder& b) {
               .tp = TpSide::kColumn,
               .dtype = b.shard.precision.gemm,
               .input = b.InputFrom(Recompute::kRmsNorm)});
+  if (b.model.attention.qk_norm)
+    b.Norm(OpName::kQkNorm, b.tokens * (HeadsOn(b) + KvHeadsOn(b)) * b.model.attention.head_dim);
 }
 
 void Train(BlockBuilder& b) {

@@ -23,7 +23,8 @@ void AddActivation(BlockBuilder& b, OpName name, double elements, bool beside) {
         BlockBuilder::ElementwiseOp(name, ElementwiseKind::kSwiGlu, kept + bytes, after))});
 }
 
-void AddMlp(BlockBuilder& b, const MlpNames& names, double inter, LinearInput input, bool beside) {
+void AddMlp(BlockBuilder& b, const MlpNames& names, double inter, LinearInput input, bool beside,
+            TpSide down) {
   const double h = b.model.hidden, i = inter / b.tp;
   b.Multiply({.name = names.up,
               .m = b.tokens,
@@ -38,7 +39,7 @@ void AddMlp(BlockBuilder& b, const MlpNames& names, double inter, LinearInput in
               .m = b.tokens,
               .n = h,
               .k = i,
-              .tp = TpSide::kRow,
+              .tp = down,
               .dtype = b.shard.precision.gemm,
               .input = b.InputFrom(Recompute::kSwiGlu),
               .beside = beside});

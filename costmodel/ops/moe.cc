@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "costmodel/ops/parts.h"
 
@@ -26,6 +27,16 @@ void Exchange(BlockBuilder& b, OpName name) {
                          b.spread.devices *
                          std::max(ElementBytes(p.dispatch), ElementBytes(p.combine));
   b.Transient(name, TensorName::kSendAndReceive, 2 * one_way);
+}
+
+// Of the experts on a rank, those that get a row at all, whose weights are read: each token of the
+// ranks that share the experts leaves one out with probability 1 - top_k / experts.
+int ExpertsHit(const BlockBuilder& b) {
+  const Moe& moe = b.model.moe;
+  const int local = moe.experts / b.shard.ep;
+  const double tokens = b.tokens * b.shard.ep * b.work.load.visits.most;
+  const double missed = std::pow(1 - static_cast<double>(moe.top_k) / moe.experts, tokens);
+  return std::max(1, static_cast<int>(std::lround(local * (1 - missed))));
 }
 
 }  // namespace
@@ -79,6 +90,11 @@ void AddMoe(BlockBuilder& b) {
     b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, pack, unpack);
     Exchange(b, OpName::kDispatch);
   }
+  // Serving engines add up what tp ranks have of a token's experts, the shared ones among them,
+  // once it is one row again (vLLM 0.11, deepseek_v2.py and fused_moe: one all-reduce behind both);
+  // Megatron-LM does before the copies of a token are summed (token_dispatcher.py).
+  const bool sums_last = !b.trains() && ep == 1;
+  const TpSide down = sums_last ? TpSide::kNone : TpSide::kRow;
   // Shared experts run beside the dispatch in the forward pass and beside the combine's exchange in
   // the backward pass.
   std::vector<std::vector<Op>> shared;
@@ -86,7 +102,7 @@ void AddMoe(BlockBuilder& b) {
     const size_t before = b.backward_groups();
     AddMlp(b, {OpName::kSharedUp, OpName::kSharedAct, OpName::kSharedDown},
            static_cast<double>(moe.inter) * moe.shared_experts, LinearInput::kElsewhere,
-           b.shard.overlap.shared_experts && ep > 1 && b.tp == 1);
+           b.shard.overlap.shared_experts && ep > 1 && b.tp == 1, down);
     shared = b.CutBackward(before);
   }
   b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, copy, uncopy);
@@ -101,13 +117,13 @@ void AddMoe(BlockBuilder& b) {
     if (ep > 1) b.KeepUntilWeight(OpName::kDispatch, TensorName::kOutput, received * element);
   }
   // tp ranks hold parts of every expert: each needs all rows of its expert-parallel rank.
-  const int local_experts = moe.experts / ep;
+  const int experts = ExpertsHit(b);
   b.Multiply({.name = OpName::kExpertUp,
               .m = rows,
               .n = UpFactor(b.model.mlp) * inter,
               .k = h,
               .tp = TpSide::kColumn,
-              .groups = local_experts,
+              .groups = experts,
               .dtype = precision.gemm,
               .input = copies_again ? LinearInput::kElsewhere : LinearInput::kKept,
               .quantised_input = as_operand});
@@ -116,8 +132,8 @@ void AddMoe(BlockBuilder& b) {
               .m = rows,
               .n = h,
               .k = inter,
-              .tp = TpSide::kRow,
-              .groups = local_experts,
+              .tp = down,
+              .groups = experts,
               .dtype = precision.gemm,
               .input = b.InputFrom(Recompute::kSwiGlu),
               .quantised_gradient = as_operand});
@@ -133,6 +149,9 @@ void AddMoe(BlockBuilder& b) {
   }
   if (moe.shared_experts > 0)
     b.Elementwise(OpName::kResidual, ElementwiseKind::kAdd, 3 * tokens * h * kBf16, 0);
+  if (sums_last && b.tp > 1)
+    b.Forward(BlockBuilder::Collective(OpName::kTpScatter, CollectiveKind::kAllReduce,
+                                       GroupKind::kTp, tokens * h * kBf16));
 }
 
 }  // namespace moecast

@@ -22,8 +22,10 @@ void AddMoe(BlockBuilder& b);
 struct MlpNames {
   OpName up, act, down;
 };
-// One MLP of intermediate size `inter`, cut over tp. `input` says who keeps what it reads.
-void AddMlp(BlockBuilder& b, const MlpNames& names, double inter, LinearInput input, bool beside);
+// One MLP of intermediate size `inter`, cut over tp. `input` says who keeps what it reads; with
+// TpSide::kNone for `down` the caller sums what the tp ranks have.
+void AddMlp(BlockBuilder& b, const MlpNames& names, double inter, LinearInput input, bool beside,
+            TpSide down = TpSide::kRow);
 // Gate and up are one product of twice the width where the MLP has a gate.
 double UpFactor(MlpKind kind);
 // The function between up and down over that many elements of its output.

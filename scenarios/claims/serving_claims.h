@@ -3,21 +3,36 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace moecast {
 
-struct ServingClaim {
+// What `moecast serve` is run with.
+struct ServeArguments {
   std::string scenario;           // built-in name
   std::vector<std::string> sets;  // "serving/parallel/tp=2"
-  std::string quantity;           // a key of `moecast serve --json`
+  std::string text() const;       // all of it
+};
+
+struct ServingClaim {
+  std::string set;   // rows of one origin, whose errors are looked at together
+  std::string name;  // the row's own, or scenario and sets
+  ServeArguments of;
+  // Where there is a scenario, the claim is by how many percent the quantity is less than there.
+  ServeArguments baseline;
+  std::string quantity;  // where `moecast serve --json` has it: "mean_ttft_ms", "memory/kv_bytes"
   std::string relation;
   double published = 0;
   std::string source;
   bool used_for_fitting = false;
-
-  std::string name() const;  // scenario and sets
 };
+
+// What a quantity is a figure of: throughput, TPOT, TTFT, latency or memory.
+std::string_view KindOfQuantity(std::string_view quantity);
+// The mean absolute error, in percent, that figures of a kind in a set are to be within; 0 where
+// nothing is asked of them.
+double AimOf(std::string_view set, std::string_view kind);
 
 std::vector<ServingClaim> LoadServingClaims();
 

@@ -16,6 +16,10 @@ constexpr BatchingPolicy kPolicies[] = {
      "prompts are started only when no sequence decodes: a batch runs to its end (static batching, "
      "FasterTransformer)",
      false, false},
+    {"reserving",
+     "mixed, of sequences whose last tokens have their place in the cache kept from the first on "
+     "(TensorRT-LLM as it comes: capacity scheduler policy GUARANTEED_NO_EVICT)",
+     true, true, true},
 };
 
 }  // namespace

@@ -14,6 +14,9 @@ struct BatchingPolicy {
   bool mixes;
   // Whether prompts are started while sequences decode; else only when all of these have ended.
   bool starts_while_decoding;
+  // Whether a sequence is admitted only where the cache has room for it and all running ones to
+  // their last tokens, so that none is ever preempted.
+  bool reserves = false;
 };
 
 std::span<const BatchingPolicy> BatchingPolicies();

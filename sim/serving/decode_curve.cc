@@ -15,7 +15,10 @@ DecodePoint PointOf(const ServingRun& run, IterationCosts& costs, int64_t contex
   work.decode.context_sum = work.decode.query_key_pairs = sequences * context;
   work.mean_tokens = static_cast<double>(sequences);
   DecodePoint point{.sequences = sequences};
-  point.iteration = costs.Of(work).total + d.engine.OverheadOf(sequences);
+  const BlockTime time = costs.Of(work);
+  point.iteration = time.total + d.engine.OverheadOf(sequences);
+  point.longest = static_cast<OpClass>(std::max_element(time.busy.begin(), time.busy.end()) -
+                                       time.busy.begin());
   point.tokens_per_user = 1 / point.iteration.value;
   point.output_throughput =
       point.tokens_per_user * static_cast<double>(sequences * d.parallel.dp * d.replicas);

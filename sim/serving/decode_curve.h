@@ -18,6 +18,7 @@ struct DecodePoint {
   double tokens_per_user = 0;    // a second
   double tokens_per_gpu = 0;     // a second
   double output_throughput = 0;  // of the deployment, tokens a second
+  OpClass longest{};             // the ops that take most of the iteration
 };
 
 // By sequences of a rank: powers of two, and last the most that max_num_seqs and the cache let run.

@@ -21,6 +21,13 @@ constexpr Known kSamplerBytesPerLogit{
     "vocabulary of 128,256 (llm-d-benchmark, empirical-vllm-memory-results.md); its rows of a "
     "vocabulary of 151,936 and 201,088 come out within 1.1%"};
 
+// vLLM measures what is taken from when it has looked at the empty GPU, so its share of the memory
+// has no CUDA context in it (vllm/v1/worker/gpu_worker.py, memory_profiling).
+constexpr Known kNonTorchBytes{
+    0.13 * 1073741824,
+    "vLLM 0.11 on one H100: 0.13 to 0.14 GiB beside weights, activations and cache of three models "
+    "(llm-d-benchmark, empirical-vllm-memory-results.md)"};
+
 bool IsFp8(Dtype dtype) {
   return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block;
 }
@@ -62,7 +69,7 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
       "engine",
       {
           Row("policy", &EngineSpec::policy,
-              "which sequences an iteration takes: mixed, prefill-first or decode-first "
+              "which sequences an iteration takes: mixed, prefill-first, decode-first or reserving "
               "(docs/model-serving.md)"),
           Row("max_num_seqs", &EngineSpec::max_num_seqs, "sequences a dp rank runs at once",
               {.low = 1, .high = 1e6}),
@@ -73,6 +80,10 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
               {.low = 1, .high = 65536}),
           Row("gpu_memory_utilization", &EngineSpec::gpu_memory_utilization,
               "part of the device's memory that the engine takes", {.low = 0.01, .high = 1}),
+          Row("activations", &EngineSpec::activations,
+              "what the engine keeps free for the largest iteration; absent: as vLLM's profiling "
+              "run "
+              "finds it"),
           Row("max_model_len", &EngineSpec::max_model_len,
               "tokens a sequence may have, input and output; absent: the model's own",
               {.low = 1, .high = 1e8}),
@@ -254,9 +265,11 @@ ServingMemory ServingMemoryOf(const Deployment& d, const Model& m, const Cluster
   ServingMemory memory;
   memory.usable = cluster.device.memory * engine.gpu_memory_utilization;
   memory.weights = Bytes(ends * 2 + layers * ElementBytes(d.weights));
-  memory.activations = Bytes(kSamplerBytesPerLogit.value * static_cast<double>(m.vocab) *
-                             static_cast<double>(engine.max_num_seqs));
-  memory.runtime = Bytes(kRuntimeBytes.value);
+  memory.activations =
+      engine.activations.value_or(Bytes(kSamplerBytesPerLogit.value * static_cast<double>(m.vocab) *
+                                        static_cast<double>(engine.max_num_seqs)));
+  memory.runtime =
+      Bytes(kNonTorchBytes.value + (d.parallel.gpus() > 1 ? kNcclBufferBytes.value : 0));
   memory.kv = memory.usable - memory.weights - memory.activations - memory.runtime;
   memory.kv_per_token = Bytes(static_cast<double>(KvElements(m, 1, d.parallel.tp)) * d.kv_bits / 8);
   const double block = memory.kv_per_token.value * static_cast<double>(engine.block_size);

@@ -36,6 +36,7 @@ struct EngineSpec {
   int64_t max_num_batched_tokens = 8192;  // of each dp rank
   int64_t block_size = 16;
   double gpu_memory_utilization = 0.9;
+  std::optional<Bytes> activations;
   std::optional<int64_t> max_model_len;
   bool enable_prefix_caching = true;
   bool custom_all_reduce = true;
@@ -95,7 +96,7 @@ struct ServingMemory {
   Bytes usable;  // gpu_memory_utilization of the device's
   Bytes weights;
   Bytes activations;  // of the largest iteration
-  Bytes runtime;      // CUDA context, NCCL
+  Bytes runtime;      // beside PyTorch's, NCCL's buffers among it
   Bytes kv;           // what is left; negative: by how much the rest does not fit
   Bytes kv_per_token;
   int64_t blocks = 0;

@@ -85,14 +85,6 @@ std::span<const Throughput> Throughputs() {
   return kThroughputs;
 }
 
-std::optional<double> MetricNamed(const ServingRates& rates, std::string_view name) {
-  for (const Throughput& t : kThroughputs)
-    if (t.name == name) return rates.*t.rate;
-  for (const LatencyMetric& metric : LatencyMetrics())
-    if (metric.name() == name) return metric.In(rates).value * 1e3;
-  return std::nullopt;
-}
-
 ServingRates RatesOf(const RequestTrace& load, const ServingOutcome& outcome) {
   ServingRates rates;
   double requests = 0, input = 0, output = 0;

@@ -66,10 +66,6 @@ struct Throughput {
 };
 std::span<const Throughput> Throughputs();
 
-// A metric by its name in JSON, latencies in milliseconds; nothing where there is none of that
-// name.
-std::optional<double> MetricNamed(const ServingRates& rates, std::string_view name);
-
 // A service level objective: the metric is to be at most this.
 struct SloTerm {
   LatencyMetric metric;

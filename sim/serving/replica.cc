@@ -41,7 +41,9 @@ IterationWork MeanWork::mean() const {
   fill(prefill_, work.prefill);
   fill(decode_, work.decode);
   work.decode.tokens = work.decode.sequences;
-  work.mean_tokens = std::max(1.0, mean_tokens_ / weight_);
+  // Of what is left: as many times a rank's own tokens as over all iterations.
+  work.mean_tokens =
+      std::max(1.0, static_cast<double>(work.tokens()) * mean_tokens_ / (prefill_[1] + decode_[1]));
   return work;
 }
 

@@ -69,10 +69,12 @@ void Scheduler::Finish(Slot slot) {
   s.state = State::kFinished;
   ++s.version;
   finished_.push_back(s.id);
-  if (s.hands_over)
+  if (s.hands_over) {
     handed_over_.emplace(s.id, slot);
-  else
-    empty_.push_back(slot);
+    return;
+  }
+  promised_ -= PromiseOf(s);
+  empty_.push_back(slot);
 }
 
 // A sequence that has stored n tokens needs a block for the next where n is a multiple of the
@@ -179,10 +181,11 @@ void Scheduler::TakeChunks(int64_t budget, Batch& batch) {
       batch.blocked = Blocked::kSequences;
     else if (budget == 0)
       batch.blocked = Blocked::kTokens;
-    else if (!Admit(slot, budget, batch))
+    else if (promised_ + PromiseOf(s) > limits_.blocks || !Admit(slot, budget, batch))
       batch.blocked = Blocked::kKvCache;
     if (batch.blocked != Blocked::kNothing) break;
     waiting_.pop_front();
+    promised_ += PromiseOf(s);
     s.state = State::kPrefilling;
     prefilling_.push_back(slot);
     admitted_.push_back({slot, s.version});
@@ -197,10 +200,12 @@ void Scheduler::JoinPrefilled(Batch& batch) {
     if (!s.prefilled) break;
     if (running() >= limits_.max_num_seqs)
       batch.blocked = Blocked::kSequences;
-    else if (cache_.BlocksFor(s.prompt + 1) > cache_.available())
+    else if (promised_ + PromiseOf(s) > limits_.blocks ||
+             cache_.BlocksFor(s.prompt + 1) > cache_.available())
       batch.blocked = Blocked::kKvCache;
     if (batch.blocked != Blocked::kNothing) break;
     waiting_.pop_front();
+    promised_ += PromiseOf(s);
     cache_.Take(cache_.BlocksFor(s.prompt));
     s.stored = s.prompt;
     BeginDecode(slot);
@@ -251,6 +256,7 @@ void Scheduler::Drop(int32_t id) {
   const Slot slot = handed->second;
   handed_over_.erase(handed);
   GiveBack(At(slot), At(slot).blocks);
+  promised_ -= PromiseOf(At(slot));
   empty_.push_back(slot);
 }
 

@@ -156,6 +156,10 @@ class Scheduler {
     return cache_.BlocksFor(stored) - s.held * cache_.run_blocks();
   }
   void GiveBack(Sequence& s, int64_t blocks);
+  // Blocks to a sequence's end that are kept for it from the first on; none where none are.
+  int64_t PromiseOf(const Sequence& s) const {
+    return policy_->reserves ? BlocksOf(s.prompt, s.output) : 0;
+  }
   void Finish(Slot slot);
   void BeginDecode(Slot slot);
   void LeaveDecode(Sequence& s);
@@ -174,6 +178,7 @@ class Scheduler {
   std::vector<int64_t> growing_;  // by decode iteration modulo block_size
   KvCache cache_;
   int64_t prompt_tokens_ = 0, cached_tokens_ = 0;
+  int64_t promised_ = 0;  // blocks that running sequences hold at their ends; where reserved
   int64_t decoding_ = 0;
   int64_t stored_sum_ = 0;  // of decoding sequences, now
   int64_t iterations_ = 0;  // with decodes

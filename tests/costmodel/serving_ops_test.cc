@@ -162,6 +162,36 @@ TEST(ServingOpsTest, ServingRunsTheForwardPassOfTheExperts) {
   EXPECT_EQ(prefill, forward);
 }
 
+// Of 256 experts a token takes 8: 32 tokens leave one out with probability (1 - 1/32)^32 = 0.362
+// and read the weights of 256 x 0.638 = 163.3. 8 ranks of 4 tokens meet as many of their 32
+// each: 20.4; of 32 tokens, all.
+TEST(ServingOpsTest, ASmallBatchReadsTheWeightsOfTheExpertsItHits) {
+  const Model m = LoadModel("deepseek-v3");
+  const auto experts = [&](int64_t tokens, const ShardPlan& shard) {
+    for (const Op& op :
+         OpsIn(BlockKind::kMoe, m, DecodeOf(Contexts(static_cast<size_t>(tokens), 100)), shard))
+      if (op.name == OpName::kExpertUp) return std::get<GroupedGemmQuery>(op.query).groups;
+    return int64_t{0};
+  };
+  EXPECT_EQ(experts(1, {}), 8);
+  EXPECT_EQ(experts(32, {}), 163);
+  EXPECT_EQ(experts(4, {.ep = 8, .dp = 8}), 20);
+  EXPECT_EQ(experts(32, {.ep = 8, .dp = 8}), 32);
+  EXPECT_EQ(experts(4096, {}), 256);
+}
+
+// What tp ranks have of shared and routed experts is added up once a token is one row again: 32 x
+// 7168 in bf16, as behind the attention, not 8 rows for each token.
+TEST(ServingOpsTest, TpRanksSumExpertsOnceATokenIsOneRowAgain) {
+  const Model m = LoadModel("deepseek-v3");
+  ShardPlan shard{.tp = 8, .sequence = false};
+  shard.overlap.tp = false;
+  std::vector<double> sums;
+  for (const Op& op : OpsIn(BlockKind::kMoe, m, DecodeOf(Contexts(32, 100)), shard))
+    if (op.name == OpName::kTpScatter) sums.push_back(BytesOf(op.query).value);
+  EXPECT_EQ(sums, (std::vector<double>{32.0 * 7168 * 2, 32.0 * 7168 * 2}));
+}
+
 TEST(ServingOpsTest, EveryKernelOfServingHasACost) {
   const Scenario scenario = Scenario::Load("deepseek-v3-pretrain", {});
   KernelCosts kernels(*scenario.training().phases[0].calibration);

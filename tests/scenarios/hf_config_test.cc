@@ -61,7 +61,9 @@ struct Published {
 // Counted from each config.json of Hugging Face, weight by weight, by a program of its own. Papers:
 // V2 236B, 21B activated (arXiv 2405.04434); V2-Lite 15.7B, 2.4B; V3 671B, 37B (arXiv 2412.19437);
 // 67B and 7B (arXiv 2401.02954); MoE-16B 16.4B, 2.8B (arXiv 2401.06066); Mixtral 141B, 39B
-// (mistral.ai, April 2024).
+// (mistral.ai, April 2024) and 46.7B, 12.9B; Qwen3 32.8B, 14.8B, 8.2B, 235B with 22B, 30.5B with
+// 3.3B (arXiv 2505.09388); Llama 3.1 405B and 8B (arXiv 2407.21783); Qwen2.5 7.61B (arXiv
+// 2412.15115); Code Llama 34B, 62.86 GiB as vLLM holds it in bf16 (33.744e9 x 2 bytes are 62.85).
 constexpr Published kPublished[] = {
     {"deepseek-v2", 235741434880, 21375800320, 20851512320, 149227520, 34560},
     {"deepseek-v2-lite", 15706484224, 2661150208, 2451435008, 13763072, 15552},
@@ -73,6 +75,16 @@ constexpr Published kPublished[] = {
     {"mixtral-8x22b", 140620634112, 39152031744, 38955423744, 88080384, 114688},
     {"llama-3-70b", 70553706496, 70553706496, 69503033344, 150994944, 163840},
     {"llama-3.1-70b", 70553706496, 70553706496, 69503033344, 150994944, 163840},
+    {"codellama-34b", 33743970304, 33743970304, 33481826304, 150994944, 98304},
+    {"llama-3.1-405b", 405853388800, 405853388800, 403752042496, 570425344, 258048},
+    {"llama-3.1-8b", 8030261248, 8030261248, 7504924672, 41943040, 65536},
+    {"mixtral-8x7b", 46702792704, 12879925248, 12748853248, 41943040, 65536},
+    {"qwen2.5-7b", 7615616512, 7615616512, 7070619136, 29364736, 28672},
+    {"qwen3-14b", 14768307200, 14768307200, 13990394880, 62914816, 81920},
+    {"qwen3-235b-a22b", 235093634560, 22190763520, 21568433664, 71303424, 96256},
+    {"qwen3-30b-a3b", 30532122624, 3353032704, 3041867776, 18874624, 49152},
+    {"qwen3-32b", 32762123264, 32762123264, 31984210944, 94372096, 131072},
+    {"qwen3-8b", 8190735360, 8190735360, 7568405504, 41943296, 73728},
 };
 
 TEST(BuiltinModelTest, ParametersAndKvElementsAreThoseOfTheReleasedWeights) {
@@ -219,6 +231,39 @@ TEST(HfConfigTest, MixtralHasExpertsInEveryLayer) {
   EXPECT_EQ(m.runs, (std::vector<LayerRun>{{LayerKind::kMoe, 4}}));
   EXPECT_EQ(m.moe, (Moe{.experts = 8, .top_k = 2, .inter = 96, .normalize_top_k = true}));
   EXPECT_EQ(m.dense_inter, 0);
+}
+
+TEST(HfConfigTest, Qwen3NormsItsHeadsAndSaysHowWideTheyAre) {
+  const std::string text = With(kLlama, "model_type", "\"qwen3\"");
+  EXPECT_NE(Refusal(text).find("expected a value for \"head_dim\""), std::string::npos);
+  const Model m = Parse(With(text, "head_dim", "16"));
+  EXPECT_EQ(m.attention, (Attention{.heads = 8, .kv_heads = 2, .head_dim = 16, .qk_norm = true}));
+  // q and o of 64 x 128, k and v of 64 x 32, one norm of 16 for queries and one for keys.
+  EXPECT_EQ(AttentionParameters(m), 2 * 64 * 128 + 2 * 64 * 32 + 2 * 16);
+  EXPECT_NE(Refusal(With(With(text, "head_dim", "16"), "use_sliding_window", "true"))
+                .find("/use_sliding_window"),
+            std::string::npos);
+}
+
+// With a step of 2 layers 1 and 3 of 4 have experts; mlp_only_layers takes layer 1 out.
+TEST(HfConfigTest, Qwen3MoeHasExpertsWhereItsStepAndListLeaveThem) {
+  std::string text = With(With(kLlama, "model_type", "\"qwen3_moe\""), "head_dim", "16");
+  text = With(With(text, "num_experts", "8"), "num_experts_per_tok", "2");
+  text = With(With(text, "moe_intermediate_size", "24"), "norm_topk_prob", "true");
+  const Model all = Parse(text);
+  EXPECT_EQ(all.runs, (std::vector<LayerRun>{{LayerKind::kMoe, 4}}));
+  EXPECT_EQ(all.moe, (Moe{.experts = 8, .top_k = 2, .inter = 24, .normalize_top_k = true}));
+  EXPECT_EQ(all.dense_inter, 0);
+  const std::string stepped = With(text, "decoder_sparse_step", "2");
+  const LayerKind d = LayerKind::kDense, e = LayerKind::kMoe;
+  EXPECT_EQ(Parse(stepped).runs, (std::vector<LayerRun>{{d, 1}, {e, 1}, {d, 1}, {e, 1}}));
+  const Model listed = Parse(With(stepped, "mlp_only_layers", "[1]"));
+  EXPECT_EQ(listed.runs, (std::vector<LayerRun>{{d, 3}, {e, 1}}));
+  EXPECT_EQ(listed.dense_inter, 96);
+  EXPECT_NE(Refusal(With(text, "mlp_only_layers", "[4]")).find("/mlp_only_layers/0: found 4"),
+            std::string::npos);
+  EXPECT_NE(Refusal(With(text, "mlp_only_layers", "[0, 1, 2, 3]")).find("at least one MoE layer"),
+            std::string::npos);
 }
 
 // Layers 1, 3 and 5 of 7 are not multiples of 2, layer 0 comes before the first MoE layer.

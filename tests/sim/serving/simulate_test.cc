@@ -54,6 +54,19 @@ TEST(SimulateTest, AnUnloadedRequestTakesWhatTheCostModelSays) {
   EXPECT_EQ(outcome.counts.iterations, 5);
 }
 
+// One long prompt among many decodes leaves less than half a sequence to the mean iteration:
+// without it a rank alone has as many tokens as the mean over the ranks.
+TEST(SimulateTest, TheTypicalIterationOfOneRankIsItsOwnMean) {
+  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
+  run.deployment.engine.policy = "prefill-first";
+  run.load.requests = {{.arrival = Time{}, .input_tokens = 4000, .output_tokens = 200}};
+  ServingCosts costs(run);
+  const IterationWork typical = Simulate(run, costs).counts.work.mean();
+  EXPECT_EQ(typical.prefill.tokens, 0);
+  EXPECT_EQ(typical.decode.tokens, 1);
+  EXPECT_DOUBLE_EQ(typical.mean_tokens, 1);
+}
+
 // Prompts of one length one at a time, one token each: a queue of Poisson arrivals and a fixed
 // service S, whose mean wait is rho S / (2 (1 - rho)) (Pollaczek and Khinchine). 200,000 requests
 // leave some 1.5% of chance at rho 0.7.
@@ -80,15 +93,19 @@ TEST(SimulateTest, PromptsOneAtATimeWaitAsInAnMD1Queue) {
 // prompt, gaps are as many as tokens after the first, and all that is in the system at a time is
 // what arrives times how long it stays (Little).
 TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
+  int64_t preemptions = 0;
   for (const BatchingPolicy& policy : BatchingPolicies()) {
     for (const ServingParallel& parallel :
          {ServingParallel{}, ServingParallel{.tp = 1, .dp = 4, .ep = 4}}) {
       ServingRun run = RunOf("deepseek-v2-lite", "h800-8", parallel);
       run.deployment.engine.policy = policy.name;
       run.deployment.engine.max_num_seqs = 64;
-      run.deployment.engine.gpu_memory_utilization = parallel.dp > 1 ? 0.16 : 0.45;
+      // A cache of some 8,000 tokens, which not 12 sequences fit into at their ends.
+      const ServingMemory memory = ServingMemoryOf(run.deployment, run.model, run.cluster);
+      const Bytes wanted = memory.usable - memory.kv + memory.kv_per_token * 8000;
+      run.deployment.engine.gpu_memory_utilization = wanted / run.cluster.device.memory;
       run.deployment.replicas = parallel.dp > 1 ? 1 : 2;
-      AddRequests(run, 1500, 30, 700, 150);
+      AddRequests(run, 1500, parallel.dp > 1 ? 30 : 10, 700, 150);
       ServingCosts costs(run);
       ASSERT_TRUE(ServingMemoryOf(run.deployment, run.model, run.cluster).fits());
       const ServingOutcome outcome = Simulate(run, costs);
@@ -104,6 +121,7 @@ TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
       }
       for (const TokenGap& gap : outcome.gaps)
         sum_of_gaps += gap.gap.seconds().value * static_cast<double>(gap.count);
+      preemptions += outcome.counts.preemptions;
       EXPECT_EQ(gaps, 1500 * 149);
       EXPECT_NEAR(sum_of_gaps / first_to_last, 1, outcome.counts.preemptions == 0 ? 1e-6 : 0.01)
           << policy.name;
@@ -118,6 +136,7 @@ TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
       EXPECT_NEAR(sampled / (in_system / duration), 1, 0.1) << policy.name;
     }
   }
+  EXPECT_GT(preemptions, 20);
 }
 
 // Two ranks in step, the second of which has the longer prompt: both first tokens come when that is

@@ -1,0 +1,39 @@
+#include "sim/serving/deployment.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/sim/serving/serving_setup.h"
+
+namespace moecast {
+namespace {
+
+// Llama-3.1-8B in bf16 on one H100 of vLLM: 38.9 bytes for each of 1,024 x 128,256 logits, 0.13 GiB
+// beside, and of the 71.26 GiB it asks for the cache has the rest. With two GPUs NCCL's 392 MiB are
+// taken, and each rank caches 4 of the 8 heads.
+TEST(DeploymentTest, TheCacheHasWhatWeightsActivationsAndRuntimeLeave) {
+  ServingRun run = RunOf("llama-3.1-8b", "h100-8", {});
+  run.deployment.engine.max_num_seqs = 1024;
+  const ServingMemory one = ServingMemoryOf(run.deployment, run.model, run.cluster);
+  EXPECT_NEAR(one.weights.value, 2 * 8030261248.0, 2 * 4096);  // the last norm apart
+  EXPECT_DOUBLE_EQ(one.activations.value, 38.9 * 1024 * 128256);
+  EXPECT_DOUBLE_EQ(one.runtime / GiB(1), 0.13);
+  EXPECT_DOUBLE_EQ(one.kv.value, (one.usable - one.weights - one.activations - one.runtime).value);
+  EXPECT_EQ(one.kv_per_token.value, 65536 * 2);
+  EXPECT_EQ(one.tokens, 16 * static_cast<int64_t>(one.kv.value / (16 * 131072)));
+
+  run.deployment.parallel.tp = 2;
+  const ServingMemory two = ServingMemoryOf(run.deployment, run.model, run.cluster);
+  EXPECT_DOUBLE_EQ((two.runtime - one.runtime) / MiB(1), 392);
+  EXPECT_EQ(two.kv_per_token.value, 65536);
+}
+
+TEST(DeploymentTest, ActivationsThatAreSaidTakeThePlaceOfTheProfilingRun) {
+  ServingRun run = RunOf("llama-3.1-8b", "h100-8", {});
+  run.deployment.engine.activations = GiB(3);
+  const ServingMemory said = ServingMemoryOf(run.deployment, run.model, run.cluster);
+  EXPECT_EQ(said.activations, GiB(3));
+  EXPECT_DOUBLE_EQ(said.kv.value, (said.usable - said.weights - GiB(3) - said.runtime).value);
+}
+
+}  // namespace
+}  // namespace moecast
