@@ -92,6 +92,12 @@ Json ServeJson(const ServingReport& r) {
   j["fits"] = r.fits();
   AddMemory(r.pool, j);
   if (r.prefill) AddMemory(*r.prefill, j["prefill"]);
+  const auto add_layouts = [](const PoolReport& pool, Json& to) {
+    for (const ServingParallel& p : pool.layouts_that_fit)
+      to["layouts_that_fit"].push_back(FieldsOf(&p).Print(p));
+  };
+  add_layouts(r.pool, j);
+  if (r.prefill) add_layouts(*r.prefill, j["prefill"]);
   if (!r.fits()) return j;
   j["stable"] = r.stable;
   j["waiting_left"] = r.waiting_left;
@@ -145,9 +151,14 @@ std::string ServeText(const ServingReport& r) {
   out += "\n";
   if (!r.fits()) {
     EachPool(r, [&](const PoolReport& pool, const std::string& of) {
-      if (!pool.memory.fits())
-        out += "does not fit: " + ShowBytes(Bytes(-pool.memory.kv.value)) + " more than a GPU" +
-               of + " has, before any KV cache\n";
+      if (pool.memory.fits()) return;
+      out += "does not fit: " + ShowBytes(Bytes(-pool.memory.kv.value)) + " more than a GPU" + of +
+             " has, before any KV cache\n";
+      std::string layouts;
+      for (const ServingParallel& p : pool.layouts_that_fit)
+        layouts += (layouts.empty() ? "" : "; or ") + OneLine(p);
+      out += layouts.empty() ? "no layout fits on " + r.cluster + "\n"
+                             : "what fits on the fewest GPUs: " + layouts + "\n";
     });
     return out + MemoryTexts(r);
   }

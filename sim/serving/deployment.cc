@@ -278,6 +278,21 @@ ServingMemory ServingMemoryOf(const Deployment& d, const Model& m, const Cluster
   return memory;
 }
 
+std::vector<ServingParallel> LayoutsThatFit(const Deployment& pool, const Model& m,
+                                            const Cluster& cluster) {
+  std::vector<ServingParallel> found;
+  Deployment tried = pool;
+  tried.replicas = 1;
+  for (int gpus = 1; gpus <= cluster.gpus && found.empty(); ++gpus)
+    for (int tp = 1; tp <= gpus; ++tp) {
+      if (gpus % tp != 0) continue;
+      tried.parallel = {.tp = tp, .dp = gpus / tp, .ep = gpus / tp};
+      if (!CheckPool(tried, m) && ServingMemoryOf(tried, m, cluster).fits())
+        found.push_back(tried.parallel);
+    }
+  return found;
+}
+
 bool Fits(const Deployment& d, const Model& m, const Cluster& cluster) {
   return ServingMemoryOf(d, m, cluster).fits() &&
          (!d.prefill || ServingMemoryOf(PrefillPoolOf(d), m, cluster).fits());

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/dtype.h"
 #include "base/fields_fwd.h"
@@ -105,6 +106,10 @@ struct ServingMemory {
 };
 ServingMemory ServingMemoryOf(const Deployment& deployment, const Model& model,
                               const Cluster& cluster);
+// Of replicas alike: layouts of one replica that the model fits on, those of the fewest GPUs that
+// there are; none where the cluster has too few.
+std::vector<ServingParallel> LayoutsThatFit(const Deployment& pool, const Model& model,
+                                            const Cluster& cluster);
 // Whether all pools have memory for a cache.
 bool Fits(const Deployment& deployment, const Model& model, const Cluster& cluster);
 

@@ -6,27 +6,24 @@
 namespace moecast {
 namespace {
 
-// Of values with counts, ascending: the least that so many of them do not exceed.
-Seconds Quantile(const std::vector<TokenGap>& sorted, double all, double part) {
-  double below = 0;
-  for (const TokenGap& value : sorted) {
-    below += static_cast<double>(value.count);
-    if (below >= part * all) return value.gap.seconds();
-  }
-  return sorted.empty() ? Seconds(0) : sorted.back().gap.seconds();
+// Of values ascending; a quantile is the least that so many of them do not exceed.
+LatencyStats StatsOf(const std::vector<Seconds>& sorted) {
+  if (sorted.empty()) return {};
+  const auto n = static_cast<double>(sorted.size());
+  const auto quantile = [&](double part) {
+    return sorted[static_cast<size_t>(std::max(1.0, std::ceil(part * n))) - 1];
+  };
+  Seconds sum;
+  for (const Seconds value : sorted) sum += value;
+  return {.mean = sum / n, .median = quantile(0.5), .p90 = quantile(0.9), .p99 = quantile(0.99)};
 }
 
-LatencyStats StatsOf(const std::vector<TokenGap>& sorted) {
-  double all = 0, sum = 0;
-  for (const TokenGap& value : sorted) {
-    all += static_cast<double>(value.count);
-    sum += static_cast<double>(value.count) * value.gap.seconds().value;
-  }
-  if (all == 0) return {};
-  return {.mean = Seconds(sum / all),
-          .median = Quantile(sorted, all, 0.5),
-          .p90 = Quantile(sorted, all, 0.9),
-          .p99 = Quantile(sorted, all, 0.99)};
+LatencyStats StatsOf(const TokenGaps& gaps) {
+  if (gaps.count() == 0) return {};
+  return {.mean = gaps.sum() / static_cast<double>(gaps.count()),
+          .median = gaps.Quantile(0.5),
+          .p90 = gaps.Quantile(0.9),
+          .p99 = gaps.Quantile(0.99)};
 }
 
 std::optional<Seconds> Ttft(const Request&, const RequestOutcome& r) {
@@ -100,15 +97,14 @@ ServingRates RatesOf(const RequestTrace& load, const ServingOutcome& outcome) {
   }
   for (const Latency& latency : kLatencies) {
     if (!latency.of) continue;
-    std::vector<TokenGap> values;
+    std::vector<Seconds> values;
     EachCompleted(load, outcome, [&](const Request& asked, const RequestOutcome& r) {
-      if (const auto value = latency.of(asked, r)) values.push_back({Time::From(*value), 1});
+      if (const auto value = latency.of(asked, r)) values.push_back(*value);
     });
-    std::sort(values.begin(), values.end(),
-              [](const TokenGap& a, const TokenGap& b) { return a.gap < b.gap; });
+    std::sort(values.begin(), values.end());
     rates.*latency.stats = StatsOf(values);
   }
-  rates.itl = StatsOf(outcome.gaps);
+  rates.itl = StatsOf(outcome.counts.gaps);
   return rates;
 }
 

@@ -58,7 +58,7 @@ void ServingCounts::Add(const ServingCounts& o) {
   with_prompts += o.with_prompts;
   decoding += o.decoding;
   for (size_t i = 0; i < blocked.size(); ++i) blocked[i] += o.blocked[i];
-  gaps.insert(gaps.end(), o.gaps.begin(), o.gaps.end());
+  gaps.Add(o.gaps);
   work.Add(o.work);
 }
 
@@ -150,12 +150,12 @@ std::span<const int32_t> Replica::End() {
 void Replica::EndRank(size_t r) {
   Ticks& ticks = ticks_[r];
   if (int64_t others = batches_[r].decode.tokens; others > 0) {
-    for (const TokenGap& begun : ticks.begun) {
+    for (const Begun& begun : ticks.begun) {
       const int64_t count = std::min(begun.count, others);
       others -= count;
-      if (count > 0) counts_.gaps.push_back({ends_ - begun.gap, count});
+      if (count > 0) counts_.gaps.Add(ends_ - begun.at, count);
     }
-    if (others > 0) counts_.gaps.push_back({ends_ - ticks.last, others});
+    if (others > 0) counts_.gaps.Add(ends_ - ticks.last, others);
     ticks.begun.clear();
     ticks.last = ends_;
   }
@@ -163,7 +163,7 @@ void Replica::EndRank(size_t r) {
   for (const int32_t id : end.first_token) outcomes_[static_cast<size_t>(id)].first_token = ends_;
   for (const int32_t id : end.resumed) {
     const auto stopped = ticks.stopped.find(id);
-    counts_.gaps.push_back({ends_ - stopped->second, 1});
+    counts_.gaps.Add(ends_ - stopped->second, 1);
     ticks.stopped.erase(stopped);
   }
   for (const int32_t id : end.finished) outcomes_[static_cast<size_t>(id)].end = ends_;

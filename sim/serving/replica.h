@@ -13,6 +13,7 @@
 #include "sim/serving/iteration_costs.h"
 #include "sim/serving/scheduler.h"
 #include "sim/serving/serving_run.h"
+#include "sim/serving/token_gaps.h"
 
 namespace moecast {
 
@@ -23,12 +24,6 @@ struct RequestOutcome {
   Time first_token{};
   Time end{};
   RequestEnd how = RequestEnd::kCompleted;
-};
-
-// Gaps between tokens of a sequence, and how many there were.
-struct TokenGap {
-  Time gap{};
-  int64_t count = 0;
 };
 
 struct ServingSample {
@@ -64,7 +59,7 @@ struct ServingCounts {
   Seconds with_prompts;              // what prompts add to iterations with decodes, or take alone
   Seconds decoding;                  // the rest
   std::array<Seconds, 5> blocked{};  // by Blocked: iterations whose queue had to wait, and why
-  std::vector<TokenGap> gaps;
+  TokenGaps gaps;
   MeanWork work;
 
   Seconds total() const { return busy.total + overhead; }
@@ -93,9 +88,13 @@ class Replica {
  private:
   // Of a rank: when it last decoded, the sequences that have begun to decode since then, and when
   // those had their last token that were preempted.
+  struct Begun {
+    Time at{};
+    int64_t count = 0;
+  };
   struct Ticks {
     Time last{};
-    std::vector<TokenGap> begun = {};
+    std::vector<Begun> begun = {};
     std::unordered_map<int32_t, Time> stopped = {};
   };
 

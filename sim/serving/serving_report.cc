@@ -48,6 +48,7 @@ std::string LimitOf(const ServingCounts& counts, const std::vector<ServingShare>
 // What the pool's memory is, and with the counts of a run what it did.
 PoolReport Reported(const ServingRun& run, const Deployment& pool) {
   PoolReport report{.memory = ServingMemoryOf(pool, run.model, run.cluster)};
+  if (!report.memory.fits()) report.layouts_that_fit = LayoutsThatFit(pool, run.model, run.cluster);
   report.kv_capacity = report.memory.tokens * pool.parallel.dp * pool.replicas;
   return report;
 }
@@ -68,11 +69,15 @@ void Fill(const ServingCounts& counts, const Deployment& pool, Seconds duration,
 
 }  // namespace
 
+std::string OneLine(const ServingParallel& p) {
+  return "tp " + std::to_string(p.tp) + ", dp " + std::to_string(p.dp) + ", ep " +
+         std::to_string(p.ep);
+}
+
 std::string OneLine(const Deployment& d) {
   const auto text = [](int64_t n) { return std::to_string(n); };
   const auto pool = [&](int replicas, const ServingParallel& p) {
-    return text(replicas) + (replicas == 1 ? " replica" : " replicas") + " of tp " + text(p.tp) +
-           ", dp " + text(p.dp) + ", ep " + text(p.ep);
+    return text(replicas) + (replicas == 1 ? " replica" : " replicas") + " of " + OneLine(p);
   };
   const auto batches = [&](const EngineSpec& e) {
     return e.policy + " batches of " + text(e.max_num_seqs) + " sequences and " +

@@ -20,8 +20,9 @@ struct ServingShare {
 // Of replicas alike: all, or with a prefill pool those of one of the two.
 struct PoolReport {
   ServingMemory memory;
-  int64_t kv_capacity = 0;  // tokens of all ranks together
-  int64_t peak_tokens = 0;  // of a dp rank's cache
+  std::vector<ServingParallel> layouts_that_fit;  // where this one does not
+  int64_t kv_capacity = 0;                        // tokens of all ranks together
+  int64_t peak_tokens = 0;                        // of a dp rank's cache
   int64_t preemptions = 0, iterations = 0;
   // Of the prompts that ranks were sent, and those of them that their caches had.
   int64_t prompt_tokens = 0, cached_tokens = 0;
@@ -68,5 +69,6 @@ Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo = {});
 
 // "tp 1, dp 8, ep 8, fp8_block weights, 8-bit KV, mixed batches of 256 sequences, ...".
 std::string OneLine(const Deployment& deployment);
+std::string OneLine(const ServingParallel& parallel);
 
 }  // namespace moecast

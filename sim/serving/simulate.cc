@@ -278,9 +278,6 @@ ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower
     for (std::vector<ServingSample>& of_replica : result.series)
       series.push_back(std::move(of_replica));
   }
-  out.gaps = std::move(out.counts.gaps);
-  std::sort(out.gaps.begin(), out.gaps.end(),
-            [](const TokenGap& a, const TokenGap& b) { return a.gap < b.gap; });
   out.begin = kNever;
   for (const RequestOutcome& request : out.requests) {
     out.begin = std::min(out.begin, request.arrival);

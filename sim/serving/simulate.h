@@ -19,7 +19,6 @@ struct ServingOutcome {
   int64_t waiting_left = 0;              // in the queues when the last request arrives
   ServingCounts counts;                  // of all replicas that decode
   std::optional<ServingCounts> prefill;  // of those that only prefill
-  std::vector<TokenGap> gaps;            // of both, ascending
   std::vector<ServingSample> series;     // of both together
 };
 

@@ -90,6 +90,30 @@ TEST(ServeCommandTest, AModelThatDoesNotFitIsAnAnswer) {
   EXPECT_FALSE(json["fits"].get<bool>());
   EXPECT_GT(json["memory"]["over_bytes"].get<double>(), 0);
   EXPECT_FALSE(json.contains("output_throughput"));
+  // What is said to fit does, and nothing on half as many GPUs did.
+  ASSERT_FALSE(json["layouts_that_fit"].empty());
+  for (const Json& layout : json["layouts_that_fit"]) {
+    EXPECT_EQ(layout["tp"].get<int>() * layout["dp"].get<int>(), 8);
+    const Json fits = RunForJson(std::string(kServe) +
+                                 "--set load/requests=10 --set serving/weights=bf16 --set "
+                                 "'serving/parallel=" +
+                                 layout.dump() + "'");
+    EXPECT_TRUE(fits["fits"].get<bool>()) << layout.dump();
+  }
+}
+
+// Both pools answer, and what the prefix cache had is counted where prompts are computed.
+TEST(ServeCommandTest, PrefillApartIsAnswered) {
+  const Json json = RunForJson(
+      "serve deepseek-v2-disaggregated --set load/requests=300 --set "
+      "load/traffic=mooncake-conversation-like --set load/speedup=1 --set "
+      "serving/router=prefix-affinity --print blocks");
+  EXPECT_EQ(json["gpus"], 32);
+  EXPECT_GT(json["prefill"]["prefix_cache"]["cached_tokens"].get<double>(), 0);
+  EXPECT_EQ(json["prefix_cache"]["prompt_tokens"], 0);
+  EXPECT_GT(json["prefill"]["iterations"].get<double>(), 0);
+  EXPECT_GT(json["prefill"]["blocks"].size(), 2u);
+  EXPECT_EQ(json["completed"], 300);
 }
 
 // Each fault of the user's with what was wrong and what would be right.
@@ -119,6 +143,16 @@ TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
            Case{"serve deepseek-v2-serve-h800 --set load/description/arrivals/rate=-1",
                 "/load/description/arrivals/rate"},
            Case{"serve deepseek-v2-azure-conv-like --set serving/parallel/ep=3", "/parallel/ep"},
+           Case{"serve deepseek-v2-azure-conv-like --set serving/router=prefix-afinity",
+                "did you mean \"prefix-affinity\""},
+           Case{"serve deepseek-v2-disaggregated --set serving/prefill/parallel/ep=3",
+                "/serving/prefill/parallel/ep"},
+           Case{"serve deepseek-v2-disaggregated --set serving/prefill/replicas=7",
+                "at most 1 of 8 GPUs: the cluster h800-64 has 64, of which 56 prefill"},
+           Case{"serve deepseek-v2-disaggregated --set serving/prefill/replicas=8",
+                "/serving/prefill/replicas"},
+           Case{"serve deepseek-v2-mooncake-conversation-like --set serving/engine/block_size=48",
+                "a divisor of 512"},
        }) {
     const Ran ran = RunCommand(c.arguments);
     EXPECT_EQ(ran.exit_code, 2) << c.arguments;

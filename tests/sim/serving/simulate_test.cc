@@ -109,9 +109,8 @@ TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
       ServingCosts costs(run);
       ASSERT_TRUE(ServingMemoryOf(run.deployment, run.model, run.cluster).fits());
       const ServingOutcome outcome = Simulate(run, costs);
-      int64_t gaps = 0;
-      for (const TokenGap& gap : outcome.gaps) gaps += gap.count;
-      double in_system = 0, sum_of_gaps = 0, first_to_last = 0;
+      const TokenGaps& gaps = outcome.counts.gaps;
+      double in_system = 0, first_to_last = 0;
       for (const RequestOutcome& r : outcome.requests) {
         EXPECT_EQ(r.how, RequestEnd::kCompleted);
         EXPECT_GT(r.first_token, r.arrival);
@@ -119,11 +118,10 @@ TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
         in_system += (r.end - r.arrival).seconds().value;
         first_to_last += (r.end - r.first_token).seconds().value;
       }
-      for (const TokenGap& gap : outcome.gaps)
-        sum_of_gaps += gap.gap.seconds().value * static_cast<double>(gap.count);
       preemptions += outcome.counts.preemptions;
-      EXPECT_EQ(gaps, 1500 * 149);
-      EXPECT_NEAR(sum_of_gaps / first_to_last, 1, outcome.counts.preemptions == 0 ? 1e-6 : 0.01)
+      EXPECT_EQ(gaps.count(), 1500 * 149);
+      EXPECT_NEAR(gaps.sum().value / first_to_last, 1,
+                  outcome.counts.preemptions == 0 ? 1e-6 : 0.01)
           << policy.name;
       // All time is of prompts or of decodes, as all of it is of something.
       EXPECT_NEAR((outcome.counts.with_prompts + outcome.counts.decoding) / outcome.counts.total(),
@@ -205,7 +203,7 @@ TEST(SimulateTest, APrefilledPromptsCacheTakesItsWayOverTheNetwork) {
   const Traffic alone = Send(std::vector<int>{0}, std::vector<int>{8}, Bytes(4000.0 * 27 * 576 * 2),
                              Routes(run.cluster));
   EXPECT_NEAR(moving / TimeAlone(alone, run.cluster).value, 1, 1e-6);
-  EXPECT_EQ(outcome.gaps.size(), 2u);
+  EXPECT_EQ(outcome.counts.gaps.count(), 2);
 }
 
 // Through two pools short of memory, whatever the router: every token once, none before its prompt.
@@ -222,9 +220,7 @@ TEST(SimulateTest, PoolsConserveRequestsAndTokensWhateverTheRouter) {
     ServingCosts costs(run);
     ASSERT_TRUE(Fits(run.deployment, run.model, run.cluster));
     const ServingOutcome outcome = Simulate(run, costs);
-    int64_t gaps = 0;
-    for (const TokenGap& gap : outcome.gaps) gaps += gap.count;
-    EXPECT_EQ(gaps, 1499 * 119) << router.name;
+    EXPECT_EQ(outcome.counts.gaps.count(), 1499 * 119) << router.name;
     for (const RequestOutcome& r : outcome.requests) {
       EXPECT_GT(r.first_token, r.arrival);
       EXPECT_GE(r.end, r.first_token);
