@@ -7,6 +7,7 @@
 #include "base/quantity_text.h"
 #include "cli/command.h"
 #include "cli/named.h"
+#include "cli/progress.h"
 #include "scenarios/serving_scenario.h"
 #include "sim/serving/find.h"
 #include "sim/serving/prepare.h"
@@ -51,14 +52,15 @@ SloTerm SloTermOf(const std::string& text) {
                    .hint = Nearest(name, known)});
 }
 
-ServingSearch Search(Find find, const ServingRun& run, ServingCosts& costs, const Slo& slo) {
-  if (find == Find::kGpus) return FindReplicas(run, costs, slo);
+ServingSearch Search(Find find, const ServingRun& run, ServingCosts& costs, const Slo& slo,
+                     const ProgressFn& progress) {
+  if (find == Find::kGpus) return FindReplicas(run, costs, slo, progress);
   if (run.load.concurrency || run.load.requests.back().arrival == Time{})
     throw UserError({.file = "--find",
                      .value = "rate",
                      .expected = "a load that arrives over time: in a closed loop, and where all "
                                  "arrive at once, there is no rate to find"});
-  return FindRate(run, costs, slo);
+  return FindRate(run, costs, slo, progress);
 }
 
 }  // namespace
@@ -94,9 +96,10 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
     const ServingScenario scenario = ServingScenario::Load(o->scenario, o->sets, common.seed);
     ServingRun run = scenario.run;
     ServingCosts costs(run);
+    std::optional<ProgressLine> line(std::in_place);
     std::optional<ServingSearch> search;
     if (find != Find::kNothing && Fits(run.deployment, run.model, run.cluster)) {
-      search = Search(find, run, costs, slo);
+      search = Search(find, run, costs, slo, line->Shower());
       if (search->best) {
         run.deployment = search->best->deployment;
         run.load = search->best->load;
@@ -107,7 +110,8 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
                        .value = std::to_string(o->decode_at),
                        .expected = "tokens, at most the model's " +
                                    std::to_string(run.model.max_position) + " positions"});
-    const Served served = Serve(run, costs, slo);
+    const Served served = Serve(run, costs, slo, line->Shower());
+    line.reset();
     Json json = ServeJson(served.report);
     std::string text = ServeText(served.report);
     if (search) {

@@ -75,6 +75,7 @@ void AddRun(const PoolReport& r, Json& j) {
   j["preemptions"] = r.preemptions;
   j["iterations"] = r.iterations;
   j["busy_fraction"] = r.busy;
+  j["extrapolated_fraction"] = r.extrapolated_fraction;
   j["breakdown"] = Json::array();
   for (const ServingShare& row : r.breakdown)
     j["breakdown"].push_back(

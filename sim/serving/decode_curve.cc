@@ -22,7 +22,7 @@ DecodePoint PointOf(const ServingRun& run, IterationCosts& costs, int64_t contex
   point.tokens_per_user = 1 / point.iteration.value;
   point.output_throughput =
       point.tokens_per_user * static_cast<double>(sequences * d.parallel.dp * d.replicas);
-  point.tokens_per_gpu = point.output_throughput / d.gpus();
+  point.tokens_per_gpu = point.output_throughput / (d.replicas * d.parallel.gpus());
   return point;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "base/check.h"
 
@@ -11,8 +12,15 @@ namespace {
 constexpr double kPrecision = 1.01;  // of a rate
 constexpr double kFurthest = 1e5;    // speed-ups tried: from one over this to this
 
-ServingTrial Try(const ServingRun& run, ServingCosts& costs, const Slo& slo, double speedup) {
-  const ServingOutcome outcome = Simulate(run, costs);
+// The trial that comes next, added to the others.
+const ServingTrial& Try(const ServingRun& run, ServingCosts& costs, const Slo& slo, double speedup,
+                        const ProgressFn& progress, std::vector<ServingTrial>& trials) {
+  ProgressFn of_trial;
+  if (progress)
+    of_trial = [&](const std::string&, double part) {
+      progress("trial " + std::to_string(trials.size() + 1), part);
+    };
+  const ServingOutcome outcome = Simulate(run, costs, {}, of_trial);
   ServingTrial trial{
       .speedup = speedup, .replicas = run.deployment.replicas, .gpus = run.deployment.gpus()};
   if (run.deployment.prefill) trial.prefill_replicas = run.deployment.prefill->replicas;
@@ -22,7 +30,7 @@ ServingTrial Try(const ServingRun& run, ServingCosts& costs, const Slo& slo, dou
   trial.rates = RatesOf(run.load, outcome);
   trial.stable = IsStable(run.load, outcome);
   trial.holds = trial.stable && Meets(trial.rates, slo);
-  return trial;
+  return trials.emplace_back(trial);
 }
 
 // Sorts the trials and keeps what was found last of those that hold.
@@ -37,16 +45,17 @@ ServingSearch Finished(ServingSearch search, const ServingRun& best, const Servi
 
 }  // namespace
 
-ServingSearch FindRate(const ServingRun& run, ServingCosts& costs, const Slo& slo) {
+ServingSearch FindRate(const ServingRun& run, ServingCosts& costs, const Slo& slo,
+                       const ProgressFn& progress) {
   MOECAST_CHECK(run.load.requests.back().arrival > Time{} && !run.load.concurrency);
   ServingSearch search;
   ServingRun tried = run, best = run;
   std::optional<ServingTrial> found;
   const auto holds = [&](double speedup) {
     tried.load = SpedUp(run.load, speedup);
-    search.trials.push_back(Try(tried, costs, slo, speedup));
-    if (!search.trials.back().holds) return false;
-    found = search.trials.back();
+    const ServingTrial& trial = Try(tried, costs, slo, speedup, progress, search.trials);
+    if (!trial.holds) return false;
+    found = trial;
     best.load = tried.load;
     return true;
   };
@@ -91,7 +100,8 @@ std::optional<int> Least(int low, int high, Holds holds) {
 
 }  // namespace
 
-ServingSearch FindReplicas(const ServingRun& run, ServingCosts& costs, const Slo& slo) {
+ServingSearch FindReplicas(const ServingRun& run, ServingCosts& costs, const Slo& slo,
+                           const ProgressFn& progress) {
   ServingSearch search;
   ServingRun tried = run, best = run;
   std::optional<ServingTrial> found;
@@ -101,8 +111,7 @@ ServingSearch FindReplicas(const ServingRun& run, ServingCosts& costs, const Slo
   const auto holds = [&](int prefill, int replicas) {
     tried.deployment.replicas = replicas;
     if (apart) tried.deployment.prefill->replicas = prefill;
-    search.trials.push_back(Try(tried, costs, slo, 1));
-    const ServingTrial& trial = search.trials.back();
+    const ServingTrial& trial = Try(tried, costs, slo, 1, progress, search.trials);
     if (!trial.holds) return false;
     if (!found || trial.gpus < found->gpus) {
       found = trial;

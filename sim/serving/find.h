@@ -33,9 +33,11 @@ struct ServingSearch {
 // The highest rate, to 1%, at which the load is held: its arrivals sped up or slowed down. Nothing
 // is found where not even requests one after another are within the limits. REQUIRES: the
 // deployment fits; the load arrives over time and is no closed loop.
-ServingSearch FindRate(const ServingRun& run, ServingCosts& costs, const Slo& slo);
+ServingSearch FindRate(const ServingRun& run, ServingCosts& costs, const Slo& slo,
+                       const ProgressFn& progress = {});
 // The fewest GPUs of the cluster that hold the load as it is: replicas, with a prefill pool those
 // of both pools.
-ServingSearch FindReplicas(const ServingRun& run, ServingCosts& costs, const Slo& slo);
+ServingSearch FindReplicas(const ServingRun& run, ServingCosts& costs, const Slo& slo,
+                           const ProgressFn& progress = {});
 
 }  // namespace moecast

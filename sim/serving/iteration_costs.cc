@@ -186,4 +186,16 @@ double IterationCosts::Sigma(const IterationWork& work) const {
   return std::sqrt(variance) / total;
 }
 
+double IterationCosts::ExtrapolatedFraction(const IterationWork& work) const {
+  double outside = 0, all = 0;
+  for (const Piece& piece : pieces_) {
+    const CostedOps block = OpsIn(piece.kind, work);
+    for (const Cost& cost : block.costs) {
+      all += piece.count * cost.time.value;
+      if (cost.extrapolated) outside += piece.count * cost.time.value;
+    }
+  }
+  return outside / all;
+}
+
 }  // namespace moecast

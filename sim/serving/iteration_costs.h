@@ -42,6 +42,8 @@ class IterationCosts {
   // Standard deviation of ln(time) by the errors of the costs it is made of, of which those of one
   // source, curve or op go together.
   double Sigma(const IterationWork& work) const;
+  // Of the time of all ops, that of costs beyond what was measured.
+  double ExtrapolatedFraction(const IterationWork& work) const;
 
   // The blocks of the model with how often each runs, and a block's ops.
   struct Piece {

@@ -69,7 +69,7 @@ struct ServingCounts {
 class Replica {
  public:
   // Of the pool, whose iterations cost `costs` times `slower`. What happens to a request is written
-  // to its place in `outcomes`. All outlive this. REQUIRES: memory.fits().
+  // to its place in `outcomes`. The run, the costs and these outlive it. REQUIRES: memory.fits().
   Replica(const ServingRun& run, const Deployment& pool, const ServingMemory& memory,
           IterationCosts& costs, double slower, std::vector<RequestOutcome>& outcomes);
 
@@ -104,7 +104,7 @@ class Replica {
   void Sample();
 
   const ServingRun& run_;
-  const EngineSpec& engine_;
+  const EngineSpec engine_;
   IterationCosts& costs_;
   const double slower_;
   std::vector<RequestOutcome>& outcomes_;

@@ -65,6 +65,7 @@ void Fill(const ServingCounts& counts, const Deployment& pool, Seconds duration,
   if (counts.iterations == 0) return;
   report.busy = counts.total() / all;
   report.sigma = costs.Sigma(counts.work.mean());
+  report.extrapolated_fraction = costs.ExtrapolatedFraction(counts.work.mean());
 }
 
 }  // namespace
@@ -92,7 +93,8 @@ std::string OneLine(const Deployment& d) {
   return line;
 }
 
-Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo) {
+Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo,
+             const ProgressFn& progress) {
   const Deployment& d = run.deployment;
   Served served;
   ServingReport& report = served.report;
@@ -106,7 +108,7 @@ Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo) {
             .slo = slo};
   if (d.prefill) report.prefill = Reported(run, PrefillPoolOf(d));
   if (!report.fits()) return served;
-  served.outcome = Simulate(run, costs);
+  served.outcome = Simulate(run, costs, {}, progress);
   const ServingOutcome& outcome = served.outcome;
   report.rates = RatesOf(run.load, outcome);
   report.meets_slo = Meets(report.rates, slo);
@@ -149,7 +151,7 @@ Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo) {
   const auto off = [](double z, const PoolReport& pool) { return std::exp(z * pool.sigma); };
   const auto rates = [&](double z) {
     const Slower slower{off(z, report.pool), off(z, report.first())};
-    return RatesOf(run.load, Simulate(run, costs, slower));
+    return RatesOf(run.load, Simulate(run, costs, slower, progress));
   };
   report.slow = rates(NormalQuantile(0.9));
   report.fast = rates(-NormalQuantile(0.9));

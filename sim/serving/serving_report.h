@@ -28,8 +28,9 @@ struct PoolReport {
   int64_t prompt_tokens = 0, cached_tokens = 0;
   std::string limiting_resource;
   std::vector<ServingShare> breakdown;
-  double busy = 0;   // share of the replicas' time in which an iteration runs
-  double sigma = 0;  // of ln(iteration time)
+  double busy = 0;                   // share of the replicas' time in which an iteration runs
+  double sigma = 0;                  // of ln(iteration time)
+  double extrapolated_fraction = 0;  // of the time of ops, that of costs beyond what was measured
 };
 
 struct ServingReport {
@@ -65,7 +66,8 @@ struct Served {
   ServingReport report;
   ServingOutcome outcome;
 };
-Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo = {});
+Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo = {},
+             const ProgressFn& progress = {});
 
 // "tp 1, dp 8, ep 8, fp8_block weights, 8-bit KV, mixed batches of 256 sequences, ...".
 std::string OneLine(const Deployment& deployment);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <thread>
 
@@ -87,9 +88,11 @@ class Fleet {
   }
 
   // `requests` in order of arrival, at most `at_once` of them in the fleet at a time.
-  void Run(const std::vector<int32_t>& requests, int64_t at_once) {
+  void Run(const std::vector<int32_t>& requests, int64_t at_once,
+           const std::function<void(double part)>& progress) {
     requests_ = &requests;
     at_once_ = at_once;
+    int64_t events = 0;
     while (true) {
       Time now = in_flight_ < at_once_ ? NextArrival() : kNever;
       for (const Pool& pool : pools_) now = std::min(now, pool.ends());
@@ -102,6 +105,8 @@ class Fleet {
           if (replica.ends() == now) End(replica, &pool == &pools_.back(), now);
       LetIn(now);
       for (Pool& pool : pools_) pool.Start(now);
+      if (progress && ++events % 1024 == 0)
+        progress(static_cast<double>(next_) / static_cast<double>(requests.size()));
     }
     MOECAST_CHECK(next_ == requests.size());
   }
@@ -229,7 +234,8 @@ RequestEnd EndOf(const Room& room, int64_t input_tokens, int64_t output_tokens) 
 
 }  // namespace
 
-ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower& slower) {
+ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower& slower,
+                        const ProgressFn& progress) {
   const Deployment& d = run.deployment;
   ServingOutcome out;
   out.requests.resize(run.load.requests.size());
@@ -258,7 +264,11 @@ ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower
                              IterationCosts* prefill) {
     for (size_t f = first; f < fleets; f += every) {
       Fleet fleet(run, apart ? 1 : d.replicas, decode, prefill, slower, out.requests);
-      fleet.Run(of_fleet[f], run.load.concurrency.value_or(INT64_MAX));
+      const auto of_all = [&, f](double part) {
+        progress("simulating", (static_cast<double>(f) + part) / static_cast<double>(fleets));
+      };
+      fleet.Run(of_fleet[f], run.load.concurrency.value_or(INT64_MAX),
+                first == 0 && progress ? of_all : std::function<void(double)>());
       results[f] = fleet.Finish();
     }
   };

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/progress.h"
 #include "base/time.h"
 #include "sim/serving/prepare.h"
 #include "sim/serving/replica.h"
@@ -27,7 +28,8 @@ struct Slower {
   double decode = 1, prefill = 1;
 };
 
-// REQUIRES: the deployment fits.
-ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower& slower = {});
+// `progress` hears which part of the requests has been sent. REQUIRES: the deployment fits.
+ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower& slower = {},
+                        const ProgressFn& progress = {});
 
 }  // namespace moecast
