@@ -146,8 +146,10 @@ Json ServeJson(const ServingReport& r) {
 }
 
 std::string ServeText(const ServingReport& r) {
-  std::string out = Printf("%s: %s on %d GPUs of %s\n  %s\n", r.name.c_str(), r.model.c_str(),
-                           r.deployment.gpus(), r.cluster.c_str(), OneLine(r.deployment).c_str());
+  const int gpus = r.deployment.gpus();
+  std::string out =
+      Printf("%s: %s on %d GPU%s of %s\n  %s\n", r.name.c_str(), r.model.c_str(), gpus,
+             gpus == 1 ? "" : "s", r.cluster.c_str(), OneLine(r.deployment).c_str());
   if (!r.source.empty()) out += "  " + r.source + "\n";
   out += "\n";
   if (!r.fits()) {

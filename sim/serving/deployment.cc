@@ -209,19 +209,23 @@ std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model&
       return fault;
     }
   if (const auto f = CheckNamed("/router", d.router, RouterPolicies())) return f;
+  // Decoding comes first: what prefills has to leave it a replica.
+  const auto fault = [&](const char* pointer, int64_t taken, int64_t each, const char* by) {
+    return DeploymentFault{pointer,
+                           "at most " + Number(std::max<int64_t>(0, cluster.gpus - taken) / each) +
+                               " of " + Number(each) + " GPUs: the cluster " + cluster.name +
+                               " has " + Number(cluster.gpus) +
+                               (taken > 0 ? ", of which " + Number(taken) + " " + by : ""),
+                           ""};
+  };
   const int64_t each = d.parallel.gpus();
-  const int64_t prefill = d.prefill ? int64_t{d.prefill->replicas} * d.prefill->parallel.gpus() : 0;
-  const int64_t left = std::max<int64_t>(0, cluster.gpus - prefill);
-  if (left < each * d.replicas)
-    return DeploymentFault{
-        left < each && d.prefill ? "/prefill/replicas" : "/replicas",
-        left < each && d.prefill
-            ? "fewer: the cluster " + cluster.name + " has " + Number(cluster.gpus) +
-                  " GPUs, and a replica that decodes needs " + Number(each)
-            : "at most " + Number(left / each) + " of " + Number(each) + " GPUs: the cluster " +
-                  cluster.name + " has " + Number(cluster.gpus) +
-                  (d.prefill ? ", of which " + Number(prefill) + " prefill" : ""),
-        ""};
+  const int64_t prefill_each = d.prefill ? d.prefill->parallel.gpus() : 0;
+  const int64_t prefill = d.prefill ? d.prefill->replicas * prefill_each : 0;
+  if (each * d.replicas > cluster.gpus) return fault("/replicas", 0, each, "");
+  if (d.prefill && prefill + each > cluster.gpus)
+    return fault("/prefill/replicas", each, prefill_each, "a replica that decodes takes");
+  if (prefill + each * d.replicas > cluster.gpus)
+    return fault("/replicas", prefill, each, "prefill");
   return std::nullopt;
 }
 

@@ -150,7 +150,8 @@ TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
            Case{"serve deepseek-v2-disaggregated --set serving/prefill/replicas=7",
                 "at most 1 of 8 GPUs: the cluster h800-64 has 64, of which 56 prefill"},
            Case{"serve deepseek-v2-disaggregated --set serving/prefill/replicas=8",
-                "/serving/prefill/replicas"},
+                "/serving/prefill/replicas: found 8, expected at most 7 of 8 GPUs: the cluster "
+                "h800-64 has 64, of which 8 a replica that decodes takes"},
            Case{"serve deepseek-v2-mooncake-conversation-like --set serving/engine/block_size=48",
                 "a divisor of 512"},
        }) {

@@ -206,6 +206,31 @@ TEST(SimulateTest, APrefilledPromptsCacheTakesItsWayOverTheNetwork) {
   EXPECT_EQ(outcome.counts.gaps.count(), 2);
 }
 
+// Replicas in turn do not influence each other: what three do together, on however many threads, is
+// what each does with its third of the requests alone.
+TEST(SimulateTest, ReplicasInTurnAreEachAlone) {
+  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
+  run.deployment.replicas = 3;
+  AddRequests(run, 900, 40, 600, 80);
+  ServingCosts costs(run);
+  const ServingOutcome together = Simulate(run, costs);
+  int64_t iterations = 0;
+  for (size_t r = 0; r < 3; ++r) {
+    ServingRun one = run;
+    one.deployment.replicas = 1;
+    one.load.requests.clear();
+    for (size_t i = r; i < run.load.requests.size(); i += 3)
+      one.load.requests.push_back(run.load.requests[i]);
+    const ServingOutcome alone = Simulate(one, costs);
+    iterations += alone.counts.iterations;
+    for (size_t i = 0; i < alone.requests.size(); ++i) {
+      EXPECT_EQ(alone.requests[i].first_token, together.requests[3 * i + r].first_token);
+      EXPECT_EQ(alone.requests[i].end, together.requests[3 * i + r].end);
+    }
+  }
+  EXPECT_EQ(iterations, together.counts.iterations);
+}
+
 // Through two pools short of memory, whatever the router: every token once, none before its prompt.
 TEST(SimulateTest, PoolsConserveRequestsAndTokensWhateverTheRouter) {
   for (const RouterPolicy& router : RouterPolicies()) {
