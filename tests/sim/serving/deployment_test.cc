@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "tests/sim/serving/serving_setup.h"
 
 namespace moecast {
@@ -33,6 +35,14 @@ TEST(DeploymentTest, ActivationsThatAreSaidTakeThePlaceOfTheProfilingRun) {
   const ServingMemory said = ServingMemoryOf(run.deployment, run.model, run.cluster);
   EXPECT_EQ(said.activations, GiB(3));
   EXPECT_DOUBLE_EQ(said.kv.value, (said.usable - said.weights - GiB(3) - said.runtime).value);
+}
+
+// 67B in bf16 takes 135 GB, so one GPU of 80 GB has no room and two have; with tp alone, as it has
+// no experts. Four would do as well and are not named.
+TEST(DeploymentTest, LayoutsThatFitAreOfTheFewestGpus) {
+  const ServingRun run = RunOf("deepseek-67b", "h800-64", {});
+  const ServingParallel two{.tp = 2};
+  EXPECT_EQ(LayoutsThatFit(run.deployment, run.model, run.cluster), std::vector{two});
 }
 
 }  // namespace
