@@ -13,11 +13,11 @@ struct Unit {
   double scale;
 };
 
-constexpr Unit kBytes[] = {{"B", 1},           {"KB", 1e3},           {"MB", 1e6},
-                           {"GB", 1e9},        {"TB", 1e12},          {"KiB", 1024.0},
-                           {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}};
-constexpr Unit kSeconds[] = {{"s", 1},     {"ps", 1e-12}, {"ns", 1e-9}, {"us", 1e-6},
-                             {"ms", 1e-3}, {"min", 60},   {"h", 3600},  {"d", 86400}};
+constexpr Unit kByteUnits[] = {{"B", 1},           {"KB", 1e3},           {"MB", 1e6},
+                               {"GB", 1e9},        {"TB", 1e12},          {"KiB", 1024.0},
+                               {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}};
+constexpr Unit kSecondUnits[] = {{"s", 1},     {"ps", 1e-12}, {"ns", 1e-9}, {"us", 1e-6},
+                                 {"ms", 1e-3}, {"min", 60},   {"h", 3600},  {"d", 86400}};
 constexpr Unit kRates[] = {{"B/s", 1},           {"KB/s", 1e3},          {"MB/s", 1e6},
                            {"GB/s", 1e9},        {"TB/s", 1e12},         {"Kb/s", 1e3 / 8},
                            {"Mb/s", 1e6 / 8},    {"Gb/s", 1e9 / 8},      {"Tb/s", 1e12 / 8},
@@ -90,11 +90,11 @@ std::optional<double> ParseNumber(std::string_view text) {
 }
 
 std::optional<Bytes> ParseBytes(std::string_view text) {
-  const auto v = Parse(text, kBytes);
+  const auto v = Parse(text, kByteUnits);
   return v ? std::optional(Bytes(*v)) : std::nullopt;
 }
 std::optional<Seconds> ParseSeconds(std::string_view text) {
-  const auto v = Parse(text, kSeconds);
+  const auto v = Parse(text, kSecondUnits);
   return v ? std::optional(Seconds(*v)) : std::nullopt;
 }
 std::optional<BytesPerSecond> ParseRate(std::string_view text) {
@@ -114,10 +114,10 @@ std::optional<Count> ParseCount(std::string_view text) {
 }
 
 std::string PrintBytes(Bytes b) {
-  return Print(b.value, kBytes);
+  return Print(b.value, kByteUnits);
 }
 std::string PrintSeconds(Seconds s) {
-  return Print(s.value, kSeconds);
+  return Print(s.value, kSecondUnits);
 }
 std::string PrintRate(BytesPerSecond r) {
   return Print(r.value, kRates);

@@ -16,7 +16,7 @@
 namespace moecast {
 namespace {
 
-constexpr int64_t kMostSteps = 100000, kMostTokens = int64_t{1} << 24;
+constexpr int64_t kMostSteps = 100000, kMostRouted = int64_t{1} << 24;
 // Rates of the centroids: logits a step; for `gradient` logits per unit of gradient, which at these
 // alphas are about 1e-5. They set how many steps it takes and nothing else.
 constexpr double kSignRate = 0.02, kGradientRate = 1000;
@@ -124,7 +124,7 @@ Action DefineRouting(OptionList list, const CommonOptions& common) {
       throw UserError({.file = o->record.empty() ? "--steps" : "--record",
                        .expected = "drawn tokens, not those recorded in " + file});
     const auto tokens = setup.tokens_per_rank() * setup.spread.ranks;
-    if (!record && tokens > kMostTokens)
+    if (!record && tokens > kMostRouted)
       throw UserError({.file = o->scenario,
                        .pointer = "/training/micro_batch",
                        .value = std::to_string(tokens) + " tokens of all ranks",

@@ -21,7 +21,7 @@ Json ValueOf(const std::string& text, const std::string& origin) {
 }
 
 // Whether one of two pointers is the other or runs through it.
-bool Overlap(std::string_view a, std::string_view b) {
+bool OneHoldsOther(std::string_view a, std::string_view b) {
   const size_t common = std::min(a.size(), b.size());
   return a.substr(0, common) == b.substr(0, common) &&
          (a.size() == b.size() || (a.size() > b.size() ? a : b)[common] == '/');
@@ -34,7 +34,7 @@ void ForgetUnknowns(JsonDocument& document, std::string_view pointer) {
   if (unknown == document.root.end() || !unknown->is_object()) return;
   std::vector<std::string> known;
   for (const auto& [name, values] : unknown->items())
-    if (Overlap(name, pointer)) known.push_back(name);
+    if (OneHoldsOther(name, pointer)) known.push_back(name);
   for (const std::string& name : known) unknown->erase(name);
 }
 

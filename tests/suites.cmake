@@ -1,5 +1,5 @@
 # Writes to OUT an add_test for each suite of the GoogleTest program PROGRAM, labelled LABEL, and slow where it is named
-# so. Suites of many tests start first, so that no long one is left over for a single core.
+# so. Slow suites start first, then those of many tests, so that no long one is left over for a single core.
 execute_process(COMMAND ${PROGRAM} --gtest_list_tests OUTPUT_VARIABLE listed COMMAND_ERROR_IS_FATAL ANY)
 string(REGEX MATCHALL "[^\n]+" lines "${listed}")
 set(suite "")
@@ -9,6 +9,7 @@ function(add_suite)
     set(labels ${LABEL})
     if(suite MATCHES "(^|/)Slow")
       list(APPEND labels slow)
+      math(EXPR count "${count} + 500")
     endif()
     string(APPEND tests "add_test([=[${suite}]=] \"${PROGRAM}\" \"--gtest_filter=${suite}.*\")\n"
            "set_tests_properties([=[${suite}]=] PROPERTIES LABELS \"${labels}\" COST ${count})\n")

@@ -14,6 +14,9 @@
 
 namespace moecast {
 
+// No measurement is above this, in whatever unit.
+inline constexpr double kGreatestNumber = 1e12;
+
 class Measurements {
  public:
   // Throws UserError: no header, a column name twice, a row with too few or too many fields, an

@@ -11,7 +11,7 @@
 namespace moecast {
 namespace {
 
-using Ring = Traffic (*)(Group, Bytes, const Routes&, Transport);
+using RingCollective = Traffic (*)(Group, Bytes, const Routes&, Transport);
 
 // Traffic of groups that run the same collective at once.
 void AddTo(Traffic& all, Traffic one) {
@@ -28,14 +28,14 @@ struct Levels {
     MOECAST_CHECK(on.even);
   }
 
-  Traffic Inside(Ring ring, Bytes bytes) const {
+  Traffic Inside(RingCollective ring, Bytes bytes) const {
     Traffic all;
     for (size_t node = 0; node < on.nodes; ++node)
       AddTo(all, ring(group.subspan(node * on.local, on.local), bytes, routes, Transport::kBulk));
     all.Merge();
     return all;
   }
-  Traffic Between(Ring ring, Bytes bytes) const {
+  Traffic Between(RingCollective ring, Bytes bytes) const {
     Traffic all;
     for (size_t index = 0; index < on.local; ++index) {
       std::vector<int> rail;

@@ -6,11 +6,15 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 namespace moecast {
 
 // Inlined, so that who calls it decides for which machine it is compiled.
 #define MOECAST_INLINE __attribute__((always_inline)) inline
+
+// Below every score.
+constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
 using Four = float __attribute__((vector_size(16)));
 using FourInts = int32_t __attribute__((vector_size(16)));

@@ -4,7 +4,6 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <limits>
 
 #include "base/check.h"
 #include "costmodel/gating/avx2.h"
@@ -12,8 +11,6 @@
 
 namespace moecast {
 namespace {
-
-constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
 // The candidates are looked at in rows of this many, of which the greatest of each place is kept.
 constexpr int kRow = 16;

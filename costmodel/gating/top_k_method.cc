@@ -1,14 +1,11 @@
 #include "costmodel/gating/top_k_method.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "costmodel/gating/four.h"
 
 namespace moecast {
 namespace {
-
-constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
 MOECAST_INLINE float Greatest(const float* x, int n) {
   const Four m = Combined(x, n, kLowest, [](Four a, Four b) { return Max(a, b); });

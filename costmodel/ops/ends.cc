@@ -3,8 +3,6 @@
 namespace moecast {
 namespace {
 
-constexpr double kBf16 = BlockBuilder::kBf16, kFp32 = BlockBuilder::kFp32;
-
 // The last token of each sequence is multiplied with the vocabulary; every tp rank gathers the
 // logits, whose probabilities are written in fp32 and read to draw the next token.
 void AddSampling(BlockBuilder& b) {
@@ -17,9 +15,9 @@ void AddSampling(BlockBuilder& b) {
               .tp = TpSide::kColumn});
   if (b.tp > 1)
     b.Forward(BlockBuilder::Collective(OpName::kTpGather, CollectiveKind::kAllGather,
-                                       GroupKind::kTp, logits * kBf16));
+                                       GroupKind::kTp, logits * BlockBuilder::kBf16));
   b.Forward(BlockBuilder::ElementwiseOp(OpName::kSampling, ElementwiseKind::kSoftmax,
-                                        logits * (kBf16 + 2 * kFp32)));
+                                        logits * (BlockBuilder::kBf16 + 2 * BlockBuilder::kFp32)));
 }
 
 }  // namespace
@@ -31,21 +29,21 @@ void AddEmbedding(BlockBuilder& b) {
   const double whole = b.tokens * h;
   const double own = whole / b.tp;
   b.Forward(BlockBuilder::ElementwiseOp(OpName::kEmbedding, ElementwiseKind::kEmbedding,
-                                        (own + whole) * kBf16));
+                                        (own + whole) * BlockBuilder::kBf16));
   if (b.tp > 1) {
     const bool sequence = b.shard.sequence;
     b.Forward(BlockBuilder::Collective(
         OpName::kTpScatter, sequence ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce,
-        GroupKind::kTp, whole * kBf16));
+        GroupKind::kTp, whole * BlockBuilder::kBf16));
     if (sequence)
       b.Backward({BlockBuilder::Collective(OpName::kTpGather, CollectiveKind::kAllGather,
-                                           GroupKind::kTp, whole * kBf16)});
+                                           GroupKind::kTp, whole * BlockBuilder::kBf16)});
   }
   // The gradient is added to the rows of the table: read, add, write.
-  b.Weight(
-      BlockBuilder::ElementwiseOp(OpName::kEmbedding, ElementwiseKind::kEmbedding,
-                                  own * (kBf16 + 2 * ElementBytes(b.shard.precision.main_grad))));
-  b.KeepForWeight(OpName::kEmbedding, TensorName::kOutputGradient, whole * kBf16);
+  b.Weight(BlockBuilder::ElementwiseOp(
+      OpName::kEmbedding, ElementwiseKind::kEmbedding,
+      own * (BlockBuilder::kBf16 + 2 * ElementBytes(b.shard.precision.main_grad))));
+  b.KeepForWeight(OpName::kEmbedding, TensorName::kOutputGradient, whole * BlockBuilder::kBf16);
 }
 
 void AddHead(BlockBuilder& b) {
@@ -64,9 +62,11 @@ void AddHead(BlockBuilder& b) {
   // for a while.
   const bool fused = b.shard.fused_cross_entropy;
   b.Elementwise(OpName::kLoss, ElementwiseKind::kSoftmax,
-                logits * (kBf16 + (fused ? 1 : 3) * kFp32), logits * (kFp32 + kBf16));
-  b.KeepUntilBackward(OpName::kLoss, TensorName::kExponentials, logits * kFp32);
-  b.Transient(OpName::kLoss, TensorName::kLogits, logits * (kBf16 + (fused ? 0 : kFp32)));
+                logits * (BlockBuilder::kBf16 + (fused ? 1 : 3) * BlockBuilder::kFp32),
+                logits * (BlockBuilder::kFp32 + BlockBuilder::kBf16));
+  b.KeepUntilBackward(OpName::kLoss, TensorName::kExponentials, logits * BlockBuilder::kFp32);
+  b.Transient(OpName::kLoss, TensorName::kLogits,
+              logits * (BlockBuilder::kBf16 + (fused ? 0 : BlockBuilder::kFp32)));
 }
 
 }  // namespace moecast

@@ -6,8 +6,6 @@
 namespace moecast {
 namespace {
 
-constexpr double kBf16 = BlockBuilder::kBf16, kFp32 = BlockBuilder::kFp32;
-
 // The all-to-all of tokens one way and of their gradients the other. Gradients of dispatched tokens
 // return like expert outputs, gradients of expert outputs go out like tokens.
 void Exchange(BlockBuilder& b, OpName name) {
@@ -60,9 +58,10 @@ void AddMoe(BlockBuilder& b) {
               .k = h,
               .input = b.InputFrom(Recompute::kRmsNorm)});
   // Scores in fp32, read for the affinities, written, read for the choice.
-  const double scores = tokens * moe.experts * 3 * kFp32;
+  const double scores = tokens * moe.experts * 3 * BlockBuilder::kFp32;
   b.Elementwise(OpName::kTopK, ElementwiseKind::kSoftmax, scores, scores);
-  b.KeepUntilBackward(OpName::kTopK, TensorName::kScores, tokens * moe.experts * kFp32);
+  b.KeepUntilBackward(OpName::kTopK, TensorName::kScores,
+                      tokens * moe.experts * BlockBuilder::kFp32);
 
   // One rank: tokens are only copied for their experts. Several: packed by destination, sent once
   // per device, copied there. Backward runs the same moves the other way.
@@ -73,14 +72,14 @@ void AddMoe(BlockBuilder& b) {
   // section 3.3.3).
   const bool eight_bits = ep > 1 && IsQuantised(precision.dispatch);
   const bool as_operand = eight_bits && precision.dispatch == precision.gemm;
-  const double wire = eight_bits ? ElementBytes(precision.dispatch) : kBf16;
-  const double operand = as_operand ? wire : kBf16;
-  const double out_of_cast = tokens * h * (kBf16 + wire);
+  const double wire = eight_bits ? ElementBytes(precision.dispatch) : BlockBuilder::kBf16;
+  const double operand = as_operand ? wire : BlockBuilder::kBf16;
+  const double out_of_cast = tokens * h * (BlockBuilder::kBf16 + wire);
   const double packed = tokens * h + sent;
-  const double unpack = packed * kBf16;
+  const double unpack = packed * BlockBuilder::kBf16;
   const double pack = packed * wire;
   const double in = ep > 1 ? received : tokens * h;
-  const double uncopy = (in + permuted) * kBf16;
+  const double uncopy = (in + permuted) * BlockBuilder::kBf16;
   const double copy = in * wire + permuted * operand;
   const auto cast = [&] {
     return BlockBuilder::ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out_of_cast);
@@ -148,10 +147,11 @@ void AddMoe(BlockBuilder& b) {
     b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, uncopy, copy);
   }
   if (moe.shared_experts > 0)
-    b.Elementwise(OpName::kResidual, ElementwiseKind::kAdd, 3 * tokens * h * kBf16, 0);
+    b.Elementwise(OpName::kResidual, ElementwiseKind::kAdd, 3 * tokens * h * BlockBuilder::kBf16,
+                  0);
   if (sums_last && b.tp > 1)
     b.Forward(BlockBuilder::Collective(OpName::kTpScatter, CollectiveKind::kAllReduce,
-                                       GroupKind::kTp, tokens * h * kBf16));
+                                       GroupKind::kTp, tokens * h * BlockBuilder::kBf16));
 }
 
 }  // namespace moecast

@@ -11,7 +11,6 @@ namespace {
 
 constexpr int64_t kLeastRows = 1024;  // where arithmetic binds, as it does in training
 constexpr int64_t kHeadDim = 128;
-constexpr double kMax = 1e12;
 constexpr Known kEraSigmaTable = {0.05, "reasoned: one version of cuBLAS on one card"};
 
 // A factor near 1 with four decimals: a hundredth of its error.
@@ -39,7 +38,7 @@ void FitGemmEra(std::span<const Measurements> profiles, const Calibration& young
       const int64_t qkv = (whole("n_head") + 2 * whole("n_kv_head")) * kHeadDim;
       if (m < kLeastRows || tp > h || tp > wide) continue;
       const auto note = [&](const char* column, int64_t n, int64_t k) {
-        const double us = t.Number(r, t.Column(column), 1e-3, kMax);
+        const double us = t.Number(r, t.Column(column), 1e-3, kGreatestNumber);
         logs.push_back(std::log(us / (younger.Gemm({.m = m, .n = n, .k = k}).time.value * 1e6)));
       };
       note("attn_pre_proj_us", std::max<int64_t>(1, qkv / tp), h);

@@ -10,11 +10,6 @@
 #include "costmodel/calibration/tables.h"
 
 namespace moecast {
-namespace {
-
-constexpr double kMax = 1e12;
-
-}  // namespace
 
 double FourDigits(double x) {
   char text[32];
@@ -36,12 +31,12 @@ void FitElementwise(std::span<const Measurements> profiles, const Device& device
     const size_t heads = column("n_head");
     const size_t kv_heads = column("n_kv_head");
     for (size_t r = 0; r < t.rows(); ++r) {
-      const auto number = [&](size_t c) { return t.Number(r, c, 1, kMax); };
+      const auto number = [&](size_t c) { return t.Number(r, c, 1, kGreatestNumber); };
       const double n = number(tokens);
       const double h = number(hidden);
       const double split = number(tp);
       const auto note = [&](const char* kind, std::string_view name, double elements) {
-        const double us = t.Number(r, column(name), 0, kMax);
+        const double us = t.Number(r, column(name), 0, kGreatestNumber);
         if (us >= kLongUs)
           shares[kind].push_back(elements * kElement / (us * 1e-6) / device.hbm.value);
       };
@@ -51,7 +46,7 @@ void FitElementwise(std::span<const Measurements> profiles, const Device& device
       note("swiglu", "mlp_act_us", 3 * n * number(wide) / split);
       note("rope", "attn_rope_us", 2 * n * (number(heads) + number(kv_heads)) * kHeadDim / split);
       note("embedding", "emb_us", 2 * n * h);
-      if (n <= 8) smallest.push_back(t.Number(r, column("add_us"), 0, kMax));
+      if (n <= 8) smallest.push_back(t.Number(r, column("add_us"), 0, kGreatestNumber));
     }
   }
   const char* source =
@@ -82,7 +77,7 @@ void CheckGrouped(const Measurements& t, const Calibration& calibration, Calibra
     for (const size_t c : {groups, m, n, k}) shape.push_back(t.Integer(r, c, 1, 1'000'000'000));
     auto& entry = newest[shape];
     if (std::string(t.Text(r, date)) >= entry.first)
-      entry = {std::string(t.Text(r, date)), t.Number(r, us, 1e-3, kMax)};
+      entry = {std::string(t.Text(r, date)), t.Number(r, us, 1e-3, kGreatestNumber)};
   }
   if (newest.empty()) return;
   std::vector<double> logs;

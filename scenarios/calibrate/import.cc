@@ -17,7 +17,6 @@
 namespace moecast {
 namespace {
 
-constexpr double kMax = 1e12;
 constexpr const char* kStack = "2025";
 constexpr const char* kOlderStack = "2024h1";  // its products are those of kStack, times a factor
 
@@ -199,7 +198,7 @@ void ImportAttention(const Measurements& source, CalibrationFile& file, Imported
     for (const std::string& k : keys) key.emplace_back(source.Text(r, source.Column(k)));
     for (size_t c = 0; c < source.columns().size(); ++c)
       if (const auto length = LengthOf(source, source.columns()[c]))
-        builder.Add(key, *length, source.Number(r, c, 1e-3, kMax));
+        builder.Add(key, *length, source.Number(r, c, 1e-3, kGreatestNumber));
   }
   const CurveTable table = builder.Build();
   TableRecord record;

@@ -6,8 +6,6 @@
 namespace moecast {
 namespace {
 
-constexpr double kMax = 1e12;
-
 // The engine whose times become the table, and the one they are compared with.
 struct EngineChoice {
   TableId table;
@@ -218,7 +216,7 @@ class Included {
         columns.push_back(ColumnOf(source.table, name));
       const size_t us = ColumnOf(source.table, "latency_us");
       for (size_t r = 0; r < source.table.rows(); ++r)
-        us_[JoinedAt(source.table, r, columns)] = source.table.Number(r, us, 1e-3, kMax);
+        us_[JoinedAt(source.table, r, columns)] = source.table.Number(r, us, 1e-3, kGreatestNumber);
     }
   }
   // 0 where it was not measured.
@@ -247,8 +245,9 @@ void Read(const Reading& reading, const Measurements& table, const Included& inc
     if (!wanted) continue;
     std::vector<std::string> key;
     for (const KeyReader& reader : keys) key.push_back(reader.Of(r));
-    out.Add(std::move(key), table.Number(r, axis, 0, kMax) + reading.axis_add,
-            table.Number(r, us, 1e-3 + included.In(table, r), kMax) - included.In(table, r));
+    out.Add(
+        std::move(key), table.Number(r, axis, 0, kGreatestNumber) + reading.axis_add,
+        table.Number(r, us, 1e-3 + included.In(table, r), kGreatestNumber) - included.In(table, r));
   }
 }
 

@@ -48,7 +48,7 @@ std::vector<NetworkClaim> LoadNetworkClaims() {
       moe.top_groups = row.Whole("top_groups");
       c.call.spread = SpreadOf(moe, ranks, per_node);
     }
-    const double published = row.Number("published", 1e-3, 1e12);
+    const double published = row.Number("published", 1e-3, kGreatestNumber);
     if (of("quantity") == "time_us") {
       c.published = Microseconds(published);
     } else {

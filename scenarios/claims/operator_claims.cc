@@ -55,7 +55,7 @@ std::vector<OperatorClaim> LoadOperatorClaims() {
     OperatorClaim c{.name = std::string(row.Text("name")) + " " + std::string(shape),
                     .query = {},
                     .quantity = row.Name<OperatorQuantity>("quantity"),
-                    .published = row.Number("published", 1e-3, 1e12),
+                    .published = row.Number("published", 1e-3, kGreatestNumber),
                     .device = std::string(row.Text("device")),
                     .stack = std::string(row.Text("stack")),
                     .source = std::string(row.Text("source")),

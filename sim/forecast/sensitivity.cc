@@ -6,29 +6,29 @@
 namespace moecast {
 namespace {
 
-constexpr double kMore = 1.1;
+constexpr double kRaised = 1.1;
 
 // Of a figure that is a fraction.
 double MoreOf(double fraction) {
-  return std::min(1.0, fraction * kMore);
+  return std::min(1.0, fraction * kRaised);
 }
 
 template <auto Member>
 void RaiseOfCluster(TrainingRun& r) {
-  r.cluster.*Member = r.cluster.*Member * kMore;
+  r.cluster.*Member = r.cluster.*Member * kRaised;
 }
 
 // Nothing where no tokens are routed.
 template <auto Member>
 void RaiseOfTokens(TrainingRun& r) {
-  if (r.plan.routing.tokens) (*r.plan.routing.tokens).*Member *= kMore;
+  if (r.plan.routing.tokens) (*r.plan.routing.tokens).*Member *= kRaised;
 }
 
 constexpr AssumedFigure kFigures[] = {
     {"whole_step", "sustained", "utilisation at which power caps a kernel, -10%",
-     [](TrainingRun& r) { r.whole_step.sustained /= kMore; }},
+     [](TrainingRun& r) { r.whole_step.sustained /= kRaised; }},
     {"whole_step", "gap", "gap around each operator, +10%",
-     [](TrainingRun& r) { r.whole_step.gap = r.whole_step.gap * kMore; }},
+     [](TrainingRun& r) { r.whole_step.gap = r.whole_step.gap * kRaised; }},
     {"cluster", "collective_launch", "launch of a collective, protocol for few bytes, +10%",
      RaiseOfCluster<&Cluster::collective_launch>},
     {"cluster", "bulk_launch", "launch of a collective, protocol for many bytes, +10%",
@@ -50,13 +50,13 @@ constexpr AssumedFigure kFigures[] = {
     {"overlap", "communication_sms", "SMs taken by a collective, +10%",
      [](TrainingRun& r) {
        int& sms = r.plan.overlap.communication_sms;
-       sms = std::min(r.cluster.device.sms - 1, static_cast<int>(std::lround(sms * kMore)));
+       sms = std::min(r.cluster.device.sms - 1, static_cast<int>(std::lround(sms * kRaised)));
      }},
     {"routing", "device_cv", "unequal loads of the expert-parallel devices, +10%",
-     [](TrainingRun& r) { r.plan.routing.device_cv *= kMore; }},
+     [](TrainingRun& r) { r.plan.routing.device_cv *= kRaised; }},
     {"routing", "capacity_factor", "load above which a device drops tokens, +10%",
      [](TrainingRun& r) {
-       if (r.plan.routing.capacity_factor) *r.plan.routing.capacity_factor *= kMore;
+       if (r.plan.routing.capacity_factor) *r.plan.routing.capacity_factor *= kRaised;
      }},
     {"routing", "never_dropped", "sequences whose tokens are never dropped, +10%",
      [](TrainingRun& r) { r.plan.routing.never_dropped = MoreOf(r.plan.routing.never_dropped); }},
@@ -66,7 +66,7 @@ constexpr AssumedFigure kFigures[] = {
      [](TrainingRun& r) {
        if (!r.plan.routing.tokens) return;
        int& clusters = r.plan.routing.tokens->clusters;
-       clusters = static_cast<int>(std::ceil(clusters * kMore));
+       clusters = static_cast<int>(std::ceil(clusters * kRaised));
      }},
     {"tokens", "concentration", "evenness of a cluster's choice of experts, +10%",
      RaiseOfTokens<&TokenMix::concentration>},
@@ -105,7 +105,7 @@ std::vector<Sensitivity> Sensitivities(const PreparedRun& base, StepCache& cache
   const CostSources& sources = *base.step(0).sources;
   for (const SourceId source : sources.ids()) {
     const auto slower = [source](const Cost& cost, uint64_t) {
-      return cost.source == source ? cost.time * kMore : cost.time;
+      return cost.source == source ? cost.time * kRaised : cost.time;
     };
     add("times of " + sources[source].name + ", +10%", sources[source].text,
         base.GpuSeconds([&](const Step& step) { return StepTime(step, OpTimes(slower)); }));

@@ -12,12 +12,12 @@
 namespace moecast {
 namespace {
 
-Json JsonOf(const std::string& arguments) {
+Json CollectiveJson(const std::string& arguments) {
   return RunForJson("collective " + arguments);
 }
 
 TEST(CollectiveCommandTest, JsonHasTheKeysOfTheContract) {
-  const Json json = JsonOf("all-reduce --cluster h800-64 --ranks 0-63 --bytes 1GiB");
+  const Json json = CollectiveJson("all-reduce --cluster h800-64 --ranks 0-63 --bytes 1GiB");
   for (const char* key : {"time_s", "algorithm_bandwidth", "bus_bandwidth", "bottleneck", "links",
                           "level", "algorithm", "jobs", "finishes"})
     EXPECT_TRUE(json.contains(key)) << key;
@@ -33,14 +33,14 @@ TEST(CollectiveCommandTest, JsonHasTheKeysOfTheContract) {
 
 TEST(CollectiveCommandTest, LevelsAgreeOnACollectiveAlone) {
   const std::string what = "all-to-all --cluster h800-8 --ranks 0-7 --bytes 64MiB --level ";
-  const double fluid = JsonOf(what + "fluid")["time_s"].get<double>();
-  EXPECT_NEAR(JsonOf(what + "analytic")["time_s"].get<double>(), fluid, 1e-9);
+  const double fluid = CollectiveJson(what + "fluid")["time_s"].get<double>();
+  EXPECT_NEAR(CollectiveJson(what + "analytic")["time_s"].get<double>(), fluid, 1e-9);
   if (::access(MOECAST_SIMGRID, X_OK) != 0) GTEST_SKIP() << "moecast-simgrid is not built";
-  EXPECT_NEAR(JsonOf(what + "simgrid")["time_s"].get<double>(), fluid, 1e-9);
+  EXPECT_NEAR(CollectiveJson(what + "simgrid")["time_s"].get<double>(), fluid, 1e-9);
 }
 
 TEST(CollectiveCommandTest, OthersAtTheSameTimeHaveTheirOwnTimes) {
-  const Json json = JsonOf(
+  const Json json = CollectiveJson(
       "all-gather --cluster h800-64 --ranks 0-15 --bytes 256MiB "
       "--with send:0-31:64MiB --with all-reduce:32-63:1MiB");
   ASSERT_EQ(json["jobs"].size(), 3u);
@@ -52,19 +52,19 @@ TEST(CollectiveCommandTest, OthersAtTheSameTimeHaveTheirOwnTimes) {
 
 TEST(CollectiveCommandTest, AFailureThatCutsAGroupOffIsAnAnswer) {
   const std::string what = "all-reduce --cluster h800-64 --ranks 0-15 --bytes 1GiB";
-  const Json at_a_time = JsonOf(what + " --fail node1.gpu3.nic-in@1ms");
+  const Json at_a_time = CollectiveJson(what + " --fail node1.gpu3.nic-in@1ms");
   EXPECT_EQ(at_a_time["finishes"], false);
   EXPECT_TRUE(at_a_time["time_s"].is_null());
   EXPECT_EQ(at_a_time["blocked_links"], Json::array({"node1.gpu3.nic-in"}));
   EXPECT_EQ(at_a_time["bottleneck"], "node1.gpu3.nic-in");
   // A switch takes its links with it.
-  const Json leaf = JsonOf(
+  const Json leaf = CollectiveJson(
       "all-reduce --cluster h800-32-fat-tree --ranks 0-31 --bytes 1GiB --fail unit0.leaf0@1ms");
   EXPECT_EQ(leaf["finishes"], false);
   EXPECT_EQ(leaf["blocked_links"][0], "node0.gpu0.nic-out");
   // Missing from the start, the way is another.
-  EXPECT_EQ(JsonOf(what + " --fail node1.gpu3.nic-in")["finishes"], true);
-  const Json cut_off = JsonOf(
+  EXPECT_EQ(CollectiveJson(what + " --fail node1.gpu3.nic-in")["finishes"], true);
+  const Json cut_off = CollectiveJson(
       "dispatch --cluster h800-8 --ranks 0-7 --bytes 1MiB --fail node0.nvswitch "
       "--fail node0.gpu0.nic-out");
   EXPECT_EQ(cut_off["finishes"], false);
@@ -73,8 +73,8 @@ TEST(CollectiveCommandTest, AFailureThatCutsAGroupOffIsAnAnswer) {
 
 TEST(CollectiveCommandTest, ADegradedLinkSlowsWhatUsesIt) {
   const std::string what = "send --cluster h800-64 --ranks 0,8 --bytes 64MiB";
-  const double whole = JsonOf(what)["time_s"].get<double>(),
-               half = JsonOf(what + " --degrade node0.gpu0.nic-out@0s=24.25GB/s")["time_s"]
+  const double whole = CollectiveJson(what)["time_s"].get<double>(),
+               half = CollectiveJson(what + " --degrade node0.gpu0.nic-out@0s=24.25GB/s")["time_s"]
                           .get<double>();
   EXPECT_GT(half, 1.9 * whole);
   EXPECT_LT(half, 2 * whole);
@@ -88,11 +88,11 @@ TEST(CollectiveCommandTest, CablesOfABundleFailOneAfterTheOther) {
   const std::string what = "send --cluster h800-2048-fat-tree --bytes 64MiB --ranks " + ranks;
   const std::string first = " --fail unit0.leaf0.up.spine0@0s";
   const std::string second = " --fail unit0.leaf0.up.spine1@0s";
-  const double whole = JsonOf(what)["time_s"].get<double>();
-  const double one = JsonOf(what + first)["time_s"].get<double>();
-  const double two = JsonOf(what + second + first)["time_s"].get<double>();
+  const double whole = CollectiveJson(what)["time_s"].get<double>();
+  const double one = CollectiveJson(what + first)["time_s"].get<double>();
+  const double two = CollectiveJson(what + second + first)["time_s"].get<double>();
   const double flowing =
-      JsonOf(what + " --degrade unit0.leaf0.up@0s=776GB/s")["time_s"].get<double>() - whole;
+      CollectiveJson(what + " --degrade unit0.leaf0.up@0s=776GB/s")["time_s"].get<double>() - whole;
   EXPECT_GT(one, whole);
   EXPECT_NEAR((two - whole) / (one - whole), (32.0 / 30 - 1) / (32.0 / 31 - 1), 1e-6);
   EXPECT_NEAR((one - whole) / flowing, 1.0 / 31, 1e-6);
@@ -100,9 +100,9 @@ TEST(CollectiveCommandTest, CablesOfABundleFailOneAfterTheOther) {
 
 TEST(CollectiveCommandTest, FewerSmsAndAWiderSpreadTakeLonger) {
   const std::string what = "dispatch --cluster h800-64 --ranks 0-63 --bytes 56MiB";
-  const double plain = JsonOf(what)["time_s"].get<double>();
-  const double few = JsonOf(what + " --sms 2")["time_s"].get<double>();
-  const double spread = JsonOf(what + " --spread 7.5,3.5,8")["time_s"].get<double>();
+  const double plain = CollectiveJson(what)["time_s"].get<double>();
+  const double few = CollectiveJson(what + " --sms 2")["time_s"].get<double>();
+  const double spread = CollectiveJson(what + " --spread 7.5,3.5,8")["time_s"].get<double>();
   EXPECT_GT(few, plain);
   EXPECT_GT(spread, 3 * plain);
 }

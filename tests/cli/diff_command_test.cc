@@ -7,15 +7,15 @@
 namespace moecast {
 namespace {
 
-Json JsonOf(const std::string& arguments) {
+Json DiffJson(const std::string& arguments) {
   return RunForJson(arguments + " --samples 8");
 }
 
 TEST(DiffCommandTest, CausesSumToTheDifferenceOfTheTwoTrainPrints) {
   const Json d =
-      JsonOf("diff deepseek-v2-pretrain deepseek-v2-pretrain --set-b training/schedule=1f1b");
-  const Json a = JsonOf("train deepseek-v2-pretrain"),
-             b = JsonOf("train deepseek-v2-pretrain --set training/schedule=1f1b");
+      DiffJson("diff deepseek-v2-pretrain deepseek-v2-pretrain --set-b training/schedule=1f1b");
+  const Json a = DiffJson("train deepseek-v2-pretrain"),
+             b = DiffJson("train deepseek-v2-pretrain --set training/schedule=1f1b");
   double seconds = 0;
   for (const Json& c : d["causes"]) seconds += c["seconds"].get<double>();
   const double difference = b["step_time_s"].get<double>() - a["step_time_s"].get<double>();
@@ -28,7 +28,7 @@ TEST(DiffCommandTest, CausesSumToTheDifferenceOfTheTwoTrainPrints) {
 }
 
 TEST(DiffCommandTest, FieldsAreResolvedAndASetFieldIsNoLongerUnknown) {
-  const Json d = JsonOf(
+  const Json d = DiffJson(
       "diff deepseek-v2-pretrain deepseek-v2-pretrain --set training/parallel/zero=2 --set-a "
       "training/schedule=1f1b --set-b training/parallel/dp=64");
   ASSERT_EQ(d["fields"].size(), 3u);
@@ -42,7 +42,7 @@ TEST(DiffCommandTest, FieldsAreResolvedAndASetFieldIsNoLongerUnknown) {
 }
 
 TEST(DiffCommandTest, APlanAndItselfDifferInNothing) {
-  const Json d = JsonOf("diff deepseek-67b-pretrain deepseek-67b-pretrain");
+  const Json d = DiffJson("diff deepseek-67b-pretrain deepseek-67b-pretrain");
   EXPECT_TRUE(d["causes"].empty());
   EXPECT_TRUE(d["fields"].empty());
   EXPECT_EQ(d["difference_s"], 0);

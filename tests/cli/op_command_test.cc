@@ -7,7 +7,7 @@
 namespace moecast {
 namespace {
 
-Json JsonOf(const std::string& arguments) {
+Json OpJson(const std::string& arguments) {
   return RunForJson("op " + arguments);
 }
 
@@ -30,7 +30,7 @@ TEST(OpCommandTest, EveryKindAnswersWithTheKeysOfTheContract) {
   };
   for (const char* kind : kinds) {
     for (const char* device : {"h800", "h100", "h200"}) {
-      const Json json = JsonOf(std::string(kind) + " --device " + device);
+      const Json json = OpJson(std::string(kind) + " --device " + device);
       for (const char* key :
            {"time_us", "p10_us", "p90_us", "tflops", "gbps", "bound", "source", "extrapolated"})
         EXPECT_TRUE(json.contains(key)) << kind << ": " << key;
@@ -42,7 +42,7 @@ TEST(OpCommandTest, EveryKindAnswersWithTheKeysOfTheContract) {
 
 TEST(OpCommandTest, RatesAreFlopsAndBytesOverTheTime) {
   // 2 * 4096 * 7168 * 2048 flops; operands 2 (4096 * 2048 + 7168 * 2048 + 4096 * 7168) bytes.
-  const Json json = JsonOf("gemm --m 4096 --n 7168 --k 2048");
+  const Json json = OpJson("gemm --m 4096 --n 7168 --k 2048");
   const double us = json["time_us"].get<double>();
   EXPECT_NEAR(json["tflops"].get<double>(), 2.0 * 4096 * 7168 * 2048 / us * 1e-6, 1e-4);
   EXPECT_NEAR(json["gbps"].get<double>(),
@@ -51,8 +51,8 @@ TEST(OpCommandTest, RatesAreFlopsAndBytesOverTheTime) {
 
 TEST(OpCommandTest, MemoryBoundWorkIsFasterWithTheMemoryOfAnH200) {
   const std::string decode = "mla-decode --heads 16 --batch 128 --context 8192 --device ";
-  const double h100 = JsonOf(decode + "h100")["time_us"].get<double>();
-  const double h200 = JsonOf(decode + "h200")["time_us"].get<double>();
+  const double h100 = OpJson(decode + "h100")["time_us"].get<double>();
+  const double h200 = OpJson(decode + "h200")["time_us"].get<double>();
   EXPECT_LT(h200, h100);
   EXPECT_GT(h200, h100 * 3350 / 4800 * 0.99);
 }

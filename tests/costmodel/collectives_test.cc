@@ -12,7 +12,7 @@
 namespace moecast {
 namespace {
 
-Cluster Gpus(int gpus, int gpus_per_node) {
+Cluster GpusWithNics(int gpus, int gpus_per_node) {
   Cluster c{.name = "test",
             .gpus = gpus,
             .gpus_per_node = gpus_per_node,
@@ -48,7 +48,7 @@ void ExpectConserved(const Traffic& t) {
 // nccl-tests, doc/PERFORMANCE.md: time = bytes / rate times (n-1)/n, for all-reduce 2(n-1)/n. A
 // round waits half a step: (n - 1/2)/n of the buffer at the link's rate.
 TEST(RingTest, InsideANodeEveryRankSendsTheBusBandwidthFactorOfTheBuffer) {
-  const Cluster c = Gpus(8, 8);
+  const Cluster c = GpusWithNics(8, 8);
   const Routes routes(c);
   for (const int n : {2, 3, 4, 8}) {
     const auto group = FirstGpus(n);
@@ -74,7 +74,7 @@ TEST(RingTest, InsideANodeEveryRankSendsTheBusBandwidthFactorOfTheBuffer) {
 // ring of 16 hops has two between nodes; 8 rings with 1/8 of the bytes each, and each GPU sends
 // inside its node in all but one: 7/8 of 15/16.
 TEST(RingTest, AcrossNodesEveryNicCarriesAnEqualShare) {
-  const Cluster c = Gpus(16, 8);
+  const Cluster c = GpusWithNics(16, 8);
   const auto group = FirstGpus(16);
   const Traffic t = RingAllGather(group, MB(128), Routes(c));
   for (const int gpu : group) {
@@ -88,7 +88,7 @@ TEST(RingTest, AcrossNodesEveryNicCarriesAnEqualShare) {
 }
 
 TEST(RingTest, RanksAloneOnTheirNodesUseTheirOwnNicsOnly) {
-  const Traffic t = RingAllGather(FirstGpus(4, 8), MB(4), Routes(Gpus(32, 8)));
+  const Traffic t = RingAllGather(FirstGpus(4, 8), MB(4), Routes(GpusWithNics(32, 8)));
   ASSERT_EQ(t.loads.size(), 8u);
   for (const LinkLoad& l : t.loads) EXPECT_NEAR(l.bytes.value, 3e6, 1e-3);  // (n-1)/n of 4 MB
   EXPECT_EQ(t.network_steps, 3);
@@ -99,7 +99,8 @@ TEST(RingTest, BytesOutAreBytesInForGroupsOfAnyShape) {
   for (const int per_node : {1, 2, 4, 8})
     for (const int step : {1, 2, 3})
       for (int n = 2; n * step <= 48; n += 5) {
-        const Traffic t = RingAllReduce(FirstGpus(n, step), MB(1), Routes(Gpus(48, per_node)));
+        const Traffic t =
+            RingAllReduce(FirstGpus(n, step), MB(1), Routes(GpusWithNics(48, per_node)));
         ExpectConserved(t);
         EXPECT_NEAR(BytesOver(t, Port::kNvlinkOut) + BytesOver(t, Port::kNicOut), 2e6 * (n - 1), 1);
         EXPECT_EQ(t.nvlink_steps + t.network_steps, 2 * (n - 1));
@@ -107,7 +108,7 @@ TEST(RingTest, BytesOutAreBytesInForGroupsOfAnyShape) {
 }
 
 TEST(CollectivesTest, AGroupOfOneOrNoBytesIsNoTraffic) {
-  const Routes routes(Gpus(8, 8));
+  const Routes routes(GpusWithNics(8, 8));
   EXPECT_TRUE(RingAllGather(FirstGpus(1), MB(1), routes).empty());
   EXPECT_TRUE(RingAllReduce(FirstGpus(8), Bytes(0), routes).empty());
   EXPECT_TRUE(TreeAllReduce(FirstGpus(1), MB(1), routes).empty());
@@ -116,14 +117,15 @@ TEST(CollectivesTest, AGroupOfOneOrNoBytesIsNoTraffic) {
 
 // 4 nodes of 8: 7 hops down the chain of a node and 2 levels over the nodes, up and down again.
 TEST(TreeTest, StepsGrowWithTheLogarithmOfTheNodes) {
-  const Traffic t = TreeAllReduce(FirstGpus(32), Bytes(4), Routes(Gpus(32, 8)));
+  const Traffic t = TreeAllReduce(FirstGpus(32), Bytes(4), Routes(GpusWithNics(32, 8)));
   EXPECT_EQ(t.nvlink_steps, 14);
   EXPECT_EQ(t.network_steps, 4);
   ExpectConserved(t);
   // 31 edges, each both ways.
   EXPECT_EQ(BytesOver(t, Port::kNvlinkOut) + BytesOver(t, Port::kNicOut), 4 * 2 * 31);
-  EXPECT_EQ(TreeAllReduce(FirstGpus(2048), Bytes(4), Routes(Gpus(2048, 8))).network_steps, 16);
-  EXPECT_EQ(TreeAllReduce(FirstGpus(8), Bytes(4), Routes(Gpus(8, 8))).network_steps, 0);
+  EXPECT_EQ(TreeAllReduce(FirstGpus(2048), Bytes(4), Routes(GpusWithNics(2048, 8))).network_steps,
+            16);
+  EXPECT_EQ(TreeAllReduce(FirstGpus(8), Bytes(4), Routes(GpusWithNics(8, 8))).network_steps, 0);
 }
 
 void ExpectTheSameLoads(const Traffic& a, const Traffic& b) {
@@ -144,7 +146,7 @@ TEST(RingTest, ItsSendsAreThoseOfRingAfterRing) {
   const std::array<int, 3> sizes[] = {{8, 8, 4}, {8, 4, 3}, {4, 2, 5}, {8, 1, 4}, {2, 2, 2}};
   for (const auto& size : sizes) {
     const int per_node = size[0], local = size[1], nodes = size[2];
-    const Routes routes(Gpus(per_node * nodes, per_node));
+    const Routes routes(GpusWithNics(per_node * nodes, per_node));
     std::vector<int> group;
     for (int node = 0; node < nodes; ++node)
       for (int i = 0; i < local; ++i) group.push_back(node * per_node + i);
@@ -172,7 +174,7 @@ TEST(ExpertAllToAllTest, ItsHopsAreThoseOfPairAfterPair) {
   const TokenSpread spread{.devices = 5, .nodes = 3};
   const std::pair<int, int> sizes[] = {{8, 4}, {4, 3}, {2, 5}};
   for (const auto& [local, nodes] : sizes) {
-    const Cluster c = Gpus(8 * nodes, 8);
+    const Cluster c = GpusWithNics(8 * nodes, 8);
     const Routes routes(c);
     std::vector<int> group;  // its ranks at other places on other nodes
     for (int node = 0; node < nodes; ++node)
@@ -195,7 +197,7 @@ TEST(ExpertAllToAllTest, ItsHopsAreThoseOfPairAfterPair) {
 // 8 MB of tokens, each to 4 of 8 devices: 0.5 MB a device on average, and the sender's own share
 // stays.
 TEST(ExpertAllToAllTest, InOneNodeARankSendsToSevenOfItsEightDevices) {
-  const Cluster c = Gpus(8, 8);
+  const Cluster c = GpusWithNics(8, 8);
   const Traffic t = ExpertAllToAll(FirstGpus(8), MB(8), {.devices = 4, .nodes = 1}, Routes(c));
   for (int gpu = 0; gpu < 8; ++gpu) {
     EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNvlinkOut)), 8e6 * 4 * 7 / 8, 1);
@@ -211,7 +213,7 @@ TEST(ExpertAllToAllTest, InOneNodeARankSendsToSevenOfItsEightDevices) {
 // 7 peers at home 5 MB each, and for 7 peers of its index on other nodes 5 MB to each of 7
 // neighbours: 8 x 7 x 5 = 280 MB.
 TEST(ExpertAllToAllTest, AcrossNodesATokenCrossesTheNetworkOncePerNodeAndIsPassedOnByNvlink) {
-  const Cluster c = Gpus(64, 8);
+  const Cluster c = GpusWithNics(64, 8);
   const Traffic t = ExpertAllToAll(FirstGpus(64), MB(64), {.devices = 5, .nodes = 3}, Routes(c));
   for (int gpu = 0; gpu < 64; ++gpu) {
     EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNicOut)), 168e6, 1);
@@ -224,8 +226,8 @@ TEST(ExpertAllToAllTest, AcrossNodesATokenCrossesTheNetworkOncePerNodeAndIsPasse
 }
 
 TEST(ExpertAllToAllTest, OneGpuANodeSendsEveryCopyOverTheNetwork) {
-  const Traffic t =
-      ExpertAllToAll(FirstGpus(4, 8), MB(4), {.devices = 2, .nodes = 2}, Routes(Gpus(32, 8)));
+  const Traffic t = ExpertAllToAll(FirstGpus(4, 8), MB(4), {.devices = 2, .nodes = 2},
+                                   Routes(GpusWithNics(32, 8)));
   for (const int gpu : FirstGpus(4, 8))
     EXPECT_NEAR(BytesOn(t, LinkOf(gpu, Port::kNicOut)), 4e6 * 2 * 3 / 4, 1e-3);
   EXPECT_EQ(BytesOver(t, Port::kNvlinkOut), 0);
@@ -235,7 +237,7 @@ TEST(ExpertAllToAllTest, BytesOutAreBytesInForGroupsOfAnyShape) {
   for (const int per_node : {1, 3, 4, 8})
     for (int n = 2; n <= 32; n += 3) {
       const Traffic t = ExpertAllToAll(FirstGpus(n), MB(1), {.devices = 1.5, .nodes = 1.2},
-                                       Routes(Gpus(48, per_node)));
+                                       Routes(GpusWithNics(48, per_node)));
       ExpectConserved(t);
     }
 }
@@ -244,7 +246,7 @@ TEST(SendTest, EveryRankSendsItsPartAtOnce) {
   const int from[] = {0, 1};
   const int to[] = {8, 9};
   const int near[] = {2, 3};
-  const Routes routes(Gpus(16, 8));
+  const Routes routes(GpusWithNics(16, 8));
   const Traffic far = Send(from, to, MB(2), routes), inside = Send(from, near, MB(2), routes);
   EXPECT_EQ(BytesOn(far, LinkOf(1, Port::kNicOut)), 2e6);
   EXPECT_EQ(BytesOn(far, LinkOf(9, Port::kNicIn)), 2e6);
@@ -259,7 +261,7 @@ TEST(SendTest, EveryRankSendsItsPartAtOnce) {
 // 0. It gets nothing by NVLink, and nothing by its NIC: all rings pass the second node to end at a
 // GPU of it or the first.
 TEST(RingTest, ABroadcastPassesEveryRankOnceAndNothingGoesToTheFirst) {
-  const Cluster c = Gpus(16, 8);
+  const Cluster c = GpusWithNics(16, 8);
   const Traffic t = RingBroadcast(FirstGpus(16), MB(16), Routes(c));
   ExpectConserved(t);
   EXPECT_NEAR(BytesOver(t, Port::kNvlinkOut) + BytesOver(t, Port::kNicOut), 16e6 * 15, 1);
@@ -273,7 +275,7 @@ TEST(RingTest, ABroadcastPassesEveryRankOnceAndNothingGoesToTheFirst) {
 
 // 8 MB on 8 GPUs: all-reduce 1 + 1/8 of it each way, where a ring carries 14/8.
 TEST(NvlsTest, TheSwitchReadsEveryGpuAsOftenAsThereAreRanks) {
-  const Cluster c = Gpus(8, 8);
+  const Cluster c = GpusWithNics(8, 8);
   const auto group = FirstGpus(8);
   const Traffic reduce = NvlsAllReduce(group, MB(8), Routes(c));
   const Traffic gather = NvlsAllGather(group, MB(8), Routes(c));
@@ -293,7 +295,7 @@ TEST(NvlsTest, TheSwitchReadsEveryGpuAsOftenAsThereAreRanks) {
 // GB/s where NVLink has 200. One step less costs one-shot 3.8 us less, so that it is the faster of
 // the two below 3.8 us at that rate over 7 - 14/8, 108.6 kB.
 TEST(PeerReadsTest, OneShotReadsAllAtOnceTwoShotAnEighthTwice) {
-  const Cluster c = Gpus(8, 8);
+  const Cluster c = GpusWithNics(8, 8);
   const auto group = FirstGpus(8);
   const Routes routes(c);
   const Traffic one = OneShotAllReduce(group, MB(8), routes);
@@ -316,7 +318,7 @@ TEST(PeerReadsTest, OneShotReadsAllAtOnceTwoShotAnEighthTwice) {
 // 4 nodes of 8 and 32 MB. Inside: 7/8 of 32 MB by NVLink, twice for all-reduce. Between: 3/4 of 4
 // MB a NIC.
 TEST(HierarchicalTest, EveryNicCarriesItsShareOfOneRankPerNode) {
-  const Cluster c = Gpus(32, 8);
+  const Cluster c = GpusWithNics(32, 8);
   const Routes routes(c);
   const auto group = FirstGpus(32);
   const Parts reduce = HierarchicalAllReduce(group, MB(32), routes);
@@ -339,7 +341,7 @@ TEST(HierarchicalTest, EveryNicCarriesItsShareOfOneRankPerNode) {
 // The traffic of the test of two hops above, its hops apart: the network's 168 MB, then NVLink's
 // 280.
 TEST(ExpertAllToAllTest, StoredAndForwardedTheHopsAreTheSameBytesOneAfterTheOther) {
-  const Cluster c = Gpus(64, 8);
+  const Cluster c = GpusWithNics(64, 8);
   const Routes routes(c);
   const TokenSpread spread{.devices = 5, .nodes = 3};
   const Parts parts = WrittenOut(
@@ -359,7 +361,7 @@ TEST(ExpertAllToAllTest, StoredAndForwardedTheHopsAreTheSameBytesOneAfterTheOthe
 
 // 16 ranks on 2 nodes, 1 MB for each: a NIC carries 8 MB, NVLink 7.
 TEST(DirectAllToAllTest, EveryRankSendsItsPartToEveryOther) {
-  const Routes routes(Gpus(16, 8));
+  const Routes routes(GpusWithNics(16, 8));
   const Traffic t =
       WrittenOut(FirstGpus(16), DirectAllToAll(FirstGpus(16), MB(16), {}, routes), routes)[0];
   for (int gpu = 0; gpu < 16; ++gpu) {
@@ -374,7 +376,7 @@ TEST(LowLatencyAllToAllTest, ATokenIsSentOnceForEachExpert) {
   const Moe moe{.experts = 256, .top_k = 8, .groups = 1, .top_groups = 1};
   const TokenSpread spread = SpreadOf(moe, 32, 8);
   EXPECT_EQ(spread.experts, 8);
-  const Routes routes(Gpus(32, 8));
+  const Routes routes(GpusWithNics(32, 8));
   const Traffic t = WrittenOut(FirstGpus(32),
                                LowLatencyAllToAll(FirstGpus(32), MB(1), spread, routes), routes)[0];
   EXPECT_NEAR(BytesOn(t, LinkOf(3, Port::kNicOut)), 24 * 0.25e6, 1e-2);
@@ -382,7 +384,7 @@ TEST(LowLatencyAllToAllTest, ATokenIsSentOnceForEachExpert) {
 }
 
 TEST(NodesOfGroupTest, CountsTheNodesAndWhetherTheyHoldEquallyMany) {
-  const Routes routes(Gpus(32, 8));
+  const Routes routes(GpusWithNics(32, 8));
   const auto check = [&](std::vector<int> group, size_t nodes, size_t local, bool even) {
     const NodesOf on = NodesOfGroup(group, routes);
     EXPECT_EQ(on.nodes, nodes);

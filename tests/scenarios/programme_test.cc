@@ -15,7 +15,7 @@ namespace {
 constexpr char kProgramme[] = "deepseek-v2-programme", kPretrain[] = "deepseek-v2-pretrain";
 constexpr size_t kRamp = 0, kMain = 1, kLong = 2, kSft = 3;
 
-Scenario Load(const std::string& name, std::vector<std::string> sets = {}) {
+Scenario Loaded(const std::string& name, std::vector<std::string> sets = {}) {
   return Scenario::Load(name, sets);
 }
 
@@ -34,13 +34,13 @@ TrainReport ReportOf(const Scenario& s, int samples = 1) {
 
 TrainReport ReportOf(const std::string& name, std::vector<std::string> sets = {}) {
   sets.insert(sets.begin(), "unknown={}");
-  return ReportOf(Load(name, sets));
+  return ReportOf(Loaded(name, sets));
 }
 
 TEST(ProgrammeTest, APhasesPlanIsMergedOntoTheTrainingSection) {
   const Scenario s =
-      Load(kProgramme, {"unknown={}", "training/parallel/zero=2",
-                        "training/phases/2/plan={\"parallel\":{\"cp\":8,\"dp\":16}}"});
+      Loaded(kProgramme, {"unknown={}", "training/parallel/zero=2",
+                          "training/phases/2/plan={\"parallel\":{\"cp\":8,\"dp\":16}}"});
   const Plan& base = s.training().phases[kMain].plan;
   const Plan& own = s.training().phases[kLong].plan;
   EXPECT_EQ(base.parallel, s.spec().training.parallel);
@@ -55,8 +55,8 @@ TEST(ProgrammeTest, APhasesPlanIsMergedOntoTheTrainingSection) {
 
 TEST(ProgrammeTest, SetAndUnknownsReachIntoAPhasesPlan) {
   const Scenario s =
-      Load(kProgramme, {"training/phases/2/plan/parallel/cp=4",
-                        "unknown={\"/training/phases/2/plan/parallel/cp\": [2, 8]}"});
+      Loaded(kProgramme, {"training/phases/2/plan/parallel/cp=4",
+                          "unknown={\"/training/phases/2/plan/parallel/cp\": [2, 8]}"});
   EXPECT_EQ(s.training().phases[kLong].plan.parallel.cp, 4);
   const int choice[] = {1};
   const Programme variant = s.Variant(choice);
@@ -76,7 +76,7 @@ TEST(ProgrammeTest, TheV2ProgrammeIsWhatThePaperSays) {
 }
 
 TEST(ProgrammeTest, ThreeBatchesStandForTheRampsFiftyFive) {
-  const Scenario s = Load(kProgramme, {"unknown={}"});
+  const Scenario s = Loaded(kProgramme, {"unknown={}"});
   const TrainingRun& ramp = s.training().phases[kRamp];
   StepCache cache;
   EXPECT_EQ(BatchesOf(ramp.plan, ramp.plan.phases[0]).size(), 55u);
@@ -137,22 +137,22 @@ TEST(BatchRampTest, FewBatchesGiveTheTimeOfAll) {
   // Few micro-batches to many, orders that depend on the times, interleaved ones that take only
   // multiples of the stages.
   const std::vector<std::string> v2 = {"unknown={}", "training/weight_delay=null"};
-  std::vector<Scenario> scenarios = {Load(kProgramme, {"unknown={}"})};
+  std::vector<Scenario> scenarios = {Loaded(kProgramme, {"unknown={}"})};
   for (const char* schedule : {"1f1b", "zb-h1", "zb-h2", "zb-2p"})
     for (const char* from : {"128", "2304"}) {
       std::vector<std::string> sets = v2;
       sets.push_back(std::string("training/schedule=") + schedule);
       sets.push_back(std::string("training/phases/0/global_batch_from=") + from);
-      scenarios.push_back(Load(kPretrain, sets));
+      scenarios.push_back(Loaded(kPretrain, sets));
     }
   scenarios.push_back(
-      Load(kPretrain, {"unknown={}", "training/weight_delay=null", "training/schedule=dualpipe",
-                       "training/phases/0/global_batch_from=4096"}));
+      Loaded(kPretrain, {"unknown={}", "training/weight_delay=null", "training/schedule=dualpipe",
+                         "training/phases/0/global_batch_from=4096"}));
   scenarios.push_back(
-      Load("deepseek-67b-pretrain",
-           {"unknown={}", "training/schedule=interleaved",
-            "training/parallel={\"tp\":8,\"pp\":8,\"vpp\":3,\"dp\":8}",
-            "training/phases/0/global_batch=2048", "training/phases/0/global_batch_from=64"}));
+      Loaded("deepseek-67b-pretrain",
+             {"unknown={}", "training/schedule=interleaved",
+              "training/parallel={\"tp\":8,\"pp\":8,\"vpp\":3,\"dp\":8}",
+              "training/phases/0/global_batch=2048", "training/phases/0/global_batch_from=64"}));
   for (const Scenario& s : scenarios) {
     StepCache cache;
     // On shared links the batches after the first take over what those cost.
@@ -203,8 +203,8 @@ TEST(ProgrammeTest, FailuresAndCheckpointsMakeDaysLongerAndLeaveGpuHours) {
 
 TEST(ProgrammeTest, UnknownsOfOnePhaseLeaveTheOthersAlone) {
   const Scenario s =
-      Load(kProgramme, {"unknown={\"/training/phases/3/mean_length\": [500, 2000]}"});
-  const TrainReport r = ReportOf(s, 64), fixed = ReportOf(Load(kProgramme, {"unknown={}"}), 64);
+      Loaded(kProgramme, {"unknown={\"/training/phases/3/mean_length\": [500, 2000]}"});
+  const TrainReport r = ReportOf(s, 64), fixed = ReportOf(Loaded(kProgramme, {"unknown={}"}), 64);
   EXPECT_EQ(r.phases[kMain].interval.gpu_hours.p10, fixed.phases[kMain].interval.gpu_hours.p10);
   const Interval& sft = r.phases[kSft].interval.gpu_hours;
   EXPECT_GT(sft.p90 / sft.p10, 3);  // 500 or 2000 tokens: four times the work
@@ -215,7 +215,7 @@ TEST(ProgrammeErrorTest, UnknownPhasesAreAsManyAsThePhases) {
   const std::string unknown =
       R"(unknown={"/training/phases": [[)" + phase + "], [" + phase + "," + phase + "]]}";
   try {
-    Load(kPretrain, {unknown});
+    Loaded(kPretrain, {unknown});
     FAIL();
   } catch (const UserError& e) {
     EXPECT_EQ(e.parts().pointer, "/unknown/~1training~1phases/1") << e.what();
@@ -273,7 +273,7 @@ TEST(ProgrammeErrorTest, WhatIsWrongIsNamedWithItsPlaceInThePhase) {
   };
   for (const Case& c : cases) {
     try {
-      Load(kProgramme, {"unknown={}", c.set});
+      Loaded(kProgramme, {"unknown={}", c.set});
       ADD_FAILURE() << "no error for " << c.set;
     } catch (const UserError& e) {
       EXPECT_NE(std::string(e.what()).find(c.says), std::string::npos) << c.set << "\n" << e.what();

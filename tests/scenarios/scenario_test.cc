@@ -87,7 +87,7 @@ std::string RecordedCounts() {
 
 // A value for every field of the table whose change must change the report, and the scenario where
 // it does.
-struct FieldCase {
+struct ScenarioField {
   const char* pointer;
   const char* scenario;
   std::vector<std::string> sets;  // the last one sets the field; the others are part of both sides
@@ -95,8 +95,8 @@ struct FieldCase {
 
 constexpr char kMoe[] = "deepseek-v2-pretrain", kDense[] = "deepseek-67b-pretrain";
 
-const std::vector<FieldCase>& FieldCases() {
-  static const std::vector<FieldCase> cases = {
+const std::vector<ScenarioField>& ScenarioFields() {
+  static const std::vector<ScenarioField> cases = {
       {"/model",
        kDense,
        {"unknown={}", "training/parallel={\"tp\":8,\"pp\":8,\"dp\":16}", "model=llama-3-70b"}},
@@ -247,7 +247,7 @@ TEST(ScenarioFieldsTest, EveryFieldOfTheTableHasACase) {
   Table().Document("", docs);
   std::set<std::string> documented, covered{kNotHere};
   for (const FieldDoc& d : docs) documented.insert(d.pointer);
-  for (const FieldCase& c : FieldCases()) covered.insert(c.pointer);
+  for (const ScenarioField& c : ScenarioFields()) covered.insert(c.pointer);
   EXPECT_EQ(documented, covered);
 }
 
@@ -255,7 +255,7 @@ TEST(ScenarioFieldsTest, EveryFieldOfTheTableHasACase) {
 TEST(SlowScenarioFieldsTest, ChangingAFieldChangesTheReport) {
   StepCache cache;
   std::map<std::pair<std::string, std::vector<std::string>>, std::string> reports;
-  for (const FieldCase& c : FieldCases()) {
+  for (const ScenarioField& c : ScenarioFields()) {
     std::vector<std::string> sets = c.sets;
     sets.pop_back();
     std::string& without = reports[{c.scenario, sets}];

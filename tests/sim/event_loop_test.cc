@@ -195,18 +195,18 @@ Compared ExpectSame(const std::string& scenario, std::vector<std::string> sets) 
   return all;
 }
 
-struct Case {
+struct LoopCase {
   const char* name;
   const char* scenario;
   std::vector<std::string> sets;
 };
-void PrintTo(const Case& c, std::ostream* out) {
+void PrintTo(const LoopCase& c, std::ostream* out) {
   *out << c.name;
 }
 
 const char kAcrossNodes[] = "training/parallel/rank_order=[\"tp\",\"cp\",\"dp\",\"ep\",\"pp\"]";
 
-class RunSharedPlanTest : public testing::TestWithParam<Case> {};
+class RunSharedPlanTest : public testing::TestWithParam<LoopCase> {};
 
 TEST_P(RunSharedPlanTest, IsARunOfEveryCollectiveOnTheNetwork) {
   EXPECT_GT(ExpectSame(GetParam().scenario, GetParam().sets).flows, 0);
@@ -215,32 +215,32 @@ TEST_P(RunSharedPlanTest, IsARunOfEveryCollectiveOnTheNetwork) {
 INSTANTIATE_TEST_SUITE_P(
     Plans, RunSharedPlanTest,
     testing::Values(
-        Case{"v2", "deepseek-v2-pretrain", {}},
-        Case{"v2_across_nodes", "deepseek-v2-pretrain", {kAcrossNodes}},
-        Case{"v2_one_f_one_b",
-             "deepseek-v2-pretrain",
-             {kAcrossNodes, "training/schedule=1f1b", "training/weight_delay=null"}},
-        Case{"v2_dual_pipe",
-             "deepseek-v2-pretrain",
-             {"training/schedule=dualpipe", "training/weight_delay=null"}},
-        Case{"v2_zero_2",
-             "deepseek-v2-pretrain",
-             {kAcrossNodes, "training/parallel/zero=2", "training/phases/0/global_batch=2304"}},
-        Case{"v2_zero_3",
-             "deepseek-v2-pretrain",
-             {"training/parallel/zero=3", "training/phases/0/global_batch=2304"}},
-        Case{"ep_32_on_a_fat_tree",
-             "deepseek-v2-pretrain",
-             {"cluster=h800-2048-fat-tree", "training/parallel/ep=32",
-              "training/phases/0/global_batch=2304"}},
-        Case{"programme", "deepseek-v2-programme", {}}, Case{"v3", "deepseek-v3-pretrain", {}},
-        Case{"dense", "deepseek-67b-pretrain", {}},
-        Case{"tensors_and_experts",
-             "deepseek-v2-pretrain",
-             {"training/parallel={\"tp\":2,\"cp\":2,\"pp\":8,\"vpp\":2,\"ep\":8,\"dp\":32}",
-              "training/schedule=dualpipev", "training/weight_delay=null",
-              "training/phases/0/global_batch=1024"}}),
-    [](const testing::TestParamInfo<Case>& of) { return std::string(of.param.name); });
+        LoopCase{"v2", "deepseek-v2-pretrain", {}},
+        LoopCase{"v2_across_nodes", "deepseek-v2-pretrain", {kAcrossNodes}},
+        LoopCase{"v2_one_f_one_b",
+                 "deepseek-v2-pretrain",
+                 {kAcrossNodes, "training/schedule=1f1b", "training/weight_delay=null"}},
+        LoopCase{"v2_dual_pipe",
+                 "deepseek-v2-pretrain",
+                 {"training/schedule=dualpipe", "training/weight_delay=null"}},
+        LoopCase{"v2_zero_2",
+                 "deepseek-v2-pretrain",
+                 {kAcrossNodes, "training/parallel/zero=2", "training/phases/0/global_batch=2304"}},
+        LoopCase{"v2_zero_3",
+                 "deepseek-v2-pretrain",
+                 {"training/parallel/zero=3", "training/phases/0/global_batch=2304"}},
+        LoopCase{"ep_32_on_a_fat_tree",
+                 "deepseek-v2-pretrain",
+                 {"cluster=h800-2048-fat-tree", "training/parallel/ep=32",
+                  "training/phases/0/global_batch=2304"}},
+        LoopCase{"programme", "deepseek-v2-programme", {}},
+        LoopCase{"v3", "deepseek-v3-pretrain", {}}, LoopCase{"dense", "deepseek-67b-pretrain", {}},
+        LoopCase{"tensors_and_experts",
+                 "deepseek-v2-pretrain",
+                 {"training/parallel={\"tp\":2,\"cp\":2,\"pp\":8,\"vpp\":2,\"ep\":8,\"dp\":32}",
+                  "training/schedule=dualpipev", "training/weight_delay=null",
+                  "training/phases/0/global_batch=1024"}}),
+    [](const testing::TestParamInfo<LoopCase>& of) { return std::string(of.param.name); });
 
 TEST(SlowRunSharedPlanTest, IsARunOfEveryCollectiveOnTheNetworkForAnyPlan) {
   Random rng(11);

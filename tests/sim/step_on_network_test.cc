@@ -22,18 +22,18 @@ using Sets = std::vector<std::string>;
 // Expert parallelism over the network: a stage's replicas are its innermost axis.
 const char kAcrossNodes[] = "training/parallel/rank_order=[\"tp\",\"cp\",\"dp\",\"ep\",\"pp\"]";
 
-struct Case {
+struct NetworkCase {
   const char* name;
   const char* scenario;
   Sets sets;
 };
 
-void PrintTo(const Case& c, std::ostream* out) {
+void PrintTo(const NetworkCase& c, std::ostream* out) {
   *out << c.scenario;
   for (const std::string& s : c.sets) *out << " " << s;
 }
 
-const Case kCases[] = {
+const NetworkCase kCases[] = {
     {"v2", "deepseek-v2-pretrain", {"training/phases/0/global_batch=2304"}},
     {"v2_across_nodes",
      "deepseek-v2-pretrain",
@@ -58,7 +58,7 @@ StepFlows FlowsOf(const Step& step) {
   return FlowsOf(SendersOf(step, StepExtent::kOneGpuPerStage), *step.costs);
 }
 
-class StepOnNetworkTest : public testing::TestWithParam<Case> {
+class StepOnNetworkTest : public testing::TestWithParam<NetworkCase> {
  protected:
   void SetUp() override {
     Sets sets = GetParam().sets;
@@ -228,7 +228,7 @@ TEST_P(StepOnNetworkTest, TheTimelineShowsOpsWithinTheirTasks) {
   EXPECT_TRUE(blocks > 10 || phase.step().pipeline->pairs);
 }
 
-std::string NameOf(const testing::TestParamInfo<Case>& of) {
+std::string NameOf(const testing::TestParamInfo<NetworkCase>& of) {
   return of.param.name;
 }
 INSTANTIATE_TEST_SUITE_P(Plans, StepOnNetworkTest, testing::ValuesIn(kCases), NameOf);

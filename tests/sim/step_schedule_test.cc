@@ -144,7 +144,7 @@ TEST(StepScheduleTest, WithoutDataParallelismOnlyTheOptimizerIsAdded) {
   EXPECT_EQ(t.start.size(), 10u);
 }
 
-struct Case {
+struct ScheduleCase {
   const char* schedule;
   int stages, micro_batches, chunks;
   StepShape step;
@@ -192,7 +192,8 @@ void EachCase(Visit visit) {
     const int micro_batches = round % 3 == 2 ? stages * (1 + static_cast<int>(random.Below(3)))
                                              : 1 + static_cast<int>(random.Below(6));
     const auto flag = [&] { return random.Below(2) == 0; };
-    Case c{name, stages, micro_batches, chunks, {flag(), flag(), flag(), flag(), flag(), flag()}};
+    ScheduleCase c{
+        name, stages, micro_batches, chunks, {flag(), flag(), flag(), flag(), flag(), flag()}};
     c.step.experts[static_cast<size_t>(BlockKind::kMoe)] = flag();
     const auto shape = ShapeOf(stages, micro_batches, chunks);
     const auto blocks = AnyBlocks(stages * chunks, random);
@@ -208,7 +209,7 @@ void EachCase(Visit visit) {
   }
 }
 
-int VirtualStage(const Case& c, const TrainingSchedule& s, int32_t task) {
+int VirtualStage(const ScheduleCase& c, const TrainingSchedule& s, int32_t task) {
   const int stage = s.lanes[static_cast<size_t>(s.LaneOf(task))].rank;
   return FindPipelineSchedule(c.schedule)
       ->virtual_stage(ShapeOf(c.stages, c.micro_batches, c.chunks), stage,
@@ -216,7 +217,7 @@ int VirtualStage(const Case& c, const TrainingSchedule& s, int32_t task) {
 }
 
 TEST(StepScheduleTest, LanesAreEveryStagesComputeThenThoseOfEachCommunicator) {
-  EachCase([](const Case& c, const auto&, const TrainingSchedule& s, const Timing&) {
+  EachCase([](const ScheduleCase& c, const auto&, const TrainingSchedule& s, const Timing&) {
     const bool experts = c.step.experts[static_cast<size_t>(BlockKind::kMoe)];
     ASSERT_EQ(s.lanes.size(), (experts ? 3u : 2u) * static_cast<size_t>(c.stages));
     constexpr Stream kOf[] = {Stream::kCompute, Stream::kData, Stream::kExpertData};
@@ -229,7 +230,7 @@ TEST(StepScheduleTest, LanesAreEveryStagesComputeThenThoseOfEachCommunicator) {
 }
 
 TEST(StepScheduleTest, EveryPipelineTaskIsThereOnceWholeOrByItsBlocks) {
-  EachCase([](const Case& c, const auto& blocks, const TrainingSchedule& s, const Timing&) {
+  EachCase([](const ScheduleCase& c, const auto& blocks, const TrainingSchedule& s, const Timing&) {
     std::map<std::tuple<int, Phase, int>, std::vector<int>>
         parts;  // virtual stage, phase, micro-batch
     for (int32_t i = 0; i < s.lane_begin[static_cast<size_t>(c.stages)]; ++i) {
@@ -250,7 +251,8 @@ TEST(StepScheduleTest, EveryPipelineTaskIsThereOnceWholeOrByItsBlocks) {
 }
 
 TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
-  EachCase([](const Case& c, const auto& blocks, const TrainingSchedule& s, const Timing& timing) {
+  EachCase([](const ScheduleCase& c, const auto& blocks, const TrainingSchedule& s,
+              const Timing& timing) {
     EachDataLane(s, [&](size_t lane) {
       const int stage = s.lanes[lane].rank;
       Time gathered{};
@@ -279,7 +281,8 @@ TEST(StepScheduleTest, WeightsAreGatheredOncePerBlockAndBeforeTheirFirstUse) {
 }
 
 TEST(StepScheduleTest, GradientsAreReducedOncePerBlockAfterTheyAreCompleteAndBeforeTheNorm) {
-  EachCase([](const Case& c, const auto& blocks, const TrainingSchedule& s, const Timing& timing) {
+  EachCase([](const ScheduleCase& c, const auto& blocks, const TrainingSchedule& s,
+              const Timing& timing) {
     const Phase last_phase =
         std::string(c.schedule) == "zb-h1" ? Phase::kWeight : Phase::kFullBackward;
     EachDataLane(s, [&](size_t lane) {
@@ -352,7 +355,7 @@ TEST(StepScheduleTest, GradientsOfAPieceAreReducedWhenAllItsCopiesHaveThem) {
 }
 
 TEST(StepScheduleTest, WithABarrierNoOptimizerStartsBeforeTheLastNormEnds) {
-  EachCase([](const Case& c, const auto&, const TrainingSchedule& s, const Timing& timing) {
+  EachCase([](const ScheduleCase& c, const auto&, const TrainingSchedule& s, const Timing& timing) {
     Time norms{};
     int norm_count = 0, optimizers = 0;
     for (size_t i = 0; i < s.tasks.size(); ++i) {

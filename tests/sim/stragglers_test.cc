@@ -13,7 +13,7 @@ namespace moecast {
 namespace {
 
 // Two stages of V2 with an expert-parallel group of 8 on each, six micro-batches.
-TrainingRun RunOf(std::vector<std::string> sets) {
+TrainingRun StragglingRun(std::vector<std::string> sets) {
   std::vector<std::string> all = {"unknown={}", "training/parallel={\"pp\":2,\"ep\":8,\"dp\":8}",
                                   "training/phases/0/global_batch=48", "training/routing={}"};
   all.insert(all.end(), sets.begin(), sets.end());
@@ -41,7 +41,7 @@ size_t Pattern(int layer, int micro_batch) {
 TEST(StragglersTest, ATaskTakesItsLayersEachAtItsOwnLoadInItsMicroBatch) {
   // Two patterns of layers, three of micro-batches; the 59 MoE layers repeat them.
   const std::vector<double> hot = {1, 1.5, 2, 1.25, 1, 3};
-  TrainingRun run = RunOf({});
+  TrainingRun run = StragglingRun({});
   run.record = std::make_shared<const RoutingRecord>(Recorded(2, 3, hot));
   StepCache cache;
   const PreparedRun prepared(run, cache);
@@ -92,9 +92,9 @@ TEST(StragglersTest, ATaskTakesItsLayersEachAtItsOwnLoadInItsMicroBatch) {
 
 TEST(StragglersTest, EvenLoadsTakeTheMeanOfEveryRankAndTheDifferenceIsTheImbalance) {
   for (const char* tokens : {"zipf", "clusters"}) {
-    const TrainingRun run = RunOf({"training/phases/0/sequence_length=512",
-                                   "training/parallel={\"pp\":1,\"ep\":8,\"dp\":8}",
-                                   std::string("training/routing/tokens/distribution=") + tokens});
+    const TrainingRun run = StragglingRun(
+        {"training/phases/0/sequence_length=512", "training/parallel={\"pp\":1,\"ep\":8,\"dp\":8}",
+         std::string("training/routing/tokens/distribution=") + tokens});
     StepCache cache;
     const PreparedRun prepared(run, cache);
     const PreparedPhase even = WithEvenLoads(prepared.phase(0), cache);
@@ -122,9 +122,9 @@ TEST(StragglersTest, EvenLoadsTakeTheMeanOfEveryRankAndTheDifferenceIsTheImbalan
 }
 
 TEST(StragglersTest, DrawnCostsKeepTheExcess) {
-  const TrainingRun run = RunOf({"training/phases/0/sequence_length=512",
-                                 "training/parallel={\"pp\":1,\"ep\":8,\"dp\":8}",
-                                 "training/routing/tokens/distribution=zipf"});
+  const TrainingRun run = StragglingRun({"training/phases/0/sequence_length=512",
+                                         "training/parallel={\"pp\":1,\"ep\":8,\"dp\":8}",
+                                         "training/routing/tokens/distribution=zipf"});
   StepCache cache;
   const PreparedRun prepared(run, cache);
   const Step& step = prepared.step(0);
@@ -136,7 +136,7 @@ TEST(StragglersTest, DrawnCostsKeepTheExcess) {
 TEST(DeviceLimitTest, BytesGrowAsTheDevicesOfATokenAndTimeWithThem) {
   std::vector<double> devices, bytes, times;
   for (const int limit : {1, 2, 3, 4, 5, 8}) {
-    const TrainingRun run = RunOf({"training/routing/topk_group=" + std::to_string(limit)});
+    const TrainingRun run = StragglingRun({"training/routing/topk_group=" + std::to_string(limit)});
     StepCache cache;
     const PreparedRun prepared(run, cache);
     devices.push_back(SpreadOf(RoutedBy(run.plan.routing.topk_group, run.model.moe), 8, 8).devices);
@@ -162,9 +162,9 @@ TEST(DeviceLimitTest, BytesGrowAsTheDevicesOfATokenAndTimeWithThem) {
 TEST(TokenDroppingTest, ACapacityMakesTheStepShorterAndItsTrafficLess) {
   const auto step_of = [](const char* capacity) {
     StepCache cache;
-    const TrainingRun run =
-        RunOf({"training/phases/0/sequence_length=512", "training/routing/tokens/distribution=zipf",
-               std::string("training/routing/capacity_factor=") + capacity});
+    const TrainingRun run = StragglingRun(
+        {"training/phases/0/sequence_length=512", "training/routing/tokens/distribution=zipf",
+         std::string("training/routing/capacity_factor=") + capacity});
     const PreparedRun prepared(run, cache);
     return std::pair{StepTime(prepared.step(0)).value,
                      TrafficByStage(prepared.step(0))[0].nvlink.value};

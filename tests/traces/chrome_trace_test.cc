@@ -150,10 +150,10 @@ Timeline RandomTimeline(uint64_t seed) {
 }
 
 // A slice as a file has it and as a timeline has it: process, thread, start, end, name, stood_in.
-using Slice = std::tuple<int, int, int64_t, int64_t, std::string, bool>;
+using TimelineSlice = std::tuple<int, int, int64_t, int64_t, std::string, bool>;
 
-std::vector<Slice> SlicesOf(const Timeline& t) {
-  std::vector<Slice> slices;
+std::vector<TimelineSlice> SlicesOf(const Timeline& t) {
+  std::vector<TimelineSlice> slices;
   for (const Timeline::Span& s : t.spans) {
     const Timeline::Track& track = t.tracks[s.track];
     slices.emplace_back(t.processes[track.process].id, track.thread, s.start.ps, s.end.ps,
@@ -164,14 +164,14 @@ std::vector<Slice> SlicesOf(const Timeline& t) {
 }
 
 // Each E ends the B that its thread opened last.
-std::vector<Slice> SlicesOf(const Json& events) {
-  std::map<std::pair<int, int>, std::vector<Slice>> open;
-  std::vector<Slice> slices;
+std::vector<TimelineSlice> SlicesOf(const Json& events) {
+  std::map<std::pair<int, int>, std::vector<TimelineSlice>> open;
+  std::vector<TimelineSlice> slices;
   for (const Json& event : events) {
     if (event["ph"] != "B" && event["ph"] != "E") continue;
     const int pid = event["pid"].get<int>(), tid = event["tid"].get<int>();
     const int64_t at = std::llround(event["ts"].get<double>() * 1e6);
-    std::vector<Slice>& stack = open[{pid, tid}];
+    std::vector<TimelineSlice>& stack = open[{pid, tid}];
     if (event["ph"] == "B") {
       const bool stood_in = event.contains("args") && event["args"].contains("stood_in");
       stack.emplace_back(pid, tid, at, 0, event["name"].get<std::string>(), stood_in);

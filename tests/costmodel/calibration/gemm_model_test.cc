@@ -2,14 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/costmodel/calibration/test_machine.h"
+
 namespace moecast {
 namespace {
 
 // 132 SMs of 7.5 TFLOP/s: 990 TFLOP/s in all.
-Machine TestMachine() {
-  return {.sms = 132, .bf16_per_sm = 7.5e12, .fp8_per_sm = 15e12, .hbm = 3.35e12, .l2 = 8e12};
-}
-
 TEST(GemmModelTest, OneWaveOfLargeTilesByHand) {
   // 12 x 11 tiles of 256 x 128 fill the 132 SMs once:
   //   2 * 256 * 128 * 4096 / (7.5e12 * 0.92) + 256 * 128 * 2 / (8e12 / 132) = 38.904 us + 1.081 us

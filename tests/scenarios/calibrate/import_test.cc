@@ -19,10 +19,10 @@ namespace moecast {
 namespace {
 
 constexpr const char* kGemmName = "h100_gemm_bfloat16_trtllm_1.0.csv";
-const std::string kHeader = "dtype,kernel,m,n,k,latency_us\n";
+const std::string kOpsHeader = "dtype,kernel,m,n,k,latency_us\n";
 
 std::vector<TextFile> Gemm(const std::string& rows) {
-  return {{kGemmName, kHeader + rows}};
+  return {{kGemmName, kOpsHeader + rows}};
 }
 
 const std::string* Find(const ImportedCalibrations& c, std::string_view path) {
@@ -90,8 +90,8 @@ TEST(CalibrationImportTest, TwoEnginesGiveTheTablesSigma) {
       rows += std::string("bfloat16,x,") + m + weight + ",20\n";
       slower += std::string("bfloat16,x,") + m + weight + ",24\n";
     }
-  const std::vector<TextFile> files = {{kGemmName, kHeader + rows},
-                                       {"h100_gemm_bfloat16_vllm_2.0.csv", kHeader + slower}};
+  const std::vector<TextFile> files = {{kGemmName, kOpsHeader + rows},
+                                       {"h100_gemm_bfloat16_vllm_2.0.csv", kOpsHeader + slower}};
   const auto c = ImportCalibrations(files, LoadDevice("h100"));
   const CalibrationFile json =
       ParseCalibrationFile(*Find(c, "2025/calibration.json"), "calibration.json");
@@ -111,7 +111,7 @@ TEST(CalibrationImportTest, TwoEnginesGiveTheTablesSigma) {
 
 TEST(CalibrationImportTest, ACheckNamesTheTableThatIsMissing) {
   std::vector<TextFile> files = Gemm("bfloat16,x,1,256,512,30\nbfloat16,x,1,512,512,40\n");
-  files.push_back({"h100_gemm_bfloat16_vllm_2.0.csv", kHeader + "bfloat16,x,1,256,512,33\n"});
+  files.push_back({"h100_gemm_bfloat16_vllm_2.0.csv", kOpsHeader + "bfloat16,x,1,256,512,33\n"});
   const std::string folder = testing::TempDir() + "calibration_of_two_engines/";
   std::filesystem::create_directories(folder + "2025");
   std::filesystem::create_directories(folder + "2024h1");
@@ -163,7 +163,7 @@ TEST(CalibrationImportTest, WhatNoMeasurementSaysIsTheBuiltInCalibrations) {
 
 TEST(CalibrationImportTest, TablesOfOneEngineHaveTheErrorsThatTheBuiltInOnesHave) {
   std::vector<TextFile> files = {
-      {"h100_gemm_fp8_trtllm_1.0.csv", kHeader + "fp8,x,1,256,512,30\n"}};
+      {"h100_gemm_fp8_trtllm_1.0.csv", kOpsHeader + "fp8,x,1,256,512,30\n"}};
   files.push_back(
       {"h100_moe_trtllm_1.0.csv",
        "dtype,num_tokens_total,hidden,inter,topk,num_experts,moe_tp,moe_ep,routing_distribution,"
@@ -184,7 +184,7 @@ TEST(CalibrationImportTest, TablesOfOneEngineHaveTheErrorsThatTheBuiltInOnesHave
 // operator of its own. Of another m or another engine nothing is taken off.
 TEST(CalibrationImportTest, WhatALayerQuantisesIsTakenOff) {
   const std::vector<TextFile> files = {
-      {"h100_gemm_fp8_trtllm_1.0.csv", kHeader + "fp8,x,1,256,512,30\nfp8,x,64,256,512,40\n"},
+      {"h100_gemm_fp8_trtllm_1.0.csv", kOpsHeader + "fp8,x,1,256,512,30\nfp8,x,64,256,512,40\n"},
       {"h100_fp8_computescale_trtllm_1.0.csv", "m,k,dtype,latency_us\n1,512,fp8,8\n1,256,fp8,7\n"},
       {"h100_fp8_computescale_vllm_1.0.csv", "m,k,dtype,latency_us\n64,512,fp8,5\n"}};
   const auto made = ImportCalibrations(files, LoadDevice("h100"));

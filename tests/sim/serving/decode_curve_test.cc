@@ -12,7 +12,7 @@ namespace {
 // The last is what the cache holds: with 2^20 tokens of context in all, half of that context twice
 // as many.
 TEST(DecodeCurveTest, APointIsItsBatchOverItsIteration) {
-  ServingRun run = RunOf("deepseek-v2", "h800-8", {.tp = 1, .dp = 8, .ep = 8});
+  ServingRun run = ServingRunOf("deepseek-v2", "h800-8", {.tp = 1, .dp = 8, .ep = 8});
   run.deployment.weights = Dtype::kFp8Block;
   run.deployment.engine.max_num_seqs = 4096;
   run.deployment.engine.iteration_overhead = Milliseconds(2);
@@ -41,7 +41,7 @@ TEST(DecodeCurveTest, APointIsItsBatchOverItsIteration) {
 // token cannot make is never reached, and of what every context makes the model's own is the
 // longest.
 TEST(DecodeCurveTest, TheLongestContextIsTheLast) {
-  ServingRun run = RunOf("deepseek-67b", "h800-8", {.tp = 8});
+  ServingRun run = ServingRunOf("deepseek-67b", "h800-8", {.tp = 8});
   ServingCosts costs(run);
   const auto most = [&](int64_t context) {
     return DecodeCurve(run, costs.iterations(), context).back().output_throughput;

@@ -13,7 +13,7 @@ namespace {
 // beside, and of the 71.26 GiB it asks for the cache has the rest. With two GPUs NCCL's 392 MiB are
 // taken, and each rank caches 4 of the 8 heads.
 TEST(DeploymentTest, TheCacheHasWhatWeightsActivationsAndRuntimeLeave) {
-  ServingRun run = RunOf("llama-3.1-8b", "h100-8", {});
+  ServingRun run = ServingRunOf("llama-3.1-8b", "h100-8", {});
   run.deployment.engine.max_num_seqs = 1024;
   const ServingMemory one = ServingMemoryOf(run.deployment, run.model, run.cluster);
   EXPECT_NEAR(one.weights.value, 2 * 8030261248.0, 2 * 4096);  // the last norm apart
@@ -30,7 +30,7 @@ TEST(DeploymentTest, TheCacheHasWhatWeightsActivationsAndRuntimeLeave) {
 }
 
 TEST(DeploymentTest, ActivationsThatAreSaidTakeThePlaceOfTheProfilingRun) {
-  ServingRun run = RunOf("llama-3.1-8b", "h100-8", {});
+  ServingRun run = ServingRunOf("llama-3.1-8b", "h100-8", {});
   run.deployment.engine.activations = GiB(3);
   const ServingMemory said = ServingMemoryOf(run.deployment, run.model, run.cluster);
   EXPECT_EQ(said.activations, GiB(3));
@@ -40,7 +40,7 @@ TEST(DeploymentTest, ActivationsThatAreSaidTakeThePlaceOfTheProfilingRun) {
 // 67B in bf16 takes 135 GB, so one GPU of 80 GB has no room and two have; with tp alone, as it has
 // no experts. Four would do as well and are not named.
 TEST(DeploymentTest, LayoutsThatFitAreOfTheFewestGpus) {
-  const ServingRun run = RunOf("deepseek-67b", "h800-64", {});
+  const ServingRun run = ServingRunOf("deepseek-67b", "h800-64", {});
   const ServingParallel two{.tp = 2};
   EXPECT_EQ(LayoutsThatFit(run.deployment, run.model, run.cluster), std::vector{two});
 }

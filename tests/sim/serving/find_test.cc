@@ -15,7 +15,7 @@ namespace {
 // is at most 1 / S. Poisson arrivals at `load` / S.
 struct OneAtATime {
   explicit OneAtATime(double load, int count = 20000)
-      : run(RunOf("deepseek-v2-lite", "h800-8", {})) {
+      : run(ServingRunOf("deepseek-v2-lite", "h800-8", {})) {
     run.deployment.engine.max_num_seqs = 1;
     run.deployment.engine.max_num_batched_tokens = 512;
     const Prompt prompt{512, 512};
@@ -85,7 +85,7 @@ TEST(FindReplicasTest, SoManyAsTheLoadIsLong) {
 
 // Two pools: what every pair of numbers says, tried one by one.
 TEST(FindReplicasTest, PoolsAreTheFewestGpusOfAllPairs) {
-  ServingRun run = RunOf("deepseek-v2-lite", "h800-64", {.tp = 1, .dp = 2, .ep = 2});
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-64", {.tp = 1, .dp = 2, .ep = 2});
   run.cluster.gpus = 12;
   run.deployment.prefill = {.parallel = {}};
   run.deployment.engine.max_num_seqs = 8;

@@ -41,7 +41,7 @@ TEST(IterationCostsTest, TheTableIsTheDirectCost) {
        {Case{"deepseek-v2", {.tp = 1, .dp = 8, .ep = 8}, Dtype::kFp8Block},
         Case{"deepseek-v2-lite", {}, Dtype::kBf16}, Case{"deepseek-67b", {.tp = 8}, Dtype::kBf16},
         Case{"mixtral-8x22b", {.tp = 4}, Dtype::kBf16}}) {
-    ServingRun run = RunOf(c.model, "h800-8", c.parallel);
+    ServingRun run = ServingRunOf(c.model, "h800-8", c.parallel);
     run.deployment.weights = c.weights;
     ServingCosts costs(run);
     Random random(3);
@@ -64,7 +64,7 @@ TEST(IterationCostsTest, TheTableIsTheDirectCost) {
 // A deployment's iteration of a prompt takes at least what its flops take at the device's peak, and
 // one of a decode at least what reading the weights once takes.
 TEST(IterationCostsTest, NoIterationBeatsThePeakOrTheMemory) {
-  const ServingRun run = RunOf("deepseek-67b", "h800-8", {.tp = 8});
+  const ServingRun run = ServingRunOf("deepseek-67b", "h800-8", {.tp = 8});
   ServingCosts costs(run);
   const Prompt prompt{4096, 4096};
   IterationWork work;
@@ -84,7 +84,7 @@ TEST(IterationCostsTest, NoIterationBeatsThePeakOrTheMemory) {
 // In step, the rank with more tokens sets the pace, its experts take the mean: between what all
 // ranks with the mean and all with the most take.
 TEST(IterationCostsTest, RanksInStepTakeBetweenTheMeanAndTheMost) {
-  const ServingRun run = RunOf("deepseek-v2", "h800-8", {.tp = 1, .dp = 8, .ep = 8});
+  const ServingRun run = ServingRunOf("deepseek-v2", "h800-8", {.tp = 1, .dp = 8, .ep = 8});
   ServingCosts costs(run);
   const auto time = [&](int64_t tokens, double mean) {
     IterationWork work;

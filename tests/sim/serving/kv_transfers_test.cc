@@ -31,7 +31,7 @@ Time Alone(const ServingRun& run, const std::vector<int>& from, const std::vecto
 // From two GPUs two caches go side by side; from one they share its NIC, and the bytes of both take
 // as long as they would together.
 TEST(KvTransfersTest, CachesFromOneGpuShareItsNic) {
-  ServingRun run = RunOf("deepseek-v2-lite", "h800-64", {.tp = 1, .dp = 8, .ep = 8});
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-64", {.tp = 1, .dp = 8, .ep = 8});
   run.deployment.prefill = {.parallel = {.tp = 1, .dp = 8, .ep = 8}};
   constexpr double kToken = 27 * 576 * 2;
   const Time one = Alone(run, {0}, {8}, 1000 * kToken);
@@ -48,7 +48,7 @@ TEST(KvTransfersTest, CachesFromOneGpuShareItsNic) {
 // GPUs that prefill to 2 that decode. Each of the 4 sends a quarter, two to each receiver, whose
 // NIC is then the slower end.
 TEST(KvTransfersTest, EveryGpuOfTheReceiverGetsItsShareFromItsSenders) {
-  ServingRun run = RunOf("llama-3.1-70b", "h100-2048", {.tp = 2});
+  ServingRun run = ServingRunOf("llama-3.1-70b", "h100-2048", {.tp = 2});
   run.deployment.prefill = {.parallel = {.tp = 4}, .replicas = 2};
   const double bytes = 1000.0 * 80 * 8 * 2 * 128 * 2;
   const Time ends = EndsOf(run, {{1, 3, 1000}})[0];

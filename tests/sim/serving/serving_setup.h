@@ -11,7 +11,8 @@
 namespace moecast {
 
 // On the stack of 2025, no load yet.
-inline ServingRun RunOf(const char* model, const char* cluster, const ServingParallel& parallel) {
+inline ServingRun ServingRunOf(const char* model, const char* cluster,
+                               const ServingParallel& parallel) {
   ServingRun run{.name = "test", .model = LoadModel(model), .cluster = LoadCluster(cluster)};
   run.calibration =
       std::make_shared<const Calibration>(LoadCalibration(run.cluster.device, "2025"));

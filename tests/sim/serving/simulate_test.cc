@@ -28,7 +28,7 @@ void AddRequests(ServingRun& run, int count, double rate, int64_t input, int64_t
 // One request in an idle engine: its prompt in one iteration, then a decode for each further token,
 // each with one more token of context.
 TEST(SimulateTest, AnUnloadedRequestTakesWhatTheCostModelSays) {
-  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {});
   run.deployment.engine.iteration_overhead = Milliseconds(1);
   run.deployment.engine.sequence_overhead = Microseconds(10);
   run.load.requests = {
@@ -57,7 +57,7 @@ TEST(SimulateTest, AnUnloadedRequestTakesWhatTheCostModelSays) {
 // One long prompt among many decodes leaves less than half a sequence to the mean iteration:
 // without it a rank alone has as many tokens as the mean over the ranks.
 TEST(SimulateTest, TheTypicalIterationOfOneRankIsItsOwnMean) {
-  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {});
   run.deployment.engine.policy = "prefill-first";
   run.load.requests = {{.arrival = Time{}, .input_tokens = 4000, .output_tokens = 200}};
   ServingCosts costs(run);
@@ -71,7 +71,7 @@ TEST(SimulateTest, TheTypicalIterationOfOneRankIsItsOwnMean) {
 // service S, whose mean wait is rho S / (2 (1 - rho)) (Pollaczek and Khinchine). 200,000 requests
 // leave some 1.5% of chance at rho 0.7.
 TEST(SimulateTest, PromptsOneAtATimeWaitAsInAnMD1Queue) {
-  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {});
   run.deployment.engine.max_num_seqs = 1;
   run.deployment.engine.max_num_batched_tokens = 512;
   IterationWork work;
@@ -97,7 +97,7 @@ TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
   for (const BatchingPolicy& policy : BatchingPolicies()) {
     for (const ServingParallel& parallel :
          {ServingParallel{}, ServingParallel{.tp = 1, .dp = 4, .ep = 4}}) {
-      ServingRun run = RunOf("deepseek-v2-lite", "h800-8", parallel);
+      ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", parallel);
       run.deployment.engine.policy = policy.name;
       run.deployment.engine.max_num_seqs = 64;
       // A cache of some 8,000 tokens, which not 12 sequences fit into at their ends.
@@ -140,7 +140,7 @@ TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
 // Two ranks in step, the second of which has the longer prompt: both first tokens come when that is
 // done, at the mean of what both send to the experts.
 TEST(SimulateTest, ARankWaitsForItsPeersLongerPrompt) {
-  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {.tp = 1, .dp = 2, .ep = 2});
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {.tp = 1, .dp = 2, .ep = 2});
   run.load.requests = {{.input_tokens = 100, .output_tokens = 1},
                        {.input_tokens = 8000, .output_tokens = 1}};
   ServingCosts costs(run);
@@ -155,7 +155,7 @@ TEST(SimulateTest, ARankWaitsForItsPeersLongerPrompt) {
 // With all iterations twice as long a closed loop makes half as much, to the picosecond of
 // rounding.
 TEST(SimulateTest, AClosedLoopOfSlowerIterationsMakesLessInProportion) {
-  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {});
   AddRequests(run, 200, 1e9, 300, 40);  // all at once
   run.load.concurrency = 16;
   ServingCosts costs(run);
@@ -170,7 +170,7 @@ TEST(SimulateTest, AClosedLoopOfSlowerIterationsMakesLessInProportion) {
 // A request longer than the model takes, and one whose cache no rank has, are rejected and counted;
 // the others are served.
 TEST(SimulateTest, WhatCannotBeServedIsRejected) {
-  ServingRun run = RunOf("deepseek-67b", "h800-8", {.tp = 8});
+  ServingRun run = ServingRunOf("deepseek-67b", "h800-8", {.tp = 8});
   run.load.requests = {{.input_tokens = 10, .output_tokens = 10},
                        {.input_tokens = 4000, .output_tokens = 97},  // the model takes 4,096
                        {.input_tokens = 4000, .output_tokens = 96}};
@@ -184,7 +184,7 @@ TEST(SimulateTest, WhatCannotBeServedIsRejected) {
 // One request through two pools that nothing else uses: its prompt as in the cost model, its cache
 // at the rate of a NIC to another node, and decodes of one sequence.
 TEST(SimulateTest, APrefilledPromptsCacheTakesItsWayOverTheNetwork) {
-  ServingRun run = RunOf("deepseek-v2-lite", "h800-64", {.tp = 1, .dp = 8, .ep = 8});
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-64", {.tp = 1, .dp = 8, .ep = 8});
   run.deployment.prefill = {.parallel = {.tp = 1, .dp = 8, .ep = 8}};
   run.load.requests = {{.input_tokens = 4000, .output_tokens = 3}};
   ServingCosts costs(run);
@@ -209,7 +209,7 @@ TEST(SimulateTest, APrefilledPromptsCacheTakesItsWayOverTheNetwork) {
 // Replicas in turn do not influence each other: what three do together, on however many threads, is
 // what each does with its third of the requests alone.
 TEST(SimulateTest, ReplicasInTurnAreEachAlone) {
-  ServingRun run = RunOf("deepseek-v2-lite", "h800-8", {});
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {});
   run.deployment.replicas = 3;
   AddRequests(run, 900, 40, 600, 80);
   ServingCosts costs(run);
@@ -234,7 +234,7 @@ TEST(SimulateTest, ReplicasInTurnAreEachAlone) {
 // Through two pools short of memory, whatever the router: every token once, none before its prompt.
 TEST(SimulateTest, PoolsConserveRequestsAndTokensWhateverTheRouter) {
   for (const RouterPolicy& router : RouterPolicies()) {
-    ServingRun run = RunOf("deepseek-v2-lite", "h800-64", {.tp = 1, .dp = 4, .ep = 4});
+    ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-64", {.tp = 1, .dp = 4, .ep = 4});
     run.deployment.prefill = {.parallel = {.tp = 1, .dp = 2, .ep = 2}, .replicas = 3};
     run.deployment.prefill->engine.gpu_memory_utilization = 0.3;
     run.deployment.engine.gpu_memory_utilization = 0.16;

@@ -13,15 +13,12 @@
 #include "scenarios/calibrate/evidence.h"
 #include "scenarios/calibration_loader.h"
 #include "scenarios/cluster_loader.h"
+#include "tests/costmodel/calibration/test_machine.h"
 
 namespace moecast {
 namespace {
 
 // 132 SMs of 7.5 TFLOP/s: 990 TFLOP/s in all.
-Machine TestMachine() {
-  return {.sms = 132, .bf16_per_sm = 7.5e12, .fp8_per_sm = 15e12, .hbm = 3.35e12, .l2 = 8e12};
-}
-
 TEST(ErrorLevelsTest, StudentsQuantilesAreTheTabulatedOnes) {
   // Abramowitz and Stegun, table 26.10: t with 10% above.
   const std::pair<int, double> table[] = {{1, 3.078}, {2, 1.886},  {3, 1.638}, {4, 1.533},
