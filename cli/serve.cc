@@ -11,6 +11,8 @@
 #include "scenarios/serving_scenario.h"
 #include "sim/serving/find.h"
 #include "sim/serving/prepare.h"
+#include "sim/serving/timeline.h"
+#include "traces/chrome_trace.h"
 #include "viz/serve_view.h"
 
 namespace moecast {
@@ -63,11 +65,26 @@ ServingSearch Search(Find find, const ServingRun& run, ServingCosts& costs, cons
   return FindRate(run, costs, slo, progress);
 }
 
+// Larger files take a browser minutes to open.
+std::string TimelineTextOf(const ServingRun& run, const ServingOutcome& outcome) {
+  constexpr size_t kMost = 500000;
+  size_t iterations = 0;
+  for (const std::vector<IterationSpan>& of_replica : outcome.iterations)
+    iterations += of_replica.size();
+  if (iterations + outcome.requests.size() > kMost)
+    throw UserError({.file = "--timeline",
+                     .value = std::to_string(iterations) + " iterations of " +
+                              std::to_string(outcome.requests.size()) + " requests",
+                     .expected = "at most " + std::to_string(kMost) +
+                                 " of both together; --set load/requests=N simulates the first N"});
+  return WriteChromeTrace(TimelineOf(run, outcome));
+}
+
 }  // namespace
 
 Action DefineServe(OptionList list, const CommonOptions& common) {
   struct Options {
-    std::string scenario, requests, find;
+    std::string scenario, requests, timeline, find;
     std::vector<std::string> sets, slo, print;
     int64_t decode_at = 0;
   };
@@ -87,6 +104,8 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
   list.Add("--print", o->print, "also show of the mean iteration: ops, costs, blocks",
            {.repeated = true, .delimiter = ','});
   list.Add("--requests", o->requests, "write a row for each request to this CSV file");
+  list.Add("--timeline", o->timeline,
+           "write iterations, requests and the cache as a trace file for ui.perfetto.dev");
   return [o, &common] {
     const Find find = o->find.empty() ? Find::kNothing : Named<Find>("--find", o->find);
     Slo slo;
@@ -110,7 +129,7 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
                        .value = std::to_string(o->decode_at),
                        .expected = "tokens, at most the model's " +
                                    std::to_string(run.model.max_position) + " positions"});
-    const Served served = Serve(run, costs, slo, line->Shower());
+    const Served served = Serve(run, costs, slo, line->Shower(), !o->timeline.empty());
     line.reset();
     Json json = ServeJson(served.report);
     std::string text = ServeText(served.report);
@@ -133,6 +152,8 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
     if (served.outcome.prefill)
       print(*served.outcome.prefill, costs.prefill_iterations(), json["prefill"]);
     print(served.outcome.counts, costs.iterations(), json);
+    if (!o->timeline.empty() && served.report.fits())
+      WriteFile(o->timeline, TimelineTextOf(run, served.outcome));
     if (!o->requests.empty()) WriteFile(o->requests, RequestsCsv(run, served.outcome));
     Emit(common, json, text);
   };

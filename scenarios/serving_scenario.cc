@@ -29,6 +29,16 @@ const Fields<LoadSpec>& FieldsOf(const LoadSpec*) {
   return fields;
 }
 
+const Fields<EnginePreset>& FieldsOf(const EnginePreset*) {
+  static const Fields<EnginePreset> fields(
+      "engine preset",
+      {
+          RequiredRow("source", &EnginePreset::source, "where the values come from"),
+          RequiredRow("engine", &EnginePreset::engine, "what a scenario's engine has by default"),
+      });
+  return fields;
+}
+
 const Fields<ServingSpec>& FieldsOf(const ServingSpec*) {
   static const Fields<ServingSpec> fields(
       "serving scenario",
@@ -52,6 +62,35 @@ const Fields<ServingSpec>& FieldsOf(const ServingSpec*) {
 }
 
 namespace {
+
+// Gives the engine of a deployment what its preset says and the document does not.
+void ApplyPreset(const std::shared_ptr<JsonDocument>& document,
+                 std::initializer_list<const char*> deployment) {
+  JsonCursor engine(document);
+  const auto has = [&](const char* key) { return engine.json().is_object() && engine.Has(key); };
+  for (const char* key : deployment) {
+    if (!has(key)) return;
+    engine = engine.Key(key);
+  }
+  if (!has("engine")) return;
+  engine = engine.Key("engine");
+  if (!has("preset")) return;
+  const std::string word = engine.Key("preset").Text();
+  const NamedText named =
+      Resolve(engine, "preset", [&] { return ReadNamed("engines", "preset", word); });
+  const auto preset = ParseJson(named.text, named.file);
+  const JsonCursor root(preset);
+  if (!Codec<EnginePreset>::Table().Parse(root).engine.preset.empty())
+    root.Key("engine").Key("preset").Fail("no preset of its own");
+  std::vector<std::string> missing;
+  for (const std::string& field : root.Key("engine").Keys())
+    if (!engine.Has(field)) missing.push_back(field);
+  for (const std::string& field : missing) {
+    const Json& value = root.Key("engine").Key(field).json();
+    PatchJson(*document, MemberPointer(engine.pointer(), field), value,
+              {.origin = "preset " + named.name, .text = DumpJson(value)});
+  }
+}
 
 RequestTrace RequestsOf(const LoadSpec& load, const JsonCursor& at, uint64_t seed) {
   if (load.description.has_value() == !load.traffic.empty())
@@ -85,6 +124,8 @@ ServingScenario ServingScenario::Load(const std::string& name_or_path,
   auto document = ParseJson(named.text, named.file);
   ApplySets(*document, {"--set", sets});
   const JsonCursor root(document);
+  ApplyPreset(document, {"serving"});
+  ApplyPreset(document, {"serving", "prefill"});
   ServingScenario s;
   s.spec = Codec<ServingSpec>::Table().Parse(root);
   ServingRun& run = s.run;

@@ -25,6 +25,13 @@ struct LoadSpec {
 };
 const Fields<LoadSpec>& FieldsOf(const LoadSpec*);
 
+// What an engine is as it comes: a file that engine/preset names.
+struct EnginePreset {
+  std::string source;
+  EngineSpec engine;
+};
+const Fields<EnginePreset>& FieldsOf(const EnginePreset*);
+
 // A serving scenario file as it stands.
 struct ServingSpec {
   std::string model;

@@ -324,7 +324,8 @@ std::string IterationText(const IterationCosts& costs, const IterationWork& work
 
 std::string RequestsCsv(const ServingRun& run, const ServingOutcome& outcome) {
   constexpr const char* kEnds[] = {"completed", "too long", "never fits"};
-  std::string out = "request,arrival_s,input_tokens,output_tokens,end,ttft_ms,tpot_ms,e2el_ms\n";
+  std::string out =
+      "request,arrival_s,input_tokens,output_tokens,end,queue_ms,ttft_ms,tpot_ms,e2el_ms\n";
   for (size_t i = 0; i < outcome.requests.size(); ++i) {
     const Request& asked = run.load.requests[i];
     const RequestOutcome& r = outcome.requests[i];
@@ -332,14 +333,15 @@ std::string RequestsCsv(const ServingRun& run, const ServingOutcome& outcome) {
                   static_cast<long long>(asked.input_tokens),
                   static_cast<long long>(asked.output_tokens), kEnds[static_cast<size_t>(r.how)]);
     if (r.how == RequestEnd::kCompleted) {
+      const double queue = (r.started - r.arrival).seconds().value * 1e3;
       const double ttft = (r.first_token - r.arrival).seconds().value * 1e3;
       const double rest = (r.end - r.first_token).seconds().value * 1e3;
-      out += Printf("%.6f,", ttft);
+      out += Printf("%.6f,%.6f,", queue, ttft);
       if (asked.output_tokens > 1)
         out += Printf("%.6f", rest / static_cast<double>(asked.output_tokens - 1));
       out += Printf(",%.6f", ttft + rest);
     } else {
-      out += ",,";
+      out += ",,,";
     }
     out += "\n";
   }

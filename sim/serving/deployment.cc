@@ -68,6 +68,9 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
   static const Fields<EngineSpec> fields(
       "engine",
       {
+          Row("preset", &EngineSpec::preset,
+              "vllm, sglang, trtllm or the path of a file: what the other fields are that are not "
+              "given here (docs/model-serving.md)"),
           Row("policy", &EngineSpec::policy,
               "which sequences an iteration takes: mixed, prefill-first, decode-first or reserving "
               "(docs/model-serving.md)"),

@@ -32,6 +32,7 @@ struct ServingParallel {
 const Fields<ServingParallel>& FieldsOf(const ServingParallel*);
 
 struct EngineSpec {
+  std::string preset;  // what the other fields are of, where they are not given themselves
   std::string policy = "mixed";
   int64_t max_num_seqs = 256;             // of each dp rank
   int64_t max_num_batched_tokens = 8192;  // of each dp rank

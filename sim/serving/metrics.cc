@@ -26,6 +26,10 @@ LatencyStats StatsOf(const TokenGaps& gaps) {
           .p99 = gaps.Quantile(0.99)};
 }
 
+std::optional<Seconds> Queue(const Request&, const RequestOutcome& r) {
+  return (r.started - r.arrival).seconds();
+}
+
 std::optional<Seconds> Ttft(const Request&, const RequestOutcome& r) {
   return (r.first_token - r.arrival).seconds();
 }
@@ -43,7 +47,8 @@ constexpr LatencyStat kStats[] = {{"mean", &LatencyStats::mean},
                                   {"median", &LatencyStats::median},
                                   {"p90", &LatencyStats::p90},
                                   {"p99", &LatencyStats::p99}};
-constexpr Latency kLatencies[] = {{"ttft", "time to first token", &ServingRates::ttft, Ttft},
+constexpr Latency kLatencies[] = {{"queue", "time in the queue", &ServingRates::queue, Queue},
+                                  {"ttft", "time to first token", &ServingRates::ttft, Ttft},
                                   {"tpot", "time per output token", &ServingRates::tpot, Tpot},
                                   {"itl", "gaps between tokens", &ServingRates::itl, nullptr},
                                   {"e2el", "end to end", &ServingRates::e2el, E2el}};

@@ -20,6 +20,7 @@ struct LatencyStats {
 
 struct ServingRates {
   double requests = 0, input_tokens = 0, output_tokens = 0;  // a second
+  LatencyStats queue;                                        // before its prompt is begun
   LatencyStats ttft;                                         // time to first token
   LatencyStats tpot;  // time per output token after the first, of requests with more than one
   LatencyStats itl;   // gaps between the tokens of a sequence

@@ -95,6 +95,10 @@ void Replica::Start(Time now) {
     const auto first_of = [&](int32_t id) {
       return outcomes_[static_cast<size_t>(id)].first_token;
     };
+    for (const int32_t id : schedulers_[r].started()) {
+      Time& started = outcomes_[static_cast<size_t>(id)].started;
+      started = std::min(started, now);
+    }
     for (const int32_t id : schedulers_[r].joined()) ticks_[r].begun.push_back({first_of(id), 1});
     for (const int32_t id : schedulers_[r].preempted())
       ticks_[r].stopped.try_emplace(id, std::max(ticks_[r].last, first_of(id)));
@@ -115,6 +119,13 @@ void Replica::Start(Time now) {
   time = time * slower_;
   Count(*longest, mean, time, overhead, blocked);
   ends_ = now + Time::From(time.total + overhead);
+  if (!records_) return;
+  IterationSpan span{.start = now, .end = ends_, .overhead = Time::From(overhead)};
+  for (const Batch& batch : batches_) {
+    span.prompt_tokens += batch.prefill.tokens;
+    span.decodes += batch.decode.tokens;
+  }
+  iterations_.push_back(span);
 }
 
 void Replica::Count(const Batch& batch, double mean, const BlockTime& time, Seconds overhead,
@@ -142,7 +153,9 @@ std::span<const int32_t> Replica::End() {
   finished_.clear();
   for (size_t r = 0; r < schedulers_.size(); ++r)
     if (!batches_[r].empty()) EndRank(r);
-  Sample();
+  const ServingSample now = Now();
+  if (records_) iterations_.back().then = now;
+  Sample(now);
   ends_ = kNever;
   return finished_;
 }
@@ -171,16 +184,20 @@ void Replica::EndRank(size_t r) {
   finished_.insert(finished_.end(), end.finished.begin(), end.finished.end());
 }
 
-// At even times, as many as fit; where there would be more, every second goes.
-void Replica::Sample() {
-  if (ends_ < next_sample_) return;
-  constexpr size_t kMost = 1024;
+ServingSample Replica::Now() const {
   ServingSample sample{.at = ends_};
   for (const Scheduler& rank : schedulers_) {
     sample.waiting += rank.waiting();
     sample.running += rank.running();
     sample.kv_blocks += rank.blocks_used();
   }
+  return sample;
+}
+
+// At even times, as many as fit; where there would be more, every second goes.
+void Replica::Sample(const ServingSample& sample) {
+  if (ends_ < next_sample_) return;
+  constexpr size_t kMost = 1024;
   if (series_.size() == kMost) {
     for (size_t i = 0; i < kMost / 2; ++i) series_[i] = series_[2 * i];
     series_.resize(kMost / 2);

@@ -21,6 +21,7 @@ enum class RequestEnd : uint8_t { kCompleted, kTooLong, kNeverFits };
 
 struct RequestOutcome {
   Time arrival{};
+  Time started = kNever;  // first out of the queue
   Time first_token{};
   Time end{};
   RequestEnd how = RequestEnd::kCompleted;
@@ -31,6 +32,14 @@ struct ServingSample {
   int64_t waiting = 0;
   int64_t running = 0;
   int64_t kv_blocks = 0;
+};
+
+// One iteration, and what the replica's ranks had at its end.
+struct IterationSpan {
+  Time start, end;
+  Time overhead;  // of it the engine's, its end
+  int64_t prompt_tokens = 0, decodes = 0;
+  ServingSample then;
 };
 
 // Mean work of iterations, each weighted by its time.
@@ -73,6 +82,10 @@ class Replica {
   Replica(const ServingRun& run, const Deployment& pool, const ServingMemory& memory,
           IterationCosts& costs, double slower, std::vector<RequestOutcome>& outcomes);
 
+  // Every iteration is kept, from here on.
+  void Record() { records_ = true; }
+  const std::vector<IterationSpan>& iterations() const { return iterations_; }
+
   std::span<Scheduler> ranks() { return schedulers_; }
   // Begins an iteration unless one runs or there is nothing to do.
   void Start(Time now);
@@ -101,7 +114,8 @@ class Replica {
   void Count(const Batch& batch, double mean, const BlockTime& time, Seconds overhead,
              Blocked blocked);
   void EndRank(size_t r);
-  void Sample();
+  ServingSample Now() const;
+  void Sample(const ServingSample& sample);
 
   const ServingRun& run_;
   const EngineSpec engine_;
@@ -114,6 +128,8 @@ class Replica {
   std::vector<int32_t> finished_;
   Time ends_ = kNever;
   ServingCounts counts_;
+  bool records_ = false;
+  std::vector<IterationSpan> iterations_;
   std::vector<ServingSample> series_;
   Time every_, next_sample_{};  // of series_
 };

@@ -187,6 +187,7 @@ void Scheduler::TakeChunks(int64_t budget, Batch& batch) {
     waiting_.pop_front();
     promised_ += PromiseOf(s);
     s.state = State::kPrefilling;
+    started_.push_back(s.id);
     prefilling_.push_back(slot);
     admitted_.push_back({slot, s.version});
   }
@@ -218,6 +219,7 @@ Batch Scheduler::Next() {
   MOECAST_CHECK(chunks_.empty() && !decodes_);
   Batch batch;
   preempted_.clear();
+  started_.clear();
   JoinPrefilled(batch);
   const bool decodes_alone = !policy_->mixes && decoding_ > 0;
   if (!policy_->mixes && (decoding_ == 0 || policy_->starts_while_decoding))

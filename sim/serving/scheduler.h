@@ -100,8 +100,9 @@ class Scheduler {
   int64_t cached_tokens() const { return cached_tokens_; }
   // How many first tokens of a prompt the cache has now.
   int64_t CachedOf(const SequenceAsked& asked) const;
-  // Of the last Next, valid until the next: prefilled sequences that begin to decode, and sequences
-  // with tokens made that were preempted.
+  // Of the last Next, valid until the next: sequences that left the queue for their prompt,
+  // prefilled ones that begin to decode, and sequences with tokens made that were preempted.
+  std::span<const int32_t> started() const { return started_; }
   std::span<const int32_t> joined() const { return joined_; }
   std::span<const int32_t> preempted() const { return preempted_; }
   int64_t preemptions() const { return preemptions_; }
@@ -190,7 +191,7 @@ class Scheduler {
   };
   std::vector<Chunk> chunks_;
   bool decodes_ = false;
-  std::vector<int32_t> first_token_, finished_, resumed_, joined_, preempted_;
+  std::vector<int32_t> first_token_, finished_, resumed_, started_, joined_, preempted_;
 };
 
 }  // namespace moecast

@@ -16,7 +16,7 @@ bool Completed(const RequestOutcome& request) {
 std::vector<ServingShare> BreakdownOf(const ServingCounts& counts, Seconds all) {
   std::vector<ServingShare> rows;
   const auto add = [&](std::string name, Seconds time) {
-    if (time.value > 0) rows.push_back({std::move(name), time, time / all});
+    if (time / all > 1e-9) rows.push_back({std::move(name), time, time / all});
   };
   for (const auto& [op_class, name] : EnumNames<OpClass>::kNames)
     if (op_class != OpClass::kCollective)
@@ -81,8 +81,9 @@ std::string OneLine(const Deployment& d) {
     return text(replicas) + (replicas == 1 ? " replica" : " replicas") + " of " + OneLine(p);
   };
   const auto batches = [&](const EngineSpec& e) {
-    return e.policy + " batches of " + text(e.max_num_seqs) + " sequences and " +
-           text(e.max_num_batched_tokens) + " tokens a dp rank";
+    return (e.preset.empty() ? "" : e.preset + ": ") + e.policy + " batches of " +
+           text(e.max_num_seqs) + " sequences and " + text(e.max_num_batched_tokens) +
+           " tokens a dp rank";
   };
   std::string line = pool(d.replicas, d.parallel) + "; weights " + std::string(NameOf(d.weights)) +
                      ", KV " + ShowNumber(d.kv_bits) + " bits; " + batches(d.engine);
@@ -93,8 +94,8 @@ std::string OneLine(const Deployment& d) {
   return line;
 }
 
-Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo,
-             const ProgressFn& progress) {
+Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo, const ProgressFn& progress,
+             bool record) {
   const Deployment& d = run.deployment;
   Served served;
   ServingReport& report = served.report;
@@ -108,7 +109,7 @@ Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo,
             .slo = slo};
   if (d.prefill) report.prefill = Reported(run, PrefillPoolOf(d));
   if (!report.fits()) return served;
-  served.outcome = Simulate(run, costs, {}, progress);
+  served.outcome = Simulate(run, costs, {}, progress, record);
   const ServingOutcome& outcome = served.outcome;
   report.rates = RatesOf(run.load, outcome);
   report.meets_slo = Meets(report.rates, slo);

@@ -60,14 +60,14 @@ struct ServingReport {
 };
 
 // Simulates the run three times, with all costs as they are and at both ends of 80% of their error.
-// The outcome is of the first. A deployment that does not fit is a report with nothing but its
-// memory, and no outcome.
+// The outcome is of the first, with every iteration where `record` asks for it. A deployment that
+// does not fit is a report with nothing but its memory, and no outcome.
 struct Served {
   ServingReport report;
   ServingOutcome outcome;
 };
 Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo = {},
-             const ProgressFn& progress = {});
+             const ProgressFn& progress = {}, bool record = false);
 
 // "tp 1, dp 8, ep 8, fp8_block weights, 8-bit KV, mixed batches of 256 sequences, ...".
 std::string OneLine(const Deployment& deployment);

@@ -68,7 +68,8 @@ struct FleetResult {
   int64_t waiting_left = 0;
   ServingCounts decode;
   std::optional<ServingCounts> prefill;
-  std::vector<std::vector<ServingSample>> series;  // by replica
+  std::vector<std::vector<ServingSample>> series;      // by replica
+  std::vector<std::vector<IterationSpan>> iterations;  // by replica
 };
 
 // Replicas that influence each other, under the requests they get. What happens at one time happens
@@ -85,6 +86,11 @@ class Fleet {
     pools_.emplace_back(run, pool, pool.replicas, *prefill, slower.prefill, outcomes);
     transfers_ = std::make_unique<KvTransfers>(run);
     moves_.resize(run.load.requests.size());
+  }
+
+  void Record() {
+    for (Pool& pool : pools_)
+      for (Replica& replica : pool.replicas()) replica.Record();
   }
 
   // `requests` in order of arrival, at most `at_once` of them in the fleet at a time.
@@ -116,7 +122,10 @@ class Fleet {
     FleetResult result{.waiting_left = waiting_left_, .decode = pools_.front().Finish()};
     if (transfers_) result.prefill = pools_.back().Finish();
     for (Pool& pool : pools_)
-      for (const Replica& replica : pool.replicas()) result.series.push_back(replica.series());
+      for (const Replica& replica : pool.replicas()) {
+        result.series.push_back(replica.series());
+        result.iterations.push_back(replica.iterations());
+      }
     return result;
   }
 
@@ -235,7 +244,7 @@ RequestEnd EndOf(const Room& room, int64_t input_tokens, int64_t output_tokens) 
 }  // namespace
 
 ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower& slower,
-                        const ProgressFn& progress) {
+                        const ProgressFn& progress, bool record) {
   const Deployment& d = run.deployment;
   ServingOutcome out;
   out.requests.resize(run.load.requests.size());
@@ -264,6 +273,7 @@ ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower
                              IterationCosts* prefill) {
     for (size_t f = first; f < fleets; f += every) {
       Fleet fleet(run, apart ? 1 : d.replicas, decode, prefill, slower, out.requests);
+      if (record) fleet.Record();
       const auto of_all = [&, f](double part) {
         progress("simulating", (static_cast<double>(f) + part) / static_cast<double>(fleets));
       };
@@ -287,6 +297,9 @@ ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower
     if (result.prefill) out.prefill = std::move(result.prefill);
     for (std::vector<ServingSample>& of_replica : result.series)
       series.push_back(std::move(of_replica));
+    if (!record) continue;
+    for (std::vector<IterationSpan>& of_replica : result.iterations)
+      out.iterations.push_back(std::move(of_replica));
   }
   out.begin = kNever;
   for (const RequestOutcome& request : out.requests) {

@@ -21,6 +21,8 @@ struct ServingOutcome {
   ServingCounts counts;                  // of all replicas that decode
   std::optional<ServingCounts> prefill;  // of those that only prefill
   std::vector<ServingSample> series;     // of both together
+  // By replica, those that only prefill behind the others; where recorded.
+  std::vector<std::vector<IterationSpan>> iterations;
 };
 
 // What multiplies the time of every iteration.
@@ -28,8 +30,9 @@ struct Slower {
   double decode = 1, prefill = 1;
 };
 
-// `progress` hears which part of the requests has been sent. REQUIRES: the deployment fits.
+// `progress` hears which part of the requests has been sent; `record` keeps every iteration.
+// REQUIRES: the deployment fits.
 ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower& slower = {},
-                        const ProgressFn& progress = {});
+                        const ProgressFn& progress = {}, bool record = false);
 
 }  // namespace moecast
