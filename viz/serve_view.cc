@@ -102,6 +102,7 @@ Json ServeJson(const ServingReport& r) {
   if (!r.fits()) return j;
   j["stable"] = r.stable;
   j["waiting_left"] = r.waiting_left;
+  j["run_again"] = r.run_again;
   j["limiting_resource"] = r.limiting_resource;
   j["duration_s"] = r.duration.value;
   j["completed"] = r.completed;
@@ -176,6 +177,8 @@ std::string ServeText(const ServingReport& r) {
     out += Printf(", %s rejected (%s longer than the model takes, %s than the cache holds)",
                   Thousands(r.too_long + r.never_fits).c_str(), Thousands(r.too_long).c_str(),
                   Thousands(r.never_fits).c_str());
+  if (r.run_again > 0)
+    out += Printf(", %s run again after a replica failed", Thousands(r.run_again).c_str());
   out += "\n";
   if (r.completed == 0) return out + MemoryTexts(r);
   Rows rows = {{"", "p10", "p50", "p90"}};

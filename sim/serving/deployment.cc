@@ -119,6 +119,21 @@ const Fields<PrefillPool>& FieldsOf(const PrefillPool*) {
   return fields;
 }
 
+const Fields<ReplicaFailure>& FieldsOf(const ReplicaFailure*) {
+  static const Fields<ReplicaFailure> fields(
+      "replica failure",
+      {
+          RequiredRow("replica", &ReplicaFailure::replica, "which, from 0",
+                      {.low = 0, .high = 65535}),
+          RequiredRow("at", &ReplicaFailure::at, "when it fails, after the load's begin",
+                      {.low = 0, .high = 8.64e6}),
+          RequiredRow("recovery", &ReplicaFailure::recovery,
+                      "until it takes requests again: its process started, weights loaded",
+                      {.low = 0, .high = 8.64e6}),
+      });
+  return fields;
+}
+
 const Fields<Deployment>& FieldsOf(const Deployment*) {
   static const Fields<Deployment> fields(
       "deployment",
@@ -133,6 +148,8 @@ const Fields<Deployment>& FieldsOf(const Deployment*) {
           Row("router", &Deployment::router,
               "which rank a request goes to: round-robin, least-loaded or prefix-affinity "
               "(docs/model-serving.md)"),
+          Row("failures", &Deployment::failures,
+              "replicas that fail; their requests are run again by others"),
           Row("weights", &Deployment::weights,
               "format of weights and of the products with them: bf16 or fp8_block"),
           Row("kv_bits", &Deployment::kv_bits,
@@ -212,6 +229,15 @@ std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model&
       return fault;
     }
   if (const auto f = CheckNamed("/router", d.router, RouterPolicies())) return f;
+  if (d.prefill && !d.failures.empty())
+    return DeploymentFault{"/failures",
+                           "none beside a prefill pool: what becomes of caches on their way is not "
+                           "modelled",
+                           ""};
+  for (size_t i = 0; i < d.failures.size(); ++i)
+    if (d.failures[i].replica >= d.replicas)
+      return DeploymentFault{"/failures/" + Number(static_cast<int64_t>(i)) + "/replica",
+                             "one of 0 to " + Number(d.replicas - 1), ""};
   // Decoding comes first: what prefills has to leave it a replica.
   const auto fault = [&](const char* pointer, int64_t taken, int64_t each, const char* by) {
     return DeploymentFault{pointer,

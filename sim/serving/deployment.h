@@ -62,11 +62,22 @@ struct PrefillPool {
 };
 const Fields<PrefillPool>& FieldsOf(const PrefillPool*);
 
+// A replica that fails `at` after the load's begin and takes requests again `recovery` later. What
+// it had is lost: its requests are run again from their beginning.
+struct ReplicaFailure {
+  int replica = 0;  // counted over as many as there are, where a search tries fewer
+  Seconds at;
+  Seconds recovery;
+  bool operator==(const ReplicaFailure&) const = default;
+};
+const Fields<ReplicaFailure>& FieldsOf(const ReplicaFailure*);
+
 struct Deployment {
   ServingParallel parallel;
   int replicas = 1;
   std::optional<PrefillPool> prefill;  // then the others only decode
   std::string router = "round-robin";
+  std::vector<ReplicaFailure> failures;
   Dtype weights = Dtype::kBf16;
   double kv_bits = 16;
   EngineSpec engine;

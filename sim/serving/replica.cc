@@ -117,7 +117,7 @@ void Replica::Start(Time now) {
   const int64_t sequences = longest->prefill.sequences + longest->decode.sequences;
   const Seconds overhead = engine_.OverheadOf(sequences) * slower_;
   time = time * slower_;
-  Count(*longest, mean, time, overhead, blocked);
+  running_ = {longest, mean, time, overhead, blocked};
   ends_ = now + Time::From(time.total + overhead);
   if (!records_) return;
   IterationSpan span{.start = now, .end = ends_, .overhead = Time::From(overhead)};
@@ -128,8 +128,9 @@ void Replica::Start(Time now) {
   iterations_.push_back(span);
 }
 
-void Replica::Count(const Batch& batch, double mean, const BlockTime& time, Seconds overhead,
-                    Blocked blocked) {
+void Replica::Count(const Running& iteration) {
+  const auto& [longest, mean, time, overhead, blocked] = iteration;
+  const Batch& batch = *longest;
   ++counts_.iterations;
   counts_.busy += time;
   counts_.overhead += overhead;
@@ -151,6 +152,7 @@ void Replica::Count(const Batch& batch, double mean, const BlockTime& time, Seco
 
 std::span<const int32_t> Replica::End() {
   finished_.clear();
+  Count(running_);
   for (size_t r = 0; r < schedulers_.size(); ++r)
     if (!batches_[r].empty()) EndRank(r);
   const ServingSample now = Now();
@@ -158,6 +160,25 @@ std::span<const int32_t> Replica::End() {
   Sample(now);
   ends_ = kNever;
   return finished_;
+}
+
+std::vector<int32_t> Replica::Fail(Time now) {
+  std::vector<int32_t> lost;
+  for (Scheduler& rank : schedulers_) {
+    const std::vector<int32_t> of_rank = rank.Clear();
+    lost.insert(lost.end(), of_rank.begin(), of_rank.end());
+  }
+  ticks_.assign(ticks_.size(), {});
+  if (records_ && ends_ != kNever) {
+    IterationSpan& last = iterations_.back();
+    last.end = now;
+    last.overhead = std::min(last.overhead, last.end - last.start);
+  }
+  ends_ = now;
+  Sample(Now());
+  if (records_ && !iterations_.empty()) iterations_.back().then = Now();
+  ends_ = kNever;
+  return lost;
 }
 
 void Replica::EndRank(size_t r) {

@@ -91,6 +91,9 @@ class Replica {
   void Start(Time now);
   // When the iteration ends that runs; kNever where none does.
   Time ends() const { return ends_; }
+  // All it has is lost, what the iteration that runs has done so far too, which counts for nothing:
+  // the requests that it had, each rank's ascending.
+  std::vector<int32_t> Fail(Time now);
   // It has ended: the requests whose last token it made. Valid until the next.
   std::span<const int32_t> End();
 
@@ -111,8 +114,16 @@ class Replica {
     std::unordered_map<int32_t, Time> stopped = {};
   };
 
-  void Count(const Batch& batch, double mean, const BlockTime& time, Seconds overhead,
-             Blocked blocked);
+  // The iteration that runs: the batch of the rank that takes longest.
+  struct Running {
+    const Batch* batch = nullptr;
+    double mean = 0;  // tokens of a rank
+    BlockTime time;
+    Seconds overhead;
+    Blocked blocked = Blocked::kNothing;
+  };
+
+  void Count(const Running& iteration);
   void EndRank(size_t r);
   ServingSample Now() const;
   void Sample(const ServingSample& sample);
@@ -126,6 +137,7 @@ class Replica {
   std::vector<Ticks> ticks_;
   std::vector<Batch> batches_;
   std::vector<int32_t> finished_;
+  Running running_;
   Time ends_ = kNever;
   ServingCounts counts_;
   bool records_ = false;

@@ -252,6 +252,20 @@ Batch Scheduler::Next() {
   return batch;
 }
 
+std::vector<int32_t> Scheduler::Clear() {
+  MOECAST_CHECK(handed_over_.empty());
+  std::vector<int32_t> lost;
+  for (const Sequence& s : sequences_)
+    if (s.state != State::kFinished) lost.push_back(s.id);
+  std::sort(lost.begin(), lost.end());
+  Scheduler empty(limits_, *policy_);
+  empty.prompt_tokens_ = prompt_tokens_;
+  empty.cached_tokens_ = cached_tokens_;
+  empty.preemptions_ = preemptions_;
+  *this = std::move(empty);
+  return lost;
+}
+
 void Scheduler::Drop(int32_t id) {
   const auto handed = handed_over_.find(id);
   MOECAST_CHECK(handed != handed_over_.end());

@@ -87,6 +87,9 @@ class Scheduler {
   Batch Next();
   // The iteration that Next gave has run.
   BatchEnd End();
+  // Loses all it has, the iteration that runs among it: the ids of the sequences that waited or
+  // ran, ascending. REQUIRES: none hands over.
+  std::vector<int32_t> Clear();
   // The cache of a finished sequence that hands it over has been read.
   void Drop(int32_t id);
 

@@ -88,6 +88,8 @@ std::string OneLine(const Deployment& d) {
   std::string line = pool(d.replicas, d.parallel) + "; weights " + std::string(NameOf(d.weights)) +
                      ", KV " + ShowNumber(d.kv_bits) + " bits; " + batches(d.engine);
   if (d.router != Deployment{}.router) line += "; " + d.router;
+  if (!d.failures.empty())
+    line += "; replica failures: " + text(static_cast<int64_t>(d.failures.size()));
   if (d.prefill)
     line += "; prefill apart: " + pool(d.prefill->replicas, d.prefill->parallel) + "; " +
             batches(d.prefill->engine);
@@ -122,6 +124,7 @@ Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo, const P
   }
   report.stable = IsStable(run.load, outcome);
   report.waiting_left = outcome.waiting_left;
+  report.run_again = outcome.run_again;
   Fill(outcome.counts, d, report.duration, costs.iterations(), report.pool);
   if (d.prefill)
     Fill(*outcome.prefill, PrefillPoolOf(d), report.duration, costs.prefill_iterations(),

@@ -44,6 +44,7 @@ struct ServingReport {
   int64_t left_out = 0;  // requests of the trace without input or output
   bool stable = true;
   int64_t waiting_left = 0;  // when the last request arrives
+  int64_t run_again = 0;     // requests that a failed replica had
   std::string limiting_resource;
   ServingRates rates;
   // The same where all costs err to one side: rates at the slow and at the fast end.

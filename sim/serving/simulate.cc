@@ -22,15 +22,27 @@ class Pool {
     const ServingMemory memory = ServingMemoryOf(deployment, run.model, run.cluster);
     for (int r = 0; r < replicas; ++r)
       replicas_.emplace_back(run, deployment, memory, costs, slower, outcomes);
-    for (int k = 0; k < dp_; ++k)
-      for (Replica& replica : replicas_) ranks_.push_back(&replica.ranks()[static_cast<size_t>(k)]);
+    down_.resize(replicas_.size());
+    Route();
   }
 
   // The rank that the next request goes to: dp of the first replica, then those of the next.
   int Choose(const SequenceAsked& asked) {
     const size_t at = router_.choose(ranks_, turn_++, asked);
-    const size_t replica = at % replicas_.size();
-    return static_cast<int>(replica) * dp_ + static_cast<int>(at / replicas_.size());
+    return up_[at % up_.size()] * dp_ + static_cast<int>(at / up_.size());
+  }
+  // Whether any replica takes requests.
+  bool up() const { return !up_.empty(); }
+  // The replica takes none from now on; what it had.
+  std::vector<int32_t> Fail(int replica, Time now) {
+    ++down_[static_cast<size_t>(replica)];
+    Route();
+    return replicas_[static_cast<size_t>(replica)].Fail(now);
+  }
+  // As often as it has failed.
+  void Recover(int replica) {
+    --down_[static_cast<size_t>(replica)];
+    Route();
   }
   Scheduler& rank(int number) {
     return replicas_[static_cast<size_t>(number / dp_)].ranks()[static_cast<size_t>(number % dp_)];
@@ -57,15 +69,26 @@ class Pool {
   }
 
  private:
+  void Route() {
+    up_.clear();
+    ranks_.clear();
+    for (size_t r = 0; r < replicas_.size(); ++r)
+      if (down_[r] == 0) up_.push_back(static_cast<int>(r));
+    for (size_t k = 0; k < static_cast<size_t>(dp_); ++k)
+      for (const int r : up_) ranks_.push_back(&replicas_[static_cast<size_t>(r)].ranks()[k]);
+  }
+
   const RouterPolicy& router_;
   int dp_;
   std::deque<Replica> replicas_;
-  std::vector<Scheduler*> ranks_;  // the first of each replica, then the second
+  std::vector<int> down_;          // by replica: failures it has not recovered from
+  std::vector<int> up_;            // replicas that take requests
+  std::vector<Scheduler*> ranks_;  // of those the first of each, then the second
   int64_t turn_ = 0;
 };
 
 struct FleetResult {
-  int64_t waiting_left = 0;
+  int64_t waiting_left = 0, run_again = 0;
   ServingCounts decode;
   std::optional<ServingCounts> prefill;
   std::vector<std::vector<ServingSample>> series;      // by replica
@@ -73,14 +96,21 @@ struct FleetResult {
 };
 
 // Replicas that influence each other, under the requests they get. What happens at one time happens
-// in this order: arrivals, caches that arrive, ends of iterations, what their ends let in, new
-// iterations.
+// in this order: failures and recoveries, arrivals, caches that arrive, ends of iterations, what
+// their ends let in, new iterations.
 class Fleet {
  public:
   Fleet(const ServingRun& run, int replicas, IterationCosts& decode, IterationCosts* prefill,
         const Slower& slower, std::vector<RequestOutcome>& outcomes)
       : run_(run), outcomes_(outcomes) {
     pools_.emplace_back(run, run.deployment, replicas, decode, slower.decode, outcomes);
+    for (const ReplicaFailure& failure : run.deployment.failures) {
+      const int replica = failure.replica % replicas;
+      changes_.push_back({Time::From(failure.at), replica, true});
+      changes_.push_back({Time::From(failure.at + failure.recovery), replica, false});
+    }
+    std::stable_sort(changes_.begin(), changes_.end(),
+                     [](const Change& a, const Change& b) { return a.at < b.at; });
     if (!prefill) return;
     const Deployment pool = PrefillPoolOf(run.deployment);
     pools_.emplace_back(run, pool, pool.replicas, *prefill, slower.prefill, outcomes);
@@ -100,10 +130,13 @@ class Fleet {
     at_once_ = at_once;
     int64_t events = 0;
     while (true) {
-      Time now = in_flight_ < at_once_ ? NextArrival() : kNever;
+      const bool sends = pools_.back().up() && in_flight_ < at_once_;
+      Time now = sends ? NextArrival() : kNever;
       for (const Pool& pool : pools_) now = std::min(now, pool.ends());
       if (transfers_) now = std::min(now, transfers_->Next());
-      if (now == kNever) break;
+      if (now == kNever && again_.empty() && next_ == requests.size()) break;
+      if (changed_ < changes_.size()) now = std::min(now, changes_[changed_].at);
+      Apply(now);
       LetIn(now);
       if (transfers_) Receive(now);
       for (Pool& pool : pools_)
@@ -119,7 +152,8 @@ class Fleet {
 
   // REQUIRES: it has run.
   FleetResult Finish() {
-    FleetResult result{.waiting_left = waiting_left_, .decode = pools_.front().Finish()};
+    FleetResult result{
+        .waiting_left = waiting_left_, .run_again = run_again_, .decode = pools_.front().Finish()};
     if (transfers_) result.prefill = pools_.back().Finish();
     for (Pool& pool : pools_)
       for (const Replica& replica : pool.replicas()) {
@@ -136,24 +170,45 @@ class Fleet {
     return next_ < requests_->size() ? Asked((*requests_)[next_]).arrival : kNever;
   }
 
-  // All that have arrived by `now` and may be in the fleet.
+  // Replicas that fail and recover by `now`.
+  void Apply(Time now) {
+    for (; changed_ < changes_.size() && changes_[changed_].at <= now; ++changed_) {
+      const Change& change = changes_[changed_];
+      if (change.fails) {
+        const std::vector<int32_t> lost = pools_.front().Fail(change.replica, now);
+        again_.insert(again_.end(), lost.begin(), lost.end());
+        run_again_ += static_cast<int64_t>(lost.size());
+      } else {
+        pools_.front().Recover(change.replica);
+      }
+    }
+  }
+
+  // All that have arrived by `now` and may be in the fleet, those that a failure hit first.
   void LetIn(Time now) {
+    if (!pools_.back().up()) return;
+    for (; !again_.empty(); again_.pop_front()) Send(again_.front());
     while (next_ < requests_->size() && in_flight_ < at_once_ && NextArrival() <= now) {
       const int32_t id = (*requests_)[next_++];
-      const Request& request = Asked(id);
       RequestOutcome& outcome = Outcome(id);
-      outcome.arrival = outcome.first_token = outcome.end = std::max(request.arrival, full_until_);
-      const SequenceAsked asked{.input_tokens = request.input_tokens,
-                                .output_tokens = transfers_ ? 1 : request.output_tokens,
-                                .hashes = run_.load.BlocksOf(request),
-                                .hands_over = Moves(request)};
-      const int rank = pools_.back().Choose(asked);
-      pools_.back().rank(rank).Add(id, asked);
-      if (transfers_) moves_[static_cast<size_t>(id)].from = rank;
+      outcome.arrival = outcome.first_token = outcome.end =
+          std::max(Asked(id).arrival, full_until_);
+      Send(id);
       ++in_flight_;
       if (next_ == requests_->size())
         for (const Pool& pool : pools_) waiting_left_ += pool.waiting();
     }
+  }
+
+  void Send(int32_t id) {
+    const Request& request = Asked(id);
+    const SequenceAsked asked{.input_tokens = request.input_tokens,
+                              .output_tokens = transfers_ ? 1 : request.output_tokens,
+                              .hashes = run_.load.BlocksOf(request),
+                              .hands_over = Moves(request)};
+    const int rank = pools_.back().Choose(asked);
+    pools_.back().rank(rank).Add(id, asked);
+    if (transfers_) moves_[static_cast<size_t>(id)].from = rank;
   }
 
   // Whether its cache goes to a rank that decodes.
@@ -197,6 +252,16 @@ class Fleet {
     int from = 0, to = 0;
   };
   std::vector<Move> moves_;
+  // A replica that fails or has recovered.
+  struct Change {
+    Time at;
+    int replica;
+    bool fails;
+  };
+  std::vector<Change> changes_;  // by time
+  size_t changed_ = 0;
+  std::deque<int32_t> again_;  // what failed replicas had, not yet sent to another
+  int64_t run_again_ = 0;
   const std::vector<int32_t>* requests_ = nullptr;
   size_t next_ = 0;
   int64_t at_once_ = 0, in_flight_ = 0, waiting_left_ = 0;
@@ -261,7 +326,8 @@ ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower
   }
 
   // Replicas that do not influence each other are fleets of their own.
-  const bool apart = !d.prefill && !run.load.concurrency && !FindRouterPolicy(d.router)->looks;
+  const bool apart = !d.prefill && d.failures.empty() && !run.load.concurrency &&
+                     !FindRouterPolicy(d.router)->looks;
   const size_t fleets = apart ? static_cast<size_t>(d.replicas) : 1;
   std::vector<std::vector<int32_t>> of_fleet(fleets);
   for (size_t i = 0; i < accepted.size(); ++i) of_fleet[i % fleets].push_back(accepted[i]);
@@ -293,6 +359,7 @@ ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower
   std::vector<std::vector<ServingSample>> series;
   for (FleetResult& result : results) {
     out.waiting_left += result.waiting_left;
+    out.run_again += result.run_again;
     out.counts.Add(result.decode);
     if (result.prefill) out.prefill = std::move(result.prefill);
     for (std::vector<ServingSample>& of_replica : result.series)

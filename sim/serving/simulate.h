@@ -18,6 +18,7 @@ struct ServingOutcome {
   std::vector<RequestOutcome> requests;  // as in the load
   Time begin{}, end{};                   // first arrival, last token
   int64_t waiting_left = 0;              // in the queues when the last request arrives
+  int64_t run_again = 0;                 // requests that a failed replica had
   ServingCounts counts;                  // of all replicas that decode
   std::optional<ServingCounts> prefill;  // of those that only prefill
   std::vector<ServingSample> series;     // of both together

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "tests/cli/run_command.h"
 
@@ -116,6 +117,25 @@ TEST(ServeCommandTest, PrefillApartIsAnswered) {
   EXPECT_EQ(json["completed"], 300);
 }
 
+TEST(ServeCommandTest, TheTimelineIsATraceOfTheRunThatIsReported) {
+  const std::string path = testing::TempDir() + "serve_timeline.json";
+  const Json json = RunForJson(
+      "serve llama-3.1-70b-azure-conv-like --set load/requests=100 --timeline " + path +
+      " --set serving/failures='[{\"replica\": 0, \"at\": \"5s\", \"recovery\": \"9s\"}]'");
+  EXPECT_GT(json["run_again"].get<int>(), 0);
+  int iterations = 0, requests = 0;
+  const auto trace = ParseJson(ReadFile(path), path);
+  for (const Json& event : trace->root["traceEvents"]) {
+    if (event["ph"] != "B") continue;
+    const std::string name = event["name"].get<std::string>();
+    iterations += event["pid"].get<int>() < 2 && name != "engine overhead";
+    requests += name.starts_with("request ");
+  }
+  EXPECT_EQ(requests, 100);
+  // The one that the failure ended counts for nothing.
+  EXPECT_EQ(iterations, json["iterations"].get<int>() + 1);
+}
+
 // Each fault of the user's with what was wrong and what would be right.
 TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
   struct Case {
@@ -152,6 +172,15 @@ TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
            Case{"serve deepseek-v2-disaggregated --set serving/prefill/replicas=8",
                 "/serving/prefill/replicas: found 8, expected at most 7 of 8 GPUs: the cluster "
                 "h800-64 has 64, of which 8 a replica that decodes takes"},
+           Case{"serve deepseek-v2-azure-conv-like --set serving/engine/preset=vlm",
+                "/serving/engine/preset: found \"vlm\", expected the path of a file or one of "
+                "sglang, trtllm, vllm (did you mean \"vllm\"?)"},
+           Case{"serve llama-3.1-70b-azure-conv-like --set serving/failures='[{\"replica\": 2, "
+                "\"at\": \"1s\", \"recovery\": \"1s\"}]'",
+                "/serving/failures/0/replica: found 2, expected one of 0 to 1"},
+           Case{"serve deepseek-v2-disaggregated --set serving/failures='[{\"replica\": 0, "
+                "\"at\": \"1s\", \"recovery\": \"1s\"}]'",
+                "/serving/failures: found a list of 1, expected none beside a prefill pool"},
            Case{"serve deepseek-v2-mooncake-conversation-like --set serving/engine/block_size=48",
                 "a divisor of 512"},
        }) {

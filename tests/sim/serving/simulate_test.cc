@@ -255,5 +255,87 @@ TEST(SimulateTest, PoolsConserveRequestsAndTokensWhateverTheRouter) {
   }
 }
 
+// What a failure costs a request alone, to the picosecond: what was done is lost, and all of it is
+// done once the replica is back.
+TEST(ReplicaFailureTest, ARequestIsRunAgainFromItsBeginning) {
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {});
+  run.load.requests = {{.arrival = Time{}, .input_tokens = 3000, .output_tokens = 200}};
+  ServingCosts costs(run);
+  const RequestOutcome alone = Simulate(run, costs).requests[0];
+  for (const double part : {0.001, 0.5, 0.999}) {
+    run.deployment.failures = {
+        {.replica = 0, .at = alone.end.seconds() * part, .recovery = Seconds(7)}};
+    const Time back = Time::From(run.deployment.failures[0].at + Seconds(7));
+    const ServingOutcome outcome = Simulate(run, costs);
+    EXPECT_EQ(outcome.run_again, 1);
+    EXPECT_EQ(outcome.requests[0].arrival, Time{});
+    EXPECT_EQ(outcome.requests[0].started, Time{});
+    EXPECT_EQ(outcome.requests[0].first_token, back + alone.first_token);
+    EXPECT_EQ(outcome.requests[0].end, back + alone.end);
+  }
+}
+
+// Requests are run by the others meanwhile, none is lost, and each makes its tokens once.
+TEST(ReplicaFailureTest, OthersTakeWhatAFailedReplicaHad) {
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {});
+  run.deployment.replicas = 3;
+  for (const char* router : {"round-robin", "least-loaded"}) {
+    run.deployment.router = router;
+    run.load.requests.clear();
+    AddRequests(run, 600, 20, 1000, 100);
+    ServingCosts costs(run);
+    const Time at = Time::From(Seconds(10)), back = Time::From(Seconds(15));
+    run.deployment.failures = {{.replica = 1, .at = Seconds(10), .recovery = Seconds(5)},
+                               {.replica = 1, .at = Seconds(12), .recovery = Seconds(3)}};
+    const ServingOutcome outcome = Simulate(run, costs, {}, {}, true);
+    EXPECT_GT(outcome.run_again, 0);
+    int64_t decodes = 0, while_down = 0, after = 0;
+    for (size_t r = 0; r < outcome.iterations.size(); ++r)
+      for (const IterationSpan& i : outcome.iterations[r]) {
+        decodes += i.decodes;
+        if (r != 1) continue;
+        EXPECT_TRUE(i.end <= at || i.start >= back);
+        while_down += i.start >= at && i.start < back;
+        after += i.start >= back;
+      }
+    EXPECT_EQ(while_down, 0);
+    EXPECT_GT(after, 0);
+    for (const RequestOutcome& request : outcome.requests) {
+      EXPECT_LT(request.arrival, request.first_token);
+      EXPECT_LT(request.first_token, request.end);
+    }
+    // Each decodes 99 tokens behind its first, some of those of failed replicas in vain.
+    EXPECT_GE(decodes, 600 * 99);
+    EXPECT_LE(decodes, 600 * 99 + outcome.run_again * 99);
+    // One that comes after all has ended changes nothing.
+    run.deployment.failures = {{.replica = 1, .at = outcome.end.seconds() * 2.0}};
+    const ServingOutcome late = Simulate(run, costs);
+    run.deployment.failures.clear();
+    const ServingOutcome never = Simulate(run, costs);
+    EXPECT_EQ(late.end, never.end);
+    Time longer{};
+    for (size_t i = 0; i < outcome.requests.size(); ++i)
+      longer = longer + (outcome.requests[i].end - never.requests[i].end);
+    EXPECT_GT(longer, Time{});
+  }
+}
+
+// With nobody to take them requests wait, and the time in which nothing runs is idle.
+TEST(ReplicaFailureTest, WhereNoReplicaIsLeftRequestsWait) {
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {});
+  run.deployment.replicas = 2;
+  AddRequests(run, 200, 20, 500, 20);
+  run.deployment.failures = {{.replica = 0, .at = Seconds(2), .recovery = Seconds(9)},
+                             {.replica = 1, .at = Seconds(3), .recovery = Seconds(6)}};
+  ServingCosts costs(run);
+  const ServingOutcome outcome = Simulate(run, costs);
+  const Time from = Time::From(Seconds(3)), to = Time::From(Seconds(9));
+  for (const RequestOutcome& request : outcome.requests) {
+    const bool meanwhile = from < request.arrival && request.arrival < to;
+    EXPECT_GE(request.started, meanwhile ? to : Time{});
+  }
+  EXPECT_LE((outcome.counts.total() / 2).value, outcome.end.seconds().value - 6);
+}
+
 }  // namespace
 }  // namespace moecast
