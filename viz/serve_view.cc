@@ -103,6 +103,11 @@ Json ServeJson(const ServingReport& r) {
   j["stable"] = r.stable;
   j["waiting_left"] = r.waiting_left;
   j["run_again"] = r.run_again;
+  if (r.scaling) {
+    j["mean_gpus"] = r.mean_gpus;
+    for (const ReplicaCount& count : r.scaling->counts)
+      j["replicas"].push_back({{"time_s", count.at.seconds().value}, {"replicas", count.replicas}});
+  }
   j["limiting_resource"] = r.limiting_resource;
   j["duration_s"] = r.duration.value;
   j["completed"] = r.completed;
@@ -112,7 +117,7 @@ Json ServeJson(const ServingReport& r) {
   j["left_out"] = r.left_out;
   for (const Throughput& t : Throughputs()) j[std::string(t.name)] = r.rates.*t.rate;
   j["total_token_throughput"] = r.rates.input_tokens + r.rates.output_tokens;
-  j["output_throughput_per_gpu"] = r.rates.output_tokens / r.deployment.gpus();
+  j["output_throughput_per_gpu"] = r.rates.output_tokens / r.mean_gpus;
   Json interval = Json::object();
   for (const Throughput& t : Throughputs())
     interval[std::string(t.name)] =
@@ -179,6 +184,15 @@ std::string ServeText(const ServingReport& r) {
                   Thousands(r.never_fits).c_str());
   if (r.run_again > 0)
     out += Printf(", %s run again after a replica failed", Thousands(r.run_again).c_str());
+  if (r.scaling) {
+    const auto fewer = [](const ReplicaCount& a, const ReplicaCount& b) {
+      return a.replicas < b.replicas;
+    };
+    const auto [least, most] =
+        std::minmax_element(r.scaling->counts.begin(), r.scaling->counts.end(), fewer);
+    out += Printf(", %d to %d replicas, %.4g GPUs in the mean", least->replicas, most->replicas,
+                  r.mean_gpus);
+  }
   out += "\n";
   if (r.completed == 0) return out + MemoryTexts(r);
   Rows rows = {{"", "p10", "p50", "p90"}};

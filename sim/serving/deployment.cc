@@ -134,6 +134,26 @@ const Fields<ReplicaFailure>& FieldsOf(const ReplicaFailure*) {
   return fields;
 }
 
+const Fields<Autoscaling>& FieldsOf(const Autoscaling*) {
+  static const Fields<Autoscaling> fields(
+      "autoscaling",
+      {
+          Row("min_replicas", &Autoscaling::min_replicas, "replicas that are always there",
+              {.low = 1, .high = 65536}),
+          RequiredRow("target_requests", &Autoscaling::target_requests,
+                      "requests in flight that each replica is to have",
+                      {.low = 1e-3, .high = 1e6}),
+          RequiredRow("startup", &Autoscaling::startup,
+                      "until a new replica takes requests: its node found, weights loaded",
+                      {.low = 0, .high = 86400}),
+          Row("interval", &Autoscaling::interval, "between decisions", {.low = 0.1, .high = 86400}),
+          Row("stabilization", &Autoscaling::stabilization,
+              "replicas go only as far as the most that was wanted for so long",
+              {.low = 0, .high = 86400}),
+      });
+  return fields;
+}
+
 const Fields<Deployment>& FieldsOf(const Deployment*) {
   static const Fields<Deployment> fields(
       "deployment",
@@ -150,6 +170,8 @@ const Fields<Deployment>& FieldsOf(const Deployment*) {
               "(docs/model-serving.md)"),
           Row("failures", &Deployment::failures,
               "replicas that fail; their requests are run again by others"),
+          Row("autoscaling", &Deployment::autoscaling,
+              "replicas come and go with the load; absent: all are always there"),
           Row("weights", &Deployment::weights,
               "format of weights and of the products with them: bf16 or fp8_block"),
           Row("kv_bits", &Deployment::kv_bits,
@@ -233,6 +255,13 @@ std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model&
     return DeploymentFault{"/failures",
                            "none beside a prefill pool: what becomes of caches on their way is not "
                            "modelled",
+                           ""};
+  if (d.prefill && d.autoscaling)
+    return DeploymentFault{"/autoscaling", "none beside a prefill pool: pools are of fixed size",
+                           ""};
+  if (d.autoscaling && d.autoscaling->min_replicas > d.replicas)
+    return DeploymentFault{"/autoscaling/min_replicas",
+                           "at most " + Number(d.replicas) + ", the replicas that may be there",
                            ""};
   for (size_t i = 0; i < d.failures.size(); ++i)
     if (d.failures[i].replica >= d.replicas)

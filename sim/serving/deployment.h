@@ -72,12 +72,24 @@ struct ReplicaFailure {
 };
 const Fields<ReplicaFailure>& FieldsOf(const ReplicaFailure*);
 
+// Replicas come and go with the load (autoscaler.h), from min_replicas to as many as there are.
+struct Autoscaling {
+  int min_replicas = 1;
+  double target_requests = 0;  // in flight in each replica
+  Seconds startup;
+  Seconds interval{15};
+  Seconds stabilization{300};
+  bool operator==(const Autoscaling&) const = default;
+};
+const Fields<Autoscaling>& FieldsOf(const Autoscaling*);
+
 struct Deployment {
   ServingParallel parallel;
   int replicas = 1;
   std::optional<PrefillPool> prefill;  // then the others only decode
   std::string router = "round-robin";
   std::vector<ReplicaFailure> failures;
+  std::optional<Autoscaling> autoscaling;
   Dtype weights = Dtype::kBf16;
   double kv_bits = 16;
   EngineSpec engine;

@@ -52,14 +52,14 @@ PoolReport Reported(const ServingRun& run, const Deployment& pool) {
   report.kv_capacity = report.memory.tokens * pool.parallel.dp * pool.replicas;
   return report;
 }
-void Fill(const ServingCounts& counts, const Deployment& pool, Seconds duration,
+// `all`: the time of all replicas together.
+void Fill(const ServingCounts& counts, const Deployment& pool, Seconds all,
           const IterationCosts& costs, PoolReport& report) {
   report.peak_tokens = counts.peak_blocks * pool.engine.block_size;
   report.preemptions = counts.preemptions;
   report.iterations = counts.iterations;
   report.prompt_tokens = counts.prompt_tokens;
   report.cached_tokens = counts.cached_tokens;
-  const Seconds all = duration * pool.replicas;
   report.breakdown = BreakdownOf(counts, all);
   report.limiting_resource = LimitOf(counts, report.breakdown);
   if (counts.iterations == 0) return;
@@ -88,6 +88,9 @@ std::string OneLine(const Deployment& d) {
   std::string line = pool(d.replicas, d.parallel) + "; weights " + std::string(NameOf(d.weights)) +
                      ", KV " + ShowNumber(d.kv_bits) + " bits; " + batches(d.engine);
   if (d.router != Deployment{}.router) line += "; " + d.router;
+  if (d.autoscaling)
+    line += "; autoscaling from " + text(d.autoscaling->min_replicas) + " at " +
+            ShowNumber(d.autoscaling->target_requests) + " requests a replica";
   if (!d.failures.empty())
     line += "; replica failures: " + text(static_cast<int64_t>(d.failures.size()));
   if (d.prefill)
@@ -125,10 +128,16 @@ Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo, const P
   report.stable = IsStable(run.load, outcome);
   report.waiting_left = outcome.waiting_left;
   report.run_again = outcome.run_again;
-  Fill(outcome.counts, d, report.duration, costs.iterations(), report.pool);
+  const Seconds replica_time =
+      outcome.scaling ? outcome.scaling->paid : report.duration * d.replicas;
+  report.scaling = outcome.scaling;
+  report.mean_gpus = d.prefill ? d.prefill->gpus() : 0;
+  if (report.duration.value > 0)
+    report.mean_gpus += replica_time / report.duration * d.parallel.gpus();
+  Fill(outcome.counts, d, replica_time, costs.iterations(), report.pool);
   if (d.prefill)
-    Fill(*outcome.prefill, PrefillPoolOf(d), report.duration, costs.prefill_iterations(),
-         *report.prefill);
+    Fill(*outcome.prefill, PrefillPoolOf(d), report.duration * d.prefill->replicas,
+         costs.prefill_iterations(), *report.prefill);
   // Of two pools the busier one is in the way.
   const bool of_prefill = report.prefill && report.prefill->busy > report.pool.busy;
   report.limiting_resource = (of_prefill ? *report.prefill : report.pool).limiting_resource;
@@ -141,7 +150,7 @@ Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo, const P
   // share that by the time they take.
   const double seconds = report.duration.value;
   const double of_gpu = seconds / 3600 * run.usd_per_gpu_hour;
-  const double shared = of_gpu * (d.gpus() - (d.prefill ? d.prefill->gpus() : 0));
+  const double shared = of_gpu * (report.mean_gpus - (d.prefill ? d.prefill->gpus() : 0));
   const Seconds ran = outcome.counts.total();
   const double prompts = ran.value > 0 ? outcome.counts.with_prompts / ran : 0;
   const double of_prompts = shared * prompts + (d.prefill ? of_gpu * d.prefill->gpus() : 0);

@@ -40,6 +40,8 @@ struct ServingReport {
   PoolReport pool;                    // of the replicas that decode
   std::optional<PoolReport> prefill;  // of those that only prefill
   Seconds duration;
+  std::optional<Scaling> scaling;  // where replicas come and go
+  double mean_gpus = 0;            // over the duration
   int64_t completed = 0, too_long = 0, never_fits = 0;
   int64_t left_out = 0;  // requests of the trace without input or output
   bool stable = true;

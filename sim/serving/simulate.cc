@@ -35,14 +35,21 @@ class Pool {
   bool up() const { return !up_.empty(); }
   // The replica takes none from now on; what it had.
   std::vector<int32_t> Fail(int replica, Time now) {
-    ++down_[static_cast<size_t>(replica)];
-    Route();
+    Close(replica);
     return replicas_[static_cast<size_t>(replica)].Fail(now);
   }
-  // As often as it has failed.
-  void Recover(int replica) {
+  // It takes none until it was opened as often as it was closed.
+  void Close(int replica) {
+    ++down_[static_cast<size_t>(replica)];
+    Route();
+  }
+  void Open(int replica) {
     --down_[static_cast<size_t>(replica)];
     Route();
+  }
+  bool idle(int replica) {
+    const std::span<Scheduler> ranks = replicas_[static_cast<size_t>(replica)].ranks();
+    return std::all_of(ranks.begin(), ranks.end(), [](const Scheduler& s) { return s.idle(); });
   }
   Scheduler& rank(int number) {
     return replicas_[static_cast<size_t>(number / dp_)].ranks()[static_cast<size_t>(number % dp_)];
@@ -81,7 +88,7 @@ class Pool {
   const RouterPolicy& router_;
   int dp_;
   std::deque<Replica> replicas_;
-  std::vector<int> down_;          // by replica: failures it has not recovered from
+  std::vector<int> down_;          // by replica: closed and not opened
   std::vector<int> up_;            // replicas that take requests
   std::vector<Scheduler*> ranks_;  // of those the first of each, then the second
   int64_t turn_ = 0;
@@ -91,13 +98,14 @@ struct FleetResult {
   int64_t waiting_left = 0, run_again = 0;
   ServingCounts decode;
   std::optional<ServingCounts> prefill;
+  std::optional<Scaling> scaling;
   std::vector<std::vector<ServingSample>> series;      // by replica
   std::vector<std::vector<IterationSpan>> iterations;  // by replica
 };
 
 // Replicas that influence each other, under the requests they get. What happens at one time happens
-// in this order: failures and recoveries, arrivals, caches that arrive, ends of iterations, what
-// their ends let in, new iterations.
+// in this order: replicas fail, recover, come and go, arrivals, caches that arrive, ends of
+// iterations, what their ends let in, new iterations.
 class Fleet {
  public:
   Fleet(const ServingRun& run, int replicas, IterationCosts& decode, IterationCosts* prefill,
@@ -128,6 +136,11 @@ class Fleet {
            const std::function<void(double part)>& progress) {
     requests_ = &requests;
     at_once_ = at_once;
+    if (const auto& scaling = run_.deployment.autoscaling; scaling && !requests.empty()) {
+      const auto replicas = static_cast<int>(pools_.front().replicas().size());
+      scaler_.emplace(*scaling, replicas, NextArrival());
+      for (int r = scaler_->counts().front().replicas; r < replicas; ++r) pools_.front().Close(r);
+    }
     int64_t events = 0;
     while (true) {
       const bool sends = pools_.back().up() && in_flight_ < at_once_;
@@ -136,12 +149,16 @@ class Fleet {
       if (transfers_) now = std::min(now, transfers_->Next());
       if (now == kNever && again_.empty() && next_ == requests.size()) break;
       if (changed_ < changes_.size()) now = std::min(now, changes_[changed_].at);
+      if (scaler_) now = std::min(now, scaler_->next());
       Apply(now);
+      if (scaler_) Scale(now);
       LetIn(now);
       if (transfers_) Receive(now);
       for (Pool& pool : pools_)
         for (Replica& replica : pool.replicas())
           if (replica.ends() == now) End(replica, &pool == &pools_.back(), now);
+      if (scaler_) Release(now);
+      ended_ = now;
       LetIn(now);
       for (Pool& pool : pools_) pool.Start(now);
       if (progress && ++events % 1024 == 0)
@@ -155,6 +172,7 @@ class Fleet {
     FleetResult result{
         .waiting_left = waiting_left_, .run_again = run_again_, .decode = pools_.front().Finish()};
     if (transfers_) result.prefill = pools_.back().Finish();
+    if (scaler_) result.scaling = {scaler_->counts(), scaler_->Paid(ended_)};
     for (Pool& pool : pools_)
       for (const Replica& replica : pool.replicas()) {
         result.series.push_back(replica.series());
@@ -179,8 +197,23 @@ class Fleet {
         again_.insert(again_.end(), lost.begin(), lost.end());
         run_again_ += static_cast<int64_t>(lost.size());
       } else {
-        pools_.front().Recover(change.replica);
+        pools_.front().Open(change.replica);
       }
+    }
+  }
+
+  void Scale(Time now) {
+    const Autoscaler::Changes changes = scaler_->Advance(now, in_flight_);
+    for (const int replica : changes.opened) pools_.front().Open(replica);
+    for (const int replica : changes.closed) pools_.front().Close(replica);
+  }
+  void Release(Time now) {
+    for (size_t i = 0; i < scaler_->closing().size();) {
+      const int replica = scaler_->closing()[i];
+      if (pools_.front().idle(replica))
+        scaler_->Release(replica, now);
+      else
+        ++i;
     }
   }
 
@@ -260,6 +293,8 @@ class Fleet {
   };
   std::vector<Change> changes_;  // by time
   size_t changed_ = 0;
+  std::optional<Autoscaler> scaler_;
+  Time ended_{};               // the last event
   std::deque<int32_t> again_;  // what failed replicas had, not yet sent to another
   int64_t run_again_ = 0;
   const std::vector<int32_t>* requests_ = nullptr;
@@ -326,7 +361,7 @@ ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower
   }
 
   // Replicas that do not influence each other are fleets of their own.
-  const bool apart = !d.prefill && d.failures.empty() && !run.load.concurrency &&
+  const bool apart = !d.prefill && d.failures.empty() && !d.autoscaling && !run.load.concurrency &&
                      !FindRouterPolicy(d.router)->looks;
   const size_t fleets = apart ? static_cast<size_t>(d.replicas) : 1;
   std::vector<std::vector<int32_t>> of_fleet(fleets);
@@ -362,6 +397,7 @@ ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower
     out.run_again += result.run_again;
     out.counts.Add(result.decode);
     if (result.prefill) out.prefill = std::move(result.prefill);
+    if (result.scaling) out.scaling = std::move(result.scaling);
     for (std::vector<ServingSample>& of_replica : result.series)
       series.push_back(std::move(of_replica));
     if (!record) continue;

@@ -8,11 +8,18 @@
 
 #include "base/progress.h"
 #include "base/time.h"
+#include "sim/serving/autoscaler.h"
 #include "sim/serving/prepare.h"
 #include "sim/serving/replica.h"
 #include "sim/serving/serving_run.h"
 
 namespace moecast {
+
+// The replicas that there were, and the time of all of them together.
+struct Scaling {
+  std::vector<ReplicaCount> counts;
+  Seconds paid;
+};
 
 struct ServingOutcome {
   std::vector<RequestOutcome> requests;  // as in the load
@@ -22,6 +29,7 @@ struct ServingOutcome {
   ServingCounts counts;                  // of all replicas that decode
   std::optional<ServingCounts> prefill;  // of those that only prefill
   std::vector<ServingSample> series;     // of both together
+  std::optional<Scaling> scaling;        // where replicas come and go
   // By replica, those that only prefill behind the others; where recorded.
   std::vector<std::vector<IterationSpan>> iterations;
 };

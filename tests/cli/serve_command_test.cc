@@ -117,6 +117,27 @@ TEST(ServeCommandTest, PrefillApartIsAnswered) {
   EXPECT_EQ(json["completed"], 300);
 }
 
+TEST(ServeCommandTest, ReplicasThatComeAndGoArePaidForWhileTheyAreThere) {
+  const Json json = RunForJson(
+      "serve llama-3.1-70b-azure-conv-like --set load/requests=500 --set load/speedup=3 --set "
+      "serving/autoscaling/startup=20s --set serving/autoscaling/target_requests=8");
+  const Json& counts = json["replicas"];
+  ASSERT_GT(counts.size(), 1u);
+  EXPECT_EQ(counts[0]["replicas"], 1);
+  const double seconds = json["duration_s"].get<double>();
+  const double mean_gpus = json["mean_gpus"].get<double>();
+  EXPECT_GT(mean_gpus, 4);
+  EXPECT_LT(mean_gpus, 8);
+  EXPECT_NEAR(json["output_throughput_per_gpu"].get<double>() * mean_gpus,
+              json["output_throughput"].get<double>(), 1e-3);
+  const double charged = seconds * 1e-6 *
+                         (json["cost_usd_per_million_input_tokens"].get<double>() *
+                              json["input_throughput"].get<double>() +
+                          json["cost_usd_per_million_output_tokens"].get<double>() *
+                              json["output_throughput"].get<double>());
+  EXPECT_NEAR(charged / (seconds / 3600 * mean_gpus * 2), 1, 1e-6);
+}
+
 TEST(ServeCommandTest, TheTimelineIsATraceOfTheRunThatIsReported) {
   const std::string path = testing::TempDir() + "serve_timeline.json";
   const Json json = RunForJson(
@@ -178,6 +199,11 @@ TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
            Case{"serve llama-3.1-70b-azure-conv-like --set serving/failures='[{\"replica\": 2, "
                 "\"at\": \"1s\", \"recovery\": \"1s\"}]'",
                 "/serving/failures/0/replica: found 2, expected one of 0 to 1"},
+           Case{"serve llama-3.1-70b-azure-conv-like --set serving/autoscaling/startup=60s",
+                "/serving/autoscaling: found an object, expected a value for \"target_requests\""},
+           Case{"serve llama-3.1-70b-azure-conv-like --set serving/autoscaling/startup=60s --set "
+                "serving/autoscaling/target_requests=20 --set serving/autoscaling/min_replicas=3",
+                "/serving/autoscaling/min_replicas: found 3, expected at most 2"},
            Case{"serve deepseek-v2-disaggregated --set serving/failures='[{\"replica\": 0, "
                 "\"at\": \"1s\", \"recovery\": \"1s\"}]'",
                 "/serving/failures: found a list of 1, expected none beside a prefill pool"},
