@@ -1,5 +1,7 @@
 #include "costmodel/work.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "costmodel/causal_pairs.h"
 
@@ -45,6 +47,14 @@ Work PrefillOf(std::span<const Prompt> prompts, const ExpertLoad& load) {
 Work DecodeOf(std::span<const int64_t> contexts, const ExpertLoad& load) {
   Work work{.pass = Pass::kDecode, .load = load};
   for (const int64_t context : contexts) Add({.tokens = 1, .context = context}, work);
+  return work;
+}
+
+Work DecodeOf(int64_t sequences, int64_t context_sum, int64_t queries) {
+  MOECAST_CHECK(sequences > 0 && context_sum > 0 && queries > 0);
+  Work work{.pass = Pass::kDecode, .sequences = sequences, .tokens = sequences * queries};
+  work.context_sum = std::max(context_sum, work.tokens);
+  work.query_key_pairs = queries * work.context_sum - sequences * queries * (queries - 1) / 2;
   return work;
 }
 

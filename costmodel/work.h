@@ -14,7 +14,8 @@
 namespace moecast {
 
 // A pass of a training step over a block, or what an iteration of serving does: prefill takes in
-// prompts or chunks of them, decode makes one token of each sequence.
+// prompts or chunks of them, decode makes a token of each sequence,
+// or verifies drafts of some.
 enum class Pass : uint8_t { kForward, kBackward, kWeight, kPrefill, kDecode };
 template <>
 struct EnumNames<Pass> {
@@ -64,6 +65,9 @@ Work PrefillOf(std::span<const Prompt> prompts, const ExpertLoad& load = {});
 // One new token of each sequence, behind which it has `contexts[i]` in all. REQUIRES: each is at
 // least 1.
 Work DecodeOf(std::span<const int64_t> contexts, const ExpertLoad& load = {});
+// `queries` new tokens of each of so many sequences, more than one where drafts are verified, with
+// `context_sum` tokens in all. Contexts count as at least the queries. REQUIRES: all are positive.
+Work DecodeOf(int64_t sequences, int64_t context_sum, int64_t queries);
 
 // All that goes through a layer's matrices: the parts' sums, with the first part's pass and load.
 // REQUIRES: a part.

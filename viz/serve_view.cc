@@ -301,7 +301,7 @@ std::string CurveText(const std::vector<DecodePoint>& curve, int64_t context) {
 Json IterationJson(const IterationCosts& costs, const IterationWork& work, IterationPart part) {
   Json list = Json::array();
   for (const IterationCosts::Piece& piece : costs.pieces()) {
-    const CostedOps costed = costs.OpsIn(piece.kind, work);
+    const CostedOps costed = costs.OpsIn(piece, work);
     const Json named = {{"block", NameOf(piece.kind)}, {"count", piece.count}};
     if (part == IterationPart::kBlocks) {
       Json block = named;
@@ -328,7 +328,7 @@ std::string IterationText(const IterationCosts& costs, const IterationWork& work
       static_cast<long long>(
           work.decode.sequences > 0 ? work.decode.context_sum / work.decode.sequences : 0));
   for (const IterationCosts::Piece& piece : costs.pieces()) {
-    const CostedOps costed = costs.OpsIn(piece.kind, work);
+    const CostedOps costed = costs.OpsIn(piece, work);
     const BlockTime time = costs.TimeOf(costed);
     out += Printf("\n%d x %s: %s\n", piece.count, std::string(NameOf(piece.kind)).c_str(),
                   ShowSeconds(time.total).c_str());

@@ -161,7 +161,8 @@ void Prefill(BlockBuilder& b, const Work& part) {
 
 // Absorbed (arXiv 2405.04434, section 2.1.2): each head's up-projection of keys is applied to its
 // query, that of values to what it has attended to, so that all heads read the cached latents as
-// they are. Bf16, as the core.
+// they are. Bf16, as the core. All queries of a sequence read them once, as so many more heads
+// (FlashMLA's num_heads_per_head_k).
 void Decode(BlockBuilder& b, const Work& part) {
   const Attention& a = b.model.attention;
   const int64_t heads = a.heads / b.tp;
@@ -176,7 +177,7 @@ void Decode(BlockBuilder& b, const Work& part) {
   };
   each_head(OpName::kQAbsorb, a.kv_lora_rank, a.qk_nope_head_dim);
   b.Forward({.name = OpName::kAttention,
-             .query = MlaDecodeQuery{.heads = heads,
+             .query = MlaDecodeQuery{.heads = heads * MeanQueries(part),
                                      .batch = part.sequences,
                                      .context = MeanKeys(part),
                                      .kv_bits = b.shard.kv_bits,

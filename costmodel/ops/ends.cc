@@ -3,10 +3,12 @@
 namespace moecast {
 namespace {
 
-// The last token of each sequence is multiplied with the vocabulary; every tp rank gathers the
-// logits, whose probabilities are written in fp32 and read to draw the next token.
+// The last token of each prompt and all that decode are multiplied with the vocabulary; every tp
+// rank gathers the logits, whose probabilities are written in fp32 and read to draw the next token.
 void AddSampling(BlockBuilder& b) {
-  const auto rows = static_cast<double>(b.work.sequences);
+  double rows = 0;
+  for (const Work& part : b.parts)
+    rows += static_cast<double>(part.pass == Pass::kDecode ? part.tokens : part.sequences);
   const double logits = rows * b.model.vocab;
   b.Multiply({.name = OpName::kHead,
               .m = rows,

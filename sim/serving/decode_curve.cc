@@ -11,15 +11,14 @@ DecodePoint PointOf(const ServingRun& run, IterationCosts& costs, int64_t contex
                     int64_t sequences) {
   const Deployment& d = run.deployment;
   IterationWork work;
-  work.decode = {.pass = Pass::kDecode, .sequences = sequences, .tokens = sequences};
-  work.decode.context_sum = work.decode.query_key_pairs = sequences * context;
-  work.mean_tokens = static_cast<double>(sequences);
+  work.decode = DecodeOf(sequences, sequences * context, 1 + d.engine.num_speculative_tokens);
+  work.mean_tokens = static_cast<double>(work.decode.tokens);
   DecodePoint point{.sequences = sequences};
   const BlockTime time = costs.Of(work);
   point.iteration = time.total + d.engine.OverheadOf(sequences);
   point.longest = static_cast<OpClass>(std::max_element(time.busy.begin(), time.busy.end()) -
                                        time.busy.begin());
-  point.tokens_per_user = 1 / point.iteration.value;
+  point.tokens_per_user = d.engine.TokensPerStep() / point.iteration.value;
   point.output_throughput =
       point.tokens_per_user * static_cast<double>(sequences * d.parallel.dp * d.replicas);
   point.tokens_per_gpu = point.output_throughput / (d.replicas * d.parallel.gpus());

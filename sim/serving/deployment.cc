@@ -97,6 +97,15 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
           Row("custom_all_reduce", &EngineSpec::custom_all_reduce,
               "the engine's own all-reduce kernels inside a node run what they are faster for than "
               "NCCL"),
+          Row("num_speculative_tokens", &EngineSpec::num_speculative_tokens,
+              "tokens that the model's MTP module drafts a sequence and iteration, verified in the "
+              "next (speculative decoding)",
+              {.low = 0, .high = 64}),
+          Row("acceptance_rate", &EngineSpec::acceptance_rate,
+              "probability that a draft is kept where all before it are; the default is the lower "
+              "end "
+              "of DeepSeek-V3's 85% to 90% (arXiv 2412.19437, section 5.4.3)",
+              {.low = 0, .high = 1}),
           Row("iteration_overhead", &EngineSpec::iteration_overhead,
               "time of an iteration in which no kernel of the model runs: scheduling, launch, "
               "sampled tokens back to the host",
@@ -105,6 +114,12 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
               "the same for each sequence of the iteration", {.low = 0, .high = 1}),
       });
   return fields;
+}
+
+double EngineSpec::TokensPerStep() const {
+  double tokens = 1, kept = 1;
+  for (int i = 0; i < num_speculative_tokens; ++i) tokens += kept *= acceptance_rate;
+  return tokens;
 }
 
 const Fields<PrefillPool>& FieldsOf(const PrefillPool*) {
@@ -229,10 +244,14 @@ std::optional<DeploymentFault> CheckPool(const Deployment& d, const Model& m) {
   if (d.weights != Dtype::kBf16 && d.weights != Dtype::kFp8Block && d.weights != Dtype::kFp8)
     return Fault{"/weights", "bf16, fp8 or fp8_block", ""};
   if (const auto f = CheckNamed("/engine/policy", d.engine.policy, BatchingPolicies())) return f;
-  if (d.engine.max_num_batched_tokens < d.engine.max_num_seqs)
+  const int drafts = d.engine.num_speculative_tokens;
+  if (drafts > 0 && m.mtp_layers == 0)
+    return Fault{"/engine/num_speculative_tokens", "0 for a model without MTP modules", ""};
+  if (d.engine.max_num_batched_tokens < d.engine.max_num_seqs * (1 + drafts))
     return Fault{"/engine/max_num_batched_tokens",
-                 "at least max_num_seqs, " + Number(d.engine.max_num_seqs) +
-                     ": every sequence may have a token in an iteration",
+                 "at least " + Number(d.engine.max_num_seqs * (1 + drafts)) +
+                     ": each of max_num_seqs sequences may have a token in an iteration" +
+                     (drafts > 0 ? ", and its drafts" : ""),
                  ""};
   if (d.engine.max_model_len && *d.engine.max_model_len > m.max_position)
     return Fault{"/engine/max_model_len",
@@ -251,6 +270,14 @@ std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model&
       return fault;
     }
   if (const auto f = CheckNamed("/router", d.router, RouterPolicies())) return f;
+  if (d.prefill &&
+      (d.prefill->engine.num_speculative_tokens > 0) != (d.engine.num_speculative_tokens > 0))
+    return DeploymentFault{"/prefill/engine/num_speculative_tokens",
+                           d.engine.num_speculative_tokens > 0
+                               ? "at least 1, as where replicas decode: the module's cache of a "
+                                 "prompt is made with it"
+                               : "0, as where replicas decode",
+                           ""};
   if (d.prefill && !d.failures.empty())
     return DeploymentFault{"/failures",
                            "none beside a prefill pool: what becomes of caches on their way is not "
@@ -312,6 +339,12 @@ Parallel ParallelOf(const Deployment& d) {
   return parallel;
 }
 
+int64_t CachedElements(const Deployment& d, const Model& m, int64_t tokens, int tp) {
+  const int64_t layers = KvElements(m, tokens, tp);
+  return d.engine.num_speculative_tokens > 0 ? layers / m.layers() * (m.layers() + m.mtp_layers)
+                                             : layers;
+}
+
 ServingMemory ServingMemoryOf(const Deployment& d, const Model& m, const Cluster& cluster) {
   const ShardPlan shard = ShardOf(d);
   const auto held = [&](BlockKind kind) {
@@ -321,8 +354,10 @@ ServingMemory ServingMemoryOf(const Deployment& d, const Model& m, const Cluster
   // Embedding and head stay bf16 where the layers are fp8.
   const double ends =
       held(BlockKind::kEmbedding) + (m.tied_embeddings ? 0 : held(BlockKind::kHead));
+  const int mtp = d.engine.num_speculative_tokens > 0 ? m.mtp_layers : 0;
   const double layers = m.layers(LayerKind::kDense) * held(BlockKind::kDense) +
-                        m.layers(LayerKind::kMoe) * held(BlockKind::kMoe);
+                        m.layers(LayerKind::kMoe) * held(BlockKind::kMoe) +
+                        (mtp > 0 ? mtp * held(BlockKind::kMtp) : 0);
   const EngineSpec& engine = d.engine;
   ServingMemory memory;
   memory.usable = cluster.device.memory * engine.gpu_memory_utilization;
@@ -333,7 +368,8 @@ ServingMemory ServingMemoryOf(const Deployment& d, const Model& m, const Cluster
   memory.runtime =
       Bytes(kNonTorchBytes.value + (d.parallel.gpus() > 1 ? kNcclBufferBytes.value : 0));
   memory.kv = memory.usable - memory.weights - memory.activations - memory.runtime;
-  memory.kv_per_token = Bytes(static_cast<double>(KvElements(m, 1, d.parallel.tp)) * d.kv_bits / 8);
+  memory.kv_per_token =
+      Bytes(static_cast<double>(CachedElements(d, m, 1, d.parallel.tp)) * d.kv_bits / 8);
   const double block = memory.kv_per_token.value * static_cast<double>(engine.block_size);
   memory.blocks = std::max<int64_t>(0, static_cast<int64_t>(memory.kv.value / block));
   memory.tokens = memory.blocks * engine.block_size;

@@ -42,12 +42,18 @@ struct EngineSpec {
   std::optional<int64_t> max_model_len;
   bool enable_prefix_caching = true;
   bool custom_all_reduce = true;
+  // Drafted by the model's own MTP modules, each verified with the next token. A draft is kept with
+  // this probability, where all before it are.
+  int num_speculative_tokens = 0;
+  double acceptance_rate = 0.85;
   Seconds iteration_overhead;
   Seconds sequence_overhead;
   // Of an iteration of so many sequences.
   Seconds OverheadOf(int64_t sequences) const {
     return iteration_overhead + sequence_overhead * static_cast<double>(sequences);
   }
+  // Tokens that a decoding sequence makes in an iteration, in the mean.
+  double TokensPerStep() const;
   bool operator==(const EngineSpec&) const = default;
 };
 const Fields<EngineSpec>& FieldsOf(const EngineSpec*);
@@ -114,6 +120,10 @@ std::optional<DeploymentFault> CheckDeployment(const Deployment& deployment, con
 // REQUIRES: CheckDeployment passed.
 ShardPlan ShardOf(const Deployment& deployment);
 Parallel ParallelOf(const Deployment& deployment);
+
+// Elements that the cache of `tokens` tokens has on each of tp ranks; a module that drafts caches
+// as a layer does.
+int64_t CachedElements(const Deployment& deployment, const Model& model, int64_t tokens, int tp);
 
 // What fills the memory of one GPU, of those that are not of the prefill pool, and how many tokens
 // the cache of each dp rank holds.

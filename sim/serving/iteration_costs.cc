@@ -33,6 +33,10 @@ Place PlaceOf(double x) {
   return {knot, std::clamp((x - low) / (high - low), 0.0, 1.0)};
 }
 
+uint64_t KeyOf(int64_t tokens, int64_t knot) {
+  return static_cast<uint64_t>(tokens) << 16 | static_cast<uint64_t>(knot);
+}
+
 // What parts have in an iteration, in order.
 std::vector<Work> PartsOf(const IterationWork& work, const ExpertLoad& load) {
   std::vector<Work> parts;
@@ -44,17 +48,31 @@ std::vector<Work> PartsOf(const IterationWork& work, const ExpertLoad& load) {
   return parts;
 }
 
+// One token of each decoding sequence, and of the ranks together so many fewer.
+IterationWork DraftsOn(const IterationWork& work) {
+  IterationWork drafts;
+  if (work.decode.tokens == 0) return drafts;
+  drafts.decode = DecodeOf(work.decode.sequences, work.decode.context_sum, 1);
+  drafts.mean_tokens = std::max(1.0, work.mean_tokens * static_cast<double>(drafts.decode.tokens) /
+                                         static_cast<double>(work.tokens()));
+  return drafts;
+}
+
 }  // namespace
 
 IterationCosts::IterationCosts(const Model& model, const ShardPlan& shard, const ExpertLoad& load,
-                               const OpCosts& costs)
-    : model_(model), shard_(shard), load_(load), costs_(costs) {
+                               int drafts, const OpCosts& costs)
+    : model_(model), shard_(shard), load_(load), costs_(costs), drafts_(drafts) {
   pieces_.push_back({BlockKind::kEmbedding, 1});
   for (const auto& [layer, block] : {std::pair(LayerKind::kDense, BlockKind::kDense),
                                      std::pair(LayerKind::kMoe, BlockKind::kMoe)})
     if (const int count = model.layers(layer); count > 0) pieces_.push_back({block, count});
   pieces_.push_back({BlockKind::kHead, 1});
   layers_ = model.layers();
+  if (drafts == 0) return;
+  pieces_.push_back({BlockKind::kMtp, 1});
+  if (drafts > 1) pieces_.push_back({BlockKind::kMtp, drafts - 1, true});
+  ++layers_;
 }
 
 // Experts get the mean of what the ranks send; a rank's own port carries what it sends or what it
@@ -83,14 +101,17 @@ BlockTime IterationCosts::TimeOf(const CostedOps& block) {
   return SolveBlock(block, times);
 }
 
-CostedOps IterationCosts::OpsIn(BlockKind kind, const IterationWork& work) const {
-  return CostedBy(OpsOf(kind, model_, shard_, costs_.spread().uniform, PartsOf(work, LoadOf(work))),
+CostedOps IterationCosts::OpsIn(const Piece& piece, const IterationWork& work) const {
+  const IterationWork of_piece = piece.drafts_on ? DraftsOn(work) : work;
+  if (of_piece.tokens() == 0) return {};
+  return CostedBy(OpsOf(piece.kind, model_, shard_, costs_.spread().uniform,
+                        PartsOf(of_piece, LoadOf(of_piece))),
                   false, costs_);
 }
 
 BlockTime IterationCosts::Direct(const IterationWork& work) const {
   BlockTime all;
-  for (const Piece& piece : pieces_) all += TimeOf(OpsIn(piece.kind, work)) * piece.count;
+  for (const Piece& piece : pieces_) all += TimeOf(OpsIn(piece, work)) * piece.count;
   return all;
 }
 
@@ -105,63 +126,112 @@ BlockTime IterationCosts::AttentionOf(const Work& part) const {
   return t;
 }
 
-// All layers and the embedding without attention, where the ranks' mean of tokens is at a knot.
-const BlockTime& IterationCosts::RestAt(int64_t tokens, int64_t knot) {
-  const auto [at, fresh] =
-      rest_.try_emplace(static_cast<uint64_t>(tokens) << 16 | static_cast<uint64_t>(knot));
-  if (!fresh) return at->second;
+// All layers and the embedding without attention and head, once for what has no experts: it does
+// not know the other ranks. The MTP module ends in the head too.
+BlockTime IterationCosts::RestOf(int64_t tokens, double mean_tokens, bool drafts_on) {
   const Prompt prompt{tokens, tokens};
   IterationWork work;
   work.prefill = PrefillOf({&prompt, 1});
-  work.mean_tokens = shard_.dp > 1 ? AtKnot(knot) : static_cast<double>(tokens);
+  work.mean_tokens = mean_tokens;
   const std::vector<Work> parts = PartsOf(work, LoadOf(work));
+  const auto [alike, fresh] = alike_[drafts_on].try_emplace(tokens);
   BlockTime rest;
-  for (const Piece& piece : pieces_)
-    if (piece.kind != BlockKind::kHead) rest += SolvedOf(piece.kind, parts) * piece.count;
-  rest += AttentionOf(parts.front()) * -layers_;
-  return at->second = rest;
+  for (const Piece& piece : pieces_) {
+    if (piece.kind == BlockKind::kHead || piece.drafts_on != drafts_on) continue;
+    if (piece.kind == BlockKind::kMoe || piece.kind == BlockKind::kMtp)
+      rest += SolvedOf(piece.kind, parts) * piece.count;
+    else if (fresh)
+      alike->second += SolvedOf(piece.kind, parts) * piece.count;
+    if (piece.kind == BlockKind::kMtp && fresh) alike->second += HeadOf(1) * -piece.count;
+  }
+  if (fresh) alike->second += AttentionOf(parts.front()) * -(drafts_on ? drafts_ - 1 : layers_);
+  rest += alike->second;
+  return rest;
 }
 
-BlockTime IterationCosts::Rest(int64_t tokens, double mean_tokens) {
-  if (shard_.dp == 1) return RestAt(tokens, 0);
+const BlockTime& IterationCosts::RestAt(int64_t tokens, int64_t knot, bool drafts_on) {
+  const auto [at, fresh] = rest_[drafts_on].try_emplace(KeyOf(tokens, knot));
+  if (fresh)
+    at->second =
+        RestOf(tokens, shard_.dp > 1 ? AtKnot(knot) : static_cast<double>(tokens), drafts_on);
+  return at->second;
+}
+
+// A grouped product takes a step where its experts' rows need a larger tile. It is between two
+// knots where the middle is not half way, and is found by halving, in the half that rises more.
+const IterationCosts::Step& IterationCosts::StepAt(int64_t tokens, int64_t knot, bool drafts_on) {
+  constexpr double kHalfWay = 1e-3;
+  constexpr int kHalvings = 14;
+  const auto [found, fresh] = steps_[drafts_on].try_emplace(KeyOf(tokens, knot));
+  Step& step = found->second;
+  if (!fresh) return step;
+  double low = AtKnot(knot), high = AtKnot(knot + 1);
+  step.below = RestAt(tokens, knot, drafts_on);
+  step.above = RestAt(tokens, knot + 1, drafts_on);
+  for (int i = 0; i < kHalvings; ++i) {
+    const double middle = (low + high) / 2;
+    const BlockTime there = RestOf(tokens, middle, drafts_on);
+    const double rise = there.total.value - step.below.total.value,
+                 further = step.above.total.value - there.total.value;
+    if (i == 0 && std::abs(rise - further) / 2 < kHalfWay * there.total.value) return step;
+    const bool first_half = std::abs(rise) > std::abs(further);
+    (first_half ? high : low) = middle;
+    (first_half ? step.above : step.below) = there;
+  }
+  step.at = high;
+  return step;
+}
+
+BlockTime IterationCosts::Rest(int64_t tokens, double mean_tokens, bool drafts_on) {
+  if (shard_.dp == 1) return RestAt(tokens, 0, drafts_on);
   const Place place = PlaceOf(mean_tokens);
-  const BlockTime low = RestAt(tokens, place.knot);
-  return Between(low, RestAt(tokens, place.knot + 1), place.part);
+  const Step& step = StepAt(tokens, place.knot, drafts_on);
+  const BlockTime& low = RestAt(tokens, place.knot, drafts_on);
+  const BlockTime& high = RestAt(tokens, place.knot + 1, drafts_on);
+  if (step.at == 0) return Between(low, high, place.part);
+  const double from = AtKnot(place.knot), to = AtKnot(place.knot + 1);
+  const double mean = from + place.part * (to - from);
+  return mean < step.at ? Between(low, step.below, (mean - from) / (step.at - from))
+                        : Between(step.above, high, (mean - step.at) / (to - step.at));
 }
 
 BlockTime IterationCosts::Decode(const Work& part) {
   const auto n = static_cast<size_t>(part.sequences);
-  if (decode_.size() <= n) decode_.resize(n + 1);
+  const int64_t queries = part.tokens / part.sequences;
+  auto& of_queries = decode_[queries > 1];
+  if (of_queries.size() <= n) of_queries.resize(n + 1);
   const Place place = PlaceOf(static_cast<double>(part.context_sum) / static_cast<double>(n));
   const auto at = [&](int64_t knot) -> const BlockTime& {
-    auto& knots = decode_[n];
+    auto& knots = of_queries[n];
     const auto k = static_cast<size_t>(knot);
     if (knots.size() <= k) knots.resize(k + 2);
     if (knots[k]) return *knots[k];
-    Work work = part;
-    work.context_sum = std::llround(AtKnot(knot) * static_cast<double>(n));
-    work.query_key_pairs = work.context_sum;
-    return knots[k].emplace(AttentionOf(work));
+    const auto contexts = std::llround(AtKnot(knot) * static_cast<double>(n));
+    return knots[k].emplace(AttentionOf(DecodeOf(part.sequences, contexts, queries)));
   };
   const BlockTime low = at(place.knot);
   return Between(low, at(place.knot + 1), place.part);
 }
 
-const BlockTime& IterationCosts::HeadOf(int64_t sequences) {
-  const auto n = static_cast<size_t>(sequences);
+const BlockTime& IterationCosts::HeadOf(int64_t rows) {
+  const auto n = static_cast<size_t>(rows);
   if (heads_.size() <= n) heads_.resize(n + 1);
   if (heads_[n]) return *heads_[n];
-  Work work{.pass = Pass::kDecode, .sequences = sequences, .tokens = sequences};
-  work.query_key_pairs = work.context_sum = sequences;
+  const Work work = DecodeOf(rows, rows, 1);
   return heads_[n].emplace(SolvedOf(BlockKind::kHead, {&work, 1}));
 }
 
 BlockTime IterationCosts::Of(const IterationWork& work) {
   MOECAST_CHECK(work.tokens() > 0);
-  BlockTime t = Rest(work.tokens(), work.mean_tokens);
-  t += HeadOf(work.sequences());
+  BlockTime t = Rest(work.tokens(), work.mean_tokens, false);
+  t += HeadOf(work.prefill.sequences + work.decode.tokens) * (drafts_ > 0 ? 2 : 1);
   if (work.prefill.tokens > 0) t += AttentionOf(work.prefill) * layers_;
   if (work.decode.tokens > 0) t += Decode(work.decode) * layers_;
+  if (drafts_ < 2 || work.decode.tokens == 0) return t;
+  const IterationWork on = DraftsOn(work);
+  t += Rest(on.tokens(), on.mean_tokens, true);
+  t += HeadOf(on.tokens()) * (drafts_ - 1);
+  t += Decode(on.decode) * (drafts_ - 1);
   return t;
 }
 
@@ -170,7 +240,7 @@ double IterationCosts::Sigma(const IterationWork& work) const {
   std::map<uint64_t, double> by_curve;
   double own = 0, total = 0;
   for (const Piece& piece : pieces_) {
-    const CostedOps block = OpsIn(piece.kind, work);
+    const CostedOps block = OpsIn(piece, work);
     for (const Cost& cost : block.costs) {
       const double time = cost.time.value * piece.count;
       by_source[cost.source] += time * cost.sigma_table;
@@ -189,7 +259,7 @@ double IterationCosts::Sigma(const IterationWork& work) const {
 double IterationCosts::ExtrapolatedFraction(const IterationWork& work) const {
   double outside = 0, all = 0;
   for (const Piece& piece : pieces_) {
-    const CostedOps block = OpsIn(piece.kind, work);
+    const CostedOps block = OpsIn(piece, work);
     for (const Cost& cost : block.costs) {
       all += piece.count * cost.time.value;
       if (cost.extrapolated) outside += piece.count * cost.time.value;

@@ -30,7 +30,8 @@ void KvTransfers::Start(Time now, int from_rank, int to_rank, int64_t tokens, in
     from.push_back(from_rank * from_tp + i * from_tp / pairs);
     to.push_back(prefill_.gpus() + to_rank * to_tp + i * to_tp / pairs);
   }
-  const double elements = static_cast<double>(KvElements(run_.model, tokens, to_tp));
+  const double elements =
+      static_cast<double>(CachedElements(run_.deployment, run_.model, tokens, to_tp));
   const Bytes bytes(elements * run_.deployment.kv_bits / 8 * to_tp / pairs);
   const Traffic traffic = Send(from, to, bytes, routes_);
   if (traffic.unreachable > 0)

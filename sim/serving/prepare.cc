@@ -21,7 +21,8 @@ ServingCosts::Pool::Pool(const ServingRun& run, const Deployment& deployment)
       ops(kernels, run.cluster, shard, PlacementOf(ParallelOf(deployment)),
           ExpertSpreadOf(run.model, shard, PlacementOf(ParallelOf(deployment)), run.cluster),
           ServingStep(*run.calibration), 1),
-      iterations(run.model, shard, LoadOf(deployment.routing, deployment.parallel.ep), ops) {}
+      iterations(run.model, shard, LoadOf(deployment.routing, deployment.parallel.ep),
+                 deployment.engine.num_speculative_tokens, ops) {}
 
 ServingCosts::ServingCosts(const ServingRun& run) : decode_(run, run.deployment) {
   if (run.deployment.prefill) prefill_ = std::make_unique<Pool>(run, PrefillPoolOf(run.deployment));

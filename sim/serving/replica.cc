@@ -40,7 +40,9 @@ IterationWork MeanWork::mean() const {
   };
   fill(prefill_, work.prefill);
   fill(decode_, work.decode);
-  work.decode.tokens = work.decode.sequences;
+  if (work.decode.sequences > 0)
+    work.decode = DecodeOf(work.decode.sequences, work.decode.context_sum,
+                           std::llround(decode_[1] / decode_[0]));
   // Of what is left: as many times a rank's own tokens as over all iterations.
   work.mean_tokens =
       std::max(1.0, static_cast<double>(work.tokens()) * mean_tokens_ / (prefill_[1] + decode_[1]));
@@ -77,7 +79,9 @@ Replica::Replica(const ServingRun& run, const Deployment& pool, const ServingMem
       .max_num_batched_tokens = engine_.max_num_batched_tokens,
       .block_size = engine_.block_size,
       .blocks = memory.blocks,
-      .run_tokens = engine_.enable_prefix_caching ? run.load.block_tokens : 0};
+      .run_tokens = engine_.enable_prefix_caching ? run.load.block_tokens : 0,
+      .drafts = engine_.num_speculative_tokens,
+      .tokens_per_step = engine_.TokensPerStep()};
   schedulers_.assign(static_cast<size_t>(pool.parallel.dp), Scheduler(limits, *policy));
   ticks_.resize(schedulers_.size());
   batches_.resize(schedulers_.size());
@@ -183,7 +187,7 @@ std::vector<int32_t> Replica::Fail(Time now) {
 
 void Replica::EndRank(size_t r) {
   Ticks& ticks = ticks_[r];
-  if (int64_t others = batches_[r].decode.tokens; others > 0) {
+  if (int64_t others = batches_[r].decode.sequences; others > 0) {
     for (const Begun& begun : ticks.begun) {
       const int64_t count = std::min(begun.count, others);
       others -= count;

@@ -12,12 +12,16 @@ Scheduler::Scheduler(const SchedulerLimits& limits, const BatchingPolicy& policy
       policy_(&policy),
       growing_(static_cast<size_t>(limits.block_size)),
       cache_(limits.blocks, limits.block_size, limits.run_tokens) {
-  MOECAST_CHECK(0 < limits.max_num_seqs && limits.max_num_seqs <= limits.max_num_batched_tokens);
+  MOECAST_CHECK(0 < limits.max_num_seqs && 0 <= limits.drafts);
+  MOECAST_CHECK(limits.max_num_seqs * (1 + limits.drafts) <= limits.max_num_batched_tokens);
+  MOECAST_CHECK(1 <= limits.tokens_per_step &&
+                limits.tokens_per_step <= 1 + static_cast<double>(limits.drafts));
   MOECAST_CHECK(limits.block_size > 0 && limits.blocks > 0);
+  step_ = static_cast<int64_t>(limits.tokens_per_step);
 }
 
 int64_t Scheduler::BlocksOf(int64_t input_tokens, int64_t output_tokens) const {
-  return cache_.BlocksFor(input_tokens + output_tokens - 1);
+  return cache_.BlocksFor(input_tokens + output_tokens - 1 + limits_.drafts);
 }
 
 // Whole runs alone are kept.
@@ -78,7 +82,7 @@ void Scheduler::Finish(Slot slot) {
 }
 
 // A sequence that has stored n tokens needs a block for the next where n is a multiple of the
-// block's size: first at the decode iteration since + (-n mod size), then at every size-th.
+// block's size: first at since + (-n mod size) of the clock, then at every size-th.
 int64_t Scheduler::PhaseOf(const Sequence& s) const {
   const int64_t size = limits_.block_size;
   return s.since + (size - s.stored % size) % size;
@@ -87,11 +91,11 @@ int64_t Scheduler::PhaseOf(const Sequence& s) const {
 void Scheduler::BeginDecode(Slot slot) {
   Sequence& s = At(slot);
   s.state = State::kDecoding;
-  s.since = iterations_;
+  s.since = clock_;
   ++decoding_;
   stored_sum_ += s.stored;
   ++GrowingAt(PhaseOf(s));
-  ends_.push({iterations_ + s.output - s.made, s.id, {slot, s.version}});
+  ends_.push({clock_ + s.output - s.made, s.id, {slot, s.version}});
 }
 
 void Scheduler::GiveBack(Sequence& s, int64_t blocks) {
@@ -115,7 +119,7 @@ bool Scheduler::PreemptLast() {
     Sequence& s = At(last.slot);
     if (s.state == State::kDecoding) {
       LeaveDecode(s);
-      s.made += iterations_ - s.since;
+      s.made += clock_ - s.since;
       // All it had is computed again in one prompt, whose end makes the next token.
       s.prompt = StoredNow(s) + 1;
       s.prefilled = false;
@@ -202,7 +206,7 @@ void Scheduler::JoinPrefilled(Batch& batch) {
     if (running() >= limits_.max_num_seqs)
       batch.blocked = Blocked::kSequences;
     else if (promised_ + PromiseOf(s) > limits_.blocks ||
-             cache_.BlocksFor(s.prompt + 1) > cache_.available())
+             cache_.BlocksFor(s.prompt + 1 + limits_.drafts) > cache_.available())
       batch.blocked = Blocked::kKvCache;
     if (batch.blocked != Blocked::kNothing) break;
     waiting_.pop_front();
@@ -229,7 +233,7 @@ Batch Scheduler::Next() {
     batch.blocked = Blocked::kPolicy;
 
   // Who was preempted does not come back in the same iteration, nor does another take its place.
-  while (decoding_ > 0 && GrowingAt(iterations_) > cache_.available()) {
+  while (decoding_ > 0 && Growing() > cache_.available()) {
     PreemptLast();
     batch.blocked = Blocked::kKvCache;
   }
@@ -238,12 +242,12 @@ Batch Scheduler::Next() {
   });
   if (decoding_ > 0) {
     decodes_ = true;
-    cache_.Take(GrowingAt(iterations_));
-    batch.decode.sequences = batch.decode.tokens = decoding_;
-    batch.decode.context_sum = stored_sum_ + decoding_;
-    batch.decode.query_key_pairs = batch.decode.context_sum;
+    cache_.Take(Growing());
+    const int64_t queries = 1 + limits_.drafts;
+    batch.decode = DecodeOf(decoding_, stored_sum_ + decoding_ * queries, queries);
   }
-  if (policy_->mixes) TakeChunks(limits_.max_num_batched_tokens - decoding_, batch);
+  if (policy_->mixes)
+    TakeChunks(limits_.max_num_batched_tokens - decoding_ * (1 + limits_.drafts), batch);
   // Prompts that hold the whole cache, none of which can go on: the last gives way.
   while (batch.empty() && !prefilling_.empty() && PreemptLast()) {
     batch.blocked = Blocked::kKvCache;
@@ -282,13 +286,20 @@ BatchEnd Scheduler::End() {
   resumed_.clear();
   BatchEnd end;
   if (decodes_) {
-    end.tokens += decoding_;
-    stored_sum_ += decoding_;
+    end.tokens += decoding_ * step_;
+    stored_sum_ += decoding_ * step_;
+    clock_ += step_;
     ++iterations_;
-    while (!ends_.empty() && ends_.top().at <= iterations_) {
-      const Ending ending = ends_.top();
-      ends_.pop();
-      if (!IsNow(ending.of)) continue;
+    step_ = static_cast<int64_t>(static_cast<double>(iterations_ + 1) * limits_.tokens_per_step) -
+            clock_;
+    ending_.clear();
+    for (; !ends_.empty() && ends_.top().at <= clock_; ends_.pop())
+      if (IsNow(ends_.top().of)) ending_.push_back(ends_.top());
+    // Whichever of a step's tokens was their last.
+    std::sort(ending_.begin(), ending_.end(),
+              [](const Ending& a, const Ending& b) { return a.id < b.id; });
+    for (const Ending& ending : ending_) {
+      end.tokens -= clock_ - ending.at;  // accepted behind its last
       LeaveDecode(At(ending.of.slot));
       Finish(ending.of.slot);
     }

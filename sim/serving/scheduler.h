@@ -12,6 +12,9 @@
 // are preempted. Of the others there are sums: each decode iteration gives every decoding sequence
 // one token, so one counter of such iterations says when each ends and when each needs a block.
 //
+// Where drafts are verified, an iteration gives every decoding sequence as many tokens as are
+// accepted in the mean, in turn the whole numbers below and above; the counter counts tokens.
+//
 // A prompt whose first tokens the cache keeps of another is prefilled from there on (kv_cache.h). A
 // sequence whose prompt was computed elsewhere (disaggregated prefill) waits for the blocks of all
 // of it and goes on to decode.
@@ -36,7 +39,9 @@ struct SchedulerLimits {
   int64_t max_num_batched_tokens = 8192;  // new tokens of an iteration
   int64_t block_size = 16;                // tokens
   int64_t blocks = 0;                     // of the KV cache
-  int64_t run_tokens = 0;  // of the runs that prompts' hashes are of; 0 without prefix caching
+  int64_t run_tokens = 0;      // of the runs that prompts' hashes are of; 0 without prefix caching
+  int64_t drafts = 0;          // verified with the next token of each sequence
+  double tokens_per_step = 1;  // that a decoding sequence makes, 1 to 1 + drafts
 };
 
 // A request as an engine has it. `hashes` are of its prompt's runs, from the first on, and outlive
@@ -76,7 +81,8 @@ class Scheduler {
   // REQUIRES: limits are positive, and an iteration has a token for each sequence.
   Scheduler(const SchedulerLimits& limits, const BatchingPolicy& policy);
 
-  // Blocks that a sequence holds before its last token is made.
+  // The most blocks that a sequence holds: before its last token is made, with the drafts that are
+  // verified with it.
   int64_t BlocksOf(int64_t input_tokens, int64_t output_tokens) const;
   // Puts a sequence at the end of the queue; `id` is its caller's, who gets it back. REQUIRES:
   // tokens are positive (with the prompt prefilled two of output) and BlocksOf(...) <=
@@ -121,7 +127,7 @@ class Scheduler {
     int64_t output = 0;  // tokens to make
     int64_t made = 0;    // tokens made; while it decodes, those made when it began to
     int64_t stored = 0;  // tokens in the cache; while it decodes, those when it began to
-    int64_t since = 0;   // decode iterations there had been when it began to decode
+    int64_t since = 0;   // the clock when it began to decode
     int64_t blocks = 0;  // its own while it prefills
     std::span<const uint64_t> runs;  // of its input that may be kept
     int32_t held = 0;                // runs of the cache it holds
@@ -136,7 +142,7 @@ class Scheduler {
     int32_t version;
   };
   struct Ending {
-    int64_t at;  // decode iterations
+    int64_t at;  // by the clock
     int32_t id;
     Entry of;
     bool operator>(const Ending& o) const { return at != o.at ? at > o.at : id > o.id; }
@@ -144,11 +150,17 @@ class Scheduler {
   Sequence& At(Slot slot) { return sequences_[static_cast<size_t>(slot)]; }
   bool IsNow(const Entry& entry) { return At(entry.slot).version == entry.version; }
 
-  // Decoding sequences that need a block for the token of the decode iteration that comes next.
-  int64_t& GrowingAt(int64_t iterations) {
-    return growing_[static_cast<size_t>(iterations % limits_.block_size)];
+  // Decoding sequences that need a block for their token at a time of the clock.
+  int64_t& GrowingAt(int64_t clock) {
+    return growing_[static_cast<size_t>(clock % limits_.block_size)];
   }
-  int64_t StoredNow(const Sequence& s) const { return s.stored + iterations_ - s.since; }
+  // Blocks for the next `step_` tokens of all.
+  int64_t Growing() {
+    int64_t blocks = 0;
+    for (int64_t i = 0; i < step_; ++i) blocks += GrowingAt(clock_ + i);
+    return blocks;
+  }
+  int64_t StoredNow(const Sequence& s) const { return s.stored + clock_ - s.since; }
   int64_t PhaseOf(const Sequence& s) const;
   void JoinPrefilled(Batch& batch);
   std::span<const uint64_t> RunsOf(const SequenceAsked& asked) const;
@@ -179,13 +191,15 @@ class Scheduler {
   std::vector<Entry> admitted_;   // in order; those that have finished are dropped when met
   std::unordered_map<int32_t, Slot> handed_over_;  // by id: finished, their cache still read
   std::priority_queue<Ending, std::vector<Ending>, std::greater<>> ends_;
-  std::vector<int64_t> growing_;  // by decode iteration modulo block_size
+  std::vector<int64_t> growing_;  // by the clock modulo block_size
   KvCache cache_;
   int64_t prompt_tokens_ = 0, cached_tokens_ = 0;
   int64_t promised_ = 0;  // blocks that running sequences hold at their ends; where reserved
   int64_t decoding_ = 0;
   int64_t stored_sum_ = 0;  // of decoding sequences, now
   int64_t iterations_ = 0;  // with decodes
+  int64_t clock_ = 0;       // tokens that a sequence has made that decoded in all of them
+  int64_t step_ = 1;        // what the next of them adds
   int64_t preemptions_ = 0;
   // Of the iteration that runs.
   struct Chunk {
@@ -194,6 +208,7 @@ class Scheduler {
   };
   std::vector<Chunk> chunks_;
   bool decodes_ = false;
+  std::vector<Ending> ending_;
   std::vector<int32_t> first_token_, finished_, resumed_, started_, joined_, preempted_;
 };
 

@@ -83,7 +83,10 @@ std::string OneLine(const Deployment& d) {
   const auto batches = [&](const EngineSpec& e) {
     return (e.preset.empty() ? "" : e.preset + ": ") + e.policy + " batches of " +
            text(e.max_num_seqs) + " sequences and " + text(e.max_num_batched_tokens) +
-           " tokens a dp rank";
+           " tokens a dp rank" +
+           (e.num_speculative_tokens > 0 ? ", " + text(e.num_speculative_tokens) +
+                                               " drafted, kept at " + ShowNumber(e.acceptance_rate)
+                                         : "");
   };
   std::string line = pool(d.replicas, d.parallel) + "; weights " + std::string(NameOf(d.weights)) +
                      ", KV " + ShowNumber(d.kv_bits) + " bits; " + batches(d.engine);

@@ -330,15 +330,16 @@ std::vector<ServingSample> Together(const std::vector<std::vector<ServingSample>
 // What the ranks of a pool take, in tokens.
 struct Room {
   int64_t longest, stored;
+  int64_t drafts;  // stored behind a last token
 };
 Room RoomOf(const ServingRun& run, const Deployment& pool) {
   return {pool.engine.max_model_len.value_or(run.model.max_position),
-          ServingMemoryOf(pool, run.model, run.cluster).tokens};
+          ServingMemoryOf(pool, run.model, run.cluster).tokens, pool.engine.num_speculative_tokens};
 }
 RequestEnd EndOf(const Room& room, int64_t input_tokens, int64_t output_tokens) {
   if (input_tokens + output_tokens > room.longest) return RequestEnd::kTooLong;
-  return input_tokens + output_tokens - 1 > room.stored ? RequestEnd::kNeverFits
-                                                        : RequestEnd::kCompleted;
+  return input_tokens + output_tokens - 1 + room.drafts > room.stored ? RequestEnd::kNeverFits
+                                                                      : RequestEnd::kCompleted;
 }
 
 }  // namespace

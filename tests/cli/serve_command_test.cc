@@ -199,6 +199,12 @@ TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
            Case{"serve llama-3.1-70b-azure-conv-like --set serving/failures='[{\"replica\": 2, "
                 "\"at\": \"1s\", \"recovery\": \"1s\"}]'",
                 "/serving/failures/0/replica: found 2, expected one of 0 to 1"},
+           Case{"serve deepseek-v2-azure-conv-like --set serving/engine/num_speculative_tokens=1",
+                "/serving/engine/num_speculative_tokens: found 1, expected 0 for a model without "
+                "MTP modules"},
+           Case{"serve deepseek-v2-disaggregated --set model=deepseek-v3 --set "
+                "serving/engine/num_speculative_tokens=2",
+                "prefill/engine/num_speculative_tokens at least 1, as where replicas decode"},
            Case{"serve llama-3.1-70b-azure-conv-like --set serving/autoscaling/startup=60s",
                 "/serving/autoscaling: found an object, expected a value for \"target_requests\""},
            Case{"serve llama-3.1-70b-azure-conv-like --set serving/autoscaling/startup=60s --set "

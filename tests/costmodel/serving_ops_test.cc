@@ -56,6 +56,23 @@ TEST(ServingOpsTest, DecodeOfMlaAttendsToTheLatentsOfTheContextSum) {
   EXPECT_EQ(read, 2.0 * 4000 * 576 + 2.0 * 2 * 128 * (576 + 512));
 }
 
+// Three queries of each sequence read its latents once; each attends as one alone would to the
+// whole context, and goes through all matrices.
+TEST(ServingOpsTest, QueriesThatAreVerifiedTogetherReadTheCacheOnce) {
+  const Model m = LoadModel("deepseek-v2");
+  const std::vector<Op> one = OpsIn(BlockKind::kDense, m, DecodeOf(2, 4000, 1));
+  const std::vector<Op> three = OpsIn(BlockKind::kDense, m, DecodeOf(2, 4000, 3));
+  EXPECT_EQ(one, OpsIn(BlockKind::kDense, m, DecodeOf(Contexts{1000, 3000})));
+  EXPECT_EQ(FlopsIn(three, OpClass::kAttention), 3 * FlopsIn(one, OpClass::kAttention));
+  EXPECT_EQ(GemmFlops(three), 3 * GemmFlops(one));
+  const auto read = [](const std::vector<Op>& ops) {
+    for (const Op& op : ops)
+      if (op.name == OpName::kAttention) return BytesOf(op.query).value;
+    return 0.0;
+  };
+  EXPECT_EQ(read(three) - read(one), 2.0 * 2 * (3 - 1) * 128 * (576 + 512));
+}
+
 // 64 heads of 128 share 8 of keys and values. 2 n H (d + d) flops; the cache is read once for a
 // group.
 TEST(ServingOpsTest, DecodeOfGqaReadsKeysAndValuesOfTheContextSum) {

@@ -45,5 +45,28 @@ TEST(DeploymentTest, LayoutsThatFitAreOfTheFewestGpus) {
   EXPECT_EQ(LayoutsThatFit(run.deployment, run.model, run.cluster), std::vector{two});
 }
 
+// DeepSeek-V3's module: a layer of the last kind, whose experts lie on 32 ranks as the others', and
+// in front 2 x 7168 x 7168 and norms; it caches as one of 61 layers.
+TEST(DeploymentTest, DraftingTakesTheModulesWeightsAndCache) {
+  ServingRun run = ServingRunOf("deepseek-v3", "h800-64", {.tp = 1, .dp = 32, .ep = 32});
+  run.deployment.weights = Dtype::kFp8Block;
+  const ServingMemory without = ServingMemoryOf(run.deployment, run.model, run.cluster);
+  run.deployment.engine.num_speculative_tokens = 1;
+  const ServingMemory with = ServingMemoryOf(run.deployment, run.model, run.cluster);
+  const double experts = 256 * 3.0 * 7168 * 2048;
+  const double whole = static_cast<double>(MtpParameters(run.model)) - experts;
+  const double bytes = (whole + experts / 32) * ElementBytes(Dtype::kFp8Block);
+  EXPECT_NEAR((with.weights - without.weights).value / bytes, 1, 1e-3);
+  EXPECT_DOUBLE_EQ(with.kv_per_token / without.kv_per_token, 62.0 / 61);
+}
+
+// 1 + a + a^2 + ...: each draft is kept where those before it are.
+TEST(DeploymentTest, TokensAStepAreTheGeometricSum) {
+  EngineSpec engine{.num_speculative_tokens = 3, .acceptance_rate = 0.5};
+  EXPECT_DOUBLE_EQ(engine.TokensPerStep(), 1.875);
+  engine.num_speculative_tokens = 0;
+  EXPECT_EQ(engine.TokensPerStep(), 1);
+}
+
 }  // namespace
 }  // namespace moecast

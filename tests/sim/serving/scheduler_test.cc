@@ -48,6 +48,11 @@ class EachSequence {
     if (!policy_.mixes && batch.prefill.tokens > 0) return batch;
     // In order of admission each takes a block where its next token needs one; where there is none
     // the last gives up its own.
+    const auto after = [&](int64_t steps) {
+      return static_cast<int64_t>(static_cast<double>(steps) * limits_.tokens_per_step);
+    };
+    step_ = after(steps_ + 1) - after(steps_);
+    const int64_t queries = 1 + limits_.drafts;
     while (Needed() > free()) {
       GiveUpLast();
       batch.blocked = Blocked::kKvCache;
@@ -55,14 +60,15 @@ class EachSequence {
     for (const int32_t id : running_) {
       Sequence& s = all_[id];
       if (!s.decoding) continue;
-      Grow(s, s.stored + 1);
-      s.step = 1;
+      Grow(s, s.stored + step_);
+      s.step = step_;
       ++batch.decode.sequences;
-      ++batch.decode.tokens;
-      batch.decode.context_sum += s.stored + 1;
+      batch.decode.tokens += queries;
+      batch.decode.context_sum += s.stored + queries;
+      batch.decode.query_key_pairs += CausalPairs(queries, s.stored + queries);
     }
-    batch.decode.query_key_pairs = batch.decode.context_sum;
-    if (policy_.mixes) Prompts(limits_.max_num_batched_tokens - Count(true), batch);
+    steps_ += batch.decode.sequences > 0;
+    if (policy_.mixes) Prompts(limits_.max_num_batched_tokens - Count(true) * queries, batch);
     while (batch.empty() && !running_.empty()) {
       GiveUpLast();
       batch.blocked = Blocked::kKvCache;
@@ -80,11 +86,13 @@ class EachSequence {
       Sequence& s = all_[id];
       if (s.step == 0) continue;
       s.stored += s.step;
+      const int64_t made = s.decoding ? s.step : 1;
       s.step = 0;
       if (!s.decoding) Keep(s);
       if (!s.decoding && s.stored < s.prompt) continue;
       s.decoding = true;
-      if (s.made++ == 0) ended.first.push_back(id);
+      if (s.made == 0) ended.first.push_back(id);
+      s.made += made;
       if (s.made < s.output) continue;
       Free(s);
       running_.remove(id);
@@ -153,12 +161,13 @@ class EachSequence {
   int64_t Needed() {
     int64_t needed = 0;
     for (const int32_t id : running_)
-      if (all_[id].decoding) needed += Own(all_[id], all_[id].stored + 1) - all_[id].blocks;
+      if (all_[id].decoding) needed += Own(all_[id], all_[id].stored + step_) - all_[id].blocks;
     return needed;
   }
   int64_t AtTheirEnds() {
     int64_t blocks = 0;
-    for (const int32_t id : running_) blocks += Blocks(all_[id].prompt + all_[id].output - 1);
+    for (const int32_t id : running_)
+      blocks += Blocks(all_[id].prompt + all_[id].output - 1 + limits_.drafts);
     return blocks;
   }
   void Grow(Sequence& s, int64_t tokens) {
@@ -196,7 +205,8 @@ class EachSequence {
     while (!waiting_.empty() && batch.blocked == Blocked::kNothing) {
       Sequence& s = all_[waiting_.front()];
       if (static_cast<int64_t>(running_.size()) >= limits_.max_num_seqs || budget == 0 ||
-          (policy_.reserves && AtTheirEnds() + Blocks(s.prompt + s.output - 1) > limits_.blocks))
+          (policy_.reserves &&
+           AtTheirEnds() + Blocks(s.prompt + s.output - 1 + limits_.drafts) > limits_.blocks))
         return;
       // Tried as if it were let in: what it would hold is no longer free for others.
       const auto before = kept_;
@@ -222,6 +232,7 @@ class EachSequence {
   int64_t free_;
   std::map<uint64_t, Kept> kept_;
   int64_t clock_ = 0;
+  int64_t steps_ = 0, step_ = 1;  // iterations with decodes, and tokens of the next
 };
 
 void ExpectEqual(const Work& a, const Work& b) {
@@ -239,7 +250,12 @@ TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
   for (int run = 0; run < 300; ++run) {
     SchedulerLimits limits;
     limits.max_num_seqs = 1 + static_cast<int64_t>(random.Below(12));
-    limits.max_num_batched_tokens = limits.max_num_seqs + static_cast<int64_t>(random.Below(60));
+    if (random.Below(2) == 0) {
+      limits.drafts = 1 + static_cast<int64_t>(random.Below(3));
+      limits.tokens_per_step = 1 + random.Uniform() * static_cast<double>(limits.drafts);
+    }
+    limits.max_num_batched_tokens =
+        limits.max_num_seqs * (1 + limits.drafts) + static_cast<int64_t>(random.Below(60));
     limits.block_size = 1 + static_cast<int64_t>(random.Below(9));
     limits.blocks = 4 + static_cast<int64_t>(random.Below(60));
     limits.run_tokens = limits.block_size * static_cast<int64_t>(random.Below(4));
@@ -411,6 +427,32 @@ TEST(SchedulerTest, PromptsThatBeginAlikeAreComputedFromWhereTheyDiffer) {
   EXPECT_EQ(alone(4, 20, text), 12);
   EXPECT_EQ(s.prompt_tokens(), 20 * 4 + 16);
   EXPECT_EQ(s.cached_tokens(), 16 + 8 + 8);
+}
+
+// Of one draft half is kept: 1.5 tokens a step, in turn 1 and 2. The prompt makes the first of 7,
+// four steps the others; each step has two queries, of 11 tokens, then 12, 14 and 15.
+TEST(SchedulerTest, DraftsThatAreKeptMakeMoreTokensAStep) {
+  Scheduler s({.max_num_seqs = 4,
+               .max_num_batched_tokens = 32,
+               .block_size = 4,
+               .blocks = 100,
+               .drafts = 1,
+               .tokens_per_step = 1.5},
+              Policy("mixed"));
+  s.Add(0, {.input_tokens = 10, .output_tokens = 7});
+  s.Next();
+  EXPECT_EQ(s.End().tokens, 1);
+  int64_t stored = 10;
+  for (const int64_t made : {1, 2, 1, 2}) {
+    const Batch batch = s.Next();
+    EXPECT_EQ(batch.decode.tokens, 2);
+    EXPECT_EQ(batch.decode.context_sum, stored + 2);
+    EXPECT_EQ(batch.decode.query_key_pairs, (stored + 1) + (stored + 2));
+    EXPECT_EQ(s.End().tokens, made);
+    stored += made;
+  }
+  EXPECT_TRUE(s.idle());
+  EXPECT_EQ(s.blocks_used(), 0);
 }
 
 // A prompt prefilled elsewhere takes the blocks of its 10 tokens, and waits where a token more has

@@ -54,6 +54,38 @@ TEST(SimulateTest, AnUnloadedRequestTakesWhatTheCostModelSays) {
   EXPECT_EQ(outcome.counts.iterations, 5);
 }
 
+// All drafts kept, each step makes three tokens; none kept, it makes one, and what is verified in
+// vain takes its time.
+TEST(SimulateTest, DraftsThatAreKeptSaveIterations) {
+  ServingRun run = ServingRunOf("deepseek-v3", "h800-64", {.tp = 1, .dp = 32, .ep = 32});
+  run.deployment.weights = Dtype::kFp8Block;
+  run.load.requests = {{.arrival = Time{}, .input_tokens = 1000, .output_tokens = 13}};
+  const auto simulated = [&](int drafts, double acceptance) {
+    run.deployment.engine.num_speculative_tokens = drafts;
+    run.deployment.engine.acceptance_rate = acceptance;
+    ServingCosts costs(run);
+    return Simulate(run, costs);
+  };
+  const ServingOutcome none = simulated(0, 0), all = simulated(2, 1), wrong = simulated(2, 0);
+  EXPECT_EQ(none.counts.iterations, 1 + 12);
+  EXPECT_EQ(all.counts.iterations, 1 + 4);
+  EXPECT_EQ(wrong.counts.iterations, 1 + 12);
+  EXPECT_LT(all.end, none.end);
+  EXPECT_LT(none.end, wrong.end);
+  // A step is one of three tokens of one sequence, with a pass of the module for each draft.
+  ServingCosts costs(run);
+  double expected = 0;
+  for (const int64_t context : {1003, 1006, 1009, 1012}) {
+    IterationWork step;
+    step.decode = DecodeOf(1, context, 3);
+    step.mean_tokens = 3.0 / 32;
+    step.mean_tokens = std::max(1.0, step.mean_tokens);
+    expected += costs.iterations().Direct(step).total.value;
+  }
+  const RequestOutcome& request = all.requests[0];
+  EXPECT_NEAR((request.end - request.first_token).seconds().value, expected, 0.01 * expected);
+}
+
 // One long prompt among many decodes leaves less than half a sequence to the mean iteration:
 // without it a rank alone has as many tokens as the mean over the ranks.
 TEST(SimulateTest, TheTypicalIterationOfOneRankIsItsOwnMean) {
