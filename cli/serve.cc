@@ -65,12 +65,12 @@ ServingSearch Search(Find find, const ServingRun& run, ServingCosts& costs, cons
   return FindRate(run, costs, slo, progress);
 }
 
-// Larger files take a browser minutes to open.
+// Larger traces do not fit where they are looked at, the memory of a browser.
 std::string TimelineTextOf(const ServingRun& run, const ServingOutcome& outcome) {
   constexpr size_t kMost = 500000;
   size_t iterations = 0;
-  for (const std::vector<IterationSpan>& of_replica : outcome.iterations)
-    iterations += of_replica.size();
+  for (const ReplicaRecord& of_replica : outcome.records)
+    iterations += of_replica.iterations.size();
   if (iterations + outcome.requests.size() > kMost)
     throw UserError({.file = "--timeline",
                      .value = std::to_string(iterations) + " iterations of " +
@@ -152,8 +152,7 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
     if (served.outcome.prefill)
       print(*served.outcome.prefill, costs.prefill_iterations(), json["prefill"]);
     print(served.outcome.counts, costs.iterations(), json);
-    if (!o->timeline.empty() && served.report.fits())
-      WriteFile(o->timeline, TimelineTextOf(run, served.outcome));
+    if (!o->timeline.empty()) WriteFile(o->timeline, TimelineTextOf(run, served.outcome));
     if (!o->requests.empty()) WriteFile(o->requests, RequestsCsv(run, served.outcome));
     Emit(common, json, text);
   };

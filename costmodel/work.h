@@ -14,8 +14,7 @@
 namespace moecast {
 
 // A pass of a training step over a block, or what an iteration of serving does: prefill takes in
-// prompts or chunks of them, decode makes a token of each sequence,
-// or verifies drafts of some.
+// prompts or chunks of them, decode makes a token of each sequence or verifies its drafts.
 enum class Pass : uint8_t { kForward, kBackward, kWeight, kPrefill, kDecode };
 template <>
 struct EnumNames<Pass> {

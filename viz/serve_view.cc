@@ -182,7 +182,7 @@ std::string ServeText(const ServingReport& r) {
     out += Printf(", %s rejected (%s longer than the model takes, %s than the cache holds)",
                   Thousands(r.too_long + r.never_fits).c_str(), Thousands(r.too_long).c_str(),
                   Thousands(r.never_fits).c_str());
-  if (r.run_again > 0)
+  if (!r.deployment.failures.empty())
     out += Printf(", %s run again after a replica failed", Thousands(r.run_again).c_str());
   if (r.scaling) {
     const auto fewer = [](const ReplicaCount& a, const ReplicaCount& b) {

@@ -6,6 +6,7 @@
 // more at a time; and fewer only by the most that was wanted in the last minutes (stabilization).
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <span>
 #include <utility>

@@ -129,7 +129,7 @@ void Replica::Start(Time now) {
     span.prompt_tokens += batch.prefill.tokens;
     span.decodes += batch.decode.tokens;
   }
-  iterations_.push_back(span);
+  record_.iterations.push_back(span);
 }
 
 void Replica::Count(const Running& iteration) {
@@ -159,9 +159,7 @@ std::span<const int32_t> Replica::End() {
   Count(running_);
   for (size_t r = 0; r < schedulers_.size(); ++r)
     if (!batches_[r].empty()) EndRank(r);
-  const ServingSample now = Now();
-  if (records_) iterations_.back().then = now;
-  Sample(now);
+  Sample(ends_);
   ends_ = kNever;
   return finished_;
 }
@@ -174,14 +172,12 @@ std::vector<int32_t> Replica::Fail(Time now) {
   }
   ticks_.assign(ticks_.size(), {});
   if (records_ && ends_ != kNever) {
-    IterationSpan& last = iterations_.back();
+    IterationSpan& last = record_.iterations.back();
+    last.overhead = std::max(Time{}, now - (last.end - last.overhead));
     last.end = now;
-    last.overhead = std::min(last.overhead, last.end - last.start);
   }
-  ends_ = now;
-  Sample(Now());
-  if (records_ && !iterations_.empty()) iterations_.back().then = Now();
   ends_ = kNever;
+  Sample(now);
   return lost;
 }
 
@@ -209,27 +205,30 @@ void Replica::EndRank(size_t r) {
   finished_.insert(finished_.end(), end.finished.begin(), end.finished.end());
 }
 
-ServingSample Replica::Now() const {
-  ServingSample sample{.at = ends_};
-  for (const Scheduler& rank : schedulers_) {
-    sample.waiting += rank.waiting();
-    sample.running += rank.running();
-    sample.kv_blocks += rank.blocks_used();
-  }
-  return sample;
-}
-
-// At even times, as many as fit; where there would be more, every second goes.
-void Replica::Sample(const ServingSample& sample) {
-  if (ends_ < next_sample_) return;
+// Of the series at even times, as many as fit; where there would be more, every second goes.
+void Replica::Sample(Time now) {
   constexpr size_t kMost = 1024;
+  last_ = {.at = now};
+  for (const Scheduler& rank : schedulers_) {
+    last_.waiting += rank.waiting();
+    last_.running += rank.running();
+    last_.kv_blocks += rank.blocks_used();
+  }
+  if (records_) record_.samples.push_back(last_);
+  if (now < next_sample_) return;
   if (series_.size() == kMost) {
     for (size_t i = 0; i < kMost / 2; ++i) series_[i] = series_[2 * i];
     series_.resize(kMost / 2);
     every_ = every_ * 2;
   }
-  series_.push_back(sample);
-  next_sample_ = ends_ + every_;
+  series_.push_back(last_);
+  next_sample_ = now + every_;
+}
+
+std::vector<ServingSample> Replica::series() const {
+  std::vector<ServingSample> series = series_;
+  if (!series.empty()) series.push_back(last_);
+  return series;
 }
 
 ServingCounts Replica::Finish() {

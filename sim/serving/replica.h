@@ -34,12 +34,16 @@ struct ServingSample {
   int64_t kv_blocks = 0;
 };
 
-// One iteration, and what the replica's ranks had at its end.
 struct IterationSpan {
   Time start, end;
   Time overhead;  // of it the engine's, its end
   int64_t prompt_tokens = 0, decodes = 0;
-  ServingSample then;
+};
+
+// All that a replica did, and how it stood after each change.
+struct ReplicaRecord {
+  std::vector<IterationSpan> iterations;
+  std::vector<ServingSample> samples;
 };
 
 // Mean work of iterations, each weighted by its time.
@@ -82,9 +86,9 @@ class Replica {
   Replica(const ServingRun& run, const Deployment& pool, const ServingMemory& memory,
           IterationCosts& costs, double slower, std::vector<RequestOutcome>& outcomes);
 
-  // Every iteration is kept, from here on.
+  // Everything is kept, from here on.
   void Record() { records_ = true; }
-  const std::vector<IterationSpan>& iterations() const { return iterations_; }
+  const ReplicaRecord& record() const { return record_; }
 
   std::span<Scheduler> ranks() { return schedulers_; }
   // Begins an iteration unless one runs or there is nothing to do.
@@ -97,9 +101,14 @@ class Replica {
   // It has ended: the requests whose last token it made. Valid until the next.
   std::span<const int32_t> End();
 
+  // Keeps how its ranks stand now: at the end of each iteration, and where its caller has changed
+  // what they hold.
+  void Sample(Time now);
+
   // REQUIRES: nothing waits or runs.
   ServingCounts Finish();
-  const std::vector<ServingSample>& series() const { return series_; }
+  // By time, thinned but for the last.
+  std::vector<ServingSample> series() const;
 
  private:
   // Of a rank: when it last decoded, the sequences that have begun to decode since then, and when
@@ -125,8 +134,6 @@ class Replica {
 
   void Count(const Running& iteration);
   void EndRank(size_t r);
-  ServingSample Now() const;
-  void Sample(const ServingSample& sample);
 
   const ServingRun& run_;
   const EngineSpec engine_;
@@ -141,8 +148,9 @@ class Replica {
   Time ends_ = kNever;
   ServingCounts counts_;
   bool records_ = false;
-  std::vector<IterationSpan> iterations_;
+  ReplicaRecord record_;
   std::vector<ServingSample> series_;
+  ServingSample last_;
   Time every_, next_sample_{};  // of series_
 };
 

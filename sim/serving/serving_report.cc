@@ -134,9 +134,9 @@ Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo, const P
   const Seconds replica_time =
       outcome.scaling ? outcome.scaling->paid : report.duration * d.replicas;
   report.scaling = outcome.scaling;
-  report.mean_gpus = d.prefill ? d.prefill->gpus() : 0;
+  report.mean_gpus = d.gpus();
   if (report.duration.value > 0)
-    report.mean_gpus += replica_time / report.duration * d.parallel.gpus();
+    report.mean_gpus += (replica_time / report.duration - d.replicas) * d.parallel.gpus();
   Fill(outcome.counts, d, replica_time, costs.iterations(), report.pool);
   if (d.prefill)
     Fill(*outcome.prefill, PrefillPoolOf(d), report.duration * d.prefill->replicas,

@@ -63,7 +63,7 @@ struct ServingReport {
 };
 
 // Simulates the run three times, with all costs as they are and at both ends of 80% of their error.
-// The outcome is of the first, with every iteration where `record` asks for it. A deployment that
+// The outcome is of the first, with all that happened where `record` asks for it. A deployment that
 // does not fit is a report with nothing but its memory, and no outcome.
 struct Served {
   ServingReport report;

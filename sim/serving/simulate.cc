@@ -51,8 +51,9 @@ class Pool {
     const std::span<Scheduler> ranks = replicas_[static_cast<size_t>(replica)].ranks();
     return std::all_of(ranks.begin(), ranks.end(), [](const Scheduler& s) { return s.idle(); });
   }
+  Replica& replica_of(int rank) { return replicas_[static_cast<size_t>(rank / dp_)]; }
   Scheduler& rank(int number) {
-    return replicas_[static_cast<size_t>(number / dp_)].ranks()[static_cast<size_t>(number % dp_)];
+    return replica_of(number).ranks()[static_cast<size_t>(number % dp_)];
   }
 
   std::deque<Replica>& replicas() { return replicas_; }
@@ -99,8 +100,8 @@ struct FleetResult {
   ServingCounts decode;
   std::optional<ServingCounts> prefill;
   std::optional<Scaling> scaling;
-  std::vector<std::vector<ServingSample>> series;      // by replica
-  std::vector<std::vector<IterationSpan>> iterations;  // by replica
+  std::vector<std::vector<ServingSample>> series;  // by replica
+  std::vector<ReplicaRecord> records;              // by replica
 };
 
 // Replicas that influence each other, under the requests they get. What happens at one time happens
@@ -176,7 +177,7 @@ class Fleet {
     for (Pool& pool : pools_)
       for (const Replica& replica : pool.replicas()) {
         result.series.push_back(replica.series());
-        result.iterations.push_back(replica.iterations());
+        result.records.push_back(replica.record());
       }
     return result;
   }
@@ -259,6 +260,7 @@ class Fleet {
       const auto id = static_cast<int32_t>(tag);
       const Move& move = moves_[static_cast<size_t>(id)];
       pools_.back().rank(move.from).Drop(id);
+      pools_.back().replica_of(move.from).Sample(now);
       pools_.front().rank(move.to).Add(id, Prefilled(Asked(id)));
     }
   }
@@ -402,8 +404,7 @@ ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower
     for (std::vector<ServingSample>& of_replica : result.series)
       series.push_back(std::move(of_replica));
     if (!record) continue;
-    for (std::vector<IterationSpan>& of_replica : result.iterations)
-      out.iterations.push_back(std::move(of_replica));
+    for (ReplicaRecord& of_replica : result.records) out.records.push_back(std::move(of_replica));
   }
   out.begin = kNever;
   for (const RequestOutcome& request : out.requests) {

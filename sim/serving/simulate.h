@@ -31,7 +31,7 @@ struct ServingOutcome {
   std::vector<ServingSample> series;     // of both together
   std::optional<Scaling> scaling;        // where replicas come and go
   // By replica, those that only prefill behind the others; where recorded.
-  std::vector<std::vector<IterationSpan>> iterations;
+  std::vector<ReplicaRecord> records;
 };
 
 // What multiplies the time of every iteration.
@@ -39,7 +39,7 @@ struct Slower {
   double decode = 1, prefill = 1;
 };
 
-// `progress` hears which part of the requests has been sent; `record` keeps every iteration.
+// `progress` hears which part of the requests has been sent; `record` keeps all that happens.
 // REQUIRES: the deployment fits.
 ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower& slower = {},
                         const ProgressFn& progress = {}, bool record = false);

@@ -7,8 +7,6 @@
 #include <set>
 #include <utility>
 
-#include "base/check.h"
-
 namespace moecast {
 namespace {
 
@@ -17,12 +15,11 @@ class Builder {
   Builder(const ServingRun& run, const ServingOutcome& outcome) : run_(run), outcome_(outcome) {}
 
   Timeline Build() {
-    MOECAST_CHECK(!outcome_.iterations.empty());
     const auto decode = static_cast<size_t>(run_.deployment.replicas);
-    for (size_t r = 0; r < outcome_.iterations.size(); ++r) {
+    for (size_t r = 0; r < outcome_.records.size(); ++r) {
       std::string name = "replica " + std::to_string(r < decode ? r : r - decode);
       if (run_.deployment.prefill) name += r < decode ? ", decodes" : ", prefills";
-      AddReplica(outcome_.iterations[r], AddProcess(std::move(name)));
+      AddReplica(outcome_.records[r], AddProcess(std::move(name)));
     }
     AddRequests(AddProcess("requests"));
     return std::move(timeline_);
@@ -42,40 +39,33 @@ class Builder {
     if (start < end) timeline_.spans.push_back({start, end, track, timeline_.names.IndexOf(name)});
   }
 
-  void AddReplica(const std::vector<IterationSpan>& iterations, int32_t process) {
+  void AddReplica(const ReplicaRecord& record, int32_t process) {
     const int32_t track = AddTrack(process, 0, "engine");
-    for (const IterationSpan& i : iterations) {
+    for (const IterationSpan& i : record.iterations) {
       const char* name = i.decodes == 0         ? "prefill"
                          : i.prompt_tokens == 0 ? "decode"
                                                 : "prefill and decode";
       AddSpan(track, name, i.start, i.end);
       AddSpan(track, "engine overhead", i.end - i.overhead, i.end);
     }
-    const auto counter = [&](std::string_view name, std::string_view unit, auto value) {
+    // A member of each of these, from a time of it on.
+    const auto counter = [&](std::string_view name, std::string_view unit, const auto& of, auto at,
+                             auto member) {
       Timeline::Counter c{.process = process,
                           .name = timeline_.names.IndexOf(name),
                           .unit = timeline_.names.IndexOf(unit)};
-      for (const IterationSpan& i : iterations) c.samples.push_back(value(i));
+      for (const auto& one : of) c.samples.push_back({one.*at, static_cast<double>(one.*member)});
       timeline_.counters.push_back(std::move(c));
     };
-    // What an iteration computes holds from its start, what it leaves from its end.
-    using Sample = Timeline::Counter::Sample;
-    const auto number = [](int64_t n) { return static_cast<double>(n); };
-    counter("prompt tokens of the iteration", "tokens", [&](const IterationSpan& i) {
-      return Sample{i.start, number(i.prompt_tokens)};
-    });
-    counter("decodes of the iteration", "tokens", [&](const IterationSpan& i) {
-      return Sample{i.start, number(i.decodes)};
-    });
-    counter("waiting", "requests", [&](const IterationSpan& i) {
-      return Sample{i.end, number(i.then.waiting)};
-    });
-    counter("running", "requests", [&](const IterationSpan& i) {
-      return Sample{i.end, number(i.then.running)};
-    });
-    counter("KV cache", "blocks", [&](const IterationSpan& i) {
-      return Sample{i.end, number(i.then.kv_blocks)};
-    });
+    const auto& [iterations, samples] = record;
+    using Span = IterationSpan;
+    using Sample = ServingSample;
+    counter("prompt tokens of the iteration", "tokens", iterations, &Span::start,
+            &Span::prompt_tokens);
+    counter("decodes of the iteration", "tokens", iterations, &Span::start, &Span::decodes);
+    counter("waiting", "requests", samples, &Sample::at, &Sample::waiting);
+    counter("running", "requests", samples, &Sample::at, &Sample::running);
+    counter("KV cache", "blocks", samples, &Sample::at, &Sample::kv_blocks);
   }
 
   void AddRequests(int32_t process) {

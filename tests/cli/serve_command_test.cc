@@ -87,8 +87,13 @@ TEST(ServeCommandTest, WhatIsFoundIsWhatIsAnswered) {
 TEST(ServeCommandTest, AModelThatDoesNotFitIsAnAnswer) {
   const Json json = RunForJson(std::string(kServe) +
                                "--set load/requests=10 --set serving/weights=bf16 --set "
-                               "'serving/parallel={\"tp\":1,\"dp\":4,\"ep\":4}' --find rate");
+                               "'serving/parallel={\"tp\":1,\"dp\":4,\"ep\":4}' --find rate "
+                               "--timeline " +
+                               testing::TempDir() + "does_not_fit.json");
   EXPECT_FALSE(json["fits"].get<bool>());
+  // What was asked for is written, with nothing in it.
+  EXPECT_EQ(ReadFile(testing::TempDir() + "does_not_fit.json").find("\"ph\":\"B\""),
+            std::string::npos);
   EXPECT_GT(json["memory"]["over_bytes"].get<double>(), 0);
   EXPECT_FALSE(json.contains("output_throughput"));
   // What is said to fit does, and nothing on half as many GPUs did.
@@ -115,6 +120,16 @@ TEST(ServeCommandTest, PrefillApartIsAnswered) {
   EXPECT_GT(json["prefill"]["iterations"].get<double>(), 0);
   EXPECT_GT(json["prefill"]["blocks"].size(), 2u);
   EXPECT_EQ(json["completed"], 300);
+}
+
+// A load of nothing but what is rejected takes no time: rates are none, and no figure is undefined.
+TEST(ServeCommandTest, ALoadThatIsRejectedIsAnAnswer) {
+  const Json json = RunForJson(
+      "serve deepseek-v2-serve-h800 --set load/description/requests=1 --set "
+      "load/description/input/value=200000");
+  EXPECT_EQ(json["rejected_too_long"], 1);
+  EXPECT_EQ(json["duration_s"], 0);
+  EXPECT_EQ(json["output_throughput_per_gpu"], 0);
 }
 
 TEST(ServeCommandTest, ReplicasThatComeAndGoArePaidForWhileTheyAreThere) {

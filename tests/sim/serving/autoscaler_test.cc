@@ -90,8 +90,8 @@ TEST(AutoscalerTest, ReplicasComeAndGoWithTheLoadAndAreNotUsedBefore) {
   EXPECT_GT(most, 3);
   EXPECT_NEAR(outcome.scaling->paid.value, paid, 1e-6);
   // None runs in its first 30 s, nor where fewer are there.
-  for (size_t r = 1; r < outcome.iterations.size(); ++r)
-    for (const IterationSpan& span : outcome.iterations[r]) {
+  for (size_t r = 1; r < outcome.records.size(); ++r)
+    for (const IterationSpan& span : outcome.records[r].iterations) {
       int there = 0;
       for (const ReplicaCount& count : counts)
         if (count.at <= span.start - At(30)) there = std::max(there, count.replicas);

@@ -322,8 +322,8 @@ TEST(ReplicaFailureTest, OthersTakeWhatAFailedReplicaHad) {
     const ServingOutcome outcome = Simulate(run, costs, {}, {}, true);
     EXPECT_GT(outcome.run_again, 0);
     int64_t decodes = 0, while_down = 0, after = 0;
-    for (size_t r = 0; r < outcome.iterations.size(); ++r)
-      for (const IterationSpan& i : outcome.iterations[r]) {
+    for (size_t r = 0; r < outcome.records.size(); ++r)
+      for (const IterationSpan& i : outcome.records[r].iterations) {
         decodes += i.decodes;
         if (r != 1) continue;
         EXPECT_TRUE(i.end <= at || i.start >= back);

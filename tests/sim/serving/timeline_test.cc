@@ -42,12 +42,25 @@ struct Drawn {
   Timeline timeline;
 };
 
+void ExpectNothingLeft(const Drawn& d) {
+  int states = 0;
+  for (const Timeline::Counter& counter : d.timeline.counters) {
+    const std::string& name = d.timeline.names[counter.name];
+    if (name.ends_with("of the iteration")) continue;
+    ++states;
+    EXPECT_EQ(counter.samples.back().value, 0) << name << " of process " << counter.process;
+  }
+  EXPECT_EQ(states, 3 * (static_cast<int>(d.timeline.processes.size()) - 1));
+  const ServingSample& last = d.outcome.series.back();
+  EXPECT_EQ(last.waiting + last.running + last.kv_blocks, 0);
+}
+
 // What is drawn is what was counted: the replicas' time, tokens in and out, and each request from
 // its arrival to its end, without a gap.
 TEST(ServingTimelineTest, SpansAndCountersSumToWhatTheRunCounted) {
   const Drawn d("deepseek-v2-azure-conv-like", {"load/requests=200"});
   double iterations = 0;
-  for (const IterationSpan& i : d.outcome.iterations[0])
+  for (const IterationSpan& i : d.outcome.records[0].iterations)
     iterations += (i.end - i.start).seconds().value;
   EXPECT_NEAR(iterations, d.outcome.counts.total().value, 1e-6);
   EXPECT_NEAR(d.Spent({"engine overhead"}).seconds().value, d.outcome.counts.overhead.value, 1e-6);
@@ -74,10 +87,7 @@ TEST(ServingTimelineTest, SpansAndCountersSumToWhatTheRunCounted) {
       parts = parts + (span.end - span.start);
   EXPECT_EQ(parts, requests * 2);
   // At the end nothing waits, runs or is stored.
-  int empty = 0;
-  for (const Timeline::Counter& counter : d.timeline.counters)
-    empty += counter.samples.back().value == 0;
-  EXPECT_GE(empty, 3);
+  ExpectNothingLeft(d);
   EXPECT_GT(d.Counted("KV cache"), 0);
   // Aborts where spans of a track overlap.
   EXPECT_NE(WriteChromeTrace(d.timeline).find("request 199"), std::string::npos);
@@ -99,8 +109,10 @@ TEST(ServingTimelineTest, PoolsAreNamedAndEachHasItsOwnWork) {
   EXPECT_EQ(processes.front().name, "replica 0, decodes");
   EXPECT_EQ(processes[processes.size() - 2].name.substr(9), ", prefills");
   EXPECT_EQ(processes.back().name, "requests");
-  for (size_t r = 0; r < d.outcome.iterations.size(); ++r)
-    for (const IterationSpan& i : d.outcome.iterations[r]) {
+  // Also where caches were read after the last iteration of the replica that had them.
+  ExpectNothingLeft(d);
+  for (size_t r = 0; r < d.outcome.records.size(); ++r)
+    for (const IterationSpan& i : d.outcome.records[r].iterations) {
       const bool decodes = r < static_cast<size_t>(d.run.deployment.replicas);
       EXPECT_EQ(decodes ? i.prompt_tokens : i.decodes, 0);
     }
