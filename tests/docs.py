@@ -8,6 +8,7 @@ command line prints, pipes to head or sed included. The pages of WHOLE are made 
   tests/docs.py MOECAST --write  writes what differs
 """
 
+import functools
 import os
 import pathlib
 import re
@@ -22,14 +23,25 @@ WHOLE = {"docs/clusters.md": "topo --fields", "docs/scenarios.md": "scenario --f
 DEFAULT = "validate training"
 
 
-def output(moecast, arguments):
+@functools.cache
+def printed(moecast, arguments):
+    return ran(f"moecast {arguments}", moecast)
+
+
+def ran(command, moecast, given=None):
     path = f"{pathlib.Path(moecast).resolve().parent}:{os.environ['PATH']}"
-    run = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", f"moecast {arguments or DEFAULT}"],
-        env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+    run = subprocess.run(["bash", "-o", "pipefail", "-c", command], input=given, env={**os.environ, "PATH": path},
+                         capture_output=True, text=True, check=False)
     if run.returncode != 0:
-        sys.exit(f"moecast {arguments}: exit code {run.returncode}\n{run.stderr}")
+        sys.exit(f"{command}: exit code {run.returncode}\n{run.stderr}")
     return run.stdout
+
+
+# Several blocks show parts of what one command prints, which runs once.
+def output(moecast, arguments):
+    own, pipe, filters = (arguments or DEFAULT).partition(" | ")
+    whole = printed(moecast, own)
+    return ran(filters, moecast, whole) if pipe else whole
 
 
 def up_to_date(moecast, page, text):
