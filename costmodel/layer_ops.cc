@@ -44,13 +44,14 @@ BlockParameters OfEmbedding(const Model& model, const ShardPlan& shard, bool) {
 
 BlockParameters OfLayer(const Model& model, const ShardPlan& shard, LayerKind kind) {
   const LayerParts parts = LayerParameters(model, kind);
-  // Whole on every rank of tp: norms, router and what attention says.
+  // Whole on every rank of tp: norms, router, what attention says, shared experts if they are.
   const Attention& a = model.attention;
   const auto whole =
-      static_cast<double>(parts.norms + parts.router + a.kind->whole_on_tp(a, model.hidden));
+      static_cast<double>(parts.norms + parts.router + a.kind->whole_on_tp(a, model.hidden) +
+                          (shard.whole_shared_experts ? parts.shared_experts : 0));
   const double data = static_cast<double>(parts.total() - parts.routed_experts);
-  return {whole + (data - whole) / shard.tp,
-          static_cast<double>(parts.routed_experts) / shard.tp / shard.ep};
+  return {whole + (data - whole) / shard.tp, static_cast<double>(parts.routed_experts) /
+                                                 (shard.whole_experts ? 1 : shard.tp) / shard.ep};
 }
 
 template <LayerKind kKind>

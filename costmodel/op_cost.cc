@@ -89,14 +89,14 @@ OpCosts::OpCosts(const KernelCosts& kernels, const Cluster& cluster, const Shard
   sources_ = std::make_shared<const CostSources>(std::move(sources));
 }
 
-std::vector<Axis> AxesOf(GroupKind group) {
+std::vector<Axis> AxesOf(const Placement& placement, GroupKind group) {
   switch (group) {
     case GroupKind::kTp:
       return {Axis::kTp};
     case GroupKind::kCp:
       return {Axis::kCp};
     case GroupKind::kEp:
-      return {Axis::kEp};
+      return placement.ExpertAxes();
     case GroupKind::kData:
       return {Axis::kCp, Axis::kEp, Axis::kEdp};
     case GroupKind::kExpertData:
@@ -111,13 +111,13 @@ std::vector<Axis> AxesOf(GroupKind group) {
 
 std::vector<int> GroupOf(const Placement& placement, GroupKind group, const RankCoordinates& member,
                          int model_copies) {
-  std::vector<int> gpus = placement.Group(member, AxesOf(group));
+  std::vector<int> gpus = placement.Group(member, AxesOf(placement, group));
   // Gradients and weights of a piece of the model are reduced and gathered over all copies of it:
   // those of the first stage are the last's too.
   if (model_copies > 1 && (group == GroupKind::kData || group == GroupKind::kExpertData)) {
     RankCoordinates other = member;
     other[Axis::kPp] = placement.Size(Axis::kPp) - 1 - member[Axis::kPp];
-    const std::vector<int> others = placement.Group(other, AxesOf(group));
+    const std::vector<int> others = placement.Group(other, AxesOf(placement, group));
     gpus.insert(gpus.end(), others.begin(), others.end());
     std::sort(gpus.begin(), gpus.end());
   }
@@ -134,7 +134,7 @@ CollectiveCall OpCosts::UnitCall(CollectiveKind kind, GroupKind group,
   if (kind == CollectiveKind::kSend) {
     RankCoordinates there = member;
     there[Axis::kPp] = to_stage;
-    const std::vector<int> to = placement_.Group(there, AxesOf(group));
+    const std::vector<int> to = placement_.Group(there, AxesOf(placement_, group));
     call.group.insert(call.group.end(), to.begin(), to.end());
   }
   return call;

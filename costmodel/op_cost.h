@@ -25,7 +25,7 @@
 namespace moecast {
 
 // The axes that a group varies; of kPipelineNext those of all senders.
-std::vector<Axis> AxesOf(GroupKind group);
+std::vector<Axis> AxesOf(const Placement& placement, GroupKind group);
 
 // A member's group in the placement of a plan, ascending; the pipeline keeps `model_copies` of the
 // model, of which those of a piece reduce and gather together.

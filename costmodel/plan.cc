@@ -31,12 +31,16 @@ const Fields<Parallel>& FieldsOf(const Parallel*) {
   static const Fields<Parallel> fields(
       "parallel",
       {
-          Row("tp", &Parallel::tp, "tensor-parallel ranks; experts are cut along with the rest",
-              kSize),
+          Row("tp", &Parallel::tp, "tensor-parallel ranks", kSize),
           Row("pp", &Parallel::pp, "pipeline stages", kSize),
           Row("vpp", &Parallel::vpp, "model chunks of each stage (interleaved schedules)",
               {.low = 1, .high = 4096}),
-          Row("ep", &Parallel::ep, "expert-parallel ranks; a part of dp", kSize),
+          Row("ep", &Parallel::ep,
+              "expert-parallel ranks; a part of dp, or with expert_tp 1 of tp * dp", kSize),
+          Row("expert_tp", &Parallel::expert_tp,
+              "tensor-parallel ranks of the experts (Megatron's expert-tensor-parallel-size): tp, "
+              "or 1, where each expert is whole; absent: tp",
+              kSize),
           Row("cp", &Parallel::cp,
               "context-parallel ranks: the tokens of a sequence are cut over them", kSize),
           Row("dp", &Parallel::dp, "data-parallel ranks, the expert-parallel ones included", kData),
@@ -112,7 +116,7 @@ Placement PlacementOf(const Parallel& p) {
   std::array<Axis, kAxes> order{};
   MOECAST_CHECK(p.rank_order.size() == kAxes);
   std::copy(p.rank_order.begin(), p.rank_order.end(), order.begin());
-  return Placement({p.tp, p.cp, p.ep, p.edp(), p.pp}, order);
+  return Placement({p.tp, p.cp, p.ep_in_dp(), p.edp(), p.pp}, order, p.whole_experts());
 }
 
 bool Plan::Recomputes(Recompute what) const {

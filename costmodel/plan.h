@@ -28,6 +28,7 @@ struct Parallel {
   int pp = 1;
   int vpp = 1;
   int ep = 1;
+  std::optional<int> expert_tp;
   int cp = 1;
   int dp = 1;
   int zero = 1;
@@ -36,11 +37,14 @@ struct Parallel {
 
   bool operator==(const Parallel&) const = default;
   int64_t gpus() const { return int64_t{1} * tp * pp * cp * dp; }
-  int edp() const { return dp / ep; }
+  // Experts whole on their ranks, and spread over tp as well, where the rest is cut over it.
+  bool whole_experts() const { return expert_tp.value_or(tp) < tp; }
+  int ep_in_dp() const { return whole_experts() ? ep / tp : ep; }  // what ep takes of dp
+  int edp() const { return dp / ep_in_dp(); }                      // replicas of a set of experts
 };
 inline auto MembersOf(const Parallel& parallel) {
-  const auto& [tp, pp, vpp, ep, cp, dp, zero, sequence, rank_order] = parallel;
-  return std::tie(tp, pp, vpp, ep, cp, dp, zero, sequence, rank_order);
+  const auto& [tp, pp, vpp, ep, expert_tp, cp, dp, zero, sequence, rank_order] = parallel;
+  return std::tie(tp, pp, vpp, ep, expert_tp, cp, dp, zero, sequence, rank_order);
 }
 const Fields<Parallel>& FieldsOf(const Parallel*);
 // REQUIRES: rank_order has each axis once.

@@ -18,7 +18,8 @@ ShardPlan ShardOf(const Plan& plan) {
           .topk_group = plan.routing.topk_group,
           .recompute = RecomputeSet(plan.recompute),
           .fused_cross_entropy = plan.fused_cross_entropy,
-          .optimizer_offload = plan.optimizer.offload};
+          .optimizer_offload = plan.optimizer.offload,
+          .whole_experts = p.whole_experts()};
 }
 
 RankTokens RankTokensOf(const Work& work, const ShardPlan& shard) {

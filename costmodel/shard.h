@@ -4,6 +4,7 @@
 // what was found for one: it is a key.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <tuple>
 
@@ -18,9 +19,9 @@ namespace moecast {
 struct Plan;
 
 struct ShardPlan {
-  int tp = 1;  // tensor-parallel ranks; experts are cut along with the rest
+  int tp = 1;  // tensor-parallel ranks
   int cp = 1;  // context-parallel ranks, which share the tokens of a sequence
-  int ep = 1;  // expert-parallel ranks; a part of dp
+  int ep = 1;  // expert-parallel ranks; a part of dp, or with whole experts of tp * dp
   int dp = 1;  // data-parallel ranks, the expert-parallel ones included
   int zero = 1;
   bool sequence = true;
@@ -33,15 +34,23 @@ struct ShardPlan {
   bool fused_cross_entropy = false;
   double optimizer_offload = 0;  // fraction of the optimizer's states in host memory
   double kv_bits = 16;           // serving: of an element that attention caches
+  // Each expert is on one rank, and tp is among the ranks they are spread over; else tp cuts each.
+  bool whole_experts = false;
+  bool whole_shared_experts = false;  // on every rank, for its own tokens; else cut by tp
+  // Serving: MLA attends in absorbed form with prompts behind fewer cached tokens in all.
+  int64_t chunked_prefix_cache_threshold = 0;
 
-  int edp() const { return dp / ep; }  // replicas of a set of experts
+  int ep_in_dp() const { return whole_experts ? ep / tp : ep; }  // what ep takes of dp
+  int edp() const { return dp / ep_in_dp(); }                    // replicas of a set of experts
   bool operator==(const ShardPlan&) const = default;
 };
 inline auto MembersOf(const ShardPlan& shard) {
   const auto& [tp, cp, ep, dp, zero, sequence, precision, overlap, collectives, topk_group,
-               recompute, fused_cross_entropy, optimizer_offload, kv_bits] = shard;
+               recompute, fused_cross_entropy, optimizer_offload, kv_bits, whole_experts,
+               whole_shared_experts, chunked_prefix_cache_threshold] = shard;
   return std::tie(tp, cp, ep, dp, zero, sequence, precision, overlap, collectives, topk_group,
-                  recompute, fused_cross_entropy, optimizer_offload, kv_bits);
+                  recompute, fused_cross_entropy, optimizer_offload, kv_bits, whole_experts,
+                  whole_shared_experts, chunked_prefix_cache_threshold);
 }
 
 ShardPlan ShardOf(const Plan& plan);

@@ -89,7 +89,7 @@ Moe RoutedBy(std::optional<int> topk_group, Moe moe) {
 ExpertSpread ExpertSpreadOf(const Model& model, const ShardPlan& shard, const Placement& placement,
                             const Cluster& cluster) {
   if (model.moe.experts == 0) return {};
-  const std::vector<int> group = placement.Group({}, {Axis::kEp});
+  const std::vector<int> group = placement.Group({}, placement.ExpertAxes());
   const auto ranks = static_cast<int>(group.size());
   MOECAST_CHECK(ranks == shard.ep);
   const auto on_node = static_cast<int>(std::count_if(group.begin(), group.end(), [&](int gpu) {

@@ -85,7 +85,8 @@ struct Cluster {
   std::optional<int> nics_per_node;               // one per GPU where absent
   std::vector<NodePool> pools;                    // none: all nodes alike
   FabricSpec fabric;
-  Seconds bulk_launch = Microseconds(17);         // a collective by large pieces, over nothing
+  Seconds bulk_launch = Microseconds(17);   // a collective by large pieces, over nothing
+  Seconds token_launch = Microseconds(42);  // normal all-to-all kernels of tokens, over nothing
   Seconds low_latency_launch = Microseconds(22);  // low-latency all-to-all kernels, over nothing
   Seconds send_piece =
       Microseconds(0.92);  // each 128 KiB of a send over the network, beyond its bytes

@@ -6,8 +6,9 @@
 
 namespace moecast {
 
-Placement::Placement(std::array<int, kAxes> sizes, std::array<Axis, kAxes> order)
-    : sizes_(sizes), order_(order) {
+Placement::Placement(std::array<int, kAxes> sizes, std::array<Axis, kAxes> order,
+                     bool whole_experts)
+    : sizes_(sizes), order_(order), whole_experts_(whole_experts) {
   stride_.fill(0);
   for (const Axis a : order_) {
     const size_t i = static_cast<size_t>(a);

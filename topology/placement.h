@@ -2,7 +2,8 @@
 // lists them from the one whose neighbours sit next to each other (innermost) to the outermost.
 // Data parallelism is cut in two axes: ep, the ranks that share one set of experts, and edp, the
 // replicas of such a set; dp = ep * edp (times cp for expert groups is not modelled: experts of
-// context-parallel ranks are replicated).
+// context-parallel ranks are replicated). Experts that tp does not cut are shared by the ranks of
+// both tp and ep.
 #pragma once
 
 #include <array>
@@ -34,10 +35,15 @@ struct RankCoordinates {
 class Placement {
  public:
   // `sizes` by Axis, each at least 1. REQUIRES: order is a permutation of the five axes.
-  Placement(std::array<int, kAxes> sizes, std::array<Axis, kAxes> order);
+  Placement(std::array<int, kAxes> sizes, std::array<Axis, kAxes> order,
+            bool whole_experts = false);
 
   int world() const { return world_; }  // ranks in all
   int Size(Axis a) const { return sizes_[static_cast<size_t>(a)]; }
+  // Those that a group of ranks which share a set of experts varies.
+  std::vector<Axis> ExpertAxes() const {
+    return whole_experts_ ? std::vector{Axis::kTp, Axis::kEp} : std::vector{Axis::kEp};
+  }
   // GPUs are numbered as ranks are, 0 to world() - 1. REQUIRES: 0 <= c[axis] < Size(axis).
   int GpuOf(const RankCoordinates& c) const;
   // The other way. REQUIRES: 0 <= gpu < world().
@@ -52,6 +58,7 @@ class Placement {
  private:
   std::array<int, kAxes> sizes_, stride_;
   std::array<Axis, kAxes> order_;
+  bool whole_experts_;
   int world_ = 1;
 };
 

@@ -56,7 +56,7 @@ TransportCost CostOf(const Cluster& c, Transport transport) {
       return cost;
     case Transport::kLowLatency:
     case Transport::kTokens:
-      if (transport == Transport::kLowLatency) cost.launch = c.low_latency_launch;
+      cost.launch = transport == Transport::kTokens ? c.token_launch : c.low_latency_launch;
       cost.nvlink = 1 / c.token_nvlink_share;
       cost.network = 1 / c.token_nic_share;
       return cost;

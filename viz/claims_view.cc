@@ -17,8 +17,8 @@ std::string Show(double x) {
 struct Basis {
   std::string name, kind;
   double aim = 0, error = 0;
-  int cases = 0;
-  bool fitted = false;
+  int cases = 0, within = 0;  // p10 to p90
+  bool fitted = false, intervals = false;
 };
 
 }  // namespace
@@ -56,6 +56,8 @@ std::string ClaimsText(const std::vector<ClaimResult>& results) {
       basis = bases.insert(bases.end(), {r.basis, r.summed_as(), r.aim_percent});
     basis->error += std::fabs(r.error_percent());
     ++basis->cases;
+    basis->intervals |= r.predicted.p10 < r.predicted.p90;
+    basis->within += r.predicted.p10 <= r.published && r.published <= r.predicted.p90;
     basis->fitted = basis->fitted || r.used_for_fitting;
   }
   const bool several =
@@ -69,8 +71,8 @@ std::string ClaimsText(const std::vector<ClaimResult>& results) {
     if (b.cases > 2)
       text += Printf("  mean absolute error of %s%s: %.1f%%", b.kind.c_str(),
                      b.name.empty() ? "" : (", " + b.name).c_str(), b.error / b.cases) +
-              (b.aim > 0 ? Printf(" of %d figures, at most %g%% aimed at", b.cases, b.aim) : "") +
-              "\n";
+              (b.aim > 0 ? Printf(", at most %g%% aimed at", b.aim) : "") +
+              (b.intervals ? Printf("; %d of %d within p10 to p90", b.within, b.cases) : "") + "\n";
   }
   if (starred) text += "  * used for fitting\n";
   return text;

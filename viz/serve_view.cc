@@ -71,7 +71,9 @@ void AddMemory(const PoolReport& r, Json& j) {
 }
 
 void AddRun(const PoolReport& r, Json& j) {
-  j["prefix_cache"] = {{"prompt_tokens", r.prompt_tokens}, {"cached_tokens", r.cached_tokens}};
+  j["prefix_cache"] = {{"prompt_tokens", r.prompt_tokens},
+                       {"cached_tokens", r.cached_tokens},
+                       {"loaded_tokens", r.loaded_tokens}};
   j["preemptions"] = r.preemptions;
   j["iterations"] = r.iterations;
   j["busy_fraction"] = r.busy;
@@ -218,10 +220,16 @@ std::string ServeText(const ServingReport& r) {
       "requests\n"
       "  $%.3f a million input tokens, $%.3f a million output tokens\n",
       r.usd_per_million_input, r.usd_per_million_output);
-  if (const PoolReport& first = r.first(); first.cached_tokens > 0)
-    out += Printf(
-        "  %.1f%% of the prompts' tokens were in the prefix cache\n",
-        100 * static_cast<double>(first.cached_tokens) / static_cast<double>(first.prompt_tokens));
+  if (const PoolReport& first = r.first(); first.cached_tokens > 0) {
+    const auto percent = [&](int64_t tokens) {
+      return 100 * static_cast<double>(tokens) / static_cast<double>(first.prompt_tokens);
+    };
+    out += Printf("  %.1f%% of the prompts' tokens were in the prefix cache",
+                  percent(first.cached_tokens));
+    if (first.loaded_tokens > 0)
+      out += Printf(", %.1f%% in the tiers below the GPUs", percent(first.loaded_tokens));
+    out += "\n";
+  }
   out += MemoryTexts(r);
   EachPool(r, [&](const PoolReport& pool, const std::string& of) {
     out += of.empty() ? "\nwhere the replicas' time goes\n"
@@ -236,6 +244,7 @@ std::string ServeText(const ServingReport& r) {
 
 Json SearchJson(const ServingSearch& search) {
   Json j = {{"found", search.best.has_value()}, {"short_load", search.short_load}};
+  if (search.headroom) j["headroom"] = *search.headroom;
   j["trials"] = Json::array();
   for (const ServingTrial& t : search.trials) {
     Json trial = {{"speedup", t.speedup},
@@ -271,7 +280,10 @@ std::string SearchText(const ServingSearch& search) {
                     : t.stable ? "not within the limits"
                                : "no"});
   }
-  return out + Aligned(rows, "rrrrrl");
+  out += Aligned(rows, "rrrrrl");
+  if (search.headroom)
+    out += Printf("  held at up to %.3g times the load as it is given\n", *search.headroom);
+  return out;
 }
 
 Json CurveJson(const std::vector<DecodePoint>& curve) {

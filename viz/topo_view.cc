@@ -125,6 +125,7 @@ Json TopoJson(const Survey& s) {
                {"host_bandwidth_bytes_per_s", c.host_bandwidth.value},
                {"collective_launch_s", c.collective_launch.value},
                {"bulk_launch_s", c.bulk_launch.value},
+               {"token_launch_s", c.token_launch.value},
                {"low_latency_launch_s", c.low_latency_launch.value},
                {"nvlink_step_s", c.nvlink_step.value},
                {"network_step_s", c.network_step.value},

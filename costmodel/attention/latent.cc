@@ -153,9 +153,12 @@ void Train(BlockBuilder& b) {
   AddOutputProjection(b, core);
 }
 
-// Prompts in plain form: cached latents are projected up again with those of the new tokens.
+// Prompts in plain form: cached latents, which every rank of tp has, are projected up again with
+// those of the new tokens.
 void Prefill(BlockBuilder& b, const Work& part) {
-  b.Multiply(KvUp(b, static_cast<double>(part.context_sum)));
+  Linear up = KvUp(b, static_cast<double>(part.context_sum));
+  up.tp = TpSide::kNone;
+  b.Multiply(up);
   AddServingCore(b, HeadsOf(b.model.attention), part);
 }
 
@@ -166,6 +169,9 @@ void Prefill(BlockBuilder& b, const Work& part) {
 void Decode(BlockBuilder& b, const Work& part) {
   const Attention& a = b.model.attention;
   const int64_t heads = a.heads / b.tp;
+  // Many queries of a sequence meet half of themselves; of a few drafts all are counted.
+  const int64_t context =
+      part.pass == Pass::kDecode ? MeanKeys(part) : part.query_key_pairs / part.tokens;
   const auto each_head = [&](OpName name, int64_t n, int64_t k) {
     b.Forward({.name = name,
                .query = GroupedGemmQuery{.groups = heads,
@@ -179,7 +185,7 @@ void Decode(BlockBuilder& b, const Work& part) {
   b.Forward({.name = OpName::kAttention,
              .query = MlaDecodeQuery{.heads = heads * MeanQueries(part),
                                      .batch = part.sequences,
-                                     .context = MeanKeys(part),
+                                     .context = context,
                                      .kv_bits = b.shard.kv_bits,
                                      .latent = {.qk = KvWidth(a), .v = a.kv_lora_rank}},
              .after = kSerial});
@@ -189,11 +195,21 @@ void Decode(BlockBuilder& b, const Work& part) {
 void Project(BlockBuilder& b) {
   AddDownProjections(b);
   b.Multiply(QUp(b));
+  // All ranks of tp cache the latents of all tokens.
+  if (b.tp > 1 && b.shard.sequence)
+    b.Forward(BlockBuilder::Collective(
+        OpName::kTpGather, CollectiveKind::kAllGather, GroupKind::kTp,
+        b.tokens * static_cast<double>(KvWidth(b.model.attention)) * kBf16));
 }
 
-// RoPE and the write to the cache are in the times of serving's attention kernels.
+// Prompts behind little that is cached may attend in absorbed form too, which has more to multiply
+// and nothing to project up (SGLang, attention_backend_handler.py). RoPE and the write to the cache
+// are in the times of serving's attention kernels.
 void Attend(BlockBuilder& b, const Work& part) {
-  (part.pass == Pass::kPrefill ? Prefill : Decode)(b, part);
+  const int64_t cached = part.context_sum - part.tokens;
+  const bool absorbs =
+      part.pass == Pass::kDecode || (cached > 0 && cached < b.shard.chunked_prefix_cache_threshold);
+  (absorbs ? Decode : Prefill)(b, part);
 }
 
 void Output(BlockBuilder& b) {

@@ -95,7 +95,7 @@ constexpr CollectiveAlgorithm kAlgorithms[] = {
     {kDispatch, "store-and-forward", kStoreHelp, false, Needs::kNothing,
      Of<StoreAndForwardAllToAll>, Even<StoreAndForwardAllToAll>, SentOnce::kPerNode},
     {kDispatch, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>,
-     Even<LowLatencyAllToAll>, SentOnce::kPerExpert},
+     Even<LowLatencyAllToAll>, SentOnce::kPerExpert, true},
     {kDispatch, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>,
      Even<DirectAllToAll>},
     {kCombine, "two-hop", kTwoHopHelp, true, Needs::kNothing, Of<TwoHopAllToAll>,
@@ -103,7 +103,7 @@ constexpr CollectiveAlgorithm kAlgorithms[] = {
     {kCombine, "store-and-forward", kStoreHelp, false, Needs::kNothing, Of<StoreAndForwardAllToAll>,
      Even<StoreAndForwardAllToAll>, SentOnce::kPerNode},
     {kCombine, "low-latency", kRdmaHelp, false, Needs::kNothing, Of<LowLatencyAllToAll>,
-     Even<LowLatencyAllToAll>, SentOnce::kPerExpert},
+     Even<LowLatencyAllToAll>, SentOnce::kPerExpert, true},
     {kCombine, "direct", kDirectHelp, false, Needs::kNothing, Of<DirectAllToAll>,
      Even<DirectAllToAll>},
     {kSend, "direct", "the first half of the ranks to the second", true, Needs::kNothing,
@@ -166,7 +166,7 @@ std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(CollectiveKind kind,
 
 const CollectiveAlgorithm& DispatchOf(const CollectiveChoice& choice, Group group,
                                       const Routes& routes) {
-  if (choice.dispatch == kAutoAlgorithm)
+  if (choice.dispatch == kAutoAlgorithm || choice.dispatch == kEngineAlgorithm)
     return *AutomaticAlgorithms(kDispatch, group, routes).front();
   const CollectiveAlgorithm* named = FindAlgorithm(kDispatch, choice.dispatch);
   MOECAST_CHECK(named);

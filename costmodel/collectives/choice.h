@@ -15,7 +15,7 @@ namespace moecast {
 
 inline constexpr std::string_view kAutoAlgorithm = "auto";
 // The same with inference engines' own kernels among them; no name of a plan's, a deployment's
-// custom_all_reduce says it.
+// custom_all_reduce and all_to_all say it.
 inline constexpr std::string_view kEngineAlgorithm = "engine";
 
 struct CollectiveChoice {

@@ -24,22 +24,24 @@ void AddActivation(BlockBuilder& b, OpName name, double elements, bool beside) {
 }
 
 void AddMlp(BlockBuilder& b, const MlpNames& names, double inter, LinearInput input, bool beside,
-            TpSide down) {
-  const double h = b.model.hidden, i = inter / b.tp;
+            MlpOnTp on_tp) {
+  const bool cut = on_tp != MlpOnTp::kWhole;
+  const double h = b.model.hidden, i = cut ? inter / b.tp : inter;
+  const double tokens = cut ? b.tokens : b.local_tokens;
   b.Multiply({.name = names.up,
-              .m = b.tokens,
+              .m = tokens,
               .n = UpFactor(b.model.mlp) * i,
               .k = h,
-              .tp = TpSide::kColumn,
+              .tp = cut ? TpSide::kColumn : TpSide::kNone,
               .dtype = b.shard.precision.gemm,
               .input = input,
               .beside = beside});
-  AddActivation(b, names.act, b.tokens * i, beside);
+  AddActivation(b, names.act, tokens * i, beside);
   b.Multiply({.name = names.down,
-              .m = b.tokens,
+              .m = tokens,
               .n = h,
               .k = i,
-              .tp = down,
+              .tp = on_tp == MlpOnTp::kCut ? TpSide::kRow : TpSide::kNone,
               .dtype = b.shard.precision.gemm,
               .input = b.InputFrom(Recompute::kSwiGlu),
               .beside = beside});

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
 #include "costmodel/ops/parts.h"
 
 namespace moecast {
@@ -32,7 +33,7 @@ void Exchange(BlockBuilder& b, OpName name) {
 int ExpertsHit(const BlockBuilder& b) {
   const Moe& moe = b.model.moe;
   const int local = moe.experts / b.shard.ep;
-  const double tokens = b.tokens * b.shard.ep * b.work.load.visits.most;
+  const double tokens = b.tokens * b.shard.ep_in_dp() * b.work.load.visits.most;
   const double missed = std::pow(1 - static_cast<double>(moe.top_k) / moe.experts, tokens);
   return std::max(1, static_cast<int>(std::lround(local * (1 - missed))));
 }
@@ -45,12 +46,16 @@ void AddMoe(BlockBuilder& b) {
   const double h = b.model.hidden;
   const double tokens = b.local_tokens;
   const double load = b.work.load.visits.most;
-  const int ep = b.shard.ep;
-  const double rows = b.tokens * moe.top_k, inter = static_cast<double>(moe.inter) / b.tp;
+  const bool whole = b.shard.whole_experts;
+  // Where every rank of tp has all tokens, it takes those of its experts from them.
+  const bool sends = b.shard.ep > (whole && !b.shard.sequence ? b.tp : 1);
+  MOECAST_CHECK(!whole || b.shard.sequence || !(sends || b.trains()));
+  const double rows = (whole ? b.tokens / b.tp : b.tokens) * moe.top_k;
+  const double inter = static_cast<double>(moe.inter) / (whole ? 1 : b.tp);
   const double sent =
       tokens * b.spread.devices * h;  // elements: a token once to each rank that has its experts
   const double received = sent * b.work.load.tokens.most;
-  const double permuted = tokens * moe.top_k * h * load;
+  const double permuted = (whole ? rows : tokens * moe.top_k) * h * load;
 
   b.Multiply({.name = OpName::kRouter,
               .m = tokens,
@@ -70,7 +75,7 @@ void AddMoe(BlockBuilder& b) {
   // format, what arrives is their operand, copied as it came. The same holds for the gradients of
   // the experts' outputs in the backward pass; what is combined stays bf16 (arXiv 2412.19437,
   // section 3.3.3).
-  const bool eight_bits = ep > 1 && IsQuantised(precision.dispatch);
+  const bool eight_bits = sends && IsQuantised(precision.dispatch);
   const bool as_operand = eight_bits && precision.dispatch == precision.gemm;
   const double wire = eight_bits ? ElementBytes(precision.dispatch) : BlockBuilder::kBf16;
   const double operand = as_operand ? wire : BlockBuilder::kBf16;
@@ -78,13 +83,13 @@ void AddMoe(BlockBuilder& b) {
   const double packed = tokens * h + sent;
   const double unpack = packed * BlockBuilder::kBf16;
   const double pack = packed * wire;
-  const double in = ep > 1 ? received : tokens * h;
+  const double in = sends ? received : tokens * h;
   const double uncopy = (in + permuted) * BlockBuilder::kBf16;
   const double copy = in * wire + permuted * operand;
   const auto cast = [&] {
     return BlockBuilder::ElementwiseOp(OpName::kCast, ElementwiseKind::kCast, out_of_cast);
   };
-  if (ep > 1) {
+  if (sends) {
     if (eight_bits) b.Forward(cast());
     b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, pack, unpack);
     Exchange(b, OpName::kDispatch);
@@ -92,8 +97,7 @@ void AddMoe(BlockBuilder& b) {
   // Serving engines add up what tp ranks have of a token's experts, the shared ones among them,
   // once it is one row again (vLLM 0.11, deepseek_v2.py and fused_moe: one all-reduce behind both);
   // Megatron-LM does before the copies of a token are summed (token_dispatcher.py).
-  const bool sums_last = !b.trains() && ep == 1;
-  const TpSide down = sums_last ? TpSide::kNone : TpSide::kRow;
+  const bool sums_last = !b.trains() && !sends;
   // Shared experts run beside the dispatch in the forward pass and beside the combine's exchange in
   // the backward pass.
   std::vector<std::vector<Op>> shared;
@@ -101,7 +105,10 @@ void AddMoe(BlockBuilder& b) {
     const size_t before = b.backward_groups();
     AddMlp(b, {OpName::kSharedUp, OpName::kSharedAct, OpName::kSharedDown},
            static_cast<double>(moe.inter) * moe.shared_experts, LinearInput::kElsewhere,
-           b.shard.overlap.shared_experts && ep > 1 && b.tp == 1, down);
+           b.shard.overlap.shared_experts && sends && (b.tp == 1 || b.shard.whole_shared_experts),
+           b.shard.whole_shared_experts ? MlpOnTp::kWhole
+           : sums_last                  ? MlpOnTp::kCutNotSummed
+                                        : MlpOnTp::kCut);
     shared = b.CutBackward(before);
   }
   b.Elementwise(OpName::kPermute, ElementwiseKind::kPermute, copy, uncopy);
@@ -113,15 +120,15 @@ void AddMoe(BlockBuilder& b) {
         BlockBuilder::ElementwiseOp(OpName::kPermute, ElementwiseKind::kPermute, copy)));
     const double element =
         std::min(ElementBytes(precision.dispatch), ElementBytes(precision.saved_activations));
-    if (ep > 1) b.KeepUntilWeight(OpName::kDispatch, TensorName::kOutput, received * element);
+    if (sends) b.KeepUntilWeight(OpName::kDispatch, TensorName::kOutput, received * element);
   }
-  // tp ranks hold parts of every expert: each needs all rows of its expert-parallel rank.
+  // Ranks of tp that hold parts of every expert need all rows of their expert-parallel rank.
   const int experts = ExpertsHit(b);
   b.Multiply({.name = OpName::kExpertUp,
               .m = rows,
               .n = UpFactor(b.model.mlp) * inter,
               .k = h,
-              .tp = TpSide::kColumn,
+              .tp = whole ? TpSide::kNone : TpSide::kColumn,
               .groups = experts,
               .dtype = precision.gemm,
               .input = copies_again ? LinearInput::kElsewhere : LinearInput::kKept,
@@ -131,15 +138,15 @@ void AddMoe(BlockBuilder& b) {
               .m = rows,
               .n = h,
               .k = inter,
-              .tp = down,
+              .tp = whole || sums_last ? TpSide::kNone : TpSide::kRow,
               .groups = experts,
               .dtype = precision.gemm,
               .input = b.InputFrom(Recompute::kSwiGlu),
               .quantised_gradient = as_operand});
   // Copies of one token are summed on the device, sent back once, summed at home.
-  if (ep > 1) b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, uncopy, copy);
+  if (sends) b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, uncopy, copy);
   for (auto& group : shared) b.Backward(std::move(group));
-  if (ep > 1) {
+  if (sends) {
     Exchange(b, OpName::kCombine);
     b.Elementwise(OpName::kUnpermute, ElementwiseKind::kPermute, unpack, pack);
     if (eight_bits) b.Backward({cast()});

@@ -22,10 +22,12 @@ void AddMoe(BlockBuilder& b);
 struct MlpNames {
   OpName up, act, down;
 };
-// One MLP of intermediate size `inter`, cut over tp. `input` says who keeps what it reads; with
-// TpSide::kNone for `down` the caller sums what the tp ranks have.
+// What tp makes of an MLP: parts of it on each rank, whose outputs are summed behind it or by the
+// caller, or the whole of it on each rank for the rank's own tokens.
+enum class MlpOnTp : uint8_t { kCut, kCutNotSummed, kWhole };
+// One MLP of intermediate size `inter`. `input` says who keeps what it reads.
 void AddMlp(BlockBuilder& b, const MlpNames& names, double inter, LinearInput input, bool beside,
-            TpSide down = TpSide::kRow);
+            MlpOnTp on_tp = MlpOnTp::kCut);
 // Gate and up are one product of twice the width where the MLP has a gate.
 double UpFactor(MlpKind kind);
 // The function between up and down over that many elements of its output.

@@ -76,7 +76,7 @@ Marginal MemoryMarginal(const PreparedPhase& prepared, StepCache& cache) {
 }
 
 double ReplicaOf(const Parallel& p) {
-  return static_cast<double>(p.tp) * p.cp * p.pp * p.ep;
+  return static_cast<double>(p.tp) * p.cp * p.pp * p.ep_in_dp();
 }
 
 Marginal ReplicaMarginal(const PreparedPhase& prepared, StepCache& cache) {

@@ -33,6 +33,8 @@ constexpr AssumedFigure kFigures[] = {
      RaiseOfCluster<&Cluster::collective_launch>},
     {"cluster", "bulk_launch", "launch of a collective, protocol for many bytes, +10%",
      RaiseOfCluster<&Cluster::bulk_launch>},
+    {"cluster", "token_launch", "launch of a normal all-to-all of tokens, +10%",
+     RaiseOfCluster<&Cluster::token_launch>},
     {"cluster", "low_latency_launch", "launch of a low-latency all-to-all, +10%",
      RaiseOfCluster<&Cluster::low_latency_launch>},
     {"cluster", "nvlink_step", "latency of a step over NVLink, +10%",

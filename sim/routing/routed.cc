@@ -54,7 +54,8 @@ ExpertLoads WithMean(int layers, int micro_batches, std::vector<ExpertLoad> at) 
 RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& plan,
                        const ExpertSpread& spread, int64_t sequence_length) {
   Gate gate = GateOf(RoutedBy(plan.routing.topk_group, model.moe));
-  const std::vector<int> group = PlacementOf(plan.parallel).Group({}, {Axis::kEp});
+  const Placement placement = PlacementOf(plan.parallel);
+  const std::vector<int> group = placement.Group({}, placement.ExpertAxes());
   const Routes routes(cluster);
   const std::vector<EvenSends> sends = DispatchOf(plan.collectives, group, routes)
                                            .even({.kind = CollectiveKind::kDispatch,
@@ -63,11 +64,12 @@ RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& p
                                                   .spread = spread.uniform},
                                                  routes);
   const LinkCosts tokens = LinkCostsOf(sends.front().steps, cluster);
+  const int senders = plan.parallel.cp * (plan.parallel.whole_experts() ? plan.parallel.tp : 1);
   gate.top_p = plan.routing.top_p.value_or(0);
   return {.gate = gate,
           .load = plan.routing,
           .sequences = plan.micro_batch,
-          .length = std::max<int64_t>(1, sequence_length / plan.parallel.cp),
+          .length = std::max<int64_t>(1, sequence_length / senders),
           .spread = spread,
           .nvlink = SlowestPortRate(cluster, Port::kNvlinkOut) / tokens.nvlink,
           .network = SlowestPortRate(cluster, Port::kNicOut) * cluster.nics() /

@@ -32,6 +32,13 @@ bool IsFp8(Dtype dtype) {
   return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block;
 }
 
+// Names of a deployment for choices of a ShardPlan.
+struct AllToAll {
+  std::string_view name, algorithm;
+};
+constexpr AllToAll kAllToAlls[] = {
+    {"auto", kEngineAlgorithm}, {"normal", kAutoAlgorithm}, {"low-latency", "low-latency"}};
+
 std::string Number(int64_t n) {
   return std::to_string(n);
 }
@@ -58,8 +65,23 @@ const Fields<ServingParallel>& FieldsOf(const ServingParallel*) {
               "ranks of a replica that attend to sequences of their own (DP attention); with ep "
               "they go through the layers in step",
               {.low = 1, .high = 65536}),
-          Row("ep", &ServingParallel::ep, "GPUs that the experts are spread over; 1 or dp",
+          Row("ep", &ServingParallel::ep,
+              "GPUs that the experts are spread over: dp, where tp cuts each expert, or tp * dp, "
+              "where each is whole on its GPU (vLLM's --enable-expert-parallel)",
               {.low = 1, .high = 65536}),
+      });
+  return fields;
+}
+
+const Fields<CacheTier>& FieldsOf(const CacheTier*) {
+  static const Fields<CacheTier> fields(
+      "cache tier",
+      {
+          RequiredRow("capacity", &CacheTier::capacity, "what it has for the cache of each GPU",
+                      {.low = 1, .high = 1e16}),
+          Row("bandwidth", &CacheTier::bandwidth,
+              "at which each GPU loads from it; absent: what the GPU's PCIe link carries",
+              {.low = 1, .high = 1e15}),
       });
   return fields;
 }
@@ -94,9 +116,23 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
               "blocks of prompts stay in the cache for prompts that begin alike, where the load "
               "says "
               "which do"),
+          Row("cache_tiers", &EngineSpec::cache_tiers,
+              "where blocks of prompts go that the cache has no room for, and are loaded from: "
+              "host "
+              "memory, behind it disks",
+              {.max_items = 8}),
           Row("custom_all_reduce", &EngineSpec::custom_all_reduce,
               "the engine's own all-reduce kernels inside a node run what they are faster for than "
               "NCCL"),
+          Row("all_to_all", &EngineSpec::all_to_all,
+              "kernels of DeepEP that take tokens to their experts and back: normal, low-latency, "
+              "or "
+              "auto, for every iteration the faster"),
+          Row("chunked_prefix_cache_threshold", &EngineSpec::chunked_prefix_cache_threshold,
+              "MLA attends in absorbed form with prompts of an iteration behind fewer cached "
+              "tokens "
+              "in all, else projects these up again (SGLang's variable of the name); 0: never",
+              {.low = 0, .high = 1e9}),
           Row("num_speculative_tokens", &EngineSpec::num_speculative_tokens,
               "tokens that the model's MTP module drafts a sequence and iteration, verified in the "
               "next (speculative decoding)",
@@ -224,7 +260,7 @@ std::optional<DeploymentFault> CheckPool(const Deployment& d, const Model& m) {
                  "a divisor or a multiple of the KV heads, " + Number(m.attention.kv_heads), ""};
   if (m.dense_inter > 0)
     if (const auto f = cuts(m.dense_inter, "MLP's intermediate size")) return f;
-  if (m.moe.experts > 0)
+  if (m.moe.experts > 0 && !p.whole_experts())
     if (const auto f = cuts(m.moe.inter, "experts' intermediate size")) return f;
   if (m.moe.experts == 0 && p.ep > 1)
     return Fault{"/parallel/ep", "1 for a model without experts", ""};
@@ -233,9 +269,13 @@ std::optional<DeploymentFault> CheckPool(const Deployment& d, const Model& m) {
                  "1 for a model without experts: its ranks have nothing in common, so they are "
                  "replicas",
                  "replicas"};
-  if (m.moe.experts > 0 && p.ep != p.dp)
-    return Fault{"/parallel/ep", Number(p.dp) + ", as dp: the ranks of a replica share its experts",
-                 ""};
+  if (m.moe.experts > 0 && p.ep != p.dp && p.ep != p.gpus())
+    return Fault{
+        "/parallel/ep",
+        Number(p.dp) + ", as dp, where tp cuts each expert" +
+            (p.tp > 1 ? ", or " + Number(p.gpus()) + ", tp * dp, where each is whole" : "") +
+            ": the GPUs of a replica share its experts",
+        ""};
   if (m.moe.experts > 0 && m.moe.experts % p.ep != 0)
     return Fault{"/parallel/ep", "a divisor of the experts, " + Number(m.moe.experts), ""};
   if (m.moe.groups > 1 && m.moe.groups % p.ep != 0 && p.ep % m.moe.groups != 0)
@@ -244,6 +284,10 @@ std::optional<DeploymentFault> CheckPool(const Deployment& d, const Model& m) {
   if (d.weights != Dtype::kBf16 && d.weights != Dtype::kFp8Block && d.weights != Dtype::kFp8)
     return Fault{"/weights", "bf16, fp8 or fp8_block", ""};
   if (const auto f = CheckNamed("/engine/policy", d.engine.policy, BatchingPolicies())) return f;
+  if (const auto f = CheckNamed<AllToAll>("/engine/all_to_all", d.engine.all_to_all, kAllToAlls))
+    return f;
+  if (!d.engine.cache_tiers.empty() && !d.engine.enable_prefix_caching)
+    return Fault{"/engine/cache_tiers", "none without enable_prefix_caching", ""};
   const int drafts = d.engine.num_speculative_tokens;
   if (drafts > 0 && m.mtp_layers == 0)
     return Fault{"/engine/num_speculative_tokens", "0 for a model without MTP modules", ""};
@@ -321,11 +365,19 @@ ShardPlan ShardOf(const Deployment& d) {
   shard.ep = d.parallel.ep;
   shard.dp = d.parallel.dp;
   shard.zero = 0;
-  shard.sequence = false;
+  shard.whole_experts = d.parallel.whole_experts();
+  // Of the tokens that the ranks of tp have all of, each then routes its own part, as DeepSeek-V3
+  // is served (TP4 with sequence parallelism, EP32; arXiv 2412.19437, section 3.4). The ranks of
+  // one group alone have nothing to send.
+  shard.sequence = shard.whole_shared_experts = shard.whole_experts && d.parallel.dp > 1;
   shard.precision.gemm = d.weights;
   shard.precision.dispatch = IsFp8(d.weights) ? d.weights : Dtype::kBf16;
   shard.overlap.tp = false;
   if (d.engine.custom_all_reduce) shard.collectives.all_reduce = kEngineAlgorithm;
+  for (const AllToAll& kernels : kAllToAlls)
+    if (kernels.name == d.engine.all_to_all)
+      shard.collectives.dispatch = shard.collectives.combine = kernels.algorithm;
+  shard.chunked_prefix_cache_threshold = d.engine.chunked_prefix_cache_threshold;
   shard.topk_group = d.routing.topk_group;
   shard.kv_bits = d.kv_bits;
   return shard;
@@ -336,6 +388,7 @@ Parallel ParallelOf(const Deployment& d) {
   parallel.tp = d.parallel.tp;
   parallel.ep = d.parallel.ep;
   parallel.dp = d.parallel.dp;
+  if (d.parallel.whole_experts()) parallel.expert_tp = 1;
   return parallel;
 }
 
@@ -384,7 +437,9 @@ std::vector<ServingParallel> LayoutsThatFit(const Deployment& pool, const Model&
   for (int gpus = 1; gpus <= cluster.gpus && found.empty(); ++gpus)
     for (int tp = 1; tp <= gpus; ++tp) {
       if (gpus % tp != 0) continue;
+      // Experts that tp cannot cut stay whole.
       tried.parallel = {.tp = tp, .dp = gpus / tp, .ep = gpus / tp};
+      if (CheckPool(tried, m)) tried.parallel.ep = gpus;
       if (!CheckPool(tried, m) && ServingMemoryOf(tried, m, cluster).fits())
         found.push_back(tried.parallel);
     }

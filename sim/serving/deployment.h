@@ -20,16 +20,25 @@
 
 namespace moecast {
 
-// Of one replica. dp ranks each attend to sequences of their own, with tp GPUs; experts are spread
-// over ep of them, and all go through the layers in step.
+// Of one replica. dp ranks each attend to sequences of their own, with tp GPUs, and all go through
+// the layers in step. Experts are spread over ep GPUs: dp, where tp cuts each of them, or all.
 struct ServingParallel {
   int tp = 1;
   int dp = 1;
   int ep = 1;
   bool operator==(const ServingParallel&) const = default;
   int gpus() const { return tp * dp; }
+  bool whole_experts() const { return tp > 1 && ep == gpus(); }
 };
 const Fields<ServingParallel>& FieldsOf(const ServingParallel*);
+
+// Where runs of prompts go that the cache has no blocks for: host memory, then disks.
+struct CacheTier {
+  Bytes capacity;  // of each GPU
+  std::optional<BytesPerSecond> bandwidth;
+  bool operator==(const CacheTier&) const = default;
+};
+const Fields<CacheTier>& FieldsOf(const CacheTier*);
 
 struct EngineSpec {
   std::string preset;  // what the other fields are of, where they are not given themselves
@@ -41,7 +50,10 @@ struct EngineSpec {
   std::optional<Bytes> activations;
   std::optional<int64_t> max_model_len;
   bool enable_prefix_caching = true;
+  std::vector<CacheTier> cache_tiers;
   bool custom_all_reduce = true;
+  std::string all_to_all = "auto";
+  int64_t chunked_prefix_cache_threshold = 0;
   // Drafted by the model's own MTP modules, each verified with the next token. A draft is kept with
   // this probability, where all before it are.
   int num_speculative_tokens = 0;

@@ -75,6 +75,7 @@ ServingSearch FindRate(const ServingRun& run, ServingCosts& costs, const Slo& sl
   }
   std::sort(search.trials.begin(), search.trials.end(),
             [](const ServingTrial& a, const ServingTrial& b) { return a.speedup < b.speedup; });
+  if (found) search.headroom = found->speedup;
   return Finished(std::move(search), best, found ? &*found : nullptr);
 }
 

@@ -25,6 +25,8 @@ struct ServingTrial {
 struct ServingSearch {
   std::vector<ServingTrial> trials;  // by load, or by GPUs, ascending
   std::optional<ServingRun> best;    // the run with the load or the replicas that were found
+  // Headroom: how many times as fast as it is given, over all its hours, the load is held.
+  std::optional<double> headroom;
   // The load lasts less than ten times as long as a request stays at what was found: what it says
   // is of the beginning and the end more than of a steady state.
   bool short_load = false;

@@ -6,20 +6,27 @@
 // end. A run that was computed is kept under that hash: it is in use while sequences hold it, then
 // idle, and idle runs are dropped where blocks are needed, those least recently used first and of a
 // prompt's the last first. Two that compute the same run at once end with one copy of it.
+//
+// What is dropped goes to tiers below, host memory and disks, each of a number of runs, from where
+// a prompt that begins with it loads it back (SGLang's HiCache, LMCache, vLLM's KV offloading). A
+// tier that is full passes on what was used least recently; behind the last it is forgotten. What
+// is loaded stays where it was, as used last, and is not written there again.
 #pragma once
 
 #include <cstdint>
 #include <list>
 #include <span>
 #include <unordered_map>
+#include <vector>
 
 namespace moecast {
 
 class KvCache {
  public:
-  // `blocks` of `block_size` tokens; runs of `run_tokens` tokens, 0 where none are kept. REQUIRES:
-  // run_tokens is a multiple of block_size.
-  KvCache(int64_t blocks, int64_t block_size, int64_t run_tokens);
+  // `blocks` of `block_size` tokens; runs of `run_tokens` tokens, 0 where none are kept; tiers
+  // below of so many runs each. REQUIRES: run_tokens is a multiple of block_size.
+  KvCache(int64_t blocks, int64_t block_size, int64_t run_tokens,
+          std::span<const int64_t> tiers = {});
 
   int64_t BlocksFor(int64_t tokens) const { return (tokens + block_size_ - 1) / block_size_; }
   // Free, or of runs that are idle.
@@ -33,14 +40,15 @@ class KvCache {
   void Take(int64_t n);
   void Give(int64_t n) { free_ += n; }
 
-  // Of the first runs of a prompt those that are kept, and how many of them are idle: to be held
-  // they leave so many times run_blocks() fewer available.
+  // Of the first runs of a prompt those that are kept, here or below, and how many of them are idle
+  // or below: to be held they leave so many times run_blocks() fewer available.
   struct Known {
-    int64_t runs = 0, idle = 0;
+    int64_t runs = 0, taking = 0;
   };
   Known Find(std::span<const uint64_t> hashes) const;
-  // REQUIRES: all of them are kept.
-  void Hold(std::span<const uint64_t> hashes);
+  // Those that are below are loaded: of each tier so many runs. REQUIRES: all of them are kept, and
+  // what they take is available. Valid until the next.
+  std::span<const int64_t> Hold(std::span<const uint64_t> hashes);
   void Release(std::span<const uint64_t> hashes);
   // A sequence that has computed a run gives its blocks over, and holds the run.
   void Keep(uint64_t hash);
@@ -50,11 +58,22 @@ class KvCache {
     int64_t users = 0;
     std::list<uint64_t>::iterator idle;  // where users is 0
   };
+  struct Tier {
+    int64_t most = 0;          // runs
+    std::list<uint64_t> runs;  // least recently used first
+    std::unordered_map<uint64_t, std::list<uint64_t>::iterator> at;
+  };
+  // Puts a run last into a tier, and what it leaves no room for into the next.
+  void Demote(uint64_t hash, size_t tier);
+  // The first tier that has the run; tiers_.size() where none does.
+  size_t TierOf(uint64_t hash) const;
   int64_t idle_blocks() const { return static_cast<int64_t>(idle_.size()) * run_blocks_; }
 
   int64_t blocks_, block_size_, run_tokens_, run_blocks_, free_;
   std::unordered_map<uint64_t, Run> runs_;  // by hash
   std::list<uint64_t> idle_;                // least recently used first
+  std::vector<Tier> tiers_;
+  std::vector<int64_t> loaded_;  // by the last Hold
 };
 
 }  // namespace moecast

@@ -55,8 +55,10 @@ void ServingCounts::Add(const ServingCounts& o) {
   peak_blocks = std::max(peak_blocks, o.peak_blocks);
   prompt_tokens += o.prompt_tokens;
   cached_tokens += o.cached_tokens;
+  loaded_tokens += o.loaded_tokens;
   busy += o.busy;
   overhead += o.overhead;
+  loading += o.loading;
   with_prompts += o.with_prompts;
   decoding += o.decoding;
   for (size_t i = 0; i < blocked.size(); ++i) blocked[i] += o.blocked[i];
@@ -74,17 +76,33 @@ Replica::Replica(const ServingRun& run, const Deployment& pool, const ServingMem
       every_(Time::From(Milliseconds(1))) {
   const BatchingPolicy* policy = FindBatchingPolicy(engine_.policy);
   MOECAST_CHECK(policy != nullptr && memory.fits());
-  const SchedulerLimits limits{
-      .max_num_seqs = engine_.max_num_seqs,
-      .max_num_batched_tokens = engine_.max_num_batched_tokens,
-      .block_size = engine_.block_size,
-      .blocks = memory.blocks,
-      .run_tokens = engine_.enable_prefix_caching ? run.load.block_tokens : 0,
-      .drafts = engine_.num_speculative_tokens,
-      .tokens_per_step = engine_.TokensPerStep()};
+  const int64_t run_tokens = engine_.enable_prefix_caching ? run.load.block_tokens : 0;
+  std::vector<int64_t> tier_runs;
+  for (const CacheTier& tier : engine_.cache_tiers) {
+    load_token_.push_back(memory.kv_per_token /
+                          tier.bandwidth.value_or(run.cluster.device.pcie_usable));
+    if (run_tokens > 0)
+      tier_runs.push_back(static_cast<int64_t>(
+          tier.capacity / (memory.kv_per_token * static_cast<double>(run_tokens))));
+  }
+  const SchedulerLimits limits{.max_num_seqs = engine_.max_num_seqs,
+                               .max_num_batched_tokens = engine_.max_num_batched_tokens,
+                               .block_size = engine_.block_size,
+                               .blocks = memory.blocks,
+                               .run_tokens = run_tokens,
+                               .drafts = engine_.num_speculative_tokens,
+                               .tokens_per_step = engine_.TokensPerStep(),
+                               .tier_runs = std::move(tier_runs)};
   schedulers_.assign(static_cast<size_t>(pool.parallel.dp), Scheduler(limits, *policy));
   ticks_.resize(schedulers_.size());
   batches_.resize(schedulers_.size());
+}
+
+Seconds Replica::LoadingOf(const Batch& batch) const {
+  Seconds time;
+  for (size_t tier = 0; tier < batch.loaded.size(); ++tier)
+    time += load_token_[tier] * static_cast<double>(batch.loaded[tier]);
+  return time;
 }
 
 void Replica::Start(Time now) {
@@ -111,18 +129,21 @@ void Replica::Start(Time now) {
   const double mean = static_cast<double>(tokens) / static_cast<double>(schedulers_.size());
   const Batch* longest = nullptr;
   BlockTime time;
+  Seconds loading;
   for (const Batch& batch : batches_) {
     if (batch.empty()) continue;
-    const BlockTime of_rank = costs_.Of({batch.prefill, batch.decode, mean});
-    if (longest && of_rank.total <= time.total) continue;
+    const BlockTime of_rank = costs_.Of({batch.prefill, batch.decode, mean}) * slower_;
+    // A layer's part is loaded while those before it are computed.
+    const Seconds beyond = std::max(Seconds(), LoadingOf(batch) - of_rank.total);
+    if (longest && of_rank.total + beyond <= time.total + loading) continue;
     time = of_rank;
+    loading = beyond;
     longest = &batch;
   }
   const int64_t sequences = longest->prefill.sequences + longest->decode.sequences;
   const Seconds overhead = engine_.OverheadOf(sequences) * slower_;
-  time = time * slower_;
-  running_ = {longest, mean, time, overhead, blocked};
-  ends_ = now + Time::From(time.total + overhead);
+  running_ = {longest, mean, time, overhead, loading, blocked};
+  ends_ = now + Time::From(time.total + loading + overhead);
   if (!records_) return;
   IterationSpan span{.start = now, .end = ends_, .overhead = Time::From(overhead)};
   for (const Batch& batch : batches_) {
@@ -133,17 +154,19 @@ void Replica::Start(Time now) {
 }
 
 void Replica::Count(const Running& iteration) {
-  const auto& [longest, mean, time, overhead, blocked] = iteration;
+  const auto& [longest, mean, time, overhead, loading, blocked] = iteration;
   const Batch& batch = *longest;
+  const Seconds all = time.total + loading + overhead;
   ++counts_.iterations;
   counts_.busy += time;
   counts_.overhead += overhead;
-  counts_.blocked[static_cast<size_t>(blocked)] += time.total + overhead;
+  counts_.loading += loading;
+  counts_.blocked[static_cast<size_t>(blocked)] += all;
   counts_.work.Add(batch, mean, time.total.value);
   // What decodes alone would have taken is theirs.
   Seconds decode;
   if (batch.prefill.tokens == 0)
-    decode = time.total + overhead;
+    decode = all;
   else if (batch.decode.tokens > 0)
     decode = costs_.Of({Work{.pass = Pass::kPrefill}, batch.decode,
                         std::min(mean, static_cast<double>(batch.decode.tokens))})
@@ -151,7 +174,7 @@ void Replica::Count(const Running& iteration) {
                  slower_ +
              overhead;
   counts_.decoding += decode;
-  counts_.with_prompts += time.total + overhead - decode;
+  counts_.with_prompts += all - decode;
 }
 
 std::span<const int32_t> Replica::End() {
@@ -237,6 +260,7 @@ ServingCounts Replica::Finish() {
     counts_.preemptions += rank.preemptions();
     counts_.prompt_tokens += rank.prompt_tokens();
     counts_.cached_tokens += rank.cached_tokens();
+    counts_.loaded_tokens += rank.loaded_tokens();
   }
   return std::move(counts_);
 }

@@ -67,15 +67,17 @@ struct ServingCounts {
   int64_t peak_blocks = 0;  // of a dp rank
   // Of prompts that were admitted, and those of them that the prefix cache had.
   int64_t prompt_tokens = 0, cached_tokens = 0;
+  int64_t loaded_tokens = 0;  // of these from tiers below
   BlockTime busy;
   Seconds overhead;                  // of the engine
+  Seconds loading;                   // from tiers below, beyond what an iteration takes anyway
   Seconds with_prompts;              // what prompts add to iterations with decodes, or take alone
   Seconds decoding;                  // the rest
   std::array<Seconds, 5> blocked{};  // by Blocked: iterations whose queue had to wait, and why
   TokenGaps gaps;
   MeanWork work;
 
-  Seconds total() const { return busy.total + overhead; }
+  Seconds total() const { return busy.total + overhead + loading; }
   void Add(const ServingCounts& other);
 };
 
@@ -128,17 +130,20 @@ class Replica {
     const Batch* batch = nullptr;
     double mean = 0;  // tokens of a rank
     BlockTime time;
-    Seconds overhead;
+    Seconds overhead, loading;
     Blocked blocked = Blocked::kNothing;
   };
 
   void Count(const Running& iteration);
+  // What a batch loads from tiers below the cache takes.
+  Seconds LoadingOf(const Batch& batch) const;
   void EndRank(size_t r);
 
   const ServingRun& run_;
   const EngineSpec engine_;
   IterationCosts& costs_;
   const double slower_;
+  std::vector<Seconds> load_token_;  // from each tier
   std::vector<RequestOutcome>& outcomes_;
   std::vector<Scheduler> schedulers_;
   std::vector<Ticks> ticks_;

@@ -11,7 +11,7 @@ Scheduler::Scheduler(const SchedulerLimits& limits, const BatchingPolicy& policy
     : limits_(limits),
       policy_(&policy),
       growing_(static_cast<size_t>(limits.block_size)),
-      cache_(limits.blocks, limits.block_size, limits.run_tokens) {
+      cache_(limits.blocks, limits.block_size, limits.run_tokens, limits.tier_runs) {
   MOECAST_CHECK(0 < limits.max_num_seqs && 0 <= limits.drafts);
   MOECAST_CHECK(limits.max_num_seqs * (1 + limits.drafts) <= limits.max_num_batched_tokens);
   MOECAST_CHECK(1 <= limits.tokens_per_step &&
@@ -163,10 +163,16 @@ bool Scheduler::Admit(Slot slot, int64_t& budget, Batch& batch) {
   const int64_t cached = known.runs * cache_.run_tokens();
   const int64_t end = std::min(cached + budget, s.prompt);
   const int64_t own = cache_.BlocksFor(end) - known.runs * cache_.run_blocks();
-  if (own + known.idle * cache_.run_blocks() > cache_.available()) return false;
+  if (own + known.taking * cache_.run_blocks() > cache_.available()) return false;
   s.held = static_cast<int32_t>(known.runs);
   s.stored = cached;
-  cache_.Hold(s.runs.first(static_cast<size_t>(known.runs)));
+  const std::span<const int64_t> loaded =
+      cache_.Hold(s.runs.first(static_cast<size_t>(known.runs)));
+  batch.loaded.resize(loaded.size());
+  for (size_t tier = 0; tier < loaded.size(); ++tier) {
+    batch.loaded[tier] += loaded[tier] * cache_.run_tokens();
+    loaded_tokens_ += loaded[tier] * cache_.run_tokens();
+  }
   prompt_tokens_ += s.prompt;
   cached_tokens_ += cached;
   return TakeChunk(slot, budget, batch);
@@ -265,6 +271,7 @@ std::vector<int32_t> Scheduler::Clear() {
   Scheduler empty(limits_, *policy_);
   empty.prompt_tokens_ = prompt_tokens_;
   empty.cached_tokens_ = cached_tokens_;
+  empty.loaded_tokens_ = loaded_tokens_;
   empty.preemptions_ = preemptions_;
   *this = std::move(empty);
   return lost;

@@ -42,6 +42,7 @@ struct SchedulerLimits {
   int64_t run_tokens = 0;      // of the runs that prompts' hashes are of; 0 without prefix caching
   int64_t drafts = 0;          // verified with the next token of each sequence
   double tokens_per_step = 1;  // that a decoding sequence makes, 1 to 1 + drafts
+  std::vector<int64_t> tier_runs = {};  // that tiers below the cache keep
 };
 
 // A request as an engine has it. `hashes` are of its prompt's runs, from the first on, and outlive
@@ -63,6 +64,7 @@ struct Batch {
   Work prefill{.pass = Pass::kPrefill};
   Work decode{.pass = Pass::kDecode};
   Blocked blocked = Blocked::kNothing;
+  std::vector<int64_t> loaded = {};  // tokens from each tier below the cache; none: empty
   bool empty() const { return prefill.tokens + decode.tokens == 0; }
   int64_t tokens() const { return prefill.tokens + decode.tokens; }
 };
@@ -107,6 +109,7 @@ class Scheduler {
   // Tokens of the prompts that were admitted, and those of them that the cache had.
   int64_t prompt_tokens() const { return prompt_tokens_; }
   int64_t cached_tokens() const { return cached_tokens_; }
+  int64_t loaded_tokens() const { return loaded_tokens_; }  // of these from tiers below
   // How many first tokens of a prompt the cache has now.
   int64_t CachedOf(const SequenceAsked& asked) const;
   // Of the last Next, valid until the next: sequences that left the queue for their prompt,
@@ -193,7 +196,7 @@ class Scheduler {
   std::priority_queue<Ending, std::vector<Ending>, std::greater<>> ends_;
   std::vector<int64_t> growing_;  // by the clock modulo block_size
   KvCache cache_;
-  int64_t prompt_tokens_ = 0, cached_tokens_ = 0;
+  int64_t prompt_tokens_ = 0, cached_tokens_ = 0, loaded_tokens_ = 0;
   int64_t promised_ = 0;  // blocks that running sequences hold at their ends; where reserved
   int64_t decoding_ = 0;
   int64_t stored_sum_ = 0;  // of decoding sequences, now

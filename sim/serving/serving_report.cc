@@ -24,6 +24,7 @@ std::vector<ServingShare> BreakdownOf(const ServingCounts& counts, Seconds all) 
   for (const auto& [group, name] : EnumNames<GroupKind>::kNames)
     add("exposed " + std::string(name) + " communication",
         counts.busy.exposed[static_cast<size_t>(group)]);
+  add("loading the cache", counts.loading);
   add("engine overhead", counts.overhead);
   add("idle", all - counts.total());
   return rows;
@@ -60,6 +61,7 @@ void Fill(const ServingCounts& counts, const Deployment& pool, Seconds all,
   report.iterations = counts.iterations;
   report.prompt_tokens = counts.prompt_tokens;
   report.cached_tokens = counts.cached_tokens;
+  report.loaded_tokens = counts.loaded_tokens;
   report.breakdown = BreakdownOf(counts, all);
   report.limiting_resource = LimitOf(counts, report.breakdown);
   if (counts.iterations == 0) return;

@@ -25,7 +25,7 @@ struct PoolReport {
   int64_t peak_tokens = 0;                        // of a dp rank's cache
   int64_t preemptions = 0, iterations = 0;
   // Of the prompts that ranks were sent, and those of them that their caches had.
-  int64_t prompt_tokens = 0, cached_tokens = 0;
+  int64_t prompt_tokens = 0, cached_tokens = 0, loaded_tokens = 0;
   std::string limiting_resource;
   std::vector<ServingShare> breakdown;
   double busy = 0;                   // share of the replicas' time in which an iteration runs

@@ -33,16 +33,35 @@ Fault CheckTensorParallel(const Parallel& p, const Model& m) {
                      ""};
   if (m.dense_inter > 0)
     if (Fault f = divides(m.dense_inter, "MLP's intermediate size")) return f;
-  if (m.moe.experts > 0)
+  if (m.moe.experts > 0 && !p.whole_experts())
     if (Fault f = divides(m.moe.inter, "experts' intermediate size")) return f;
   return std::nullopt;
 }
 
 Fault CheckExpertParallel(const Parallel& p, const Model& m) {
-  if (p.dp % p.ep != 0)
+  if (p.expert_tp && *p.expert_tp != 1 && *p.expert_tp != p.tp)
+    return PlanFault{"/parallel/expert_tp", "1, or tp, " + Number(p.tp), ""};
+  if (p.whole_experts()) {
+    if (m.moe.experts == 0)
+      return PlanFault{"/parallel/expert_tp", "none for a model without experts", ""};
+    if (!p.sequence)
+      return PlanFault{"/parallel/expert_tp",
+                       "tp without sequence parallelism: ranks of tp that route the same tokens "
+                       "would send each of them several times",
+                       ""};
+    if (p.ep % p.tp != 0 || p.dp % p.ep_in_dp() != 0)
+      return PlanFault{"/parallel/ep",
+                       "a multiple of tp, " + Number(p.tp) + ", and a divisor of tp * dp, " +
+                           Number(int64_t{p.tp} * p.dp) +
+                           ": with expert_tp 1 the ranks of tp are expert-parallel too",
+                       ""};
+  } else if (p.dp % p.ep != 0) {
     return PlanFault{
         "/parallel/ep",
-        "a divisor of dp, " + Number(p.dp) + ": expert-parallel ranks are data-parallel too", ""};
+        "a divisor of dp, " + Number(p.dp) +
+            ": expert-parallel ranks are data-parallel too (and those of tp, with expert_tp 1)",
+        ""};
+  }
   if (p.ep == 1) return std::nullopt;
   if (m.moe.experts == 0) return PlanFault{"/parallel/ep", "1 for a model without experts", ""};
   if (m.moe.experts % p.ep != 0)

@@ -61,7 +61,8 @@ ShardPlan PlacedBy(const ShardPlan& shard) {
           .overlap = {.tp = shard.overlap.tp, .communication_sms = shard.overlap.communication_sms},
           .collectives = shard.collectives,
           .topk_group = shard.topk_group,
-          .recompute = {}};
+          .recompute = {},
+          .whole_experts = shard.whole_experts};
 }
 
 // With what the costs refer to.

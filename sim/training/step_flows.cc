@@ -49,7 +49,7 @@ LinkId StepFlows::Number(const Cluster& cluster, LinkId link) {
 // A member of each group of the stage that runs the collective: of all replicas, or of the first.
 std::vector<RankCoordinates> StepFlows::MembersOf(const CollectiveQuery& query, int stage,
                                                   const Placement& placement) const {
-  const std::vector<Axis> in_group = AxesOf(query.group);
+  const std::vector<Axis> in_group = AxesOf(placement, query.group);
   RankCoordinates at;
   at[Axis::kPp] = stage;
   std::vector<RankCoordinates> members{at};
@@ -106,7 +106,7 @@ UnitCollective StepFlows::Fold(const CollectiveQuery& query, int from, int to,
   std::map<Ports, Folded> folded;
   double gpus = 0;
   for (const RankCoordinates& member : members) {
-    gpus += static_cast<double>(placement.Group(member, AxesOf(query.group)).size());
+    gpus += static_cast<double>(placement.Group(member, AxesOf(placement, query.group)).size());
     const Traffic traffic = costs.UnitTraffic(*alone.algorithm, query.group, member, to);
     const LinkCosts taken = LinkCostsOf(traffic, cluster);
     for (const PathLoad& p : traffic.paths) {

@@ -262,6 +262,7 @@ TEST(LayerOpsTest, ALayerRecomputedWholeKeepsItsInputAndRunsItsForwardOnceMore) 
 TEST(LayerOpsTest, GroupsOfOneRankDoNotCommunicate) {
   EachBlockOfAnyPlan(4, [](const Model& m, BlockKind kind, Plan plan, Random&) {
     plan.parallel.ep = plan.parallel.tp = plan.parallel.cp = 1;
+    plan.parallel.expert_tp.reset();
     EXPECT_TRUE(SizesOf(StepOps(kind, m, plan)).moved.empty());
   });
 }
@@ -275,6 +276,39 @@ TEST(LayerOpsTest, EveryTokenIsDispatchedAndCombinedOnceEachWay) {
   EXPECT_EQ(moved.size(), 2u);
   EXPECT_EQ((moved[{CollectiveKind::kDispatch, GroupKind::kEp}]), 2 * 4096.0 * 5120 * 2);
   EXPECT_EQ((moved[{CollectiveKind::kCombine, GroupKind::kEp}]), 2 * 4096.0 * 5120 * 2);
+}
+
+// The ranks of a tensor-parallel group that route tokens of their own to whole experts are, from
+// router to combine, ranks that nothing is cut over: 8 ranks of 2048 tokens each, as two of tp with
+// 4096 between them in each of 4 groups, or as 8 groups. Shared experts stay cut.
+TEST(LayerOpsTest, WholeExpertsAreSharedByTheRanksOfTpAsByOthers) {
+  for (const char* name : {"deepseek-v2", "mixtral-8x22b"}) {
+    const Model m = LoadModel(name);
+    Plan apart, together;
+    apart.parallel = {.ep = 8, .dp = 8};
+    together.parallel = {.tp = 2, .ep = 8, .expert_tp = 1, .dp = 4};
+    apart.overlap.shared_experts = together.overlap.shared_experts = false;
+    const BlockOps a = StepOps(BlockKind::kMoe, m, apart, MicroBatchOf(1, 2048));
+    const BlockOps b = StepOps(BlockKind::kMoe, m, together, MicroBatchOf(1, 4096));
+    for (const Pass pass : kAllPasses) {
+      const auto of_experts = [&](const BlockOps& ops) {
+        std::vector<OpQuery> found;
+        for (const Op& op : ops.pass[static_cast<size_t>(pass)])
+          for (const OpName in : {OpName::kRouter, OpName::kTopK, OpName::kPermute,
+                                  OpName::kDispatch, OpName::kExpertUp, OpName::kExpertAct,
+                                  OpName::kExpertDown, OpName::kCombine, OpName::kUnpermute})
+            if (op.name == in) found.push_back(op.query);
+        return found;
+      };
+      EXPECT_EQ(of_experts(a), of_experts(b)) << name;
+      EXPECT_GE(of_experts(a).size(), 3u);  // of the router and the experts in the weight pass
+    }
+    const auto expert = [&](const Plan& plan) {
+      return ParametersOf(BlockKind::kMoe, m, ShardOf(plan), true).expert;
+    };
+    EXPECT_EQ(expert(apart), expert(together)) << name;
+    EXPECT_EQ(ShardOf(together).edp(), 1);
+  }
 }
 
 // Megatron's sequence parallelism (arXiv 2205.05198): a layer gathers and scatters tokens x hidden

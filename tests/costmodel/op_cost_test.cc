@@ -126,7 +126,7 @@ Seconds ByTheTable(const Costs& c, const CollectiveQuery& query, std::string_vie
   if (query.kind == CollectiveKind::kSend) {
     RankCoordinates next;
     next[Axis::kPp] = 1;
-    for (const int gpu : c.costs.placement().Group(next, AxesOf(query.group)))
+    for (const int gpu : c.costs.placement().Group(next, AxesOf(c.costs.placement(), query.group)))
       call.group.push_back(gpu);
   }
   const Routes routes(run.cluster);
@@ -218,6 +218,45 @@ TEST(OpCostsTest, WhatRunsInPartsIsStretchedToTheirSum) {
   const Traffic unit = c.costs.UnitTraffic(*lowered.algorithm, GroupKind::kEp, {});
   EXPECT_NEAR(BusyTime(unit, cluster) / lowered.per_byte, 1, 1e-12);
   EXPECT_GT(unit.stretch, 1.1);
+}
+
+// Inference engines have DeepEP's kernels for few tokens too and run what is faster for the size.
+TEST(OpCostsTest, EnginesSendTokensByTheKernelsThatAreFaster) {
+  TrainingRun run = Costs(Plain(R"({"dp":32,"ep":32})", {})).scenario.training().phases[0];
+  KernelCosts kernels(*run.calibration);
+  const auto by = [&](const char* name) {
+    run.plan.collectives.dispatch = run.plan.collectives.combine = name;
+    return Costs::CostsOf(kernels, run, 1);
+  };
+  const OpCosts normal = by("two-hop"), low_latency = by("low-latency"), engine = by("engine");
+  const auto time = [](const OpCosts& costs, CollectiveKind kind, double bytes) {
+    return costs.Lower({kind, GroupKind::kEp, Bytes(bytes)}).Time(Bytes(bytes));
+  };
+  for (const CollectiveKind kind : {CollectiveKind::kDispatch, CollectiveKind::kCombine})
+    for (const double bytes : {1e3, 1e5, 1e6, 1e7, 1e9})
+      EXPECT_EQ(time(engine, kind, bytes),
+                std::min(time(normal, kind, bytes), time(low_latency, kind, bytes)))
+          << bytes;
+  const auto chosen = [&](double bytes) {
+    const CollectiveQuery query{CollectiveKind::kDispatch, GroupKind::kEp, Bytes(bytes)};
+    return engine.Lower(query).algorithm->name;
+  };
+  EXPECT_EQ(chosen(1e5), "low-latency");
+  EXPECT_EQ(chosen(1e9), "two-hop");
+}
+
+// Eight ranks share a set of whole experts: two of tp times four of the eight of dp; the rest of dp
+// is two replicas of the set. Cut experts are shared by as many as ep says, each with its tp rank.
+TEST(OpCostsTest, RanksThatShareWholeExpertsAreOfTpToo) {
+  const Placement whole = PlacementOf({.tp = 2, .ep = 8, .expert_tp = 1, .dp = 8});
+  const Placement cut = PlacementOf({.tp = 2, .ep = 4, .dp = 8});
+  EXPECT_EQ(GroupOf(whole, GroupKind::kEp, {}, 1), (std::vector{0, 1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(GroupOf(cut, GroupKind::kEp, {}, 1), (std::vector{0, 2, 4, 6}));
+  for (const Placement& p : {whole, cut}) {
+    EXPECT_EQ(GroupOf(p, GroupKind::kExpertData, {}, 1), (std::vector{0, 8}));
+    EXPECT_EQ(GroupOf(p, GroupKind::kTp, {}, 1), (std::vector{0, 1}));
+    EXPECT_EQ(GroupOf(p, GroupKind::kData, {}, 1).size(), 8u);
+  }
 }
 
 // Experts are on 128 / 64 = 2 data-parallel ranks a stage, with two copies of the model on 4.

@@ -117,6 +117,25 @@ TEST(ServingOpsTest, AChunkMeetsItsCacheAndMlaProjectsItUpAgain) {
     }
 }
 
+// 1024 new tokens behind 3072 cached ones, once: in absorbed form a query meets 3584 latents of 512
+// + 64 and nothing is projected up; from a threshold of 3072 on, as with nothing cached, in plain
+// form.
+TEST(ServingOpsTest, MlaIsAbsorbedForPromptsBehindLessThanTheThreshold) {
+  const Model m = LoadModel("deepseek-v2");
+  const Work chunk = PrefillOf(Prompts{{1024, 4096}}), fresh = PrefillOf(Prompts{{1024, 1024}});
+  ShardPlan shard;
+  const auto ops = [&](const Work& work, int64_t threshold) {
+    shard.chunked_prefix_cache_threshold = threshold;
+    return OpsIn(BlockKind::kDense, m, work, shard);
+  };
+  EXPECT_EQ(ops(chunk, 3072), ops(chunk, 0));
+  EXPECT_EQ(ops(fresh, 8192), ops(fresh, 0));
+  const auto absorbed = ops(chunk, 3073);
+  EXPECT_NEAR(FlopsIn(absorbed, OpClass::kAttention), 2 * 1024.0 * 3584 * 128 * (2 * 512 + 64),
+              2 * 1024.0 * 128 * (2 * 512 + 64));
+  for (const Op& op : absorbed) EXPECT_NE(op.name, OpName::kKvUp);
+}
+
 TEST(ServingOpsTest, AWindowBoundsWhatServingAttendsTo) {
   Model m = LoadModel("deepseek-7b");  // 32 heads of 128
   m.attention.sliding_window = 1000;
@@ -207,6 +226,71 @@ TEST(ServingOpsTest, TpRanksSumExpertsOnceATokenIsOneRowAgain) {
   for (const Op& op : OpsIn(BlockKind::kMoe, m, DecodeOf(Contexts(32, 100)), shard))
     if (op.name == OpName::kTpScatter) sums.push_back(BytesOf(op.query).value);
   EXPECT_EQ(sums, (std::vector<double>{32.0 * 7168 * 2, 32.0 * 7168 * 2}));
+}
+
+// One group of tp, in which every rank has all tokens, keeps each expert whole on a rank: nothing
+// is sent, a rank has a quarter of the rows of a quarter of the experts, and parts of the shared
+// ones, and the ranks' sums are added up as where tp cuts each expert.
+TEST(ServingOpsTest, ATpGroupAloneTakesEachTokenToItsExpertsWithoutSending) {
+  const Model m = LoadModel("deepseek-v2");
+  ShardPlan cut{.tp = 4, .sequence = false}, whole = cut;
+  whole.ep = 4;
+  whole.whole_experts = true;
+  const Work work = DecodeOf(Contexts(32, 100));
+  const auto a = OpsIn(BlockKind::kMoe, m, work, cut), b = OpsIn(BlockKind::kMoe, m, work, whole);
+  EXPECT_EQ(GemmFlops(a), GemmFlops(b));
+  const auto of = [](const std::vector<Op>& ops, OpClass op_class) {
+    std::vector<OpQuery> found;
+    for (const Op& op : ops)
+      if (op.op_class() == op_class) found.push_back(op.query);
+    return found;
+  };
+  EXPECT_EQ(of(a, OpClass::kCollective), of(b, OpClass::kCollective));
+  EXPECT_EQ(of(a, OpClass::kGemm), of(b, OpClass::kGemm));
+  for (const Op& op : b)
+    if (op.name == OpName::kExpertUp) {
+      const auto& up = std::get<GroupedGemmQuery>(op.query);
+      // Of 40 experts 32 tokens leave 40 (1 - 6/160)^32 = 11.8 out.
+      EXPECT_EQ(up.groups, 28);
+      EXPECT_EQ(FlopsOf(op.query).value, 2.0 * (32 * 6 / 4) * 5120 * 2 * 1536);
+    }
+  EXPECT_EQ(ParametersOf(BlockKind::kMoe, m, cut, false).expert,
+            ParametersOf(BlockKind::kMoe, m, whole, false).expert);
+}
+
+// Two groups of four: each rank routes a quarter of its group's tokens, and the MoE part is what 8
+// ranks of as many tokens without tp have, shared experts included, which are whole too. Around it
+// the attention gathers and scatters.
+TEST(ServingOpsTest, TpGroupsOfAReplicaRouteATokenFromOneOfTheirRanks) {
+  const Model m = LoadModel("deepseek-v2");
+  const ShardPlan apart{.ep = 8, .dp = 8, .sequence = false};
+  ShardPlan groups{.tp = 4, .ep = 8, .dp = 2, .whole_experts = true, .whole_shared_experts = true};
+  groups.overlap.tp = false;
+  const auto a = OpsIn(BlockKind::kMoe, m, DecodeOf(Contexts(32, 100)), apart);
+  const auto b = OpsIn(BlockKind::kMoe, m, DecodeOf(Contexts(128, 100)), groups);
+  const auto from_router = [](const std::vector<Op>& ops) {
+    std::vector<OpQuery> found;
+    bool after = false;
+    for (const Op& op : ops) {
+      after |= op.name == OpName::kMlpNorm;
+      if (after) found.push_back(op.query);
+    }
+    return found;
+  };
+  EXPECT_EQ(from_router(a), from_router(b));
+  EXPECT_GE(from_router(a).size(), 12u);
+  std::map<CollectiveKind, int> runs;
+  for (const Op& op : b)
+    if (const auto* c = std::get_if<CollectiveQuery>(&op.query))
+      if (c->group == GroupKind::kTp) ++runs[c->kind];
+  // Latents of queries before their heads are made, those that are cached, and the attention's sum.
+  EXPECT_EQ(runs, (std::map<CollectiveKind, int>{{CollectiveKind::kAllGather, 2},
+                                                 {CollectiveKind::kReduceScatter, 1}}));
+  const auto held = [&](const ShardPlan& s) { return ParametersOf(BlockKind::kMoe, m, s, false); };
+  EXPECT_EQ(held(apart).expert, held(groups).expert);
+  ShardPlan shared_cut = groups;
+  shared_cut.whole_shared_experts = false;
+  EXPECT_EQ(held(groups).data - held(shared_cut).data, 2 * 3.0 * 5120 * 1536 * (1 - 1.0 / 4));
 }
 
 TEST(ServingOpsTest, EveryKernelOfServingHasACost) {

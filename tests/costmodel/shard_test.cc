@@ -28,6 +28,7 @@ TEST(ShardPlanTest, PlansThatDifferInHowRanksWorkTogetherHaveOne) {
   const std::vector<std::function<void(Plan&)>> changes = {
       [](Plan& p) { p.parallel.pp = 8; },
       [](Plan& p) { p.parallel.vpp = 2; },
+      [](Plan& p) { p.parallel.expert_tp = 2; },  // as tp, which is what its absence says
       [](Plan& p) {
         p.parallel.rank_order = {Axis::kEp, Axis::kTp, Axis::kCp, Axis::kEdp, Axis::kPp};
       },
@@ -55,6 +56,7 @@ TEST(ShardPlanTest, WhateverChangesARanksOpsCostsOrMemoryTellsThemApart) {
       [](Plan& p) { p.parallel.tp = 4; },
       [](Plan& p) { p.parallel.cp = 1; },
       [](Plan& p) { p.parallel.ep = 8; },
+      [](Plan& p) { p.parallel.expert_tp = 1; },
       [](Plan& p) { p.parallel.dp = 16; },
       [](Plan& p) { p.parallel.zero = 2; },
       [](Plan& p) { p.parallel.sequence = false; },
@@ -90,19 +92,23 @@ TEST(ShardPlanTest, WhateverChangesARanksOpsCostsOrMemoryTellsThemApart) {
     changes[i](plan);
     EXPECT_NE(ShardOf(plan), shard) << i;
   }
-  ShardPlan cached = shard;
+  ShardPlan cached = shard, shared = shard, absorbed = shard;
   cached.kv_bits = 8;
   EXPECT_NE(cached, shard);
+  shared.whole_shared_experts = true;
+  EXPECT_NE(shared, shard);
+  absorbed.chunked_prefix_cache_threshold = 8192;
+  EXPECT_NE(absorbed, shard);
 }
 
 // Six sizes and flags, ten formats of which one may be absent, six overlaps, five
-// collectives, topk_group, which may be absent too, and four behind it.
+// collectives, topk_group, which may be absent too, and seven behind it.
 TEST(ShardPlanTest, AnyMemberMakesAnotherKey) {
   ShardPlan shard = ShardOf(SomePlan());
   shard.precision.weights = Dtype::kBf16;
   shard.topk_group = 3;
   const Changes changes = ChangesOf(shard);
-  EXPECT_EQ(changes.all, 6 + (10 + 1) + 6 + 5 + (1 + 1) + 4);
+  EXPECT_EQ(changes.all, 6 + (10 + 1) + 6 + 5 + (1 + 1) + 7);
   EXPECT_EQ(changes.same_value, 0);
   EXPECT_EQ(changes.same_hash, 0);
 }

@@ -46,9 +46,13 @@ inline Plan AnyPlan(Random& random, const Model& m) {
   plan.parallel.tp = 1 << random.Below(4);
   if (!Cuts(m, plan.parallel.tp)) plan.parallel.tp = 1;
   plan.parallel.ep = m.moe.experts > 0 ? 1 << random.Below(4) : 1;
+  if (m.moe.experts > 0 && plan.parallel.tp > 1 && random.Below(2) == 0) {
+    plan.parallel.expert_tp = 1;
+    plan.parallel.ep = plan.parallel.tp;
+  }
   plan.parallel.dp = plan.parallel.ep * 2;
   plan.parallel.cp = 1 << random.Below(2);
-  plan.parallel.sequence = random.Below(2) == 0;
+  plan.parallel.sequence = plan.parallel.whole_experts() || random.Below(2) == 0;
   plan.overlap.shared_experts = random.Below(2) == 0;
   plan.overlap.tp = random.Below(2) == 0;
   constexpr Dtype kDtypes[] = {Dtype::kBf16, Dtype::kFp8, Dtype::kFp8Block};

@@ -54,6 +54,7 @@ const std::vector<FieldCase>& FieldCases() {
       {"/nvlink_usable", {R"(nvlink_usable="150GB/s")"}},
       {"/collective_launch", {R"(collective_launch="9us")"}},
       {"/bulk_launch", {R"(bulk_launch="9us")"}},
+      {"/token_launch", {R"(token_launch="9us")"}},
       {"/low_latency_launch", {R"(low_latency_launch="9us")"}},
       {"/send_piece", {R"(send_piece="9us")"}},
       {"/token_nvlink_share", {"token_nvlink_share=0.5"}},

@@ -14,7 +14,7 @@ namespace {
 Cluster TwoNodes() {
   Cluster c{.name = "test", .gpus = 8, .gpus_per_node = 4, .nic = GBps(10), .nic_usable = GBps(10)};
   c.device.nvlink = c.device.nvlink_usable = GBps(100);
-  c.collective_launch = c.bulk_launch = Microseconds(5);
+  c.collective_launch = c.bulk_launch = c.token_launch = Microseconds(5);
   c.nvlink_step = Microseconds(1);
   c.network_step = Microseconds(10);
   return c;

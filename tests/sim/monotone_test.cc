@@ -58,6 +58,7 @@ constexpr Faster kFaster[] = {
      [](TrainingRun& r, double times) {
        Scale(r.cluster.collective_launch, 1 / times);
        Scale(r.cluster.bulk_launch, 1 / times);
+       Scale(r.cluster.token_launch, 1 / times);
      }},
     {"steps over NVLink",
      [](TrainingRun& r, double times) { Scale(r.cluster.nvlink_step, 1 / times); }},

@@ -133,6 +133,7 @@ TEST(SensitivityTest, EveryFigureMovesItsFieldByATenth) {
     for (const auto& [name, value] :
          {std::pair("collective_launch", r.cluster.collective_launch.value),
           {"bulk_launch", r.cluster.bulk_launch.value},
+          {"token_launch", r.cluster.token_launch.value},
           {"low_latency_launch", r.cluster.low_latency_launch.value},
           {"nvlink_step", r.cluster.nvlink_step.value},
           {"network_step", r.cluster.network_step.value},

@@ -97,6 +97,8 @@ TEST(TransportTest, WhatAByteCostsALinkFollowsFromWhatMovesIt) {
   Cluster c = TwoNodes();
   c.collective_launch = Microseconds(4);
   c.low_latency_launch = Microseconds(22);
+  c.token_launch = Microseconds(42);
+  EXPECT_EQ(CostOf(c, Transport::kTokens).launch, Microseconds(42));
   c.token_nvlink_share = 0.8;
   EXPECT_EQ(CostOf(c, Transport::kBulk).launch, Microseconds(5));
   EXPECT_EQ(CostOf(c, Transport::kLines).launch, Microseconds(4));

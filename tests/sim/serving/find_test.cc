@@ -52,6 +52,7 @@ TEST(FindRateTest, AServerHoldsOneOverItsServiceTime) {
     const double rate = 20000 / search.best->load.requests.back().arrival.seconds().value;
     EXPECT_GT(rate * setup.service, 0.98) << load;
     EXPECT_LT(rate * setup.service, 1.06) << load;
+    EXPECT_NEAR(*search.headroom * load / (rate * setup.service), 1, 0.02);
     EXPECT_FALSE(search.short_load);
   }
 }

@@ -3,12 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <list>
 #include <map>
 #include <optional>
 
 #include "base/random.h"
-#include "costmodel/causal_pairs.h"
+#include "tests/sim/serving/each_sequence.h"
 
 namespace moecast {
 namespace {
@@ -24,217 +23,6 @@ std::vector<int32_t> Ids(std::span<const int32_t> ids) {
   return sorted;
 }
 
-// The same rules by looking at every sequence in every iteration, with a count of its own blocks.
-class EachSequence {
- public:
-  EachSequence(const SchedulerLimits& limits, const BatchingPolicy& policy)
-      : limits_(limits), policy_(policy), free_(limits.blocks) {}
-
-  void Add(int32_t id, const SequenceAsked& asked) {
-    all_[id] = {.id = id, .prompt = asked.input_tokens, .output = asked.output_tokens};
-    if (limits_.run_tokens > 0)
-      for (const uint64_t hash : asked.hashes)
-        if (static_cast<int64_t>(all_[id].runs.size() + 1) * limits_.run_tokens <=
-            asked.input_tokens)
-          all_[id].runs.push_back(hash);
-    waiting_.push_back(id);
-  }
-
-  Batch Next() {
-    Batch batch;
-    const int64_t decoding = Count(true);
-    if (!policy_.mixes && (decoding == 0 || policy_.starts_while_decoding))
-      Prompts(limits_.max_num_batched_tokens, batch);
-    if (!policy_.mixes && batch.prefill.tokens > 0) return batch;
-    // In order of admission each takes a block where its next token needs one; where there is none
-    // the last gives up its own.
-    const auto after = [&](int64_t steps) {
-      return static_cast<int64_t>(static_cast<double>(steps) * limits_.tokens_per_step);
-    };
-    step_ = after(steps_ + 1) - after(steps_);
-    const int64_t queries = 1 + limits_.drafts;
-    while (Needed() > free()) {
-      GiveUpLast();
-      batch.blocked = Blocked::kKvCache;
-    }
-    for (const int32_t id : running_) {
-      Sequence& s = all_[id];
-      if (!s.decoding) continue;
-      Grow(s, s.stored + step_);
-      s.step = step_;
-      ++batch.decode.sequences;
-      batch.decode.tokens += queries;
-      batch.decode.context_sum += s.stored + queries;
-      batch.decode.query_key_pairs += CausalPairs(queries, s.stored + queries);
-    }
-    steps_ += batch.decode.sequences > 0;
-    if (policy_.mixes) Prompts(limits_.max_num_batched_tokens - Count(true) * queries, batch);
-    while (batch.empty() && !running_.empty()) {
-      GiveUpLast();
-      batch.blocked = Blocked::kKvCache;
-      Prompts(limits_.max_num_batched_tokens, batch);
-    }
-    return batch;
-  }
-
-  struct Ended {
-    std::vector<int32_t> first, finished;
-  };
-  Ended End() {
-    Ended ended;
-    for (const int32_t id : std::vector<int32_t>(running_.begin(), running_.end())) {
-      Sequence& s = all_[id];
-      if (s.step == 0) continue;
-      s.stored += s.step;
-      const int64_t made = s.decoding ? s.step : 1;
-      s.step = 0;
-      if (!s.decoding) Keep(s);
-      if (!s.decoding && s.stored < s.prompt) continue;
-      s.decoding = true;
-      if (s.made == 0) ended.first.push_back(id);
-      s.made += made;
-      if (s.made < s.output) continue;
-      Free(s);
-      running_.remove(id);
-      ended.finished.push_back(id);
-    }
-    return ended;
-  }
-  int64_t free() const { return free_ + Idle() * PerRun(); }
-  size_t waiting() const { return waiting_.size(); }
-
- private:
-  struct Sequence {
-    int32_t id = 0;
-    int64_t prompt = 0, output = 0, made = 0, stored = 0, blocks = 0, step = 0;
-    bool decoding = false;
-    std::vector<uint64_t> runs;
-    size_t held = 0;  // of them
-  };
-  // What the cache keeps: who holds it, and when it was last let go.
-  struct Kept {
-    int64_t users = 0, let_go = 0;
-  };
-  int64_t PerRun() const { return limits_.run_tokens / limits_.block_size; }
-  int64_t Idle() const {
-    return std::count_if(kept_.begin(), kept_.end(),
-                         [](const auto& kept) { return kept.second.users == 0; });
-  }
-  void Keep(Sequence& s) {
-    while (s.held < s.runs.size() &&
-           static_cast<int64_t>(s.held + 1) * limits_.run_tokens <= s.stored) {
-      const uint64_t hash = s.runs[s.held++];
-      if (kept_.count(hash) > 0) free_ += PerRun();
-      ++kept_[hash].users;
-      s.blocks -= PerRun();
-    }
-  }
-  void Free(Sequence& s) {
-    free_ += s.blocks;
-    for (; s.held > 0; --s.held) {
-      Kept& kept = kept_[s.runs[s.held - 1]];
-      --kept.users;
-      kept.let_go = ++clock_;
-    }
-  }
-  void MakeRoom(int64_t blocks) {
-    while (free_ < blocks) {
-      auto oldest = kept_.end();
-      for (auto kept = kept_.begin(); kept != kept_.end(); ++kept)
-        if (kept->second.users == 0 &&
-            (oldest == kept_.end() || kept->second.let_go < oldest->second.let_go))
-          oldest = kept;
-      kept_.erase(oldest);
-      free_ += PerRun();
-    }
-  }
-  int64_t Own(const Sequence& s, int64_t tokens) const {
-    return Blocks(tokens) - static_cast<int64_t>(s.held) * PerRun();
-  }
-  int64_t Count(bool decoding) {
-    return std::count_if(running_.begin(), running_.end(),
-                         [&](int32_t id) { return all_[id].decoding == decoding; });
-  }
-  int64_t Blocks(int64_t tokens) const {
-    return (tokens + limits_.block_size - 1) / limits_.block_size;
-  }
-  int64_t Needed() {
-    int64_t needed = 0;
-    for (const int32_t id : running_)
-      if (all_[id].decoding) needed += Own(all_[id], all_[id].stored + step_) - all_[id].blocks;
-    return needed;
-  }
-  int64_t AtTheirEnds() {
-    int64_t blocks = 0;
-    for (const int32_t id : running_)
-      blocks += Blocks(all_[id].prompt + all_[id].output - 1 + limits_.drafts);
-    return blocks;
-  }
-  void Grow(Sequence& s, int64_t tokens) {
-    const int64_t more = Own(s, tokens) - s.blocks;
-    MakeRoom(more);
-    free_ -= more;
-    s.blocks += more;
-  }
-  void GiveUpLast() {
-    Sequence& s = all_[running_.back()];
-    running_.pop_back();
-    Free(s);
-    if (s.decoding) s.prompt = s.stored + 1;
-    s.decoding = false;
-    s.stored = s.blocks = s.step = 0;
-    waiting_.push_front(s.id);
-  }
-  bool Chunk(Sequence& s, int64_t& budget, Batch& batch) {
-    const int64_t tokens = std::min(budget, s.prompt - s.stored);
-    if (Own(s, s.stored + tokens) - s.blocks > free()) return false;
-    Grow(s, s.stored + tokens);
-    s.step = tokens;
-    budget -= tokens;
-    ++batch.prefill.sequences;
-    batch.prefill.tokens += tokens;
-    batch.prefill.context_sum += s.stored + tokens;
-    batch.prefill.query_key_pairs += CausalPairs(tokens, s.stored + tokens);
-    return true;
-  }
-  void Prompts(int64_t budget, Batch& batch) {
-    for (const int32_t id : running_) {
-      if (all_[id].decoding || budget == 0) continue;
-      if (!Chunk(all_[id], budget, batch)) batch.blocked = Blocked::kKvCache;
-    }
-    while (!waiting_.empty() && batch.blocked == Blocked::kNothing) {
-      Sequence& s = all_[waiting_.front()];
-      if (static_cast<int64_t>(running_.size()) >= limits_.max_num_seqs || budget == 0 ||
-          (policy_.reserves &&
-           AtTheirEnds() + Blocks(s.prompt + s.output - 1 + limits_.drafts) > limits_.blocks))
-        return;
-      // Tried as if it were let in: what it would hold is no longer free for others.
-      const auto before = kept_;
-      while (s.held < s.runs.size() && kept_.count(s.runs[s.held]) > 0 &&
-             static_cast<int64_t>(s.held + 1) * limits_.run_tokens < s.prompt)
-        ++kept_[s.runs[s.held++]].users;
-      s.stored = static_cast<int64_t>(s.held) * limits_.run_tokens;
-      if (!Chunk(s, budget, batch)) {
-        kept_ = before;
-        s.held = 0;
-        s.stored = 0;
-        return;
-      }
-      running_.push_back(s.id);
-      waiting_.pop_front();
-    }
-  }
-
-  SchedulerLimits limits_;
-  BatchingPolicy policy_;
-  std::map<int32_t, Sequence> all_;
-  std::list<int32_t> waiting_, running_;  // running: in order of admission
-  int64_t free_;
-  std::map<uint64_t, Kept> kept_;
-  int64_t clock_ = 0;
-  int64_t steps_ = 0, step_ = 1;  // iterations with decodes, and tokens of the next
-};
-
 void ExpectEqual(const Work& a, const Work& b) {
   EXPECT_EQ(a.sequences, b.sequences);
   EXPECT_EQ(a.tokens, b.tokens);
@@ -246,7 +34,7 @@ void ExpectEqual(const Work& a, const Work& b) {
 // left: all tokens made, all blocks free.
 TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
   Random random(7);
-  int64_t preemptions = 0, iterations = 0, cached = 0;
+  int64_t preemptions = 0, iterations = 0, cached = 0, loaded = 0;
   for (int run = 0; run < 300; ++run) {
     SchedulerLimits limits;
     limits.max_num_seqs = 1 + static_cast<int64_t>(random.Below(12));
@@ -259,6 +47,8 @@ TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
     limits.block_size = 1 + static_cast<int64_t>(random.Below(9));
     limits.blocks = 4 + static_cast<int64_t>(random.Below(60));
     limits.run_tokens = limits.block_size * static_cast<int64_t>(random.Below(4));
+    for (size_t tiers = limits.run_tokens > 0 ? random.Below(3) : 0; tiers > 0; --tiers)
+      limits.tier_runs.push_back(static_cast<int64_t>(random.Below(12)));
     // Prompts that begin with one of few texts, as far as their hashes tell.
     std::vector<std::vector<uint64_t>> texts(1 + random.Below(4));
     for (std::vector<uint64_t>& text : texts)
@@ -286,6 +76,7 @@ TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
       const Batch a = fast.Next(), b = slow.Next();
       ExpectEqual(a.prefill, b.prefill);
       ExpectEqual(a.decode, b.decode);
+      EXPECT_EQ(a.loaded, b.loaded);
       ASSERT_EQ(limits.blocks - fast.blocks_used(), slow.free());
       EXPECT_LE(a.tokens(), limits.max_num_batched_tokens);
       EXPECT_LE(fast.running(), limits.max_num_seqs);
@@ -305,7 +96,9 @@ TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
     EXPECT_EQ(fast.blocks_used(), 0);
     preemptions += fast.preemptions();
     cached += fast.cached_tokens();
+    loaded += fast.loaded_tokens();
   }
+  EXPECT_GT(loaded, 1000);
   EXPECT_GT(cached, 10000);
   EXPECT_GT(preemptions, 100);
   EXPECT_GT(iterations, 10000);

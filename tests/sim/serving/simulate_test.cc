@@ -54,6 +54,50 @@ TEST(SimulateTest, AnUnloadedRequestTakesWhatTheCostModelSays) {
   EXPECT_EQ(outcome.counts.iterations, 5);
 }
 
+// Three prompts of one run each, one at a time, in a cache that has room for one and its answer:
+// the third begins as the first and loads it from the host. Its last token alone is computed; what
+// takes longer than that at the link's rate is waited for.
+TEST(SimulateTest, APromptThatTheCacheDroppedIsLoadedFromATierBelow) {
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {});
+  run.load.block_tokens = 1024;
+  run.load.hash_ids = {1, 2, 1};
+  for (uint32_t i = 0; i < 3; ++i)
+    run.load.requests.push_back({.arrival = Time::From(Seconds(i)),
+                                 .input_tokens = 1025,
+                                 .output_tokens = 1,
+                                 .first_block = i,
+                                 .blocks = 1});
+  EngineSpec& engine = run.deployment.engine;
+  engine.block_size = 1024;
+  const ServingMemory memory = ServingMemoryOf(run.deployment, run.model, run.cluster);
+  const Bytes one_run = memory.kv_per_token * 1024.0;
+  // Two blocks and a half.
+  engine.gpu_memory_utilization *= (memory.usable - memory.kv + one_run * 2.5) / memory.usable;
+  const auto waits = [&](std::vector<CacheTier> tiers) {
+    engine.cache_tiers = std::move(tiers);
+    ServingCosts costs(run);
+    const ServingOutcome outcome = Simulate(run, costs);
+    EXPECT_EQ(outcome.counts.loaded_tokens, engine.cache_tiers.empty() ? 0 : 1024);
+    std::vector<double> times;
+    for (const RequestOutcome& r : outcome.requests)
+      times.push_back((r.first_token - r.arrival).seconds().value);
+    EXPECT_NEAR(outcome.counts.loading.value + outcome.counts.busy.total.value,
+                times[0] + times[1] + times[2], 1e-9);
+    return times;
+  };
+  const std::vector<double> none = waits({});
+  EXPECT_NEAR(none[2], none[0], 1e-9);
+  const std::vector<double> slow = waits({{one_run * 2.0, BytesPerSecond(1e9)}});
+  EXPECT_NEAR(slow[2], one_run.value / 1e9, 1e-9);
+  EXPECT_NEAR(slow[0], none[0], 1e-9);
+  // By PCIe the load ends before the layers have run.
+  const std::vector<double> fast = waits({{one_run * 2.0, std::nullopt}});
+  EXPECT_GT(fast[2], (one_run / run.cluster.device.pcie_usable).value);
+  EXPECT_LT(fast[2], none[2]);
+  // A tier too small for a run passes it on to the next.
+  EXPECT_EQ(waits({{one_run * 0.5, std::nullopt}, {one_run * 2.0, BytesPerSecond(1e9)}}), slow);
+}
+
 // All drafts kept, each step makes three tokens; none kept, it makes one, and what is verified in
 // vain takes its time.
 TEST(SimulateTest, DraftsThatAreKeptSaveIterations) {
