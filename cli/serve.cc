@@ -18,13 +18,14 @@
 namespace moecast {
 namespace {
 
-enum class Find { kNothing, kRate, kGpus };
+enum class Find { kNothing, kRate, kGpus, kLayout };
 
 }  // namespace
 
 template <>
 struct EnumNames<Find> {
-  static constexpr EnumName<Find> kNames[] = {{Find::kRate, "rate"}, {Find::kGpus, "gpus"}};
+  static constexpr EnumName<Find> kNames[] = {
+      {Find::kRate, "rate"}, {Find::kGpus, "gpus"}, {Find::kLayout, "layout"}};
 };
 
 namespace {
@@ -56,6 +57,14 @@ SloTerm SloTermOf(const std::string& text) {
 
 ServingSearch Search(Find find, const ServingRun& run, ServingCosts& costs, const Slo& slo,
                      const ProgressFn& progress) {
+  if (find == Find::kLayout) {
+    if (run.deployment.prefill)
+      throw UserError({.file = "--find",
+                       .value = "layout",
+                       .expected = "a deployment without a prefill pool: of two pools only the "
+                                   "replicas are searched (--find gpus)"});
+    return FindLayout(run, slo, progress);
+  }
   if (find == Find::kGpus) return FindReplicas(run, costs, slo, progress);
   if (run.load.concurrency || run.load.requests.back().arrival == Time{})
     throw UserError({.file = "--find",
@@ -97,7 +106,8 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
            {.repeated = true, .delimiter = ','});
   list.Add("--find", o->find,
            "rate: the highest at which the load is held within --slo; gpus: the fewest, in whole "
-           "replicas, that hold it");
+           "replicas, that hold it; layout: tp, dp, ep and replicas of as many GPUs that serve it "
+           "best");
   list.Add(
       "--decode-at", o->decode_at,
       "also show decode alone at this mean context, from one sequence a rank to as many as fit");
@@ -114,14 +124,16 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
     for (const std::string& name : o->print) parts.push_back(Named<IterationPart>("--print", name));
     const ServingScenario scenario = ServingScenario::Load(o->scenario, o->sets, common.seed);
     ServingRun run = scenario.run;
-    ServingCosts costs(run);
+    std::optional<ServingCosts> costs(std::in_place, run);
     std::optional<ProgressLine> line(std::in_place);
     std::optional<ServingSearch> search;
-    if (find != Find::kNothing && Fits(run.deployment, run.model, run.cluster)) {
-      search = Search(find, run, costs, slo, line->Shower());
+    if (find == Find::kLayout ||
+        (find != Find::kNothing && Fits(run.deployment, run.model, run.cluster))) {
+      search = Search(find, run, *costs, slo, line->Shower());
       if (search->best) {
         run.deployment = search->best->deployment;
         run.load = search->best->load;
+        costs.emplace(run);
       }
     }
     if (o->decode_at < 0 || o->decode_at > run.model.max_position)
@@ -129,7 +141,7 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
                        .value = std::to_string(o->decode_at),
                        .expected = "tokens, at most the model's " +
                                    std::to_string(run.model.max_position) + " positions"});
-    const Served served = Serve(run, costs, slo, line->Shower(), !o->timeline.empty());
+    const Served served = Serve(run, *costs, slo, line->Shower(), !o->timeline.empty());
     line.reset();
     Json json = ServeJson(served.report);
     std::string text = ServeText(served.report);
@@ -138,7 +150,7 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
       text = SearchText(*search) + "\n" + text;
     }
     if (o->decode_at > 0 && served.report.pool.memory.fits()) {
-      const auto curve = DecodeCurve(run, costs.iterations(), o->decode_at);
+      const auto curve = DecodeCurve(run, costs->iterations(), o->decode_at);
       json["decode_curve"] = CurveJson(curve);
       text += CurveText(curve, o->decode_at);
     }
@@ -150,8 +162,8 @@ Action DefineServe(OptionList list, const CommonOptions& common) {
       }
     };
     if (served.outcome.prefill)
-      print(*served.outcome.prefill, costs.prefill_iterations(), json["prefill"]);
-    print(served.outcome.counts, costs.iterations(), json);
+      print(*served.outcome.prefill, costs->prefill_iterations(), json["prefill"]);
+    print(served.outcome.counts, costs->iterations(), json);
     if (!o->timeline.empty()) WriteFile(o->timeline, TimelineTextOf(run, served.outcome));
     if (!o->requests.empty()) WriteFile(o->requests, RequestsCsv(run, served.outcome));
     Emit(common, json, text);

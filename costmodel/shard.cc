@@ -1,5 +1,7 @@
 #include "costmodel/shard.h"
 
+#include <cmath>
+
 #include "costmodel/plan.h"
 
 namespace moecast {
@@ -24,7 +26,8 @@ ShardPlan ShardOf(const Plan& plan) {
 
 RankTokens RankTokensOf(const Work& work, const ShardPlan& shard) {
   const double in_tp = static_cast<double>(work.tokens) / shard.cp;
-  return {.in_tp = in_tp, .outside_tp = shard.sequence ? in_tp / shard.tp : in_tp};
+  // Of the rank that has most, where serving has fewer tokens than ranks.
+  return {.in_tp = in_tp, .outside_tp = shard.sequence ? std::ceil(in_tp / shard.tp) : in_tp};
 }
 
 bool ReducesGradients(const ShardPlan& shard, int model_copies) {

@@ -247,13 +247,15 @@ Json SearchJson(const ServingSearch& search) {
   if (search.headroom) j["headroom"] = *search.headroom;
   j["trials"] = Json::array();
   for (const ServingTrial& t : search.trials) {
-    Json trial = {{"speedup", t.speedup},
-                  {"replicas", t.replicas},
-                  {"prefill_replicas", t.prefill_replicas},
-                  {"gpus", t.gpus},
-                  {"request_rate", t.request_rate},
-                  {"stable", t.stable},
-                  {"holds", t.holds}};
+    Json trial = {
+        {"speedup", t.speedup},
+        {"parallel", {{"tp", t.parallel.tp}, {"dp", t.parallel.dp}, {"ep", t.parallel.ep}}},
+        {"replicas", t.replicas},
+        {"prefill_replicas", t.prefill_replicas},
+        {"gpus", t.gpus},
+        {"request_rate", t.request_rate},
+        {"stable", t.stable},
+        {"holds", t.holds}};
     trial["output_throughput"] = t.rates.output_tokens;
     for (const LatencyMetric& latency : LatencyMetrics())
       trial[latency.name()] = latency.In(t.rates).value * 1e3;
@@ -269,7 +271,11 @@ std::string SearchText(const ServingSearch& search) {
         "the load is too short to be steady at what was found: it lasts less than ten times as "
         "long "
         "as a request stays; give more requests\n";
+  const bool layouts = std::any_of(
+      search.trials.begin(), search.trials.end(),
+      [&](const ServingTrial& t) { return t.parallel != search.trials.front().parallel; });
   Rows rows = {{"requests/s", "GPUs", "output tokens/s", "p99 TTFT", "p99 TPOT", "held"}};
+  if (layouts) rows[0].insert(rows[0].begin(), "layout");
   for (const ServingTrial& t : search.trials) {
     const std::string pools =
         t.prefill_replicas > 0 ? Printf(" (%d + %d replicas)", t.prefill_replicas, t.replicas) : "";
@@ -279,8 +285,10 @@ std::string SearchText(const ServingSearch& search) {
                     t.holds    ? "yes"
                     : t.stable ? "not within the limits"
                                : "no"});
+    if (layouts)
+      rows.back().insert(rows.back().begin(), Printf("%d of ", t.replicas) + OneLine(t.parallel));
   }
-  out += Aligned(rows, "rrrrrl");
+  out += Aligned(rows, layouts ? "lrrrrrl" : "rrrrrl");
   if (search.headroom)
     out += Printf("  held at up to %.3g times the load as it is given\n", *search.headroom);
   return out;

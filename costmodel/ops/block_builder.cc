@@ -105,17 +105,19 @@ Op BlockBuilder::Product(const Linear& l, GemmPass pass) const {
   // F and B wait for the slowest device of the expert-parallel group, W does not.
   const double load = pass == GemmPass::kWgrad ? work.load.visits.mean : work.load.visits.most;
   const int64_t n = std::llround(l.n), k = std::llround(l.k);
+  // A token that the ranks of a group share is a whole one for whoever has it.
+  const auto rows = [](double m) { return std::max<int64_t>(1, std::llround(m)); };
   Op op{.name = l.name, .after = l.beside && pass != GemmPass::kWgrad ? kBeside : kSerial};
   if (l.groups > 0)
     op.query = GroupedGemmQuery{.groups = l.groups,
-                                .rows_total = std::llround(l.m * load),
+                                .rows_total = rows(l.m * load),
                                 .n = n,
                                 .k = k,
                                 .dtype = l.dtype,
                                 .pass = pass,
                                 .main_grad = shard.precision.main_grad};
   else
-    op.query = GemmQuery{.m = std::llround(l.m),
+    op.query = GemmQuery{.m = rows(l.m),
                          .n = n,
                          .k = k,
                          .dtype = l.dtype,

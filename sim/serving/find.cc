@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <string>
 
 #include "base/check.h"
@@ -21,8 +22,10 @@ const ServingTrial& Try(const ServingRun& run, ServingCosts& costs, const Slo& s
       progress("trial " + std::to_string(trials.size() + 1), part);
     };
   const ServingOutcome outcome = Simulate(run, costs, {}, of_trial);
-  ServingTrial trial{
-      .speedup = speedup, .replicas = run.deployment.replicas, .gpus = run.deployment.gpus()};
+  ServingTrial trial{.speedup = speedup,
+                     .parallel = run.deployment.parallel,
+                     .replicas = run.deployment.replicas,
+                     .gpus = run.deployment.gpus()};
   if (run.deployment.prefill) trial.prefill_replicas = run.deployment.prefill->replicas;
   const Time last = run.load.requests.back().arrival;
   const auto requests = static_cast<double>(run.load.requests.size());
@@ -142,6 +145,53 @@ ServingSearch FindReplicas(const ServingRun& run, ServingCosts& costs, const Slo
   std::stable_sort(search.trials.begin(), search.trials.end(),
                    [](const ServingTrial& a, const ServingTrial& b) { return a.gpus < b.gpus; });
   return Finished(std::move(search), best, found ? &*found : nullptr);
+}
+
+namespace {
+
+// Deployments with as many GPUs that can be laid out and have memory for a cache.
+std::vector<Deployment> LayoutsOf(const ServingRun& run) {
+  std::vector<Deployment> layouts;
+  const int gpus = run.deployment.gpus();
+  Deployment tried = run.deployment;
+  for (int tp = 1; tp <= gpus; ++tp)
+    for (int dp = 1; tp * dp <= gpus; ++dp) {
+      if (gpus % (tp * dp) != 0) continue;
+      tried.replicas = gpus / (tp * dp);
+      for (const int ep : std::set<int>{1, dp, tp * dp}) {
+        tried.parallel = {.tp = tp, .dp = dp, .ep = ep};
+        if (!CheckDeployment(tried, run.model, run.cluster) && Fits(tried, run.model, run.cluster))
+          layouts.push_back(tried);
+      }
+    }
+  return layouts;
+}
+
+}  // namespace
+
+ServingSearch FindLayout(const ServingRun& run, const Slo& slo, const ProgressFn& progress) {
+  MOECAST_CHECK(!run.deployment.prefill);
+  ServingSearch search;
+  ServingRun tried = run;
+  for (Deployment& layout : LayoutsOf(run)) {
+    tried.deployment = std::move(layout);
+    ServingCosts costs(tried);
+    Try(tried, costs, slo, 1, progress, search.trials);
+  }
+  const bool paced = run.load.concurrency || run.load.requests.back().arrival == Time{};
+  std::stable_sort(search.trials.begin(), search.trials.end(),
+                   [paced](const ServingTrial& a, const ServingTrial& b) {
+                     if (a.holds != b.holds) return a.holds;
+                     if (a.stable != b.stable) return a.stable;
+                     if (paced || !a.stable) return a.rates.output_tokens > b.rates.output_tokens;
+                     return a.rates.e2el.mean < b.rates.e2el.mean;
+                   });
+  if (search.trials.empty() || !search.trials.front().holds) return search;
+  const ServingTrial& found = search.trials.front();
+  tried.deployment = run.deployment;
+  tried.deployment.parallel = found.parallel;
+  tried.deployment.replicas = found.replicas;
+  return Finished(std::move(search), tried, &found);
 }
 
 }  // namespace moecast

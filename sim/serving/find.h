@@ -1,5 +1,6 @@
-// The most load a deployment holds within service level objectives, and the fewest replicas that
-// hold a load: found by bisection on the simulated system.
+// The most load a deployment holds within service level objectives, the fewest replicas that hold a
+// load, both found by bisection on the simulated system, and the layout of its GPUs that serves a
+// load best, by trying all.
 #pragma once
 
 #include <optional>
@@ -11,9 +12,10 @@
 
 namespace moecast {
 
-// One load that was tried, or one number of replicas of each pool.
+// One load that was tried, one number of replicas of each pool, or one layout.
 struct ServingTrial {
   double speedup = 1;  // of the load as it is given
+  ServingParallel parallel;
   int replicas = 0, prefill_replicas = 0;
   int gpus = 0;
   double request_rate = 0;  // that arrive a second
@@ -23,7 +25,7 @@ struct ServingTrial {
 };
 
 struct ServingSearch {
-  std::vector<ServingTrial> trials;  // by load, or by GPUs, ascending
+  std::vector<ServingTrial> trials;  // by load, or by GPUs, ascending; layouts the best first
   std::optional<ServingRun> best;    // the run with the load or the replicas that were found
   // Headroom: how many times as fast as it is given, over all its hours, the load is held.
   std::optional<double> headroom;
@@ -41,5 +43,10 @@ ServingSearch FindRate(const ServingRun& run, ServingCosts& costs, const Slo& sl
 // of both pools.
 ServingSearch FindReplicas(const ServingRun& run, ServingCosts& costs, const Slo& slo,
                            const ProgressFn& progress = {});
+// Of all layouts of as many GPUs (tp, dp, ep and replicas) that the model fits on, the best for the
+// load as it is: one that holds it, of several the one with the least mean end-to-end latency; in a
+// closed loop, and of those that are not stable, the one with the most tokens a second. REQUIRES:
+// no prefill pool.
+ServingSearch FindLayout(const ServingRun& run, const Slo& slo, const ProgressFn& progress = {});
 
 }  // namespace moecast

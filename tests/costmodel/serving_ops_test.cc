@@ -293,6 +293,29 @@ TEST(ServingOpsTest, TpGroupsOfAReplicaRouteATokenFromOneOfTheirRanks) {
   EXPECT_EQ(held(groups).data - held(shared_cut).data, 2 * 3.0 * 5120 * 1536 * (1 - 1.0 / 4));
 }
 
+// One token for 8 ranks that share whole experts: a rank that has it has a whole one.
+TEST(ServingOpsTest, ATokenIsNotCutWhereRanksOutnumberTokens) {
+  const Model m = LoadModel("deepseek-v2");
+  const Scenario scenario = Scenario::Load("deepseek-v3-pretrain", {});
+  KernelCosts kernels(*scenario.training().phases[0].calibration);
+  for (const int dp : {1, 2}) {
+    ShardPlan shard{.tp = 8, .ep = 8 * dp, .dp = dp, .sequence = dp > 1, .whole_experts = true};
+    shard.whole_shared_experts = dp > 1;
+    for (const BlockKind kind : {BlockKind::kEmbedding, BlockKind::kMoe, BlockKind::kHead})
+      for (const Op& op : OpsIn(kind, m, DecodeOf(Contexts{100}), shard)) {
+        if (const auto* gemm = std::get_if<GemmQuery>(&op.query)) {
+          EXPECT_GE(gemm->m, 1);
+        }
+        if (const auto* experts = std::get_if<GroupedGemmQuery>(&op.query)) {
+          EXPECT_GE(experts->rows_total, 1);
+        }
+        if (op.op_class() != OpClass::kCollective) {
+          EXPECT_GT(kernels.Of(op.query).time.value, 0);
+        }
+      }
+  }
+}
+
 TEST(ServingOpsTest, EveryKernelOfServingHasACost) {
   const Scenario scenario = Scenario::Load("deepseek-v3-pretrain", {});
   KernelCosts kernels(*scenario.training().phases[0].calibration);

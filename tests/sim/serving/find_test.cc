@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
+#include <vector>
 
 #include "base/random.h"
 #include "sim/serving/prepare.h"
@@ -113,6 +115,49 @@ TEST(FindReplicasTest, PoolsAreTheFewestGpusOfAllPairs) {
   EXPECT_GT(fewest, 4);
   EXPECT_LT(fewest, 12);
   EXPECT_EQ(search.best->deployment.gpus(), fewest);
+}
+
+// Every way to share 4 GPUs: a model without experts has tp and replicas; the best is the one that
+// a run of each says. All at once, the most tokens a second win; over time, the least latency.
+TEST(FindLayoutTest, TheBestIsThatOfAllLayouts) {
+  for (const bool at_once : {true, false}) {
+    ServingRun run = ServingRunOf("deepseek-7b", "h800-8", {.tp = 4});
+    for (int i = 0; i < 200; ++i)
+      run.load.requests.push_back({.arrival = Time::From(Seconds(at_once ? 0 : i * 0.05)),
+                                   .input_tokens = 1000,
+                                   .output_tokens = 100});
+    const ServingSearch search = FindLayout(run, {});
+    ASSERT_EQ(search.trials.size(), 3u);
+    ASSERT_TRUE(search.best);
+    double best = 0;
+    int of_best = 0;
+    for (const int tp : {1, 2, 4}) {
+      run.deployment.parallel = {.tp = tp};
+      run.deployment.replicas = 4 / tp;
+      ServingCosts costs(run);
+      const ServingRates rates = RatesOf(run.load, Simulate(run, costs));
+      const double of = at_once ? rates.output_tokens : 1 / rates.e2el.mean.value;
+      if (of > best) of_best = tp;
+      best = std::max(best, of);
+    }
+    EXPECT_EQ(search.best->deployment.parallel.tp, of_best);
+    EXPECT_EQ(search.best->deployment.replicas, 4 / of_best);
+    EXPECT_EQ(of_best, at_once ? 1 : 4);
+  }
+}
+
+// 2 GPUs of a model with experts: alone, in step with half of the experts each, cut by tp, whole
+// on the ranks of tp. What does not fit is not tried.
+TEST(FindLayoutTest, ExpertsAreSpreadInEveryWay) {
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {.tp = 1, .dp = 2, .ep = 2});
+  run.load.requests = {{.arrival = Time{}, .input_tokens = 100, .output_tokens = 10}};
+  std::set<std::vector<int>> layouts;
+  for (const ServingTrial& t : FindLayout(run, {}).trials)
+    layouts.insert({t.replicas, t.parallel.tp, t.parallel.dp, t.parallel.ep});
+  const std::set<std::vector<int>> all = {{2, 1, 1, 1}, {1, 1, 2, 2}, {1, 2, 1, 1}, {1, 2, 1, 2}};
+  EXPECT_EQ(layouts, all);
+  run.deployment.engine.gpu_memory_utilization = 0.3;  // of 80 GB, where the model has 31
+  for (const ServingTrial& t : FindLayout(run, {}).trials) EXPECT_EQ(t.replicas, 1);
 }
 
 // Of requests whose own latency is within the limit, whatever the stat; a load whose mean is within
