@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/json_value.h"
 #include "cli/options.h"
@@ -15,6 +16,7 @@ namespace moecast {
 struct CommonOptions {
   std::string json;  // --json: a file, "-" for standard output, "" for none
   uint64_t seed = 1;
+  std::vector<std::string> overrides;  // what --set was given, once it is parsed
 };
 
 using Action = std::function<void()>;  // throws UserError; every normal return is exit code 0
@@ -26,9 +28,11 @@ struct Command {
   Action (*define)(OptionList list, const CommonOptions& common);
 };
 
-// Writes the JSON where --json asks for it and the text to standard output, unless the JSON went
-// there.
-void Emit(const CommonOptions& common, const Json& json, const std::string& text);
+// Writes the JSON where --json asks for it, with what it is the answer to and of (overrides, seed,
+// version), and the text to standard output, unless the JSON went there.
+void Emit(const CommonOptions& common, Json json, const std::string& text);
+// The same of what programs read on, a scenario or a list: as it is.
+void EmitDocument(const CommonOptions& common, const Json& json, const std::string& text);
 
 Action DefineCalibrate(OptionList list, const CommonOptions& common);
 Action DefineCollective(OptionList list, const CommonOptions& common);

@@ -16,6 +16,8 @@
 namespace moecast {
 namespace {
 
+constexpr char kVersion[] = "0.1.0";
+
 constexpr Command kCommands[] = {
     {"model", "size and cost of a model", "moecast model deepseek-v2", DefineModel},
     {"op", "time of one operator on a device",
@@ -63,7 +65,7 @@ int Main(int argc, char** argv) {
   CommandLine program(
       "moecast",
       "Predicts what it takes to train and serve MLA + MoE language models on GPU clusters.",
-      "moecast 0.1.0");
+      std::string("moecast ") + kVersion);
   CommonOptions common;
   std::vector<std::pair<OptionList, Action>> commands;
   for (const Command& command : kCommands) {
@@ -81,14 +83,24 @@ int Main(int argc, char** argv) {
     }
   }
   if (const std::optional<int> exit_code = program.Parse(argc, argv)) return *exit_code;
-  for (const auto& [list, action] : commands)
-    if (list.named()) action();
+  for (const auto& [list, action] : commands) {
+    if (!list.named()) continue;
+    common.overrides = list.GivenTo("--set");
+    action();
+  }
   return 0;
 }
 
 }  // namespace
 
-void Emit(const CommonOptions& common, const Json& json, const std::string& text) {
+void Emit(const CommonOptions& common, Json json, const std::string& text) {
+  json["overrides"] = common.overrides;
+  json["seed"] = common.seed;
+  json["version"] = kVersion;
+  EmitDocument(common, json, text);
+}
+
+void EmitDocument(const CommonOptions& common, const Json& json, const std::string& text) {
   if (!common.json.empty()) WriteFile(common.json, DumpJson(json) + "\n");
   if (common.json != "-") std::fputs(text.c_str(), stdout);
 }

@@ -78,6 +78,16 @@ bool OptionList::named() const {
   return app_->parsed();
 }
 
+std::vector<std::string> OptionList::GivenTo(const std::string& name) const {
+  const CLI::Option* option = app_->get_option_no_throw(name);
+  std::vector<std::string> given = option ? option->results() : std::vector<std::string>();
+  for (CLI::App* kind : app_->get_subcommands()) {
+    const std::vector<std::string> of_kind = OptionList(*kind).GivenTo(name);
+    given.insert(given.end(), of_kind.begin(), of_kind.end());
+  }
+  return given;
+}
+
 void OptionList::KeepOtherWords() {
   app_->allow_extras();
 }

@@ -54,6 +54,10 @@ class OptionList {
   // Whether the command line names this command or kind; after CommandLine::Parse.
   bool named() const;
 
+  // What the option was given, here or in the kind that is named; nothing where there is no such
+  // option. After CommandLine::Parse.
+  std::vector<std::string> GivenTo(const std::string& name) const;
+
   // Words that are no option and no value are kept, rather than refused.
   void KeepOtherWords();
   std::vector<std::string> OtherWords() const;

@@ -94,12 +94,12 @@ Action DefineScenario(OptionList list, const CommonOptions& common) {
     if (o->schema) {
       Json schema = row.schema();
       schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
-      Emit(common, schema, DumpJson(schema) + "\n");
+      EmitDocument(common, schema, DumpJson(schema) + "\n");
     } else if (o->fields) {
       std::vector<FieldDoc> docs;
       row.document(docs);
-      Emit(common, FieldsJson(docs),
-           FieldsMarkdown("Fields of a " + o->kind + " scenario", FieldsText(row), docs));
+      EmitDocument(common, FieldsJson(docs),
+                   FieldsMarkdown("Fields of a " + o->kind + " scenario", FieldsText(row), docs));
     } else if (o->list) {
       Json names = Json::array();
       std::string text;
@@ -107,10 +107,10 @@ Action DefineScenario(OptionList list, const CommonOptions& common) {
         names.push_back(name);
         text += std::string(name) + "\n";
       }
-      Emit(common, names, text);
+      EmitDocument(common, names, text);
     } else {
       const Json resolved = row.resolved(o->scenario, o->sets);
-      Emit(common, resolved, DumpJson(resolved) + "\n");
+      EmitDocument(common, resolved, DumpJson(resolved) + "\n");
     }
   };
 }

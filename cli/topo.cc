@@ -24,7 +24,7 @@ constexpr char kFieldsText[] =
 void PrintFields(const CommonOptions& common) {
   std::vector<FieldDoc> docs;
   FieldsOf(static_cast<const Cluster*>(nullptr)).Document("", docs);
-  Emit(common, FieldsJson(docs), FieldsMarkdown("Fields of a cluster", kFieldsText, docs));
+  EmitDocument(common, FieldsJson(docs), FieldsMarkdown("Fields of a cluster", kFieldsText, docs));
 }
 
 }  // namespace

@@ -149,8 +149,8 @@ Action DefineTraffic(OptionList list, const CommonOptions& common) {
     if (fields.named()) {
       std::vector<FieldDoc> docs;
       FieldsOf(static_cast<const TrafficSpec*>(nullptr)).Document("", docs);
-      Emit(common, FieldsJson(docs),
-           FieldsMarkdown("Fields of a description of traffic", kFieldsText, docs));
+      EmitDocument(common, FieldsJson(docs),
+                   FieldsMarkdown("Fields of a description of traffic", kFieldsText, docs));
     }
     if (names.named()) {
       Json list_of = Json::array();
@@ -159,7 +159,7 @@ Action DefineTraffic(OptionList list, const CommonOptions& common) {
         list_of.push_back(name);
         text += std::string(name) + "\n";
       }
-      Emit(common, list_of, text);
+      EmitDocument(common, list_of, text);
     }
   };
 }

@@ -40,6 +40,8 @@ TEST(IterationCostsTest, TheTableIsTheDirectCost) {
   double most = 0;
   for (const Case& c :
        {Case{"deepseek-v2", {.tp = 1, .dp = 8, .ep = 8}, Dtype::kFp8Block},
+        Case{"deepseek-v2", {.tp = 8, .dp = 1, .ep = 8}, Dtype::kFp8Block},
+        Case{"deepseek-v2", {.tp = 2, .dp = 4, .ep = 8}, Dtype::kFp8Block},
         Case{"deepseek-v2-lite", {}, Dtype::kBf16}, Case{"deepseek-67b", {.tp = 8}, Dtype::kBf16},
         Case{"mixtral-8x22b", {.tp = 4}, Dtype::kBf16},
         Case{"deepseek-v3", {.tp = 1, .dp = 8, .ep = 8}, Dtype::kFp8Block},
