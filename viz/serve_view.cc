@@ -279,9 +279,9 @@ std::string SearchText(const ServingSearch& search) {
   for (const ServingTrial& t : search.trials) {
     const std::string pools =
         t.prefill_replicas > 0 ? Printf(" (%d + %d replicas)", t.prefill_replicas, t.replicas) : "";
-    rows.push_back({Printf("%.4g", t.request_rate), std::to_string(t.gpus) + pools,
-                    Printf("%.4g", t.rates.output_tokens), Milliseconds3(t.rates.ttft.p99.value),
-                    Milliseconds3(t.rates.tpot.p99.value),
+    rows.push_back({t.request_rate > 0 ? Printf("%.4g", t.request_rate) : "-",
+                    std::to_string(t.gpus) + pools, Printf("%.4g", t.rates.output_tokens),
+                    Milliseconds3(t.rates.ttft.p99.value), Milliseconds3(t.rates.tpot.p99.value),
                     t.holds    ? "yes"
                     : t.stable ? "not within the limits"
                                : "no"});

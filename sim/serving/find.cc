@@ -36,12 +36,17 @@ const ServingTrial& Try(const ServingRun& run, ServingCosts& costs, const Slo& s
   return trials.emplace_back(trial);
 }
 
+// Neither a closed loop nor all at once, which are paced by what is served.
+bool ArrivesOverTime(const RequestTrace& load) {
+  return !load.concurrency && load.requests.back().arrival > Time{};
+}
+
 // Sorts the trials and keeps what was found last of those that hold.
 ServingSearch Finished(ServingSearch search, const ServingRun& best, const ServingTrial* found) {
   if (found) {
     search.best = best;
     const double lasts = best.load.requests.back().arrival.seconds().value;
-    search.short_load = lasts < 10 * found->rates.e2el.mean.value;
+    search.short_load = ArrivesOverTime(best.load) && lasts < 10 * found->rates.e2el.mean.value;
   }
   return search;
 }
@@ -50,7 +55,7 @@ ServingSearch Finished(ServingSearch search, const ServingRun& best, const Servi
 
 ServingSearch FindRate(const ServingRun& run, ServingCosts& costs, const Slo& slo,
                        const ProgressFn& progress) {
-  MOECAST_CHECK(run.load.requests.back().arrival > Time{} && !run.load.concurrency);
+  MOECAST_CHECK(ArrivesOverTime(run.load));
   ServingSearch search;
   ServingRun tried = run, best = run;
   std::optional<ServingTrial> found;
@@ -178,7 +183,7 @@ ServingSearch FindLayout(const ServingRun& run, const Slo& slo, const ProgressFn
     ServingCosts costs(tried);
     Try(tried, costs, slo, 1, progress, search.trials);
   }
-  const bool paced = run.load.concurrency || run.load.requests.back().arrival == Time{};
+  const bool paced = !ArrivesOverTime(run.load);
   std::stable_sort(search.trials.begin(), search.trials.end(),
                    [paced](const ServingTrial& a, const ServingTrial& b) {
                      if (a.holds != b.holds) return a.holds;
