@@ -293,13 +293,14 @@ TEST(ServingOpsTest, TpGroupsOfAReplicaRouteATokenFromOneOfTheirRanks) {
   EXPECT_EQ(held(groups).data - held(shared_cut).data, 2 * 3.0 * 5120 * 1536 * (1 - 1.0 / 4));
 }
 
-// One token for 8 ranks that share whole experts: a rank that has it has a whole one.
+// One token, of 6 experts, for 16 ranks that share whole experts: a rank that has it has a whole
+// one, where 6 / 16 would round to none.
 TEST(ServingOpsTest, ATokenIsNotCutWhereRanksOutnumberTokens) {
   const Model m = LoadModel("deepseek-v2");
   const Scenario scenario = Scenario::Load("deepseek-v3-pretrain", {});
   KernelCosts kernels(*scenario.training().phases[0].calibration);
   for (const int dp : {1, 2}) {
-    ShardPlan shard{.tp = 8, .ep = 8 * dp, .dp = dp, .sequence = dp > 1, .whole_experts = true};
+    ShardPlan shard{.tp = 16, .ep = 16 * dp, .dp = dp, .sequence = dp > 1, .whole_experts = true};
     shard.whole_shared_experts = dp > 1;
     for (const BlockKind kind : {BlockKind::kEmbedding, BlockKind::kMoe, BlockKind::kHead})
       for (const Op& op : OpsIn(kind, m, DecodeOf(Contexts{100}), shard)) {

@@ -147,6 +147,23 @@ TEST(FindLayoutTest, TheBestIsThatOfAllLayouts) {
   }
 }
 
+// One long answer beside a hundred of a token: all is done soonest where the long one is made by
+// four GPUs, and a request waits least where four replicas share the prompts. All come at once, so
+// what is made a second counts.
+TEST(FindLayoutTest, WhatIsMadeASecondCountsWhereAllComesAtOnce) {
+  ServingRun run = ServingRunOf("deepseek-7b", "h800-8", {.tp = 4});
+  run.load.requests = {{.arrival = Time{}, .input_tokens = 1000, .output_tokens = 1500}};
+  for (int i = 0; i < 100; ++i)
+    run.load.requests.push_back({.arrival = Time{}, .input_tokens = 2000, .output_tokens = 1});
+  const ServingSearch search = FindLayout(run, {});
+  ASSERT_EQ(search.trials.size(), 3u);
+  EXPECT_EQ(search.best->deployment.parallel.tp, 4);
+  for (size_t i = 1; i < 3; ++i) {
+    EXPECT_GT(search.trials[i - 1].rates.output_tokens, search.trials[i].rates.output_tokens);
+    EXPECT_GT(search.trials[i - 1].rates.e2el.mean, search.trials[i].rates.e2el.mean);
+  }
+}
+
 // 2 GPUs of a model with experts: alone, in step with half of the experts each, cut by tp, whole
 // on the ranks of tp. What does not fit is not tried.
 TEST(FindLayoutTest, ExpertsAreSpreadInEveryWay) {
