@@ -265,7 +265,8 @@ Json SearchJson(const ServingSearch& search) {
 }
 
 std::string SearchText(const ServingSearch& search) {
-  std::string out = search.best ? "" : "no load that was tried is held within the limits\n";
+  if (search.trials.empty()) return "no layout of these GPUs has room for the model\n";
+  std::string out = search.best ? "" : "nothing that was tried holds the load within the limits\n";
   if (search.short_load)
     out +=
         "the load is too short to be steady at what was found: it lasts less than ten times as "

@@ -65,7 +65,7 @@ std::vector<const CollectiveAlgorithm*> AutomaticAlgorithms(CollectiveKind kind,
                                                             bool engines = false);
 
 // What takes a group's tokens to their experts: the one that the choice names, or the first that is
-// automatic. REQUIRES: `auto` or a name of the table.
+// automatic (of an engine's two too). REQUIRES: `auto`, `engine` or a name of the table.
 const CollectiveAlgorithm& DispatchOf(const CollectiveChoice& choice, std::span<const int> group,
                                       const Routes& routes);
 

@@ -322,6 +322,11 @@ std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model&
                                  "prompt is made with it"
                                : "0, as where replicas decode",
                            ""};
+  if (d.prefill && !d.engine.cache_tiers.empty())
+    return DeploymentFault{"/engine/cache_tiers",
+                           "none where replicas only decode: prompts begin in the prefill pool, "
+                           "/prefill/engine/cache_tiers",
+                           ""};
   if (d.prefill && !d.failures.empty())
     return DeploymentFault{"/failures",
                            "none beside a prefill pool: what becomes of caches on their way is not "

@@ -26,7 +26,7 @@ struct ServingTrial {
 
 struct ServingSearch {
   std::vector<ServingTrial> trials;  // by load, or by GPUs, ascending; layouts the best first
-  std::optional<ServingRun> best;    // the run with the load or the replicas that were found
+  std::optional<ServingRun> best;    // the run with the load, replicas or layout that were found
   // Headroom: how many times as fast as it is given, over all its hours, the load is held.
   std::optional<double> headroom;
   // The load lasts less than ten times as long as a request stays at what was found: what it says

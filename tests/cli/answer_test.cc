@@ -38,7 +38,10 @@ TEST(AnswerTest, DocumentsAreOfTheirOwnKeysAlone) {
   const Json resolved = RunForJson("scenario deepseek-67b-pretrain --set unknown={}");
   EXPECT_FALSE(resolved.contains("version"));
   EXPECT_FALSE(resolved.contains("overrides"));
-  EXPECT_TRUE(RunForJson("scenario --list").is_array());
+  EXPECT_FALSE(RunForJson("scenario --schema").contains("version"));
+  for (const char* list :
+       {"scenario --list", "scenario --fields", "topo --fields", "traffic list", "traffic fields"})
+    EXPECT_TRUE(RunForJson(list).is_array()) << list;
 }
 
 }  // namespace

@@ -203,6 +203,10 @@ TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
                 "did you mean \"prefix-affinity\""},
            Case{"serve deepseek-v2-disaggregated --set serving/prefill/parallel/ep=3",
                 "/serving/prefill/parallel/ep"},
+           Case{"serve deepseek-v2-disaggregated --set "
+                "'serving/engine/cache_tiers=[{\"capacity\":\"1GiB\"}]'",
+                "/prefill/engine/cache_tiers"},
+           Case{"serve deepseek-v2-disaggregated --find layout", "without a prefill pool"},
            Case{"serve deepseek-v2-disaggregated --set serving/prefill/replicas=7",
                 "at most 1 of 8 GPUs: the cluster h800-64 has 64, of which 56 prefill"},
            Case{"serve deepseek-v2-disaggregated --set serving/prefill/replicas=8",
