@@ -39,9 +39,14 @@ std::string MemoryText(const PoolReport& r, const std::string& of) {
     text += Printf("  %s tokens of %s in the cache of a dp rank, %s at most used\n",
                    Thousands(m.tokens).c_str(), ShowBytes(m.kv_per_token).c_str(),
                    Thousands(r.peak_tokens).c_str());
-  if (r.preemptions > 0)
+  if (r.preemptions > r.swaps)
     text += Printf("  %s sequences gave way and were computed again\n",
-                   Thousands(r.preemptions).c_str());
+                   Thousands(r.preemptions - r.swaps).c_str());
+  if (r.swaps > 0)
+    text +=
+        Printf("  %s sequences gave way, their %s tokens copied to host memory and back in %s\n",
+               Thousands(r.swaps).c_str(), Thousands(r.swapped_tokens).c_str(),
+               ShowSeconds(r.swapping).c_str());
   return text;
 }
 
@@ -75,6 +80,8 @@ void AddRun(const PoolReport& r, Json& j) {
                        {"cached_tokens", r.cached_tokens},
                        {"loaded_tokens", r.loaded_tokens}};
   j["preemptions"] = r.preemptions;
+  j["swapping"] = {
+      {"sequences", r.swaps}, {"tokens", r.swapped_tokens}, {"seconds", r.swapping.value}};
   j["iterations"] = r.iterations;
   j["busy_fraction"] = r.busy;
   j["extrapolated_fraction"] = r.extrapolated_fraction;

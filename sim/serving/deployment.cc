@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/fields.h"
 #include "base/known.h"
+#include "base/quantity_text.h"
 #include "costmodel/layer_ops.h"
 #include "costmodel/memory.h"
 #include "sim/serving/router.h"
@@ -27,6 +28,9 @@ constexpr Known kNonTorchBytes{
     0.13 * 1073741824,
     "vLLM 0.11 on one H100: 0.13 to 0.14 GiB beside weights, activations and cache of three models "
     "(llm-d-benchmark, empirical-vllm-memory-results.md)"};
+
+constexpr Known kSwapSpace{4 * 1073741824.0,
+                           "vLLM V0, vllm/engine/arg_utils.py: --swap-space is 4 GiB a GPU"};
 
 bool IsFp8(Dtype dtype) {
   return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block;
@@ -121,6 +125,13 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
               "host "
               "memory, behind it disks",
               {.max_items = 8}),
+          Row("preemption_mode", &EngineSpec::preemption_mode,
+              "what becomes of a decoding sequence that gives way: computed again, or copied to "
+              "host memory and back (vLLM V0's --preemption-mode)"),
+          Row("swap_space", &EngineSpec::swap_space,
+              "host memory for each GPU that sequences are swapped to; absent: 4 GiB, vLLM V0's "
+              "--swap-space; those it has no room for are computed again",
+              {.low = 1, .high = 1e16}),
           Row("custom_all_reduce", &EngineSpec::custom_all_reduce,
               "the engine's own all-reduce kernels inside a node run what they are faster for than "
               "NCCL"),
@@ -246,6 +257,12 @@ Deployment PrefillPoolOf(const Deployment& d) {
 
 namespace {
 
+// Of the cache of one GPU.
+Bytes BlockBytes(const Deployment& d, const Model& m) {
+  return Bytes(static_cast<double>(CachedElements(d, m, 1, d.parallel.tp)) * d.kv_bits / 8 *
+               static_cast<double>(d.engine.block_size));
+}
+
 // Of replicas alike.
 std::optional<DeploymentFault> CheckPool(const Deployment& d, const Model& m) {
   using Fault = DeploymentFault;
@@ -288,6 +305,17 @@ std::optional<DeploymentFault> CheckPool(const Deployment& d, const Model& m) {
     return f;
   if (!d.engine.cache_tiers.empty() && !d.engine.enable_prefix_caching)
     return Fault{"/engine/cache_tiers", "none without enable_prefix_caching", ""};
+  const bool swaps = d.engine.preemption_mode == PreemptionMode::kSwap;
+  if (swaps && FindBatchingPolicy(d.engine.policy)->reserves)
+    return Fault{"/engine/preemption_mode",
+                 "recompute where the policy is " + d.engine.policy + ": none gives way", ""};
+  if (d.engine.swap_space && !swaps)
+    return Fault{"/engine/swap_space", "none without preemption_mode swap", ""};
+  if (const Bytes block = BlockBytes(d, m); d.engine.swap_space && *d.engine.swap_space < block)
+    return Fault{"/engine/swap_space",
+                 "at least " + ShowBytes(block) + ", a block of the cache of " +
+                     Number(d.engine.block_size) + " tokens",
+                 ""};
   const int drafts = d.engine.num_speculative_tokens;
   if (drafts > 0 && m.mtp_layers == 0)
     return Fault{"/engine/num_speculative_tokens", "0 for a model without MTP modules", ""};
@@ -322,6 +350,9 @@ std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model&
                                  "prompt is made with it"
                                : "0, as where replicas decode",
                            ""};
+  if (d.prefill && d.prefill->engine.preemption_mode == PreemptionMode::kSwap)
+    return DeploymentFault{"/prefill/engine/preemption_mode",
+                           "recompute: no sequence decodes where prompts are computed", ""};
   if (d.prefill && !d.engine.cache_tiers.empty())
     return DeploymentFault{"/engine/cache_tiers",
                            "none where replicas only decode: prompts begin in the prefill pool, "
@@ -428,8 +459,11 @@ ServingMemory ServingMemoryOf(const Deployment& d, const Model& m, const Cluster
   memory.kv = memory.usable - memory.weights - memory.activations - memory.runtime;
   memory.kv_per_token =
       Bytes(static_cast<double>(CachedElements(d, m, 1, d.parallel.tp)) * d.kv_bits / 8);
-  const double block = memory.kv_per_token.value * static_cast<double>(engine.block_size);
-  memory.blocks = std::max<int64_t>(0, static_cast<int64_t>(memory.kv.value / block));
+  const Bytes block = BlockBytes(d, m);
+  memory.blocks = std::max<int64_t>(0, static_cast<int64_t>(memory.kv / block));
+  if (engine.preemption_mode == PreemptionMode::kSwap)
+    memory.host_blocks =
+        static_cast<int64_t>(engine.swap_space.value_or(Bytes(kSwapSpace.value)) / block);
   memory.tokens = memory.blocks * engine.block_size;
   return memory;
 }

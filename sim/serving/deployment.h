@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/enum_names.h"
 #include "base/fields_fwd.h"
 #include "base/units.h"
 #include "costmodel/model.h"
@@ -40,6 +41,15 @@ struct CacheTier {
 };
 const Fields<CacheTier>& FieldsOf(const CacheTier*);
 
+// What becomes of a decoding sequence that gives way: all of it is computed again, or its blocks
+// are copied to host memory and back.
+enum class PreemptionMode : uint8_t { kRecompute, kSwap };
+template <>
+struct EnumNames<PreemptionMode> {
+  static constexpr EnumName<PreemptionMode> kNames[] = {{PreemptionMode::kRecompute, "recompute"},
+                                                        {PreemptionMode::kSwap, "swap"}};
+};
+
 struct EngineSpec {
   std::string preset;  // what the other fields are of, where they are not given themselves
   std::string policy = "mixed";
@@ -51,6 +61,8 @@ struct EngineSpec {
   std::optional<int64_t> max_model_len;
   bool enable_prefix_caching = true;
   std::vector<CacheTier> cache_tiers;
+  PreemptionMode preemption_mode = PreemptionMode::kRecompute;
+  std::optional<Bytes> swap_space;  // host memory of each GPU
   bool custom_all_reduce = true;
   std::string all_to_all = "auto";
   int64_t chunked_prefix_cache_threshold = 0;
@@ -148,6 +160,7 @@ struct ServingMemory {
   Bytes kv_per_token;
   int64_t blocks = 0;
   int64_t tokens = 0;
+  int64_t host_blocks = 0;  // that sequences which give way are swapped to, of each dp rank
   bool fits() const { return blocks > 0; }
 };
 ServingMemory ServingMemoryOf(const Deployment& deployment, const Model& model,

@@ -56,9 +56,12 @@ void ServingCounts::Add(const ServingCounts& o) {
   prompt_tokens += o.prompt_tokens;
   cached_tokens += o.cached_tokens;
   loaded_tokens += o.loaded_tokens;
+  swaps += o.swaps;
+  swapped_tokens += o.swapped_tokens;
   busy += o.busy;
   overhead += o.overhead;
   loading += o.loading;
+  swapping += o.swapping;
   with_prompts += o.with_prompts;
   decoding += o.decoding;
   for (size_t i = 0; i < blocked.size(); ++i) blocked[i] += o.blocked[i];
@@ -72,6 +75,8 @@ Replica::Replica(const ServingRun& run, const Deployment& pool, const ServingMem
       engine_(pool.engine),
       costs_(costs),
       slower_(slower),
+      swap_block_(memory.kv_per_token * static_cast<double>(engine_.block_size) /
+                  run.cluster.device.pcie_usable),
       outcomes_(outcomes),
       every_(Time::From(Milliseconds(1))) {
   const BatchingPolicy* policy = FindBatchingPolicy(engine_.policy);
@@ -92,7 +97,8 @@ Replica::Replica(const ServingRun& run, const Deployment& pool, const ServingMem
                                .run_tokens = run_tokens,
                                .drafts = engine_.num_speculative_tokens,
                                .tokens_per_step = engine_.TokensPerStep(),
-                               .tier_runs = std::move(tier_runs)};
+                               .tier_runs = std::move(tier_runs),
+                               .host_blocks = memory.host_blocks};
   schedulers_.assign(static_cast<size_t>(pool.parallel.dp), Scheduler(limits, *policy));
   ticks_.resize(schedulers_.size());
   batches_.resize(schedulers_.size());
@@ -121,29 +127,42 @@ void Replica::Start(Time now) {
       Time& started = outcomes_[static_cast<size_t>(id)].started;
       started = std::min(started, now);
     }
-    for (const int32_t id : schedulers_[r].joined()) ticks_[r].begun.push_back({first_of(id), 1});
-    for (const int32_t id : schedulers_[r].preempted())
-      ticks_[r].stopped.try_emplace(id, std::max(ticks_[r].last, first_of(id)));
+    // Who is back from host memory goes on from its last token.
+    Ticks& ticks = ticks_[r];
+    for (const int32_t id : schedulers_[r].joined()) {
+      const auto stopped = ticks.stopped.extract(id);
+      ticks.begun.push_back({id, stopped ? stopped.mapped() : first_of(id)});
+    }
+    for (const int32_t id : schedulers_[r].preempted()) {
+      const auto begun = std::find_if(ticks.begun.begin(), ticks.begun.end(),
+                                      [&](const Begun& of) { return of.id == id; });
+      ticks.stopped.try_emplace(id, begun == ticks.begun.end() ? ticks.last : begun->last);
+      if (begun != ticks.begun.end()) ticks.begun.erase(begun);
+    }
   }
   if (tokens == 0) return;
   const double mean = static_cast<double>(tokens) / static_cast<double>(schedulers_.size());
   const Batch* longest = nullptr;
   BlockTime time;
-  Seconds loading;
+  Seconds loading, swapping;
   for (const Batch& batch : batches_) {
     if (batch.empty()) continue;
     const BlockTime of_rank = costs_.Of({batch.prefill, batch.decode, mean}) * slower_;
     // A layer's part is loaded while those before it are computed.
     const Seconds beyond = std::max(Seconds(), LoadingOf(batch) - of_rank.total);
-    if (longest && of_rank.total + beyond <= time.total + loading) continue;
+    // Copies are on the model's stream, before it (vLLM V0: vllm/worker/worker_base.py,
+    // execute_model calls execute_worker, which swaps, and then the model runner).
+    const Seconds copying = swap_block_ * static_cast<double>(batch.swapped);
+    if (longest && of_rank.total + beyond + copying <= time.total + loading + swapping) continue;
     time = of_rank;
     loading = beyond;
+    swapping = copying;
     longest = &batch;
   }
   const int64_t sequences = longest->prefill.sequences + longest->decode.sequences;
   const Seconds overhead = engine_.OverheadOf(sequences) * slower_;
-  running_ = {longest, mean, time, overhead, loading, blocked};
-  ends_ = now + Time::From(time.total + loading + overhead);
+  running_ = {longest, mean, time, overhead, loading, swapping, blocked};
+  ends_ = now + Time::From(running_.all());
   if (!records_) return;
   IterationSpan span{.start = now, .end = ends_, .overhead = Time::From(overhead)};
   for (const Batch& batch : batches_) {
@@ -154,13 +173,14 @@ void Replica::Start(Time now) {
 }
 
 void Replica::Count(const Running& iteration) {
-  const auto& [longest, mean, time, overhead, loading, blocked] = iteration;
+  const auto& [longest, mean, time, overhead, loading, swapping, blocked] = iteration;
   const Batch& batch = *longest;
-  const Seconds all = time.total + loading + overhead;
+  const Seconds all = iteration.all();
   ++counts_.iterations;
   counts_.busy += time;
   counts_.overhead += overhead;
   counts_.loading += loading;
+  counts_.swapping += swapping;
   counts_.blocked[static_cast<size_t>(blocked)] += all;
   counts_.work.Add(batch, mean, time.total.value);
   // What decodes alone would have taken is theirs.
@@ -172,7 +192,7 @@ void Replica::Count(const Running& iteration) {
                         std::min(mean, static_cast<double>(batch.decode.tokens))})
                      .total *
                  slower_ +
-             overhead;
+             overhead + swapping;
   counts_.decoding += decode;
   counts_.with_prompts += all - decode;
 }
@@ -207,11 +227,8 @@ std::vector<int32_t> Replica::Fail(Time now) {
 void Replica::EndRank(size_t r) {
   Ticks& ticks = ticks_[r];
   if (int64_t others = batches_[r].decode.sequences; others > 0) {
-    for (const Begun& begun : ticks.begun) {
-      const int64_t count = std::min(begun.count, others);
-      others -= count;
-      if (count > 0) counts_.gaps.Add(ends_ - begun.at, count);
-    }
+    others -= std::ssize(ticks.begun);
+    for (const Begun& begun : ticks.begun) counts_.gaps.Add(ends_ - begun.last, 1);
     if (others > 0) counts_.gaps.Add(ends_ - ticks.last, others);
     ticks.begun.clear();
     ticks.last = ends_;
@@ -224,7 +241,7 @@ void Replica::EndRank(size_t r) {
     ticks.stopped.erase(stopped);
   }
   for (const int32_t id : end.finished) outcomes_[static_cast<size_t>(id)].end = ends_;
-  if (end.begun > 0) ticks.begun.push_back({ends_, end.begun});
+  for (const int32_t id : end.begun) ticks.begun.push_back({id, ends_});
   finished_.insert(finished_.end(), end.finished.begin(), end.finished.end());
 }
 
@@ -256,11 +273,13 @@ std::vector<ServingSample> Replica::series() const {
 
 ServingCounts Replica::Finish() {
   for (const Scheduler& rank : schedulers_) {
-    MOECAST_CHECK(rank.idle() && rank.blocks_used() == 0);
+    MOECAST_CHECK(rank.idle() && rank.blocks_used() == 0 && rank.host_blocks_used() == 0);
     counts_.preemptions += rank.preemptions();
     counts_.prompt_tokens += rank.prompt_tokens();
     counts_.cached_tokens += rank.cached_tokens();
     counts_.loaded_tokens += rank.loaded_tokens();
+    counts_.swaps += rank.swaps();
+    counts_.swapped_tokens += rank.swapped_tokens();
   }
   return std::move(counts_);
 }

@@ -68,16 +68,19 @@ struct ServingCounts {
   // Of prompts that were admitted, and those of them that the prefix cache had.
   int64_t prompt_tokens = 0, cached_tokens = 0;
   int64_t loaded_tokens = 0;  // of these from tiers below
+  // Preemptions by swapping, and the tokens that were copied out, and in again.
+  int64_t swaps = 0, swapped_tokens = 0;
   BlockTime busy;
   Seconds overhead;                  // of the engine
   Seconds loading;                   // from tiers below, beyond what an iteration takes anyway
+  Seconds swapping;                  // sequences to host memory and back
   Seconds with_prompts;              // what prompts add to iterations with decodes, or take alone
   Seconds decoding;                  // the rest
   std::array<Seconds, 5> blocked{};  // by Blocked: iterations whose queue had to wait, and why
   TokenGaps gaps;
   MeanWork work;
 
-  Seconds total() const { return busy.total + overhead + loading; }
+  Seconds total() const { return busy.total + overhead + loading + swapping; }
   void Add(const ServingCounts& other);
 };
 
@@ -113,11 +116,11 @@ class Replica {
   std::vector<ServingSample> series() const;
 
  private:
-  // Of a rank: when it last decoded, the sequences that have begun to decode since then, and when
-  // those had their last token that were preempted.
+  // Of a rank: when it last decoded, the sequences that have begun to decode since then with the
+  // time of their last token, and when those had theirs that were preempted.
   struct Begun {
-    Time at{};
-    int64_t count = 0;
+    int32_t id;
+    Time last;
   };
   struct Ticks {
     Time last{};
@@ -130,7 +133,8 @@ class Replica {
     const Batch* batch = nullptr;
     double mean = 0;  // tokens of a rank
     BlockTime time;
-    Seconds overhead, loading;
+    Seconds overhead, loading, swapping;
+    Seconds all() const { return time.total + overhead + loading + swapping; }
     Blocked blocked = Blocked::kNothing;
   };
 
@@ -144,6 +148,7 @@ class Replica {
   IterationCosts& costs_;
   const double slower_;
   std::vector<Seconds> load_token_;  // from each tier
+  const Seconds swap_block_;         // to host memory or from it
   std::vector<RequestOutcome>& outcomes_;
   std::vector<Scheduler> schedulers_;
   std::vector<Ticks> ticks_;

@@ -111,7 +111,7 @@ void Scheduler::LeaveDecode(Sequence& s) {
   GiveBack(s, OwnBlocks(s, StoredNow(s)));
 }
 
-bool Scheduler::PreemptLast() {
+bool Scheduler::PreemptLast(Batch& batch) {
   while (!admitted_.empty()) {
     const Entry last = admitted_.back();
     admitted_.pop_back();
@@ -120,9 +120,19 @@ bool Scheduler::PreemptLast() {
     if (s.state == State::kDecoding) {
       LeaveDecode(s);
       s.made += clock_ - s.since;
-      // All it had is computed again in one prompt, whose end makes the next token.
-      s.prompt = StoredNow(s) + 1;
-      s.prefilled = false;
+      const int64_t stored = StoredNow(s), blocks = cache_.BlocksFor(stored);
+      s.prefilled = host_used_ + blocks <= limits_.host_blocks;
+      if (s.prefilled) {
+        s.prompt = stored;
+        s.on_host = blocks;
+        host_used_ += blocks;
+        batch.swapped += blocks;
+        ++swaps_;
+        swapped_tokens_ += stored;
+      } else {
+        // All it had is computed again in one prompt, whose end makes the next token.
+        s.prompt = stored + 1;
+      }
     } else {
       GiveBack(s, s.blocks);
       std::erase(prefilling_, last.slot);
@@ -212,12 +222,16 @@ void Scheduler::JoinPrefilled(Batch& batch) {
     if (running() >= limits_.max_num_seqs)
       batch.blocked = Blocked::kSequences;
     else if (promised_ + PromiseOf(s) > limits_.blocks ||
-             cache_.BlocksFor(s.prompt + 1 + limits_.drafts) > cache_.available())
+             cache_.BlocksFor(s.prompt + 1 + limits_.drafts) + (s.on_host > 0 ? Growing() : 0) >
+                 cache_.available())
       batch.blocked = Blocked::kKvCache;
     if (batch.blocked != Blocked::kNothing) break;
     waiting_.pop_front();
     promised_ += PromiseOf(s);
     cache_.Take(cache_.BlocksFor(s.prompt));
+    host_used_ -= s.on_host;
+    batch.swapped += s.on_host;
+    s.on_host = 0;
     s.stored = s.prompt;
     BeginDecode(slot);
     admitted_.push_back({slot, s.version});
@@ -232,7 +246,8 @@ Batch Scheduler::Next() {
   started_.clear();
   JoinPrefilled(batch);
   const bool decodes_alone = !policy_->mixes && decoding_ > 0;
-  if (!policy_->mixes && (decoding_ == 0 || policy_->starts_while_decoding))
+  // Who is back from host memory decodes at once.
+  if (!policy_->mixes && batch.swapped == 0 && (decoding_ == 0 || policy_->starts_while_decoding))
     TakeChunks(limits_.max_num_batched_tokens, batch);
   if (batch.prefill.tokens > 0 && !policy_->mixes) return batch;
   if (decodes_alone && !policy_->starts_while_decoding && !waiting_.empty())
@@ -240,22 +255,20 @@ Batch Scheduler::Next() {
 
   // Who was preempted does not come back in the same iteration, nor does another take its place.
   while (decoding_ > 0 && Growing() > cache_.available()) {
-    PreemptLast();
+    PreemptLast(batch);
     batch.blocked = Blocked::kKvCache;
   }
-  std::erase_if(joined_, [&](int32_t id) {
-    return std::find(preempted_.begin(), preempted_.end(), id) != preempted_.end();
-  });
   if (decoding_ > 0) {
     decodes_ = true;
     cache_.Take(Growing());
     const int64_t queries = 1 + limits_.drafts;
     batch.decode = DecodeOf(decoding_, stored_sum_ + decoding_ * queries, queries);
   }
-  if (policy_->mixes)
+  // Prompts, and where all that decoded gave way those that had no room beside it.
+  if (policy_->mixes || batch.empty())
     TakeChunks(limits_.max_num_batched_tokens - decoding_ * (1 + limits_.drafts), batch);
   // Prompts that hold the whole cache, none of which can go on: the last gives way.
-  while (batch.empty() && !prefilling_.empty() && PreemptLast()) {
+  while (batch.empty() && !prefilling_.empty() && PreemptLast(batch)) {
     batch.blocked = Blocked::kKvCache;
     TakeChunks(limits_.max_num_batched_tokens, batch);
   }
@@ -273,6 +286,8 @@ std::vector<int32_t> Scheduler::Clear() {
   empty.cached_tokens_ = cached_tokens_;
   empty.loaded_tokens_ = loaded_tokens_;
   empty.preemptions_ = preemptions_;
+  empty.swaps_ = swaps_;
+  empty.swapped_tokens_ = swapped_tokens_;
   *this = std::move(empty);
   return lost;
 }
@@ -291,6 +306,7 @@ BatchEnd Scheduler::End() {
   first_token_.clear();
   finished_.clear();
   resumed_.clear();
+  begun_.clear();
   BatchEnd end;
   if (decodes_) {
     end.tokens += decoding_ * step_;
@@ -332,7 +348,7 @@ BatchEnd Scheduler::End() {
       Finish(chunk.slot);
     } else {
       BeginDecode(chunk.slot);
-      ++end.begun;
+      begun_.push_back(s.id);
     }
   }
   chunks_.clear();
@@ -342,6 +358,7 @@ BatchEnd Scheduler::End() {
   end.first_token = first_token_;
   end.finished = finished_;
   end.resumed = resumed_;
+  end.begun = begun_;
   return end;
 }
 

@@ -8,6 +8,12 @@
 // than are free: then those admitted last are preempted, give up theirs, and come back to the head
 // of the queue to be computed again (preemption by recomputation).
 //
+// Where there is host memory for it, all that a decoding sequence has stored is copied there
+// instead, runs that it shared with others too, which it lets go. It comes back, to blocks of its
+// own, when the cache has room for it, for its next tokens and for those of all that decode, and
+// decodes in the same iteration (preemption by swapping, as vLLM's V0 engine did it:
+// vllm/core/scheduler.py, _schedule_swapped).
+//
 // An iteration touches only sequences that change: those that prefill, begin or end decoding, or
 // are preempted. Of the others there are sums: each decode iteration gives every decoding sequence
 // one token, so one counter of such iterations says when each ends and when each needs a block.
@@ -43,6 +49,7 @@ struct SchedulerLimits {
   int64_t drafts = 0;          // verified with the next token of each sequence
   double tokens_per_step = 1;  // that a decoding sequence makes, 1 to 1 + drafts
   std::vector<int64_t> tier_runs = {};  // that tiers below the cache keep
+  int64_t host_blocks = 0;  // of host memory, that sequences which give way are copied to
 };
 
 // A request as an engine has it. `hashes` are of its prompt's runs, from the first on, and outlive
@@ -65,6 +72,7 @@ struct Batch {
   Work decode{.pass = Pass::kDecode};
   Blocked blocked = Blocked::kNothing;
   std::vector<int64_t> loaded = {};  // tokens from each tier below the cache; none: empty
+  int64_t swapped = 0;  // blocks copied to host memory and back, before anything is computed
   bool empty() const { return prefill.tokens + decode.tokens == 0; }
   int64_t tokens() const { return prefill.tokens + decode.tokens; }
 };
@@ -74,7 +82,7 @@ struct BatchEnd {
   std::span<const int32_t> first_token;  // sequences whose first token it made
   std::span<const int32_t> finished;     // whose last; a sequence may be in both
   std::span<const int32_t> resumed;      // whose next after a preemption
-  int64_t begun = 0;                     // sequences that decode from now on
+  std::span<const int32_t> begun;        // that decode from now on
   int64_t tokens = 0;                    // made in all
 };
 
@@ -106,6 +114,7 @@ class Scheduler {
   int64_t running() const { return static_cast<int64_t>(prefilling_.size()) + decoding_; }
   int64_t decoding() const { return decoding_; }
   int64_t blocks_used() const { return cache_.used(); }  // by sequences
+  int64_t host_blocks_used() const { return host_used_; }
   // Tokens of the prompts that were admitted, and those of them that the cache had.
   int64_t prompt_tokens() const { return prompt_tokens_; }
   int64_t cached_tokens() const { return cached_tokens_; }
@@ -113,11 +122,15 @@ class Scheduler {
   // How many first tokens of a prompt the cache has now.
   int64_t CachedOf(const SequenceAsked& asked) const;
   // Of the last Next, valid until the next: sequences that left the queue for their prompt,
-  // prefilled ones that begin to decode, and sequences with tokens made that were preempted.
+  // prefilled ones that begin to decode or are back from host memory, and after these sequences
+  // with tokens made that were preempted.
   std::span<const int32_t> started() const { return started_; }
   std::span<const int32_t> joined() const { return joined_; }
   std::span<const int32_t> preempted() const { return preempted_; }
   int64_t preemptions() const { return preemptions_; }
+  // Of these the ones by swapping, and the tokens that they had stored.
+  int64_t swaps() const { return swaps_; }
+  int64_t swapped_tokens() const { return swapped_tokens_; }
   bool idle() const { return waiting_.empty() && running() == 0; }
 
  private:
@@ -126,12 +139,13 @@ class Scheduler {
   using Slot = int32_t;
   struct Sequence {
     int32_t id = 0;
-    int64_t prompt = 0;  // tokens to prefill: the input, after a preemption with what was made
-    int64_t output = 0;  // tokens to make
-    int64_t made = 0;    // tokens made; while it decodes, those made when it began to
-    int64_t stored = 0;  // tokens in the cache; while it decodes, those when it began to
-    int64_t since = 0;   // the clock when it began to decode
-    int64_t blocks = 0;  // its own while it prefills
+    int64_t prompt = 0;   // tokens to prefill: the input, after a preemption with what was made
+    int64_t output = 0;   // tokens to make
+    int64_t made = 0;     // tokens made; while it decodes, those made when it began to
+    int64_t stored = 0;   // tokens in the cache; while it decodes, those when it began to
+    int64_t since = 0;    // the clock when it began to decode
+    int64_t blocks = 0;   // its own while it prefills
+    int64_t on_host = 0;  // blocks of host memory that it waits in
     std::span<const uint64_t> runs;  // of its input that may be kept
     int32_t held = 0;                // runs of the cache it holds
     int32_t version = 0;             // tells entries of ends_ and admitted_ that are of the past
@@ -183,7 +197,7 @@ class Scheduler {
   void BeginDecode(Slot slot);
   void LeaveDecode(Sequence& s);
   // Preempts the sequence that was admitted last; false where there is none.
-  bool PreemptLast();
+  bool PreemptLast(Batch& batch);
 
   SchedulerLimits limits_;
   const BatchingPolicy* policy_;
@@ -203,7 +217,8 @@ class Scheduler {
   int64_t iterations_ = 0;  // with decodes
   int64_t clock_ = 0;       // tokens that a sequence has made that decoded in all of them
   int64_t step_ = 1;        // what the next of them adds
-  int64_t preemptions_ = 0;
+  int64_t preemptions_ = 0, swaps_ = 0, swapped_tokens_ = 0;
+  int64_t host_used_ = 0;
   // Of the iteration that runs.
   struct Chunk {
     Slot slot;
@@ -212,7 +227,7 @@ class Scheduler {
   std::vector<Chunk> chunks_;
   bool decodes_ = false;
   std::vector<Ending> ending_;
-  std::vector<int32_t> first_token_, finished_, resumed_, started_, joined_, preempted_;
+  std::vector<int32_t> first_token_, finished_, resumed_, begun_, started_, joined_, preempted_;
 };
 
 }  // namespace moecast

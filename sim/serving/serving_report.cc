@@ -25,6 +25,7 @@ std::vector<ServingShare> BreakdownOf(const ServingCounts& counts, Seconds all) 
     add("exposed " + std::string(name) + " communication",
         counts.busy.exposed[static_cast<size_t>(group)]);
   add("loading the cache", counts.loading);
+  add("swapping the cache", counts.swapping);
   add("engine overhead", counts.overhead);
   add("idle", all - counts.total());
   return rows;
@@ -62,6 +63,9 @@ void Fill(const ServingCounts& counts, const Deployment& pool, Seconds all,
   report.prompt_tokens = counts.prompt_tokens;
   report.cached_tokens = counts.cached_tokens;
   report.loaded_tokens = counts.loaded_tokens;
+  report.swaps = counts.swaps;
+  report.swapped_tokens = counts.swapped_tokens;
+  report.swapping = counts.swapping;
   report.breakdown = BreakdownOf(counts, all);
   report.limiting_resource = LimitOf(counts, report.breakdown);
   if (counts.iterations == 0) return;
@@ -88,7 +92,8 @@ std::string OneLine(const Deployment& d) {
            " tokens a dp rank" +
            (e.num_speculative_tokens > 0 ? ", " + text(e.num_speculative_tokens) +
                                                " drafted, kept at " + ShowNumber(e.acceptance_rate)
-                                         : "");
+                                         : "") +
+           (e.preemption_mode == PreemptionMode::kSwap ? ", swapping" : "");
   };
   std::string line = pool(d.replicas, d.parallel) + "; weights " + std::string(NameOf(d.weights)) +
                      ", KV " + ShowNumber(d.kv_bits) + " bits; " + batches(d.engine);

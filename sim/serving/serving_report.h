@@ -26,6 +26,9 @@ struct PoolReport {
   int64_t preemptions = 0, iterations = 0;
   // Of the prompts that ranks were sent, and those of them that their caches had.
   int64_t prompt_tokens = 0, cached_tokens = 0, loaded_tokens = 0;
+  // Of the preemptions those to host memory, the tokens copied there, and the time of both ways.
+  int64_t swaps = 0, swapped_tokens = 0;
+  Seconds swapping;
   std::string limiting_resource;
   std::vector<ServingShare> breakdown;
   double busy = 0;                   // share of the replicas' time in which an iteration runs

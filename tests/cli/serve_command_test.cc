@@ -122,6 +122,31 @@ TEST(ServeCommandTest, PrefillApartIsAnswered) {
   EXPECT_EQ(json["completed"], 300);
 }
 
+// What was swapped is in the answer, in the text and in where the time goes, and only then.
+TEST(ServeCommandTest, SwappingIsAnswered) {
+  const std::string short_of_cache =
+      "serve deepseek-v2-lite-azure-conv-like --set load/requests=600 --set load/speedup=2 --set "
+      "serving/replicas=1 --set serving/engine/gpu_memory_utilization=0.39";
+  const auto row = [](const Json& json) {
+    for (const Json& of : json["breakdown"])
+      if (of["name"] == "swapping the cache") return of["seconds"].get<double>();
+    return 0.0;
+  };
+  const Json again = RunForJson(short_of_cache);
+  EXPECT_GT(again["preemptions"].get<int>(), 0);
+  EXPECT_EQ(again["swapping"]["sequences"], 0);
+  EXPECT_EQ(row(again), 0);
+  const std::string swaps = short_of_cache + " --set serving/engine/preemption_mode=swap";
+  const Json json = RunForJson(swaps);
+  EXPECT_GT(json["swapping"]["sequences"].get<int>(), 0);
+  EXPECT_GT(json["swapping"]["tokens"].get<int>(), json["swapping"]["sequences"].get<int>());
+  EXPECT_GT(row(json), 0);
+  EXPECT_EQ(row(json), json["swapping"]["seconds"].get<double>());
+  const std::string text = RunCommand(swaps).output;
+  EXPECT_NE(text.find("tokens copied to host memory and back in"), std::string::npos) << text;
+  EXPECT_NE(text.find("tokens a dp rank, swapping"), std::string::npos) << text;
+}
+
 // A load of nothing but what is rejected takes no time: rates are none, and no figure is undefined.
 TEST(ServeCommandTest, ALoadThatIsRejectedIsAnAnswer) {
   const Json json = RunForJson(
@@ -206,6 +231,22 @@ TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
            Case{"serve deepseek-v2-disaggregated --set "
                 "'serving/engine/cache_tiers=[{\"capacity\":\"1GiB\"}]'",
                 "/prefill/engine/cache_tiers"},
+           Case{"serve deepseek-v2-azure-conv-like --set serving/engine/preemption_mode=swp",
+                "/serving/engine/preemption_mode: found \"swp\", expected one of recompute, swap "
+                "(did "
+                "you mean \"swap\"?)"},
+           Case{"serve deepseek-v2-azure-conv-like --set serving/engine/swap_space=1GiB",
+                "/serving/engine/swap_space: found \"1GiB\", expected none without preemption_mode "
+                "swap"},
+           Case{"serve deepseek-v2-azure-conv-like --set serving/engine/preemption_mode=swap --set "
+                "serving/engine/swap_space=1KiB",
+                "/serving/engine/swap_space: found \"1KiB\", expected at least"},
+           Case{"serve deepseek-v2-azure-conv-like --set serving/engine/preemption_mode=swap --set "
+                "serving/engine/policy=reserving",
+                "/serving/engine/preemption_mode: found \"swap\", expected recompute where the "
+                "policy is reserving"},
+           Case{"serve deepseek-v2-disaggregated --set serving/prefill/engine/preemption_mode=swap",
+                "/serving/prefill/engine/preemption_mode: found \"swap\", expected recompute"},
            Case{"serve deepseek-v2-disaggregated --find layout", "without a prefill pool"},
            Case{"serve deepseek-v2-disaggregated --set serving/prefill/replicas=7",
                 "at most 1 of 8 GPUs: the cluster h800-64 has 64, of which 56 prefill"},

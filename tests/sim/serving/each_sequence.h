@@ -18,11 +18,19 @@ namespace moecast {
 class EachSequence {
  public:
   EachSequence(const SchedulerLimits& limits, const BatchingPolicy& policy)
-      : limits_(limits), policy_(policy), free_(limits.blocks), below_(limits.tier_runs.size()) {}
+      : limits_(limits),
+        policy_(policy),
+        free_(limits.blocks),
+        host_free_(limits.host_blocks),
+        below_(limits.tier_runs.size()) {}
 
   void Add(int32_t id, const SequenceAsked& asked) {
     all_[id] = {.id = id, .prompt = asked.input_tokens, .output = asked.output_tokens};
-    if (limits_.run_tokens > 0)
+    if (asked.prefilled) {
+      all_[id].elsewhere = true;
+      all_[id].stored = asked.input_tokens;
+      all_[id].made = 1;
+    } else if (limits_.run_tokens > 0)
       for (const uint64_t hash : asked.hashes)
         if (static_cast<int64_t>(all_[id].runs.size() + 1) * limits_.run_tokens <=
             asked.input_tokens)
@@ -32,19 +40,20 @@ class EachSequence {
 
   Batch Next() {
     Batch batch;
-    const int64_t decoding = Count(true);
-    if (!policy_.mixes && (decoding == 0 || policy_.starts_while_decoding))
-      Prompts(limits_.max_num_batched_tokens, batch);
-    if (!policy_.mixes && batch.prefill.tokens > 0) return batch;
-    // In order of admission each takes a block where its next token needs one; where there is none
-    // the last gives up its own.
     const auto after = [&](int64_t steps) {
       return static_cast<int64_t>(static_cast<double>(steps) * limits_.tokens_per_step);
     };
     step_ = after(steps_ + 1) - after(steps_);
+    const bool back = ComeIn(batch);
+    const int64_t decoding = Count(true);
+    if (!policy_.mixes && !back && (decoding == 0 || policy_.starts_while_decoding))
+      Prompts(limits_.max_num_batched_tokens, batch);
+    if (!policy_.mixes && batch.prefill.tokens > 0) return batch;
+    // In order of admission each takes a block where its next token needs one; where there is none
+    // the last gives up its own.
     const int64_t queries = 1 + limits_.drafts;
     while (Needed() > free()) {
-      GiveUpLast();
+      GiveUpLast(batch);
       batch.blocked = Blocked::kKvCache;
     }
     for (const int32_t id : running_) {
@@ -58,9 +67,10 @@ class EachSequence {
       batch.decode.query_key_pairs += CausalPairs(queries, s.stored + queries);
     }
     steps_ += batch.decode.sequences > 0;
-    if (policy_.mixes) Prompts(limits_.max_num_batched_tokens - Count(true) * queries, batch);
+    if (policy_.mixes || batch.empty())
+      Prompts(limits_.max_num_batched_tokens - Count(true) * queries, batch);
     while (batch.empty() && !running_.empty()) {
-      GiveUpLast();
+      GiveUpLast(batch);
       batch.blocked = Blocked::kKvCache;
       Prompts(limits_.max_num_batched_tokens, batch);
     }
@@ -91,6 +101,7 @@ class EachSequence {
     return ended;
   }
   int64_t free() const { return free_ + Idle() * PerRun(); }
+  int64_t host_free() const { return host_free_; }
   size_t waiting() const { return waiting_.size(); }
 
  private:
@@ -98,6 +109,7 @@ class EachSequence {
     int32_t id = 0;
     int64_t prompt = 0, output = 0, made = 0, stored = 0, blocks = 0, step = 0;
     bool decoding = false;
+    bool elsewhere = false, on_host = false;  // where all that it has stored waits
     std::vector<uint64_t> runs;
     size_t held = 0;  // of them
   };
@@ -185,14 +197,47 @@ class EachSequence {
     free_ -= more;
     s.blocks += more;
   }
-  void GiveUpLast() {
+  void GiveUpLast(Batch& batch) {
     Sequence& s = all_[running_.back()];
     running_.pop_back();
     Free(s);
-    if (s.decoding) s.prompt = s.stored + 1;
+    s.on_host = s.decoding && Blocks(s.stored) <= host_free_;
+    if (s.on_host) {
+      host_free_ -= Blocks(s.stored);
+      batch.swapped += Blocks(s.stored);
+    } else {
+      if (s.decoding) s.prompt = s.stored + 1;
+      s.stored = 0;
+    }
     s.decoding = false;
-    s.stored = s.blocks = s.step = 0;
+    s.blocks = s.step = 0;
     waiting_.push_front(s.id);
+  }
+  // Those at the head of the queue that have all they stored elsewhere, where they have room for
+  // what they make next; who comes from host memory leaves all that decode theirs too. Whether any
+  // came from there.
+  bool ComeIn(Batch& batch) {
+    bool back = false;
+    while (!waiting_.empty()) {
+      Sequence& s = all_[waiting_.front()];
+      if (!s.on_host && !s.elsewhere) break;
+      if (static_cast<int64_t>(running_.size()) >= limits_.max_num_seqs ||
+          (policy_.reserves &&
+           AtTheirEnds() + Blocks(s.prompt + s.output - 1 + limits_.drafts) > limits_.blocks) ||
+          Blocks(s.stored + 1 + limits_.drafts) + (s.on_host ? Needed() : 0) > free())
+        break;
+      Grow(s, s.stored);
+      if (s.on_host) {
+        host_free_ += Blocks(s.stored);
+        batch.swapped += Blocks(s.stored);
+        back = true;
+      }
+      s.on_host = s.elsewhere = false;
+      s.decoding = true;
+      running_.push_back(s.id);
+      waiting_.pop_front();
+    }
+    return back;
   }
   bool Chunk(Sequence& s, int64_t& budget, Batch& batch) {
     const int64_t tokens = std::min(budget, s.prompt - s.stored);
@@ -213,7 +258,8 @@ class EachSequence {
     }
     while (!waiting_.empty() && batch.blocked == Blocked::kNothing) {
       Sequence& s = all_[waiting_.front()];
-      if (static_cast<int64_t>(running_.size()) >= limits_.max_num_seqs || budget == 0 ||
+      if (s.on_host || s.elsewhere ||
+          static_cast<int64_t>(running_.size()) >= limits_.max_num_seqs || budget == 0 ||
           (policy_.reserves &&
            AtTheirEnds() + Blocks(s.prompt + s.output - 1 + limits_.drafts) > limits_.blocks))
         return;
@@ -258,7 +304,7 @@ class EachSequence {
   BatchingPolicy policy_;
   std::map<int32_t, Sequence> all_;
   std::list<int32_t> waiting_, running_;  // running: in order of admission
-  int64_t free_;
+  int64_t free_, host_free_;
   std::map<uint64_t, Kept> kept_;
   std::vector<std::vector<uint64_t>> below_;  // by tier, least recently used first
   int64_t clock_ = 0;

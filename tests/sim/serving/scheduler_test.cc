@@ -34,8 +34,8 @@ void ExpectEqual(const Work& a, const Work& b) {
 // left: all tokens made, all blocks free.
 TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
   Random random(7);
-  int64_t preemptions = 0, iterations = 0, cached = 0, loaded = 0;
-  for (int run = 0; run < 300; ++run) {
+  int64_t preemptions = 0, iterations = 0, cached = 0, loaded = 0, swaps = 0, holding = 0;
+  for (int run = 0; run < 600; ++run) {
     SchedulerLimits limits;
     limits.max_num_seqs = 1 + static_cast<int64_t>(random.Below(12));
     if (random.Below(2) == 0) {
@@ -49,6 +49,8 @@ TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
     limits.run_tokens = limits.block_size * static_cast<int64_t>(random.Below(4));
     for (size_t tiers = limits.run_tokens > 0 ? random.Below(3) : 0; tiers > 0; --tiers)
       limits.tier_runs.push_back(static_cast<int64_t>(random.Below(12)));
+    if (random.Below(2) == 0) limits.host_blocks = static_cast<int64_t>(random.Below(40));
+    const bool elsewhere = random.Below(4) == 0;  // some prompts are computed
     // Prompts that begin with one of few texts, as far as their hashes tell.
     std::vector<std::vector<uint64_t>> texts(1 + random.Below(4));
     for (std::vector<uint64_t>& text : texts)
@@ -68,15 +70,18 @@ TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
         if (fast.BlocksOf(input, output) > limits.blocks) continue;
         const SequenceAsked asked{.input_tokens = input,
                                   .output_tokens = output,
-                                  .hashes = texts[random.Below(texts.size())]};
+                                  .hashes = texts[random.Below(texts.size())],
+                                  .prefilled = elsewhere && output > 1 && random.Below(2) == 0};
         fast.Add(added, asked);
         slow.Add(added, asked);
-        to_make += output;
+        to_make += output - asked.prefilled;
       }
       const Batch a = fast.Next(), b = slow.Next();
       ExpectEqual(a.prefill, b.prefill);
       ExpectEqual(a.decode, b.decode);
       EXPECT_EQ(a.loaded, b.loaded);
+      EXPECT_EQ(a.swapped, b.swapped);
+      EXPECT_EQ(limits.host_blocks - fast.host_blocks_used(), slow.host_free());
       ASSERT_EQ(limits.blocks - fast.blocks_used(), slow.free());
       EXPECT_LE(a.tokens(), limits.max_num_batched_tokens);
       EXPECT_LE(fast.running(), limits.max_num_seqs);
@@ -94,13 +99,19 @@ TEST(SchedulerTest, AggregatesGiveWhatEachSequenceDoes) {
     }
     EXPECT_EQ(made, to_make);
     EXPECT_EQ(fast.blocks_used(), 0);
+    EXPECT_EQ(fast.host_blocks_used(), 0);
+    EXPECT_LE(fast.swaps(), fast.preemptions());
     preemptions += fast.preemptions();
+    swaps += fast.swaps();
+    if (fast.cached_tokens() > 0) holding += fast.swaps();
     cached += fast.cached_tokens();
     loaded += fast.loaded_tokens();
   }
   EXPECT_GT(loaded, 1000);
   EXPECT_GT(cached, 10000);
   EXPECT_GT(preemptions, 100);
+  EXPECT_GT(swaps, 100);
+  EXPECT_GT(holding, 100);
   EXPECT_GT(iterations, 10000);
 }
 
@@ -191,6 +202,64 @@ TEST(SchedulerTest, ThoseAdmittedLastGiveWayAndComputeAgain) {
   const Batch again = s.Next();
   EXPECT_EQ(again.prefill.tokens, 9);
   EXPECT_EQ(s.End().first_token.size(), 0u);
+}
+
+// The same where host memory has room for its 2 blocks: they are copied out, and in again when the
+// other has ended, with nothing computed but its next tokens. Without room for both it is as above.
+TEST(SchedulerTest, ThoseSwappedToHostMemoryComeBackAndDecodeOn) {
+  const SchedulerLimits limits{.max_num_seqs = 4,
+                               .max_num_batched_tokens = 32,
+                               .block_size = 4,
+                               .blocks = 5,
+                               .host_blocks = 2};
+  Scheduler s(limits, Policy("mixed"));
+  s.Add(0, {.input_tokens = 6, .output_tokens = 5});
+  s.Add(1, {.input_tokens = 6, .output_tokens = 5});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(s.Next().swapped, 0);
+    s.End();
+  }
+  const Batch out = s.Next();  // 8 stored each
+  EXPECT_EQ(out.decode.tokens, 1);
+  EXPECT_EQ(out.swapped, 2);
+  EXPECT_EQ(Ids(s.preempted()), std::vector<int32_t>{1});
+  EXPECT_EQ(s.host_blocks_used(), 2);
+  s.End();
+  EXPECT_EQ(s.Next().swapped, 0);
+  EXPECT_EQ(s.End().finished.front(), 0);
+  const Batch in = s.Next();
+  EXPECT_EQ(in.prefill.tokens, 0);
+  EXPECT_EQ(in.decode.context_sum, 9);
+  EXPECT_EQ(in.swapped, 2);
+  EXPECT_EQ(Ids(s.joined()), std::vector<int32_t>{1});
+  EXPECT_EQ(s.host_blocks_used(), 0);
+  s.End();
+  s.Next();
+  EXPECT_EQ(s.End().finished.front(), 1);
+  EXPECT_TRUE(s.idle());
+  EXPECT_EQ(s.preemptions(), 1);
+  EXPECT_EQ(s.swaps(), 1);
+  EXPECT_EQ(s.swapped_tokens(), 8);
+}
+
+// What a failed replica had in host memory is lost with all else.
+TEST(SchedulerTest, WhatIsInHostMemoryIsLostWithTheRest) {
+  Scheduler s({.max_num_seqs = 4,
+               .max_num_batched_tokens = 32,
+               .block_size = 4,
+               .blocks = 5,
+               .host_blocks = 2},
+              Policy("mixed"));
+  s.Add(4, {.input_tokens = 6, .output_tokens = 5});
+  s.Add(7, {.input_tokens = 6, .output_tokens = 5});
+  for (int i = 0; i < 4; ++i) {
+    s.Next();
+    s.End();
+  }
+  EXPECT_EQ(s.host_blocks_used(), 2);
+  EXPECT_EQ(s.Clear(), (std::vector<int32_t>{4, 7}));
+  EXPECT_EQ(s.host_blocks_used(), 0);
+  EXPECT_EQ(s.swapped_tokens(), 8);
 }
 
 // Runs of 8 tokens, two blocks each. The second prompt begins as the first, 16 tokens of 20: it

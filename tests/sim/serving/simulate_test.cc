@@ -196,9 +196,7 @@ TEST(SimulateTest, TokensAreConservedAndLittlesLawHolds) {
       }
       preemptions += outcome.counts.preemptions;
       EXPECT_EQ(gaps.count(), 1500 * 149);
-      EXPECT_NEAR(gaps.sum().value / first_to_last, 1,
-                  outcome.counts.preemptions == 0 ? 1e-6 : 0.01)
-          << policy.name;
+      EXPECT_NEAR(gaps.sum().value / first_to_last, 1, 1e-6) << policy.name;
       // All time is of prompts or of decodes, as all of it is of something.
       EXPECT_NEAR((outcome.counts.with_prompts + outcome.counts.decoding) / outcome.counts.total(),
                   1, 1e-9);
