@@ -112,11 +112,15 @@ Json ServeJson(const ServingReport& r) {
   j["stable"] = r.stable;
   j["waiting_left"] = r.waiting_left;
   j["run_again"] = r.run_again;
-  if (r.scaling) {
+  const auto add_scaling = [&](const PoolReport& pool, Json& to) {
+    if (!pool.scaling) return;
     j["mean_gpus"] = r.mean_gpus;
-    for (const ReplicaCount& count : r.scaling->counts)
-      j["replicas"].push_back({{"time_s", count.at.seconds().value}, {"replicas", count.replicas}});
-  }
+    for (const ReplicaCount& count : pool.scaling->counts)
+      to["replicas"].push_back(
+          {{"time_s", count.at.seconds().value}, {"replicas", count.replicas}});
+  };
+  add_scaling(r.pool, j);
+  if (r.prefill) add_scaling(*r.prefill, j["prefill"]);
   j["limiting_resource"] = r.limiting_resource;
   j["duration_s"] = r.duration.value;
   j["completed"] = r.completed;
@@ -193,15 +197,18 @@ std::string ServeText(const ServingReport& r) {
                   Thousands(r.never_fits).c_str());
   if (!r.deployment.failures.empty())
     out += Printf(", %s run again after a replica failed", Thousands(r.run_again).c_str());
-  if (r.scaling) {
+  bool scales = false;
+  EachPool(r, [&](const PoolReport& pool, const std::string& of) {
+    if (!pool.scaling) return;
     const auto fewer = [](const ReplicaCount& a, const ReplicaCount& b) {
       return a.replicas < b.replicas;
     };
     const auto [least, most] =
-        std::minmax_element(r.scaling->counts.begin(), r.scaling->counts.end(), fewer);
-    out += Printf(", %d to %d replicas, %.4g GPUs in the mean", least->replicas, most->replicas,
-                  r.mean_gpus);
-  }
+        std::minmax_element(pool.scaling->counts.begin(), pool.scaling->counts.end(), fewer);
+    out += Printf(", %d to %d replicas%s", least->replicas, most->replicas, of.c_str());
+    scales = true;
+  });
+  if (scales) out += Printf(", %.4g GPUs in the mean", r.mean_gpus);
   out += "\n";
   if (r.completed == 0) return out + MemoryTexts(r);
   Rows rows = {{"", "p10", "p50", "p90"}};

@@ -111,6 +111,24 @@ void FluidNetwork::Resume(Time now, std::span<const LinkShare> links, Bytes byte
   ends_.Set(number, kNever);
 }
 
+void FluidNetwork::Cancel(Time now, FlowTag tag) {
+  MoveTo(now);
+  std::erase_if(ended_, [&](const auto& ended) { return ended.second == tag; });
+  for (size_t k = 0; k < kinds_.size(); ++k) {
+    Kind& kind = kinds_[k];
+    int64_t flows = 0;
+    for (const Member& member : kind.members) flows += member.tag == tag ? member.multiplicity : 0;
+    if (flows == 0) continue;
+    Serve(kind);
+    std::erase_if(kind.members, [&](const Member& member) { return member.tag == tag; });
+    std::make_heap(kind.members.begin(), kind.members.end());
+    const auto number = static_cast<int32_t>(k);
+    ends_.Set(number, kNever);
+    if (kind.members.empty()) ++idle_;
+    shares_.Change(number, -flows);
+  }
+}
+
 Time FluidNetwork::Next() {
   return ended_.empty() ? NextEnd() : now_;
 }

@@ -24,6 +24,8 @@ class FluidNetwork final : public Network {
   // are through. REQUIRES: as Start; served >= 0.
   void Resume(Time now, std::span<const LinkShare> links, Bytes bytes, Bytes served,
               int64_t multiplicity, FlowTag tag);
+  // The flows of all starts of this tag are gone, and are not told as done. REQUIRES: as Start.
+  void Cancel(Time now, FlowTag tag);
   Time Next() override;
   void Advance(Time to, std::vector<FlowTag>& done) override;
   void SetCapacity(Time now, LinkId link, BytesPerSecond capacity) override;

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/time.h"
-#include "sim/serving/deployment.h"
+#include "sim/serving/replica_changes.h"
 
 namespace moecast {
 
@@ -35,6 +35,10 @@ class Autoscaler {
     std::vector<int> opened, closed;
   };
   Changes Advance(Time to, int64_t in_flight);
+  // Whether it is paid for: it starts, takes requests or ends those it has.
+  bool there(int replica) const {
+    return lives_[static_cast<size_t>(replica)].state != State::kOff;
+  }
   // Those that take no more requests and are there until theirs have ended.
   std::span<const int> closing() const { return closing_; }
   // One of them has none left. REQUIRES: closing() has it.

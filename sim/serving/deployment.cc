@@ -176,42 +176,10 @@ const Fields<PrefillPool>& FieldsOf(const PrefillPool*) {
           Row("parallel", &PrefillPool::parallel, "how the GPUs of a replica share the model"),
           Row("replicas", &PrefillPool::replicas,
               "engines that each prefill a part of the requests", {.low = 1, .high = 65536}),
+          Row("autoscaling", &PrefillPool::autoscaling,
+              "these replicas come and go with the prompts in flight; absent: all are always "
+              "there"),
           Row("engine", &PrefillPool::engine, "limits and policy of the engine"),
-      });
-  return fields;
-}
-
-const Fields<ReplicaFailure>& FieldsOf(const ReplicaFailure*) {
-  static const Fields<ReplicaFailure> fields(
-      "replica failure",
-      {
-          RequiredRow("replica", &ReplicaFailure::replica, "which, from 0",
-                      {.low = 0, .high = 65535}),
-          RequiredRow("at", &ReplicaFailure::at, "when it fails, after the load's begin",
-                      {.low = 0, .high = 8.64e6}),
-          RequiredRow("recovery", &ReplicaFailure::recovery,
-                      "until it takes requests again: its process started, weights loaded",
-                      {.low = 0, .high = 8.64e6}),
-      });
-  return fields;
-}
-
-const Fields<Autoscaling>& FieldsOf(const Autoscaling*) {
-  static const Fields<Autoscaling> fields(
-      "autoscaling",
-      {
-          Row("min_replicas", &Autoscaling::min_replicas, "replicas that are always there",
-              {.low = 1, .high = 65536}),
-          RequiredRow("target_requests", &Autoscaling::target_requests,
-                      "requests in flight that each replica is to have",
-                      {.low = 1e-3, .high = 1e6}),
-          RequiredRow("startup", &Autoscaling::startup,
-                      "until a new replica takes requests: its node found, weights loaded",
-                      {.low = 0, .high = 86400}),
-          Row("interval", &Autoscaling::interval, "between decisions", {.low = 0.1, .high = 86400}),
-          Row("stabilization", &Autoscaling::stabilization,
-              "replicas go only as far as the most that was wanted for so long",
-              {.low = 0, .high = 86400}),
       });
   return fields;
 }
@@ -233,7 +201,8 @@ const Fields<Deployment>& FieldsOf(const Deployment*) {
           Row("failures", &Deployment::failures,
               "replicas that fail; their requests are run again by others"),
           Row("autoscaling", &Deployment::autoscaling,
-              "replicas come and go with the load; absent: all are always there"),
+              "replicas come and go with the load, beside a prefill pool with the requests whose "
+              "prompts are done; absent: all are always there"),
           Row("weights", &Deployment::weights,
               "format of weights and of the products with them: bf16 or fp8_block"),
           Row("kv_bits", &Deployment::kv_bits,
@@ -250,6 +219,7 @@ Deployment PrefillPoolOf(const Deployment& d) {
   Deployment pool = d;
   pool.parallel = d.prefill->parallel;
   pool.replicas = d.prefill->replicas;
+  pool.autoscaling = d.prefill->autoscaling;
   pool.engine = d.prefill->engine;
   pool.prefill.reset();
   return pool;
@@ -358,22 +328,24 @@ std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model&
                            "none where replicas only decode: prompts begin in the prefill pool, "
                            "/prefill/engine/cache_tiers",
                            ""};
-  if (d.prefill && !d.failures.empty())
-    return DeploymentFault{"/failures",
-                           "none beside a prefill pool: what becomes of caches on their way is not "
-                           "modelled",
-                           ""};
-  if (d.prefill && d.autoscaling)
-    return DeploymentFault{"/autoscaling", "none beside a prefill pool: pools are of fixed size",
-                           ""};
   if (d.autoscaling && d.autoscaling->min_replicas > d.replicas)
     return DeploymentFault{"/autoscaling/min_replicas",
                            "at most " + Number(d.replicas) + ", the replicas that may be there",
                            ""};
-  for (size_t i = 0; i < d.failures.size(); ++i)
-    if (d.failures[i].replica >= d.replicas)
-      return DeploymentFault{"/failures/" + Number(static_cast<int64_t>(i)) + "/replica",
-                             "one of 0 to " + Number(d.replicas - 1), ""};
+  if (d.prefill && d.prefill->autoscaling &&
+      d.prefill->autoscaling->min_replicas > d.prefill->replicas)
+    return DeploymentFault{
+        "/prefill/autoscaling/min_replicas",
+        "at most " + Number(d.prefill->replicas) + ", the replicas that may be there", ""};
+  for (size_t i = 0; i < d.failures.size(); ++i) {
+    const std::string at = "/failures/" + Number(static_cast<int64_t>(i));
+    const bool prefills = d.failures[i].pool == PoolKind::kPrefill;
+    if (prefills && !d.prefill)
+      return DeploymentFault{at + "/pool", "decode: there is no prefill pool", ""};
+    const int replicas = prefills ? d.prefill->replicas : d.replicas;
+    if (d.failures[i].replica >= replicas)
+      return DeploymentFault{at + "/replica", "one of 0 to " + Number(replicas - 1), ""};
+  }
   // Decoding comes first: what prefills has to leave it a replica.
   const auto fault = [&](const char* pointer, int64_t taken, int64_t each, const char* by) {
     return DeploymentFault{pointer,

@@ -17,6 +17,7 @@
 #include "costmodel/routing_load.h"
 #include "costmodel/shard.h"
 #include "sim/serving/batching.h"
+#include "sim/serving/replica_changes.h"
 #include "topology/cluster.h"
 
 namespace moecast {
@@ -86,32 +87,12 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*);
 struct PrefillPool {
   ServingParallel parallel;
   int replicas = 1;
+  std::optional<Autoscaling> autoscaling;
   EngineSpec engine;
   bool operator==(const PrefillPool&) const = default;
   int gpus() const { return replicas * parallel.gpus(); }
 };
 const Fields<PrefillPool>& FieldsOf(const PrefillPool*);
-
-// A replica that fails `at` after the load's begin and takes requests again `recovery` later. What
-// it had is lost: its requests are run again from their beginning.
-struct ReplicaFailure {
-  int replica = 0;  // counted over as many as there are, where a search tries fewer
-  Seconds at;
-  Seconds recovery;
-  bool operator==(const ReplicaFailure&) const = default;
-};
-const Fields<ReplicaFailure>& FieldsOf(const ReplicaFailure*);
-
-// Replicas come and go with the load (autoscaler.h), from min_replicas to as many as there are.
-struct Autoscaling {
-  int min_replicas = 1;
-  double target_requests = 0;  // in flight in each replica
-  Seconds startup;
-  Seconds interval{15};
-  Seconds stabilization{300};
-  bool operator==(const Autoscaling&) const = default;
-};
-const Fields<Autoscaling>& FieldsOf(const Autoscaling*);
 
 struct Deployment {
   ServingParallel parallel;

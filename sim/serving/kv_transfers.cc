@@ -10,7 +10,6 @@
 #include "costmodel/memory.h"
 #include "sim/network/collective_run.h"
 #include "sim/network/flows.h"
-#include "sim/network/level.h"
 
 namespace moecast {
 
@@ -18,7 +17,7 @@ KvTransfers::KvTransfers(const ServingRun& run)
     : run_(run),
       prefill_(PrefillPoolOf(run.deployment)),
       routes_(run.cluster),
-      network_(MakeNetwork(Level::kFluid, LinkCapacities(run.cluster))) {}
+      network_(LinkCapacities(run.cluster)) {}
 
 // Every GPU of the receiver gets its share of the cache, from as many senders as there are: a
 // latent lies on all of them alike, heads of keys and values where they are.
@@ -48,14 +47,24 @@ void KvTransfers::Start(Time now, int from_rank, int to_rank, int64_t tokens, in
   }
 }
 
+void KvTransfers::Cancel(Time now, int64_t tag) {
+  const auto transfer = std::find_if(transfers_.begin(), transfers_.end(),
+                                     [&](const auto& of) { return of.second.tag == tag; });
+  MOECAST_CHECK(transfer != transfers_.end());
+  const FlowTag id = transfer->first;
+  std::erase_if(delayed_, [&](const auto& flow) { return flow.second.transfer == id; });
+  network_.Cancel(now, id);
+  transfers_.erase(transfer);
+}
+
 Time KvTransfers::Next() {
   const Time start = delayed_.empty() ? kNever : delayed_.begin()->first;
-  return std::min(start, network_->Next());
+  return std::min(start, network_.Next());
 }
 
 void KvTransfers::Advance(Time to, std::vector<int64_t>& arrived) {
   done_.clear();
-  network_->Advance(to, done_);
+  network_.Advance(to, done_);
   for (const FlowTag id : done_) {
     const auto transfer = transfers_.find(id);
     if (--transfer->second.left > 0) continue;
@@ -64,7 +73,7 @@ void KvTransfers::Advance(Time to, std::vector<int64_t>& arrived) {
   }
   for (; !delayed_.empty() && delayed_.begin()->first <= to; delayed_.erase(delayed_.begin())) {
     const auto& [id, flow] = delayed_.begin()->second;
-    network_->Start(to, flow.links, flow.bytes, flow.multiplicity, id);
+    network_.Start(to, flow.links, flow.bytes, flow.multiplicity, id);
   }
 }
 

@@ -4,11 +4,10 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <vector>
 
 #include "sim/network/flows.h"
-#include "sim/network/network.h"
+#include "sim/network/fluid_network.h"
 #include "sim/serving/serving_run.h"
 #include "topology/routes.h"
 
@@ -23,6 +22,9 @@ class KvTransfers {
   // The cache of `tokens` tokens, from one dp rank to another, each counted over the replicas of
   // its pool. `tag` comes back when all has arrived. REQUIRES: now <= Next().
   void Start(Time now, int from_rank, int to_rank, int64_t tokens, int64_t tag);
+  // The transfer of this tag ends where it is: its links are the others' from now on. REQUIRES: it
+  // is under way; now <= Next().
+  void Cancel(Time now, int64_t tag);
   // When something happens next; kNever where nothing is under way.
   Time Next();
   // Adds the tags of what has arrived by `to`, in order. REQUIRES: to <= Next().
@@ -41,7 +43,7 @@ class KvTransfers {
   const ServingRun& run_;
   Deployment prefill_;
   Routes routes_;
-  std::unique_ptr<Network> network_;
+  FluidNetwork network_;
   std::multimap<Time, Delayed> delayed_;  // by when their latency has passed
   std::map<FlowTag, Transfer> transfers_;
   FlowTag next_ = 0;

@@ -70,7 +70,7 @@ void Scheduler::Add(int32_t id, const SequenceAsked& asked) {
 // Its slot is another's to use, where its cache is nobody's to read.
 void Scheduler::Finish(Slot slot) {
   Sequence& s = At(slot);
-  s.state = State::kFinished;
+  s.state = s.hands_over ? State::kHandedOver : State::kFinished;
   ++s.version;
   finished_.push_back(s.id);
   if (s.hands_over) {
@@ -276,7 +276,6 @@ Batch Scheduler::Next() {
 }
 
 std::vector<int32_t> Scheduler::Clear() {
-  MOECAST_CHECK(handed_over_.empty());
   std::vector<int32_t> lost;
   for (const Sequence& s : sequences_)
     if (s.state != State::kFinished) lost.push_back(s.id);
@@ -299,6 +298,7 @@ void Scheduler::Drop(int32_t id) {
   handed_over_.erase(handed);
   GiveBack(At(slot), At(slot).blocks);
   promised_ -= PromiseOf(At(slot));
+  At(slot).state = State::kFinished;
   empty_.push_back(slot);
 }
 

@@ -103,8 +103,8 @@ class Scheduler {
   Batch Next();
   // The iteration that Next gave has run.
   BatchEnd End();
-  // Loses all it has, the iteration that runs among it: the ids of the sequences that waited or
-  // ran, ascending. REQUIRES: none hands over.
+  // Loses all it has, the iteration that runs among it: the ids of the sequences that waited, ran
+  // or were handed over and not dropped, ascending.
   std::vector<int32_t> Clear();
   // The cache of a finished sequence that hands it over has been read.
   void Drop(int32_t id);
@@ -134,7 +134,7 @@ class Scheduler {
   bool idle() const { return waiting_.empty() && running() == 0; }
 
  private:
-  enum class State : uint8_t { kWaiting, kPrefilling, kDecoding, kFinished };
+  enum class State : uint8_t { kWaiting, kPrefilling, kDecoding, kHandedOver, kFinished };
   // A place for a sequence, used again when it has ended.
   using Slot = int32_t;
   struct Sequence {

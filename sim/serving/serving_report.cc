@@ -54,9 +54,14 @@ PoolReport Reported(const ServingRun& run, const Deployment& pool) {
   report.kv_capacity = report.memory.tokens * pool.parallel.dp * pool.replicas;
   return report;
 }
-// `all`: the time of all replicas together.
-void Fill(const ServingCounts& counts, const Deployment& pool, Seconds all,
-          const IterationCosts& costs, PoolReport& report) {
+// Says what a run did in the pool; the GPUs of it that are paid for, in the mean over the duration.
+double Fill(const ServingCounts& counts, const std::optional<Scaling>& scaling,
+            const Deployment& pool, Seconds duration, const IterationCosts& costs,
+            PoolReport& report) {
+  // Of all replicas together.
+  const Seconds all = scaling ? scaling->paid : duration * pool.replicas;
+  const double gpus = (duration.value > 0 ? all / duration : pool.replicas) * pool.parallel.gpus();
+  report.scaling = scaling;
   report.peak_tokens = counts.peak_blocks * pool.engine.block_size;
   report.preemptions = counts.preemptions;
   report.iterations = counts.iterations;
@@ -68,10 +73,11 @@ void Fill(const ServingCounts& counts, const Deployment& pool, Seconds all,
   report.swapping = counts.swapping;
   report.breakdown = BreakdownOf(counts, all);
   report.limiting_resource = LimitOf(counts, report.breakdown);
-  if (counts.iterations == 0) return;
+  if (counts.iterations == 0) return gpus;
   report.busy = counts.total() / all;
   report.sigma = costs.Sigma(counts.work.mean());
   report.extrapolated_fraction = costs.ExtrapolatedFraction(counts.work.mean());
+  return gpus;
 }
 
 }  // namespace
@@ -98,14 +104,17 @@ std::string OneLine(const Deployment& d) {
   std::string line = pool(d.replicas, d.parallel) + "; weights " + std::string(NameOf(d.weights)) +
                      ", KV " + ShowNumber(d.kv_bits) + " bits; " + batches(d.engine);
   if (d.router != Deployment{}.router) line += "; " + d.router;
-  if (d.autoscaling)
-    line += "; autoscaling from " + text(d.autoscaling->min_replicas) + " at " +
-            ShowNumber(d.autoscaling->target_requests) + " requests a replica";
+  const auto scaling = [&](const std::optional<Autoscaling>& a) {
+    return !a ? ""
+              : "; autoscaling from " + text(a->min_replicas) + " at " +
+                    ShowNumber(a->target_requests) + " requests a replica";
+  };
+  line += scaling(d.autoscaling);
   if (!d.failures.empty())
     line += "; replica failures: " + text(static_cast<int64_t>(d.failures.size()));
   if (d.prefill)
     line += "; prefill apart: " + pool(d.prefill->replicas, d.prefill->parallel) + "; " +
-            batches(d.prefill->engine);
+            batches(d.prefill->engine) + scaling(d.prefill->autoscaling);
   return line;
 }
 
@@ -138,16 +147,13 @@ Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo, const P
   report.stable = IsStable(run.load, outcome);
   report.waiting_left = outcome.waiting_left;
   report.run_again = outcome.run_again;
-  const Seconds replica_time =
-      outcome.scaling ? outcome.scaling->paid : report.duration * d.replicas;
-  report.scaling = outcome.scaling;
-  report.mean_gpus = d.gpus();
-  if (report.duration.value > 0)
-    report.mean_gpus += (replica_time / report.duration - d.replicas) * d.parallel.gpus();
-  Fill(outcome.counts, d, replica_time, costs.iterations(), report.pool);
-  if (d.prefill)
-    Fill(*outcome.prefill, PrefillPoolOf(d), report.duration * d.prefill->replicas,
-         costs.prefill_iterations(), *report.prefill);
+  const double decode_gpus =
+      Fill(outcome.counts, outcome.scaling, d, report.duration, costs.iterations(), report.pool);
+  const double prefill_gpus =
+      d.prefill ? Fill(*outcome.prefill, outcome.prefill_scaling, PrefillPoolOf(d), report.duration,
+                       costs.prefill_iterations(), *report.prefill)
+                : 0;
+  report.mean_gpus = decode_gpus + prefill_gpus;
   // Of two pools the busier one is in the way.
   const bool of_prefill = report.prefill && report.prefill->busy > report.pool.busy;
   report.limiting_resource = (of_prefill ? *report.prefill : report.pool).limiting_resource;
@@ -160,10 +166,10 @@ Served Serve(const ServingRun& run, ServingCosts& costs, const Slo& slo, const P
   // share that by the time they take.
   const double seconds = report.duration.value;
   const double of_gpu = seconds / 3600 * run.usd_per_gpu_hour;
-  const double shared = of_gpu * (report.mean_gpus - (d.prefill ? d.prefill->gpus() : 0));
+  const double shared = of_gpu * decode_gpus;
   const Seconds ran = outcome.counts.total();
   const double prompts = ran.value > 0 ? outcome.counts.with_prompts / ran : 0;
-  const double of_prompts = shared * prompts + (d.prefill ? of_gpu * d.prefill->gpus() : 0);
+  const double of_prompts = shared * prompts + of_gpu * prefill_gpus;
   const auto per_million = [](double usd, double tokens) {
     return tokens > 0 ? usd / tokens * 1e6 : 0;
   };

@@ -31,6 +31,7 @@ struct PoolReport {
   Seconds swapping;
   std::string limiting_resource;
   std::vector<ServingShare> breakdown;
+  std::optional<Scaling> scaling;    // where its replicas come and go
   double busy = 0;                   // share of the replicas' time in which an iteration runs
   double sigma = 0;                  // of ln(iteration time)
   double extrapolated_fraction = 0;  // of the time of ops, that of costs beyond what was measured
@@ -43,8 +44,7 @@ struct ServingReport {
   PoolReport pool;                    // of the replicas that decode
   std::optional<PoolReport> prefill;  // of those that only prefill
   Seconds duration;
-  std::optional<Scaling> scaling;  // where replicas come and go
-  double mean_gpus = 0;            // over the duration
+  double mean_gpus = 0;  // over the duration
   int64_t completed = 0, too_long = 0, never_fits = 0;
   int64_t left_out = 0;  // requests of the trace without input or output
   bool stable = true;

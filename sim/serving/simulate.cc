@@ -4,102 +4,21 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <thread>
 
 #include "base/check.h"
 #include "sim/serving/kv_transfers.h"
-#include "sim/serving/router.h"
+#include "sim/serving/pool.h"
 
 namespace moecast {
 namespace {
-
-// Replicas alike, and the router before them.
-class Pool {
- public:
-  Pool(const ServingRun& run, const Deployment& deployment, int replicas, IterationCosts& costs,
-       double slower, std::vector<RequestOutcome>& outcomes)
-      : router_(*FindRouterPolicy(deployment.router)), dp_(deployment.parallel.dp) {
-    const ServingMemory memory = ServingMemoryOf(deployment, run.model, run.cluster);
-    for (int r = 0; r < replicas; ++r)
-      replicas_.emplace_back(run, deployment, memory, costs, slower, outcomes);
-    down_.resize(replicas_.size());
-    Route();
-  }
-
-  // The rank that the next request goes to: dp of the first replica, then those of the next.
-  int Choose(const SequenceAsked& asked) {
-    const size_t at = router_.choose(ranks_, turn_++, asked);
-    return up_[at % up_.size()] * dp_ + static_cast<int>(at / up_.size());
-  }
-  // Whether any replica takes requests.
-  bool up() const { return !up_.empty(); }
-  // The replica takes none from now on; what it had.
-  std::vector<int32_t> Fail(int replica, Time now) {
-    Close(replica);
-    return replicas_[static_cast<size_t>(replica)].Fail(now);
-  }
-  // It takes none until it was opened as often as it was closed.
-  void Close(int replica) {
-    ++down_[static_cast<size_t>(replica)];
-    Route();
-  }
-  void Open(int replica) {
-    --down_[static_cast<size_t>(replica)];
-    Route();
-  }
-  bool idle(int replica) {
-    const std::span<Scheduler> ranks = replicas_[static_cast<size_t>(replica)].ranks();
-    return std::all_of(ranks.begin(), ranks.end(), [](const Scheduler& s) { return s.idle(); });
-  }
-  Replica& replica_of(int rank) { return replicas_[static_cast<size_t>(rank / dp_)]; }
-  Scheduler& rank(int number) {
-    return replica_of(number).ranks()[static_cast<size_t>(number % dp_)];
-  }
-
-  std::deque<Replica>& replicas() { return replicas_; }
-  Time ends() const {
-    Time first = kNever;
-    for (const Replica& replica : replicas_) first = std::min(first, replica.ends());
-    return first;
-  }
-  void Start(Time now) {
-    for (Replica& replica : replicas_) replica.Start(now);
-  }
-  int64_t waiting() const {
-    int64_t waiting = 0;
-    for (const Scheduler* rank : ranks_) waiting += rank->waiting();
-    return waiting;
-  }
-  ServingCounts Finish() {
-    ServingCounts counts;
-    for (Replica& replica : replicas_) counts.Add(replica.Finish());
-    return counts;
-  }
-
- private:
-  void Route() {
-    up_.clear();
-    ranks_.clear();
-    for (size_t r = 0; r < replicas_.size(); ++r)
-      if (down_[r] == 0) up_.push_back(static_cast<int>(r));
-    for (size_t k = 0; k < static_cast<size_t>(dp_); ++k)
-      for (const int r : up_) ranks_.push_back(&replicas_[static_cast<size_t>(r)].ranks()[k]);
-  }
-
-  const RouterPolicy& router_;
-  int dp_;
-  std::deque<Replica> replicas_;
-  std::vector<int> down_;          // by replica: closed and not opened
-  std::vector<int> up_;            // replicas that take requests
-  std::vector<Scheduler*> ranks_;  // of those the first of each, then the second
-  int64_t turn_ = 0;
-};
 
 struct FleetResult {
   int64_t waiting_left = 0, run_again = 0;
   ServingCounts decode;
   std::optional<ServingCounts> prefill;
-  std::optional<Scaling> scaling;
+  std::optional<Scaling> scaling, prefill_scaling;
   std::vector<std::vector<ServingSample>> series;  // by replica
   std::vector<ReplicaRecord> records;              // by replica
 };
@@ -113,18 +32,20 @@ class Fleet {
         const Slower& slower, std::vector<RequestOutcome>& outcomes)
       : run_(run), outcomes_(outcomes) {
     pools_.emplace_back(run, run.deployment, replicas, decode, slower.decode, outcomes);
+    if (prefill) {
+      const Deployment pool = PrefillPoolOf(run.deployment);
+      pools_.emplace_back(run, pool, pool.replicas, *prefill, slower.prefill, outcomes);
+      transfers_ = std::make_unique<KvTransfers>(run);
+      moves_.resize(run.load.requests.size());
+    }
     for (const ReplicaFailure& failure : run.deployment.failures) {
-      const int replica = failure.replica % replicas;
-      changes_.push_back({Time::From(failure.at), replica, true});
-      changes_.push_back({Time::From(failure.at + failure.recovery), replica, false});
+      Pool& pool = failure.pool == PoolKind::kDecode ? pools_.front() : pools_.back();
+      const int replica = failure.replica % static_cast<int>(pool.replicas().size());
+      changes_.push_back({Time::From(failure.at), &pool, replica, true});
+      changes_.push_back({Time::From(failure.at + failure.recovery), &pool, replica, false});
     }
     std::stable_sort(changes_.begin(), changes_.end(),
                      [](const Change& a, const Change& b) { return a.at < b.at; });
-    if (!prefill) return;
-    const Deployment pool = PrefillPoolOf(run.deployment);
-    pools_.emplace_back(run, pool, pool.replicas, *prefill, slower.prefill, outcomes);
-    transfers_ = std::make_unique<KvTransfers>(run);
-    moves_.resize(run.load.requests.size());
   }
 
   void Record() {
@@ -137,43 +58,51 @@ class Fleet {
            const std::function<void(double part)>& progress) {
     requests_ = &requests;
     at_once_ = at_once;
-    if (const auto& scaling = run_.deployment.autoscaling; scaling && !requests.empty()) {
-      const auto replicas = static_cast<int>(pools_.front().replicas().size());
-      scaler_.emplace(*scaling, replicas, NextArrival());
-      for (int r = scaler_->counts().front().replicas; r < replicas; ++r) pools_.front().Close(r);
-    }
+    if (!requests.empty())
+      for (Pool& pool : pools_) pool.BeginScaling(NextArrival());
     int64_t events = 0;
     while (true) {
       const bool sends = pools_.back().up() && in_flight_ < at_once_;
       Time now = sends ? NextArrival() : kNever;
       for (const Pool& pool : pools_) now = std::min(now, pool.ends());
       if (transfers_) now = std::min(now, transfers_->Next());
-      if (now == kNever && again_.empty() && next_ == requests.size()) break;
+      if (now == kNever && again_.empty() && kept_.empty() && next_ == requests.size()) break;
       if (changed_ < changes_.size()) now = std::min(now, changes_[changed_].at);
-      if (scaler_) now = std::min(now, scaler_->next());
+      for (const Pool& pool : pools_)
+        if (pool.scaler()) now = std::min(now, pool.scaler()->next());
       Apply(now);
-      if (scaler_) Scale(now);
+      for (Pool& pool : pools_)
+        if (pool.scaler()) pool.Scale(now, InFlight(pool));
       LetIn(now);
       if (transfers_) Receive(now);
       for (Pool& pool : pools_)
         for (Replica& replica : pool.replicas())
           if (replica.ends() == now) End(replica, &pool == &pools_.back(), now);
-      if (scaler_) Release(now);
+      for (Pool& pool : pools_)
+        pool.Release(now, [&](int replica) { return Expects(pool, replica); });
       ended_ = now;
       LetIn(now);
       for (Pool& pool : pools_) pool.Start(now);
       if (progress && ++events % 1024 == 0)
         progress(static_cast<double>(next_) / static_cast<double>(requests.size()));
     }
-    MOECAST_CHECK(next_ == requests.size());
+    MOECAST_CHECK(next_ == requests.size() && in_flight_ == 0 && handed_over_ == 0);
   }
 
   // REQUIRES: it has run.
   FleetResult Finish() {
-    FleetResult result{
-        .waiting_left = waiting_left_, .run_again = run_again_, .decode = pools_.front().Finish()};
-    if (transfers_) result.prefill = pools_.back().Finish();
-    if (scaler_) result.scaling = {scaler_->counts(), scaler_->Paid(ended_)};
+    const auto scaling_of = [&](const Pool& pool) {
+      const std::optional<Autoscaler>& scaler = pool.scaler();
+      return scaler ? std::optional(Scaling{scaler->counts(), scaler->Paid(ended_)}) : std::nullopt;
+    };
+    FleetResult result{.waiting_left = waiting_left_,
+                       .run_again = run_again_,
+                       .decode = pools_.front().Finish(),
+                       .scaling = scaling_of(pools_.front())};
+    if (transfers_) {
+      result.prefill = pools_.back().Finish();
+      result.prefill_scaling = scaling_of(pools_.back());
+    }
     for (Pool& pool : pools_)
       for (const Replica& replica : pool.replicas()) {
         result.series.push_back(replica.series());
@@ -188,38 +117,66 @@ class Fleet {
   Time NextArrival() const {
     return next_ < requests_->size() ? Asked((*requests_)[next_]).arrival : kNever;
   }
+  // Requests in a pool: of two that which decodes has those whose prompts are done.
+  int64_t InFlight(const Pool& pool) const {
+    if (!transfers_) return in_flight_;
+    return &pool == &pools_.front() ? handed_over_ : in_flight_ - handed_over_;
+  }
+  // Whether a cache is on its way to the replica.
+  bool Expects(Pool& pool, int replica) {
+    return transfers_ && &pool == &pools_.front() &&
+           std::any_of(moving_.begin(), moving_.end(),
+                       [&](int32_t id) { return pool.ReplicaOf(MoveOf(id).to) == replica; });
+  }
 
   // Replicas that fail and recover by `now`.
   void Apply(Time now) {
     for (; changed_ < changes_.size() && changes_[changed_].at <= now; ++changed_) {
       const Change& change = changes_[changed_];
-      if (change.fails) {
-        const std::vector<int32_t> lost = pools_.front().Fail(change.replica, now);
-        again_.insert(again_.end(), lost.begin(), lost.end());
-        run_again_ += static_cast<int64_t>(lost.size());
-      } else {
-        pools_.front().Open(change.replica);
-      }
-    }
-  }
-
-  void Scale(Time now) {
-    const Autoscaler::Changes changes = scaler_->Advance(now, in_flight_);
-    for (const int replica : changes.opened) pools_.front().Open(replica);
-    for (const int replica : changes.closed) pools_.front().Close(replica);
-  }
-  void Release(Time now) {
-    for (size_t i = 0; i < scaler_->closing().size();) {
-      const int replica = scaler_->closing()[i];
-      if (pools_.front().idle(replica))
-        scaler_->Release(replica, now);
+      if (change.fails)
+        Fail(*change.pool, change.replica, now);
       else
-        ++i;
+        change.pool->Recover(change.replica);
     }
   }
 
-  // All that have arrived by `now` and may be in the fleet, those that a failure hit first.
+  // All it had is run again from the prompt.
+  void Fail(Pool& pool, int replica, Time now) {
+    std::vector<int32_t> lost = pool.Fail(replica, now);
+    if (transfers_ && &pool == &pools_.back())
+      LoseHandedOver(lost, now);
+    else if (transfers_)
+      LoseExpected(replica, lost, now);
+    again_.insert(again_.end(), lost.begin(), lost.end());
+    run_again_ += static_cast<int64_t>(lost.size());
+  }
+  // Of what a replica lost that prefills: the caches that it kept for a receiver, or was sending.
+  void LoseHandedOver(const std::vector<int32_t>& lost, Time now) {
+    for (const int32_t id : lost) {
+      const bool moved = moving_.erase(id) > 0;
+      if (moved) transfers_->Cancel(now, id);
+      handed_over_ -= moved || std::erase(kept_, id) > 0;
+    }
+  }
+  // With what a replica lost that decodes: the caches on their way to it, whose senders are free.
+  void LoseExpected(int replica, std::vector<int32_t>& lost, Time now) {
+    for (auto id = moving_.begin(); id != moving_.end();) {
+      if (pools_.front().ReplicaOf(MoveOf(*id).to) != replica) {
+        ++id;
+        continue;
+      }
+      transfers_->Cancel(now, *id);
+      Drop(*id, now);
+      lost.push_back(*id);
+      id = moving_.erase(id);
+    }
+    handed_over_ -= static_cast<int64_t>(lost.size());
+  }
+
+  // All that have arrived by `now` and may be in the fleet, those that a failure hit first; caches
+  // that were kept while none took them.
   void LetIn(Time now) {
+    for (; pools_.front().up() && !kept_.empty(); kept_.pop_front()) SendCache(kept_.front(), now);
     if (!pools_.back().up()) return;
     for (; !again_.empty(); again_.pop_front()) Send(again_.front());
     while (next_ < requests_->size() && in_flight_ < at_once_ && NextArrival() <= now) {
@@ -229,8 +186,9 @@ class Fleet {
           std::max(Asked(id).arrival, full_until_);
       Send(id);
       ++in_flight_;
-      if (next_ == requests_->size())
-        for (const Pool& pool : pools_) waiting_left_ += pool.waiting();
+      if (next_ < requests_->size()) continue;
+      waiting_left_ = static_cast<int64_t>(kept_.size());
+      for (const Pool& pool : pools_) waiting_left_ += pool.waiting();
     }
   }
 
@@ -242,7 +200,7 @@ class Fleet {
                               .hands_over = Moves(request)};
     const int rank = pools_.back().Choose(asked);
     pools_.back().rank(rank).Add(id, asked);
-    if (transfers_) moves_[static_cast<size_t>(id)].from = rank;
+    if (transfers_) MoveOf(id).from = rank;
   }
 
   // Whether its cache goes to a rank that decodes.
@@ -253,28 +211,47 @@ class Fleet {
             .prefilled = true};
   }
 
+  void SendCache(int32_t id, Time now) {
+    const Request& request = Asked(id);
+    Move& move = MoveOf(id);
+    move.to = pools_.front().Choose(Prefilled(request));
+    transfers_->Start(now, move.from, move.to, request.input_tokens, id);
+    moving_.insert(id);
+  }
+  // The sender's blocks are free.
+  void Drop(int32_t id, Time now) {
+    const int from = MoveOf(id).from;
+    MOECAST_CHECK(pools_.back().there(from));
+    pools_.back().rank(from).Drop(id);
+    pools_.back().replica_of(from).Sample(now);
+  }
+
   void Receive(Time now) {
     arrived_.clear();
     transfers_->Advance(now, arrived_);
     for (const int64_t tag : arrived_) {
       const auto id = static_cast<int32_t>(tag);
-      const Move& move = moves_[static_cast<size_t>(id)];
-      pools_.back().rank(move.from).Drop(id);
-      pools_.back().replica_of(move.from).Sample(now);
-      pools_.front().rank(move.to).Add(id, Prefilled(Asked(id)));
+      moving_.erase(id);
+      Drop(id, now);
+      const int to = MoveOf(id).to;
+      MOECAST_CHECK(pools_.front().there(to));
+      pools_.front().rank(to).Add(id, Prefilled(Asked(id)));
     }
   }
 
   void End(Replica& replica, bool prefills, Time now) {
     for (const int32_t id : replica.End()) {
-      const Request& request = Asked(id);
-      if (prefills && Moves(request)) {
-        Move& move = moves_[static_cast<size_t>(id)];
-        move.to = pools_.front().Choose(Prefilled(request));
-        transfers_->Start(now, move.from, move.to, request.input_tokens, id);
-      } else if (in_flight_-- == at_once_) {
-        full_until_ = now;
+      const bool moves = Moves(Asked(id));
+      if (prefills && moves) {
+        ++handed_over_;
+        if (pools_.front().up())
+          SendCache(id, now);
+        else
+          kept_.push_back(id);
+        continue;
       }
+      handed_over_ -= moves;
+      if (in_flight_-- == at_once_) full_until_ = now;
     }
   }
 
@@ -286,16 +263,20 @@ class Fleet {
   struct Move {
     int from = 0, to = 0;
   };
+  Move& MoveOf(int32_t id) { return moves_[static_cast<size_t>(id)]; }
   std::vector<Move> moves_;
+  std::set<int32_t> moving_;  // whose caches are on their way
+  std::deque<int32_t> kept_;  // whose caches wait for a replica that decodes
+  int64_t handed_over_ = 0;   // these, and what decodes: in flight behind their prompts
   // A replica that fails or has recovered.
   struct Change {
     Time at;
+    Pool* pool;
     int replica;
     bool fails;
   };
   std::vector<Change> changes_;  // by time
   size_t changed_ = 0;
-  std::optional<Autoscaler> scaler_;
   Time ended_{};               // the last event
   std::deque<int32_t> again_;  // what failed replicas had, not yet sent to another
   int64_t run_again_ = 0;
@@ -401,6 +382,7 @@ ServingOutcome Simulate(const ServingRun& run, ServingCosts& costs, const Slower
     out.counts.Add(result.decode);
     if (result.prefill) out.prefill = std::move(result.prefill);
     if (result.scaling) out.scaling = std::move(result.scaling);
+    if (result.prefill_scaling) out.prefill_scaling = std::move(result.prefill_scaling);
     for (std::vector<ServingSample>& of_replica : result.series)
       series.push_back(std::move(of_replica));
     if (!record) continue;

@@ -25,11 +25,12 @@ struct ServingOutcome {
   std::vector<RequestOutcome> requests;  // as in the load
   Time begin{}, end{};                   // first arrival, last token
   int64_t waiting_left = 0;              // in the queues when the last request arrives
-  int64_t run_again = 0;                 // requests that a failed replica had
-  ServingCounts counts;                  // of all replicas that decode
+  int64_t run_again = 0;  // requests that a failed replica had, or that were on their way to it
+  ServingCounts counts;   // of all replicas that decode
   std::optional<ServingCounts> prefill;  // of those that only prefill
   std::vector<ServingSample> series;     // of both together
-  std::optional<Scaling> scaling;        // where replicas come and go
+  // Where replicas come and go: of those that decode, and of those that only prefill.
+  std::optional<Scaling> scaling, prefill_scaling;
   // By replica, those that only prefill behind the others; where recorded.
   std::vector<ReplicaRecord> records;
 };

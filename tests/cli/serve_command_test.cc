@@ -178,6 +178,35 @@ TEST(ServeCommandTest, ReplicasThatComeAndGoArePaidForWhileTheyAreThere) {
   EXPECT_NEAR(charged / (seconds / 3600 * mean_gpus * 2), 1, 1e-6);
 }
 
+// Beside a prefill pool both scale, and what both cost is what their GPUs cost while they are
+// there.
+TEST(ServeCommandTest, PoolsFailAndScale) {
+  const std::string command =
+      "serve deepseek-v2-disaggregated --set load/requests=1500 --set "
+      "serving/autoscaling/startup=2s --set serving/autoscaling/target_requests=100 --set "
+      "serving/prefill/autoscaling/startup=2s --set serving/prefill/autoscaling/target_requests=4 "
+      "--set serving/failures='[{\"pool\": \"prefill\", \"replica\": 0, \"at\": \"5s\", "
+      "\"recovery\": \"5s\"}, {\"replica\": 0, \"at\": \"20s\", \"recovery\": \"5s\"}]'";
+  const Json json = RunForJson(command);
+  EXPECT_EQ(json["completed"], 1500);
+  EXPECT_GT(json["run_again"].get<int>(), 0);
+  EXPECT_EQ(json["replicas"][0]["replicas"], 1);
+  EXPECT_EQ(json["prefill"]["replicas"][0]["replicas"], 1);
+  const double seconds = json["duration_s"].get<double>();
+  const double mean_gpus = json["mean_gpus"].get<double>();
+  EXPECT_GT(mean_gpus, 16);
+  EXPECT_LT(mean_gpus, 32);
+  const double charged = seconds * 1e-6 *
+                         (json["cost_usd_per_million_input_tokens"].get<double>() *
+                              json["input_throughput"].get<double>() +
+                          json["cost_usd_per_million_output_tokens"].get<double>() *
+                              json["output_throughput"].get<double>());
+  EXPECT_NEAR(charged / (seconds / 3600 * mean_gpus * 2), 1, 1e-6);
+  const std::string text = RunCommand(command).output;
+  EXPECT_NE(text.find("replicas of the prefill pool, 1 to "), std::string::npos) << text;
+  EXPECT_NE(text.find("replicas of the decode pool, "), std::string::npos) << text;
+}
+
 TEST(ServeCommandTest, TheTimelineIsATraceOfTheRunThatIsReported) {
   const std::string path = testing::TempDir() + "serve_timeline.json";
   const Json json = RunForJson(
@@ -270,9 +299,22 @@ TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
            Case{"serve llama-3.1-70b-azure-conv-like --set serving/autoscaling/startup=60s --set "
                 "serving/autoscaling/target_requests=20 --set serving/autoscaling/min_replicas=3",
                 "/serving/autoscaling/min_replicas: found 3, expected at most 2"},
-           Case{"serve deepseek-v2-disaggregated --set serving/failures='[{\"replica\": 0, "
-                "\"at\": \"1s\", \"recovery\": \"1s\"}]'",
-                "/serving/failures: found a list of 1, expected none beside a prefill pool"},
+           Case{"serve llama-3.1-70b-azure-conv-like --set serving/failures='[{\"pool\": "
+                "\"prefill\", \"replica\": 0, \"at\": \"1s\", \"recovery\": \"1s\"}]'",
+                "/serving/failures/0/pool: found \"prefill\", expected decode: there is no prefill "
+                "pool"},
+           Case{"serve deepseek-v2-disaggregated --set serving/failures='[{\"pool\": \"prefil\", "
+                "\"replica\": 0, \"at\": \"1s\", \"recovery\": \"1s\"}]'",
+                "/serving/failures/0/pool: found \"prefil\", expected one of decode, prefill (did "
+                "you mean \"prefill\"?)"},
+           Case{"serve deepseek-v2-disaggregated --set serving/prefill/replicas=3 --set "
+                "serving/failures='[{\"pool\": \"prefill\", \"replica\": 3, \"at\": \"1s\", "
+                "\"recovery\": \"1s\"}]'",
+                "/serving/failures/0/replica: found 3, expected one of 0 to 2"},
+           Case{"serve deepseek-v2-disaggregated --set serving/prefill/autoscaling/startup=60s "
+                "--set serving/prefill/autoscaling/target_requests=20 --set "
+                "serving/prefill/autoscaling/min_replicas=3",
+                "/serving/prefill/autoscaling/min_replicas: found 3, expected at most 2"},
            Case{"serve deepseek-v2-mooncake-conversation-like --set serving/engine/block_size=48",
                 "a divisor of 512"},
        }) {

@@ -218,6 +218,46 @@ TEST(FluidNetworkTest, ACapacityChangedAndChangedBackAtOnceChangesNothing) {
 }
 
 // Re-entrant: no state but the network's own.
+// 1 and 3 MB over 100 GB/s, both at 50 GB/s, the first of them gone after 10 us: 2.5 MB are left of
+// the other, 25 us. One that has ended at that time is not told either.
+TEST(FluidNetworkTest, WhatACancelledFlowLeavesTheOthersTake) {
+  FluidNetwork network(std::vector<BytesPerSecond>{GBps(100)});
+  network.Start({}, std::vector<LinkShare>{{0}}, MB(1), 1, 7);
+  network.Start({}, std::vector<LinkShare>{{0}}, MB(3), 1, 8);
+  network.Start(kMicrosecond * 10, std::vector<LinkShare>{{0}}, Bytes(0), 1, 7);
+  network.Cancel(kMicrosecond * 10, 7);
+  EXPECT_EQ(network.Next(), kMicrosecond * 35);
+  std::vector<FlowTag> done;
+  network.Advance(kMicrosecond * 35, done);
+  EXPECT_EQ(done, std::vector<FlowTag>{8});
+  EXPECT_EQ(network.Next(), kNever);
+}
+
+// Flows that are started and cancelled at once leave the others as if they had never been.
+TEST(FluidNetworkTest, AFlowCancelledAtOnceChangesNothing) {
+  Random random(11);
+  for (int run = 0; run < 200; ++run) {
+    const std::vector<BytesPerSecond> capacity = {GBps(10), GBps(30), GBps(7)};
+    FluidNetwork with(capacity), without(capacity);
+    for (FlowTag tag = 0; tag < 12; ++tag) {
+      const std::vector<LinkShare> links = {{static_cast<LinkId>(random.Below(3))},
+                                            {static_cast<LinkId>(random.Below(3))}};
+      const Bytes bytes = MB(1 + static_cast<double>(random.Below(5)));
+      with.Start({}, links, bytes, 1, tag);
+      if (tag % 3 > 0) without.Start({}, links, bytes, 1, tag);
+    }
+    for (FlowTag tag = 0; tag < 12; tag += 3) with.Cancel({}, tag);
+    for (Time now = without.Next(); now != kNever; now = without.Next()) {
+      ASSERT_EQ(with.Next(), now);
+      std::vector<FlowTag> a, b;
+      with.Advance(now, a);
+      without.Advance(now, b);
+      EXPECT_EQ(a, b);
+    }
+    EXPECT_EQ(with.Next(), kNever);
+  }
+}
+
 TEST(FluidNetworkTest, NetworksInThreadsGiveWhatTheyGiveAlone) {
   Random random(9);
   std::vector<RandomNetwork> problems;

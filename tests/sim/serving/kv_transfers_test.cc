@@ -44,6 +44,33 @@ TEST(KvTransfersTest, CachesFromOneGpuShareItsNic) {
   EXPECT_EQ(shared[1], shared[0]);
 }
 
+// Two caches from one GPU, of which one is cancelled: before its latency has passed the other goes
+// as if alone, and each time that both share the NIC costs it half as much. Nothing is left.
+TEST(KvTransfersTest, ACancelledCacheLeavesTheLinksToTheOthers) {
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-64", {.tp = 1, .dp = 8, .ep = 8});
+  run.deployment.prefill = {.parallel = {.tp = 1, .dp = 8, .ep = 8}};
+  const Time alone = EndsOf(run, {{0, 0, 1000}})[0];
+  const auto end_if_cancelled = [&](Time at) {
+    KvTransfers transfers(run);
+    transfers.Start(Time{}, 0, 0, 1000, 5);
+    transfers.Start(Time{}, 0, 1, 1000, 6);
+    std::vector<int64_t> arrived;
+    while (transfers.Next() < at) transfers.Advance(transfers.Next(), arrived);
+    transfers.Cancel(at, 6);
+    Time end{};
+    for (Time now = transfers.Next(); now != kNever; now = transfers.Next()) {
+      transfers.Advance(now, arrived);
+      end = now;
+    }
+    EXPECT_EQ(arrived, std::vector<int64_t>{5});
+    return end;
+  };
+  EXPECT_EQ(end_if_cancelled(Time{}), alone);
+  const Time early = Time{alone.ps / 2}, late = Time{alone.ps * 3 / 4};
+  const Time cost = end_if_cancelled(late) - end_if_cancelled(early);
+  EXPECT_NEAR(static_cast<double>(cost.ps), static_cast<double>((late - early).ps) / 2, 10);
+}
+
 // Heads of keys and values: 80 layers of 8 heads of 2 x 128 elements of 16 bits a token, over 4
 // GPUs that prefill to 2 that decode. Each of the 4 sends a quarter, two to each receiver, whose
 // NIC is then the slower end.

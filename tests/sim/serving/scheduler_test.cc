@@ -354,5 +354,23 @@ TEST(SchedulerTest, WhatIsHandedOverStaysUntilItIsDropped) {
   EXPECT_EQ(s.blocks_used(), 0);
 }
 
+// What waits to be read by others is lost with what waits and runs; what was dropped is not.
+TEST(SchedulerTest, WhatIsHandedOverIsLostWithTheRest) {
+  Scheduler s({.max_num_seqs = 4, .max_num_batched_tokens = 32, .block_size = 4, .blocks = 9},
+              Policy("mixed"));
+  for (const int32_t id : {9, 3, 5, 1})
+    s.Add(id, {.input_tokens = 12, .output_tokens = 1, .hands_over = true});
+  s.Next();
+  s.End();
+  EXPECT_EQ(s.blocks_used(), 8);  // of 9 and 3, and of the first 8 tokens of 5
+  s.Drop(3);
+  EXPECT_EQ(s.Clear(), (std::vector<int32_t>{1, 5, 9}));
+  EXPECT_EQ(s.blocks_used(), 0);
+  EXPECT_TRUE(s.idle());
+  s.Add(9, {.input_tokens = 12, .output_tokens = 1, .hands_over = true});
+  s.Next();
+  EXPECT_EQ(s.End().finished.front(), 9);
+}
+
 }  // namespace
 }  // namespace moecast
