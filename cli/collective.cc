@@ -178,8 +178,7 @@ Action DefineCollective(OptionList list, const CommonOptions& common) {
   list.Add(
       "--fail", o->fail,
       "a link or switch fails at a time, NAME@TIME; without a time it is missing from the start "
-      "and routes "
-      "go around it; may be repeated",
+      "and routes go around it; may be repeated",
       {.repeated = true});
   list.Add("--degrade", o->degrade,
            "a link has a new rate from a time on, LINK@TIME=RATE; may be repeated",

@@ -376,16 +376,15 @@ Action DefinePipeline(OptionList list, const CommonOptions& common) {
            "time of a stage's forward pass of a micro-batch: 30ms, or 30ms,31ms,... by stage");
   list.Add("--backward", o->backward, "... of its gradients of activations");
   list.Add("--weight", o->weight, "... of its gradients of weights");
-  list.Add("--overlapped-pair", o->pair,
-           "... of its forward pass together with the full backward pass of another micro-batch, "
-           "with the "
-           "schedules that overlap them; as long as both one after the other where absent");
+  list.Add(
+      "--overlapped-pair", o->pair,
+      "... of its forward pass together with the full backward pass of another micro-batch, "
+      "with the schedules that overlap them; as long as both one after the other where absent");
   list.Add("--comm", o->comm, "time to pass activations or gradients to a neighbouring stage",
            {.show_default = true});
   list.Add("--vpp", o->vpp,
            "model chunks a stage: any number with interleaved, 2 with the V schedules; the times "
-           "are still of a "
-           "whole stage");
+           "are still of a whole stage");
   list.Add("--weight-delay", o->weight_delay,
            "most micro-batches whose weight gradients a stage puts off; the schedule's own where "
            "absent");
@@ -394,8 +393,7 @@ Action DefinePipeline(OptionList list, const CommonOptions& common) {
            {.show_default = true});
   list.Add("--kept-for-weight", o->kept_for_weight,
            "what a micro-batch keeps from B to W, of what it keeps from F to B; counts in "
-           "--memory-limit, which "
-           "zb-1p and zb-2p order by",
+           "--memory-limit, which zb-1p and zb-2p order by",
            {.show_default = true});
   list.Add("--schedule-file", o->schedule_file,
            "time the schedule of this file instead, as --print schedule of this command or of "

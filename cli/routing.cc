@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/named.h"
 #include "scenarios/scenario.h"
+#include "sim/routing/rank_loads.h"
 #include "sim/routing/routing_report.h"
 #include "traces/routing_record.h"
 #include "viz/routing_view.h"

@@ -11,6 +11,7 @@
 #include "scenarios/serving_scenario.h"
 #include "sim/serving/find.h"
 #include "sim/serving/prepare.h"
+#include "sim/serving/serving_memory.h"
 #include "sim/serving/timeline.h"
 #include "traces/chrome_trace.h"
 #include "viz/serve_view.h"

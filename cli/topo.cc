@@ -12,14 +12,9 @@ namespace {
 
 constexpr char kFieldsText[] =
     "Made by `moecast topo --fields`. A cluster is a JSON object, built in "
-    "(scenarios/data/clusters) or a "
-    "file "
-    "that a scenario or\n"
-    "`moecast topo` names by its path; what the fabrics are is in "
-    "[model-topology.md](model-topology.md). A "
-    "field "
-    "is named by its\n"
-    "JSON pointer, `/0` is any element of a list. A field without a default is required.\n";
+    "(scenarios/data/clusters) or a file that a scenario or\n`moecast topo` names by its path; "
+    "what the fabrics are is in [model-topology.md](model-topology.md). A field is named by "
+    "its\nJSON pointer, `/0` is any element of a list. A field without a default is required.\n";
 
 void PrintFields(const CommonOptions& common) {
   std::vector<FieldDoc> docs;

@@ -212,13 +212,17 @@ class ServedJson {
 
   // The number a claim is about, with its interval where it has one.
   Interval Of(const ServeArguments& of, const std::string& quantity) {
-    const Json& json = Of(of);
-    const Json* interval = At(json, "model_interval/" + quantity);
+    constexpr std::string_view kDecodeAt = "decode_at/";
+    const bool decodes = quantity.starts_with(kDecodeAt);
+    const std::string leaf = decodes ? quantity.substr(quantity.rfind('/') + 1) : quantity;
+    const Json& json =
+        decodes ? DecodeOf(of, std::stoll(quantity.substr(kDecodeAt.size()))) : Of(of);
+    const Json* interval = At(json, "model_interval/" + leaf);
     if (interval && interval->is_object())
       return {.p10 = (*interval)["p10"].get<double>(),
               .p50 = (*interval)["p50"].get<double>(),
               .p90 = (*interval)["p90"].get<double>()};
-    const Json* number = At(json, quantity);
+    const Json* number = At(json, leaf);
     if (!number || !number->is_number())
       throw UserError({.file = "claims/serving.csv",
                        .value = quantity,
@@ -228,6 +232,18 @@ class ServedJson {
   }
 
  private:
+  // The last point of the curve: null where the cache does not hold one sequence.
+  const Json& DecodeOf(const ServeArguments& of, int64_t context) {
+    const auto [at, fresh] = served_.try_emplace(of.text() + " at " + std::to_string(context));
+    if (fresh) {
+      const ServingRun run = ServingScenario::Load(of.scenario, of.sets, common_.seed).run;
+      ServingCosts costs(run);
+      const Json curve = CurveJson(DecodeCurve(run, costs.iterations(), context));
+      if (!curve.empty()) at->second = curve[curve.size() - 1];
+    }
+    return at->second;
+  }
+
   const Json& Of(const ServeArguments& of) {
     const auto [at, fresh] = served_.try_emplace(of.text());
     if (fresh) {

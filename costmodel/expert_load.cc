@@ -32,6 +32,10 @@ double ExpectationOfLargest(int n, Function f) {
 
 }  // namespace
 
+double ExpertsHit(int experts, double each, double tokens) {
+  return experts * (1 - std::pow(1 - each, tokens));
+}
+
 ExpertLoad LoadOf(const RoutingLoad& routing, int devices) {
   // Above the capacity only the part of the load that is never dropped stays.
   const auto cut = [&](double load) {
@@ -47,9 +51,20 @@ ExpertLoad LoadOf(const RoutingLoad& routing, int devices) {
               ExpectationOfLargest(devices, load)});
 }
 
+ExpertLoad MeanOf(std::span<const ExpertLoad> loads) {
+  ExpertLoad mean{{0, 0}, {0, 0}, {0, 0}, {0, 0}};
+  const auto n = static_cast<double>(loads.size());
+  for (const ExpertLoad& load : loads)
+    for (Share ExpertLoad::*of : kShares) {
+      (mean.*of).mean += (load.*of).mean / n;
+      (mean.*of).most += (load.*of).most / n;
+    }
+  return mean;
+}
+
 ExpertLoad EvenOf(const ExpertLoad& load) {
   ExpertLoad even = load;
-  for (Share* share : {&even.visits, &even.tokens, &even.bytes}) share->most = share->mean;
+  for (Share ExpertLoad::*of : kShares) (even.*of).most = (even.*of).mean;
   return even;
 }
 

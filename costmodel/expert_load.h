@@ -2,6 +2,7 @@
 // routing beside where tokens go on average (costmodel/spread.h).
 #pragma once
 
+#include <span>
 #include <tuple>
 
 #include "costmodel/routing_load.h"
@@ -24,12 +25,22 @@ struct ExpertLoad {
   Share visits;  // of tokens to the experts: rows of the grouped products
   Share tokens;  // different tokens received
   Share bytes;   // of dispatch, and so of combine, through the port that takes longest
+  Share hit;     // experts that any token goes to (ExpertsHit), whose weights are read
   bool operator==(const ExpertLoad&) const = default;
 };
 inline auto MembersOf(const ExpertLoad& load) {
-  const auto& [visits, tokens, bytes] = load;
-  return std::tie(visits, tokens, bytes);
+  const auto& [visits, tokens, bytes, hit] = load;
+  return std::tie(visits, tokens, bytes, hit);
 }
+inline constexpr Share ExpertLoad::*kShares[] = {&ExpertLoad::visits, &ExpertLoad::tokens,
+                                                 &ExpertLoad::bytes, &ExpertLoad::hit};
+
+// Of so many experts those that at least one of `tokens` tokens goes to, where each token goes to
+// the part `each` of all experts, equally likely.
+double ExpertsHit(int experts, double each, double tokens);
+
+// REQUIRES: a load.
+ExpertLoad MeanOf(std::span<const ExpertLoad> loads);
 // Every rank takes the mean.
 ExpertLoad EvenOf(const ExpertLoad& load);
 
@@ -37,7 +48,7 @@ ExpertLoad EvenOf(const ExpertLoad& load);
 // given coefficient of variation, each cut at the capacity: the load above it is dropped, but for
 // the part that belongs to sequences which are never dropped (DeepSeek-V2, arXiv 2405.04434,
 // section 2.2.4). The mean is that of the cut load, `most` the expected maximum; visits, tokens and
-// bytes are taken as one. One device has no variation.
+// bytes are taken as one, experts hit as of equally likely ones. One device has no variation.
 ExpertLoad LoadOf(const RoutingLoad& routing, int devices);
 
 }  // namespace moecast

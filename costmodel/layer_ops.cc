@@ -50,7 +50,10 @@ BlockParameters OfLayer(const Model& model, const ShardPlan& shard, LayerKind ki
       static_cast<double>(parts.norms + parts.router + a.kind->whole_on_tp(a, model.hidden) +
                           (shard.whole_shared_experts ? parts.shared_experts : 0));
   const double data = static_cast<double>(parts.total() - parts.routed_experts);
-  return {whole + (data - whole) / shard.tp, static_cast<double>(parts.routed_experts) /
+  const double copies = model.moe.experts > 0
+                            ? 1 + static_cast<double>(shard.redundant_experts) / model.moe.experts
+                            : 1;
+  return {whole + (data - whole) / shard.tp, static_cast<double>(parts.routed_experts) * copies /
                                                  (shard.whole_experts ? 1 : shard.tp) / shard.ep};
 }
 

@@ -18,9 +18,8 @@ const Fields<Overlap>& FieldsOf(const Overlap*) {
               "updated weights are gathered while the next step's first forward runs"),
           Row("offload", &Overlap::offload,
               "with offloaded optimizer states: gradients on their way to the host, Adam there and "
-              "on the "
-              "device, "
-              "and weights on their way back run at the same time, bucket by bucket"),
+              "on the device, and weights on their way back run at the same time, bucket by "
+              "bucket"),
           Row("communication_sms", &Overlap::communication_sms,
               "SMs a collective takes from the kernels that run beside it; fewer than the device "
               "has",

@@ -29,8 +29,7 @@ const Fields<TrainingPhase>& FieldsOf(const TrainingPhase*) {
           Row("name", &TrainingPhase::name, "name of the phase"),
           Row("tokens", &TrainingPhase::tokens,
               "tokens of the phase, as in \"8.1T\"; one of tokens, steps and sequences says how "
-              "much is "
-              "trained",
+              "much is trained",
               kMuch),
           Row("steps", &TrainingPhase::steps, "optimizer steps of the phase",
               {.low = 1, .high = 1e12}),
@@ -45,8 +44,7 @@ const Fields<TrainingPhase>& FieldsOf(const TrainingPhase*) {
           RequiredRow("global_batch", &TrainingPhase::global_batch, "rows of a step", kLength),
           Row("global_batch_from", &TrainingPhase::global_batch_from,
               "rows of the first step: the batch grows linearly over the phase's tokens to "
-              "global_batch; "
-              "absent: all steps are alike",
+              "global_batch; absent: all steps are alike",
               kLength),
           Row("plan", &TrainingPhase::plan,
               "what this phase does differently from the rest of /training, merged onto it"),

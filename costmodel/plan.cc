@@ -52,9 +52,7 @@ const Fields<Parallel>& FieldsOf(const Parallel*) {
               "sequence parallelism with tp: norms and residuals on 1/tp of the tokens"),
           Row("rank_order", &Parallel::rank_order,
               "axes from the one whose ranks are neighbours to the outermost; dp stands for the "
-              "replicas of "
-              "an "
-              "expert-parallel group",
+              "replicas of an expert-parallel group",
               {.max_items = kAxes}),
       });
   return fields;
@@ -65,8 +63,8 @@ const Fields<Optimizer>& FieldsOf(const Optimizer*) {
       "optimizer",
       {
           Row("grad_clip", &Optimizer::grad_clip,
-              "gradient norm: a global barrier before the step, checked after it "
-              "(arXiv 2401.10241, section 4), or not computed"),
+              "gradient norm: a global barrier before the step, checked after it (arXiv "
+              "2401.10241, section 4), or not computed"),
           Row("offload", &Optimizer::offload,
               "fraction of the optimizer's states that is kept in host memory and updated there "
               "(Megatron's optimizer-offload-fraction)",
@@ -134,24 +132,19 @@ const Fields<Plan>& FieldsOf(const Plan*) {
           Row("parallel", &Plan::parallel, "sizes of the parallel groups"),
           Row("stage_layers", &Plan::stage_layers,
               "layers of each virtual stage; \"balanced\" minimises the slowest one, embedding and "
-              "head "
-              "included",
+              "head included",
               {.low = 0, .high = 100000}),
           Row("schedule", &Plan::schedule,
               "pipeline schedule: `moecast pipeline --help` lists them"),
           Row("weight_delay", &Plan::weight_delay,
               "most micro-batches whose weight gradients a stage puts off, with schedules that "
-              "split the "
-              "backward pass; "
-              "less delay holds less memory and leaves more bubble; absent: the schedule's own",
+              "split the backward pass; less delay holds less memory and leaves more bubble; "
+              "absent: the schedule's own",
               {.low = 0, .high = 100000}),
           Row("memory_limit", &Plan::memory_limit,
               "what a schedule that is built within a limit (zb-1p, zb-2p) keeps to: bytes of a "
-              "rank in all, "
-              "or "
-              "micro-batches alive; absent: the schedule's own limit, or the device's memory where "
-              "that is "
-              "less",
+              "rank in all, or micro-batches alive; absent: the schedule's own limit, or the "
+              "device's memory where that is less",
               {.low = 1, .high = 1e6}),
           Row("recompute", &Plan::recompute,
               "what the backward pass computes again instead of keeping it"),

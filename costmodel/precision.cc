@@ -18,9 +18,7 @@ const Fields<Precision>& FieldsOf(const Precision*) {
               "inputs of the MLPs' and experts' activation function kept for its backward pass"),
           Row("weights", &Precision::weights,
               "weights as a rank holds and gathers them; absent: the GEMM format. Where GEMMs take "
-              "FP8 and "
-              "this "
-              "is wider, FP8 copies are made every step and held too"),
+              "FP8 and this is wider, FP8 copies are made every step and held too"),
           Row("main_grad", &Precision::main_grad,
               "buffer that gradients are summed into over micro-batches"),
           Row("grad_reduce", &Precision::grad_reduce,

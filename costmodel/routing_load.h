@@ -7,6 +7,7 @@
 
 #include "base/fields_fwd.h"
 #include "costmodel/gating/token_mix.h"
+#include "costmodel/model.h"
 
 namespace moecast {
 
@@ -23,5 +24,12 @@ struct RoutingLoad {
   bool operator==(const RoutingLoad&) const = default;
 };
 const Fields<RoutingLoad>& FieldsOf(const RoutingLoad*);
+
+struct RoutingFault {
+  std::string pointer;  // below the routing section: "/device_cv"
+  std::string expected;
+};
+// The first thing that contradicts the rest or does not fit the experts on `ep` ranks, or nothing.
+std::optional<RoutingFault> CheckRouting(const RoutingLoad& routing, const Moe& moe, int ep);
 
 }  // namespace moecast

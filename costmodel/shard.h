@@ -39,6 +39,7 @@ struct ShardPlan {
   bool whole_shared_experts = false;  // on every rank, for its own tokens; else cut by tp
   // Serving: MLA attends in absorbed form with prompts behind fewer cached tokens in all.
   int64_t chunked_prefix_cache_threshold = 0;
+  int redundant_experts = 0;  // serving: slots for copies of experts, beyond one an expert
 
   int ep_in_dp() const { return whole_experts ? ep / tp : ep; }  // what ep takes of dp
   int edp() const { return dp / ep_in_dp(); }                    // replicas of a set of experts
@@ -47,10 +48,10 @@ struct ShardPlan {
 inline auto MembersOf(const ShardPlan& shard) {
   const auto& [tp, cp, ep, dp, zero, sequence, precision, overlap, collectives, topk_group,
                recompute, fused_cross_entropy, optimizer_offload, kv_bits, whole_experts,
-               whole_shared_experts, chunked_prefix_cache_threshold] = shard;
+               whole_shared_experts, chunked_prefix_cache_threshold, redundant_experts] = shard;
   return std::tie(tp, cp, ep, dp, zero, sequence, precision, overlap, collectives, topk_group,
                   recompute, fused_cross_entropy, optimizer_offload, kv_bits, whole_experts,
-                  whole_shared_experts, chunked_prefix_cache_threshold);
+                  whole_shared_experts, chunked_prefix_cache_threshold, redundant_experts);
 }
 
 ShardPlan ShardOf(const Plan& plan);

@@ -96,12 +96,14 @@ ExpertSpread ExpertSpreadOf(const Model& model, const ShardPlan& shard, const Pl
     return cluster.NodeOf(gpu) == cluster.NodeOf(group[0]);
   }));
   SentOnce once = DispatchOf(shard.collectives, group, Routes(cluster)).sent_once;
+  Moe moe = RoutedBy(shard.topk_group, model.moe);
+  moe.experts += shard.redundant_experts;
   const bool whole_nodes = on_node > 1 && on_node < ranks && ranks % on_node == 0;
   if (once == SentOnce::kPerNode && !whole_nodes) once = SentOnce::kPerDevice;
   return {.ranks = ranks,
           .ranks_per_node = on_node,
           .sent_once = once,
-          .uniform = SpreadOf(RoutedBy(shard.topk_group, model.moe), ranks, on_node)};
+          .uniform = SpreadOf(moe, ranks, on_node)};
 }
 
 }  // namespace moecast

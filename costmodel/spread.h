@@ -55,6 +55,7 @@ struct ExpertSpread {
   TokenSpread uniform;
   bool operator==(const ExpertSpread&) const = default;
 };
+// Copies of experts count as experts: which of them a token goes to, they are equally likely.
 // Tokens are sent as the shard's choice of dispatch has it; what goes in two hops goes in one where
 // the group does not span whole nodes. REQUIRES: a plan that CheckPlan passed, and its own shard
 // and placement.

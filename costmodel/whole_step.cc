@@ -13,8 +13,7 @@ const Fields<WholeStepSpec>& FieldsOf(const WholeStepSpec*) {
       {
           Row("sustained", &W::sustained,
               "fraction of the device's peak that power lets a kernel keep up; one that does less "
-              "in a burst "
-              "is not slowed; 1 for none; absent: the calibration's",
+              "in a burst is not slowed; 1 for none; absent: the calibration's",
               {.low = 0.01, .high = 1}),
           Row("gap", &W::gap,
               "host gap and small kernels around each operator of the compute stream; absent: the "
@@ -25,8 +24,7 @@ const Fields<WholeStepSpec>& FieldsOf(const WholeStepSpec*) {
               {.low = 0.1, .high = 10}),
           Row("sigma", &W::sigma,
               "how far a whole step lies from this, as the standard deviation of the logarithm; "
-              "absent: the "
-              "calibration's",
+              "absent: the calibration's",
               {.low = 0, .high = 1}),
       });
   return fields;

@@ -143,9 +143,7 @@ const Fields<ScenarioSpec>& FieldsOf(const ScenarioSpec*) {
                           "absent: nothing fails"),
                       Row("unknown", &ScenarioSpec::unknown,
                           "fields whose value the source does not say, each with the values it may "
-                          "have; their spread is "
-                          "part of the "
-                          "predicted interval"),
+                          "have; their spread is part of the predicted interval"),
                   });
   return fields;
 }

@@ -1,5 +1,6 @@
 #include "scenarios/serving_scenario.h"
 
+#include "base/file.h"
 #include "scenarios/calibration_loader.h"
 #include "scenarios/cluster_loader.h"
 #include "scenarios/model_loader.h"
@@ -22,8 +23,7 @@ const Fields<LoadSpec>& FieldsOf(const LoadSpec*) {
               {.low = 1e-6, .high = 1e6}),
           Row("concurrency", &LoadSpec::concurrency,
               "closed loop: at most so many requests in flight, the next is sent when one has "
-              "ended; "
-              "absent: as the traffic says",
+              "ended; absent: as the traffic says",
               {.low = 1, .high = 1e7}),
       });
   return fields;
@@ -139,6 +139,9 @@ ServingScenario ServingScenario::Load(const std::string& name_or_path,
   run.deployment = s.spec.serving;
   if (const auto fault = CheckDeployment(run.deployment, run.model, run.cluster))
     root.Key("serving").FailBelow(fault->pointer, fault->expected, fault->hint);
+  if (const std::optional<std::string>& file = run.deployment.routing.recorded)
+    run.record = std::make_shared<const RoutingRecord>(
+        ParseRoutingRecord(ReadFile(*file), *file, run.model.moe.experts));
   run.load = RequestsOf(s.spec.load, root.Key("load"), seed);
   run.load = SpedUp(std::move(run.load), s.spec.load.speedup);
   if (s.spec.load.requests) run.load = Sliced(run.load, {.limit = *s.spec.load.requests});

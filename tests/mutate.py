@@ -20,8 +20,10 @@ import sys
 import time
 
 sys.dont_write_bytecode = True  # the checkout stays as it is
-from mutations import MUTATIONS  # noqa: E402
+import mutations  # noqa: E402
+from serving_mutations import SERVING_MUTATIONS  # noqa: E402
 
+MUTATIONS = mutations.MUTATIONS + SERVING_MUTATIONS
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COPY = ROOT / "build" / "mutate"
 BUILD = COPY / "build" / "dev"

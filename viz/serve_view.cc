@@ -261,15 +261,18 @@ Json SearchJson(const ServingSearch& search) {
   if (search.headroom) j["headroom"] = *search.headroom;
   j["trials"] = Json::array();
   for (const ServingTrial& t : search.trials) {
-    Json trial = {
-        {"speedup", t.speedup},
-        {"parallel", {{"tp", t.parallel.tp}, {"dp", t.parallel.dp}, {"ep", t.parallel.ep}}},
-        {"replicas", t.replicas},
-        {"prefill_replicas", t.prefill_replicas},
-        {"gpus", t.gpus},
-        {"request_rate", t.request_rate},
-        {"stable", t.stable},
-        {"holds", t.holds}};
+    Json trial = {{"speedup", t.speedup},
+                  {"parallel",
+                   {{"tp", t.parallel.tp},
+                    {"dp", t.parallel.dp},
+                    {"ep", t.parallel.ep},
+                    {"pp", t.parallel.pp}}},
+                  {"replicas", t.replicas},
+                  {"prefill_replicas", t.prefill_replicas},
+                  {"gpus", t.gpus},
+                  {"request_rate", t.request_rate},
+                  {"stable", t.stable},
+                  {"holds", t.holds}};
     trial["output_throughput"] = t.rates.output_tokens;
     for (const LatencyMetric& latency : LatencyMetrics())
       trial[latency.name()] = latency.In(t.rates).value * 1e3;
@@ -337,7 +340,8 @@ Json IterationJson(const IterationCosts& costs, const IterationWork& work, Itera
   Json list = Json::array();
   for (const IterationCosts::Piece& piece : costs.pieces()) {
     const CostedOps costed = costs.OpsIn(piece, work);
-    const Json named = {{"block", NameOf(piece.kind)}, {"count", piece.count}};
+    const Json named = {
+        {"block", NameOf(piece.kind)}, {"count", piece.count}, {"stage", piece.stage}};
     if (part == IterationPart::kBlocks) {
       Json block = named;
       AddTime(costs.TimeOf(costed), block);
@@ -358,15 +362,18 @@ Json IterationJson(const IterationCosts& costs, const IterationWork& work, Itera
 std::string IterationText(const IterationCosts& costs, const IterationWork& work,
                           IterationPart part) {
   std::string out = Printf(
-      "\nthe mean iteration: %lld tokens of prompts, %lld decodes of %lld tokens\n",
+      "\nthe mean iteration: %lld tokens of prompts, %lld decodes of %lld tokens%s\n",
       static_cast<long long>(work.prefill.tokens), static_cast<long long>(work.decode.sequences),
       static_cast<long long>(
-          work.decode.sequences > 0 ? work.decode.context_sum / work.decode.sequences : 0));
+          work.decode.sequences > 0 ? work.decode.context_sum / work.decode.sequences : 0),
+      work.halved ? "; layers with experts in halves" : "");
   for (const IterationCosts::Piece& piece : costs.pieces()) {
     const CostedOps costed = costs.OpsIn(piece, work);
     const BlockTime time = costs.TimeOf(costed);
-    out += Printf("\n%d x %s: %s\n", piece.count, std::string(NameOf(piece.kind)).c_str(),
-                  ShowSeconds(time.total).c_str());
+    const std::string of_stage =
+        costs.stages() > 1 ? " of stage " + std::to_string(piece.stage) : "";
+    out += Printf("\n%d x %s%s: %s\n", piece.count, std::string(NameOf(piece.kind)).c_str(),
+                  of_stage.c_str(), ShowSeconds(time.total).c_str());
     out += part == IterationPart::kBlocks ? TimeText(time)
            : part == IterationPart::kOps  ? OpsText(costed)
                                           : CostsText(costs.sources(), costed);

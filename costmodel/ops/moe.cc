@@ -28,14 +28,13 @@ void Exchange(BlockBuilder& b, OpName name) {
   b.Transient(name, TensorName::kSendAndReceive, 2 * one_way);
 }
 
-// Of the experts on a rank, those that get a row at all, whose weights are read: each token of the
-// ranks that share the experts leaves one out with probability 1 - top_k / experts.
-int ExpertsHit(const BlockBuilder& b) {
+// Of the experts on a rank, those that get a row of the tokens of the ranks that share them.
+int ExpertsHitOn(const BlockBuilder& b) {
   const Moe& moe = b.model.moe;
-  const int local = moe.experts / b.shard.ep;
-  const double tokens = b.tokens * b.shard.ep_in_dp() * b.work.load.visits.most;
-  const double missed = std::pow(1 - static_cast<double>(moe.top_k) / moe.experts, tokens);
-  return std::max(1, static_cast<int>(std::lround(local * (1 - missed))));
+  const int slots = moe.experts + b.shard.redundant_experts, local = slots / b.shard.ep;
+  const double hit = ExpertsHit(local, static_cast<double>(moe.top_k) / slots,
+                                b.tokens * b.shard.ep_in_dp() * b.work.load.visits.most);
+  return std::clamp(static_cast<int>(std::lround(hit * b.work.load.hit.most)), 1, local);
 }
 
 }  // namespace
@@ -123,7 +122,7 @@ void AddMoe(BlockBuilder& b) {
     if (sends) b.KeepUntilWeight(OpName::kDispatch, TensorName::kOutput, received * element);
   }
   // Ranks of tp that hold parts of every expert need all rows of their expert-parallel rank.
-  const int experts = ExpertsHit(b);
+  const int experts = ExpertsHitOn(b);
   b.Multiply({.name = OpName::kExpertUp,
               .m = rows,
               .n = UpFactor(b.model.mlp) * inter,

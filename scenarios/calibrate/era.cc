@@ -53,10 +53,8 @@ void FitGemmEra(std::span<const Measurements> profiles, const Calibration& young
   older.reasoned.push_back({kName, Rounded(std::exp(median)), kEraSigmaTable.value,
                             Rounded(Spread(logs)),
                             "projections of Llama-2-70B at tp 1 to 8, 1024 tokens and more, in the "
-                            "H100 profiles of Vidur (MIT, "
-                            "early "
-                            "2024): median of measured over the tables of 2025; sigma_own is what "
-                            "single shapes deviate"});
+                            "H100 profiles of Vidur (MIT, early 2024): median of measured over the "
+                            "tables of 2025; sigma_own is what single shapes deviate"});
 }
 
 }  // namespace moecast

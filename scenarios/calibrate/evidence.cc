@@ -51,8 +51,7 @@ void FitElementwise(std::span<const Measurements> profiles, const Device& device
   }
   const char* source =
       "vLLM-era kernels on H100, Vidur profiles (MIT): median share of HBM bandwidth, calls of 50 "
-      "us and "
-      "more";
+      "us and more";
   for (const auto& [kind, values] : shares)
     file.fits.push_back({"elementwise_" + kind + "_share", FourDigits(Median(values)),
                          static_cast<int64_t>(values.size()), source});
@@ -87,11 +86,10 @@ void CheckGrouped(const Measurements& t, const Calibration& calibration, Calibra
   }
   double sum = 0;
   for (const double x : logs) sum += std::fabs(x);
-  file.fits.push_back(
-      {"grouped_fp8_block_estimate_over_measured", FourDigits(std::exp(Median(logs))),
-       static_cast<int64_t>(logs.size()),
-       "DeepGEMM README (MIT), H800, grouped contiguous layout: median of estimate over "
-       "measurement"});
+  file.fits.push_back({"grouped_fp8_block_estimate_over_measured",
+                       FourDigits(std::exp(Median(logs))), static_cast<int64_t>(logs.size()),
+                       "DeepGEMM README (MIT), H800, grouped contiguous layout: median of estimate "
+                       "over measurement"});
   const std::string name = ReasonedName(static_cast<int>(ReasonedId::kGroupedFp8Block));
   for (ReasonedRecord& reasoned : file.reasoned)
     if (reasoned.name == name)

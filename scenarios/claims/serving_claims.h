@@ -21,7 +21,9 @@ struct ServingClaim {
   ServeArguments of;
   // Where there is a scenario, the claim is by how many percent the quantity is less than there.
   ServeArguments baseline;
-  std::string quantity;  // where `moecast serve --json` has it: "mean_ttft_ms", "memory/kv_bytes"
+  // Where `moecast serve --json` has it: "mean_ttft_ms", "memory/kv_bytes"; of decodes alone, at
+  // the batch that the engine and the cache hold, "decode_at/CONTEXT/output_throughput".
+  std::string quantity;
   std::string relation;
   double published = 0;
   std::string source;

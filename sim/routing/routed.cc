@@ -35,46 +35,43 @@ void CountVisits(const RoutingSetup& setup, RoutedLayer& layer) {
 }
 
 ExpertLoads WithMean(int layers, int micro_batches, std::vector<ExpertLoad> at) {
-  ExpertLoads loads{.mean = {.visits = {0, 0}, .tokens = {0, 0}, .bytes = {0, 0}},
-                    .layers = layers,
-                    .micro_batches = micro_batches,
-                    .at = std::move(at)};
-  const auto n = static_cast<double>(loads.at.size());
-  for (const ExpertLoad& load : loads.at) {
-    for (Share ExpertLoad::*of : {&ExpertLoad::visits, &ExpertLoad::tokens, &ExpertLoad::bytes}) {
-      (loads.mean.*of).mean += (load.*of).mean / n;
-      (loads.mean.*of).most += (load.*of).most / n;
-    }
-  }
-  return loads;
+  return {
+      .mean = MeanOf(at), .layers = layers, .micro_batches = micro_batches, .at = std::move(at)};
 }
 
 }  // namespace
 
-RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& plan,
-                       const ExpertSpread& spread, int64_t sequence_length) {
-  Gate gate = GateOf(RoutedBy(plan.routing.topk_group, model.moe));
-  const Placement placement = PlacementOf(plan.parallel);
+RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const ShardPlan& shard,
+                       const Placement& placement, const RoutingLoad& routing,
+                       const ExpertSpread& spread) {
+  Gate gate = GateOf(RoutedBy(routing.topk_group, model.moe));
   const std::vector<int> group = placement.Group({}, placement.ExpertAxes());
   const Routes routes(cluster);
-  const std::vector<EvenSends> sends = DispatchOf(plan.collectives, group, routes)
+  const std::vector<EvenSends> sends = DispatchOf(shard.collectives, group, routes)
                                            .even({.kind = CollectiveKind::kDispatch,
                                                   .group = group,
                                                   .bytes = Bytes(1),
                                                   .spread = spread.uniform},
                                                  routes);
   const LinkCosts tokens = LinkCostsOf(sends.front().steps, cluster);
-  const int senders = plan.parallel.cp * (plan.parallel.whole_experts() ? plan.parallel.tp : 1);
-  gate.top_p = plan.routing.top_p.value_or(0);
+  gate.top_p = routing.top_p.value_or(0);
   return {.gate = gate,
-          .load = plan.routing,
-          .sequences = plan.micro_batch,
-          .length = std::max<int64_t>(1, sequence_length / senders),
+          .load = routing,
           .spread = spread,
           .nvlink = SlowestPortRate(cluster, Port::kNvlinkOut) / tokens.nvlink,
           .network = SlowestPortRate(cluster, Port::kNicOut) * cluster.nics() /
                      (cluster.gpus_per_node * tokens.network),
           .in_turn = sends.size() > 1};
+}
+
+RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& plan,
+                       const ExpertSpread& spread, int64_t sequence_length) {
+  RoutingSetup setup =
+      RoutingOf(model, cluster, ShardOf(plan), PlacementOf(plan.parallel), plan.routing, spread);
+  const int senders = plan.parallel.cp * (plan.parallel.whole_experts() ? plan.parallel.tp : 1);
+  setup.sequences = plan.micro_batch;
+  setup.length = std::max<int64_t>(1, sequence_length / senders);
+  return setup;
 }
 
 LoadSummary SummaryOf(std::span<const double> loads) {
@@ -205,13 +202,15 @@ RoutedLayer MeasureCounts(const RoutingSetup& setup, std::span<const uint32_t> c
   return layer;
 }
 
-RoutedDraws::RoutedDraws(const RoutingSetup& setup, int layers, uint64_t seed)
+RoutedDraws::RoutedDraws(const RoutingSetup& setup, int layers, uint64_t seed,
+                         std::optional<uint64_t> of_tokens)
     : setup_(setup), random_(seed) {
   Centroids now = FirstLayer(setup_.mix(), setup_.gate.experts, random_);
   for (int l = 0; l < layers; ++l) {
     if (l > 0) GoToNextLayer(setup_.mix(), random_, now);
     layers_.push_back(now);
   }
+  if (of_tokens) random_ = Random(*of_tokens);
 }
 
 Choices RoutedDraws::Next() {
@@ -234,6 +233,11 @@ ExpertLoad LoadOf(const RoutingSetup& setup, const RoutedLayer& layer) {
   };
   ExpertLoad load{.visits = over(layer.rank_visits, each * setup.gate.top_k)};
   load.tokens = load.bytes = load.visits;
+  const int experts = setup.gate.experts, on_rank = experts / ranks;
+  std::vector<double> hit(static_cast<size_t>(ranks));
+  for (int e = 0; e < experts; ++e) hit[e / on_rank] += layer.expert_visits[e] > 0;
+  load.hit = over(hit, ExpertsHit(on_rank, static_cast<double>(setup.gate.top_k) / experts,
+                                  layer.tokens * load.visits.most));
   if (layer.sent.empty()) return load;
   load.tokens = over(layer.rank_tokens, each * setup.spread.uniform.devices);
 

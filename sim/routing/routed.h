@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,7 @@ namespace moecast {
 struct RoutingSetup {
   Gate gate;
   RoutingLoad load;  // capacity and protected sequences; `tokens` absent is uniform
-  int64_t sequences = 1, length = 4096;  // of a rank's micro-batch
+  int64_t sequences = 1, length = 1;  // of a rank's micro-batch
   ExpertSpread spread;
   BytesPerSecond nvlink{1}, network{1};  // what tokens reach of a rank's ports
   bool in_turn = false;                  // NVLink when the network is done, not both at once
@@ -34,8 +35,13 @@ struct RoutingSetup {
   int64_t tokens_per_rank() const { return sequences * length; }
   bool operator==(const RoutingSetup&) const = default;
 };
-// An expert-parallel group of the plan, on the cluster. REQUIRES: a model with experts, a plan that
-// CheckPlan passed, and its own spread.
+// An expert-parallel group on the cluster, of one token a rank. REQUIRES: a model with experts, its
+// own spread, and routing that CheckRouting passed.
+RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const ShardPlan& shard,
+                       const Placement& placement, const RoutingLoad& routing,
+                       const ExpertSpread& spread);
+// An expert-parallel group of the plan, with its micro-batches. REQUIRES: a model with experts, a
+// plan that CheckPlan passed, and its own spread.
 RoutingSetup RoutingOf(const Model& model, const Cluster& cluster, const Plan& plan,
                        const ExpertSpread& spread, int64_t sequence_length);
 
@@ -73,10 +79,12 @@ RoutedLayer Measure(const RoutingSetup& setup, const Choices& choices, int64_t d
 RoutedLayer MeasureCounts(const RoutingSetup& setup, std::span<const uint32_t> counts);
 
 // The layers of micro-batches, drawn one by one: a micro-batch's tokens keep their clusters through
-// its layers.
+// its layers. Draws of the same seed, mix and gate have the same layers; `of_tokens` gives them
+// tokens of a seed of their own.
 class RoutedDraws {
  public:
-  RoutedDraws(const RoutingSetup& setup, int layers, uint64_t seed);
+  RoutedDraws(const RoutingSetup& setup, int layers, uint64_t seed,
+              std::optional<uint64_t> of_tokens = std::nullopt);
   Choices Next();  // layer by layer, then the next micro-batch's first layer
 
  private:

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "sim/routing/rank_loads.h"
 
 namespace moecast {
 namespace {
@@ -68,14 +69,6 @@ class Placing {
 };
 
 }  // namespace
-
-PlacementShape PlacementShapeOf(const RoutingSetup& setup, int redundant) {
-  return {
-      .devices = setup.spread.ranks,
-      .nodes = (setup.spread.ranks + setup.spread.ranks_per_node - 1) / setup.spread.ranks_per_node,
-      .groups = setup.gate.groups,
-      .slots = setup.gate.experts + redundant};
-}
 
 RoutingReport ReportRouting(const std::string& scenario, const Model& model, const Plan& plan,
                             const RoutingSetup& setup, const RoutingOptions& options,

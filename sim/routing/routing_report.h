@@ -69,6 +69,4 @@ RoutingReport ReportRouting(const std::string& scenario, const Model& model, con
 // dropped.
 RoutingRecord RecordRouting(const RoutingSetup& setup, const RoutingOptions& options);
 
-PlacementShape PlacementShapeOf(const RoutingSetup& setup, int redundant);
-
 }  // namespace moecast

@@ -3,19 +3,33 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "sim/serving/serving_memory.h"
 
 namespace moecast {
 namespace {
 
+// From an iteration of a batch to its next, of pp batches alike: all stages and the host, or where
+// that is longer the one in which they queue.
+Seconds LoopOf(const EngineSpec& engine, IterationCosts& costs, const IterationWork& work,
+               Seconds all) {
+  const Seconds host = engine.OverheadOf(work.sequences(), all, costs.KernelsOf(work));
+  Seconds longest = host;
+  for (int s = 0; costs.stages() > 1 && s < costs.stages(); ++s)
+    longest = std::max(longest, costs.OfStage(work, s).total);
+  return std::max(all + host, longest * costs.stages());
+}
+
 DecodePoint PointOf(const ServingRun& run, IterationCosts& costs, int64_t context,
                     int64_t sequences) {
   const Deployment& d = run.deployment;
+  const int64_t batch = (sequences + d.parallel.pp - 1) / d.parallel.pp;
   IterationWork work;
-  work.decode = DecodeOf(sequences, sequences * context, 1 + d.engine.num_speculative_tokens);
+  work.decode = DecodeOf(batch, batch * context, 1 + d.engine.num_speculative_tokens);
   work.mean_tokens = static_cast<double>(work.decode.tokens);
+  work.halved = d.engine.Halves(work.decode.tokens, false);
   DecodePoint point{.sequences = sequences};
   const BlockTime time = costs.Of(work);
-  point.iteration = time.total + d.engine.OverheadOf(sequences);
+  point.iteration = LoopOf(d.engine, costs, work, time.total);
   point.longest = static_cast<OpClass>(std::max_element(time.busy.begin(), time.busy.end()) -
                                        time.busy.begin());
   point.tokens_per_user = d.engine.TokensPerStep() / point.iteration.value;

@@ -10,27 +10,10 @@
 #include "costmodel/layer_ops.h"
 #include "costmodel/memory.h"
 #include "sim/serving/router.h"
+#include "sim/serving/serving_memory.h"
 
 namespace moecast {
 namespace {
-
-// The most that an engine holds beside weights and cache, of a profiling run at its limits: logits
-// of all sequences in fp32 with what sorting them and drawing from them takes.
-constexpr Known kSamplerBytesPerLogit{
-    38.9,
-    "vLLM 0.11 on one H100 with its 1,024 sequences: 4.76 GiB of activations for Llama-3.1-8B's "
-    "vocabulary of 128,256 (llm-d-benchmark, empirical-vllm-memory-results.md); its rows of a "
-    "vocabulary of 151,936 and 201,088 come out within 1.1%"};
-
-// vLLM measures what is taken from when it has looked at the empty GPU, so its share of the memory
-// has no CUDA context in it (vllm/v1/worker/gpu_worker.py, memory_profiling).
-constexpr Known kNonTorchBytes{
-    0.13 * 1073741824,
-    "vLLM 0.11 on one H100: 0.13 to 0.14 GiB beside weights, activations and cache of three models "
-    "(llm-d-benchmark, empirical-vllm-memory-results.md)"};
-
-constexpr Known kSwapSpace{4 * 1073741824.0,
-                           "vLLM V0, vllm/engine/arg_utils.py: --swap-space is 4 GiB a GPU"};
 
 bool IsFp8(Dtype dtype) {
   return dtype == Dtype::kFp8 || dtype == Dtype::kFp8Block;
@@ -73,6 +56,10 @@ const Fields<ServingParallel>& FieldsOf(const ServingParallel*) {
               "GPUs that the experts are spread over: dp, where tp cuts each expert, or tp * dp, "
               "where each is whole on its GPU (vLLM's --enable-expert-parallel)",
               {.low = 1, .high = 65536}),
+          Row("pp", &ServingParallel::pp,
+              "stages that the layers are cut into; as many batches of a dp rank are under way, "
+              "each in another stage",
+              {.low = 1, .high = 255}),
       });
   return fields;
 }
@@ -111,19 +98,16 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
               "part of the device's memory that the engine takes", {.low = 0.01, .high = 1}),
           Row("activations", &EngineSpec::activations,
               "what the engine keeps free for the largest iteration; absent: as vLLM's profiling "
-              "run "
-              "finds it"),
+              "run finds it"),
           Row("max_model_len", &EngineSpec::max_model_len,
               "tokens a sequence may have, input and output; absent: the model's own",
               {.low = 1, .high = 1e8}),
           Row("enable_prefix_caching", &EngineSpec::enable_prefix_caching,
               "blocks of prompts stay in the cache for prompts that begin alike, where the load "
-              "says "
-              "which do"),
+              "says which do"),
           Row("cache_tiers", &EngineSpec::cache_tiers,
               "where blocks of prompts go that the cache has no room for, and are loaded from: "
-              "host "
-              "memory, behind it disks",
+              "host memory, behind it disks",
               {.max_items = 8}),
           Row("preemption_mode", &EngineSpec::preemption_mode,
               "what becomes of a decoding sequence that gives way: computed again, or copied to "
@@ -137,21 +121,34 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
               "NCCL"),
           Row("all_to_all", &EngineSpec::all_to_all,
               "kernels of DeepEP that take tokens to their experts and back: normal, low-latency, "
-              "or "
-              "auto, for every iteration the faster"),
+              "or auto, for every iteration the faster"),
           Row("chunked_prefix_cache_threshold", &EngineSpec::chunked_prefix_cache_threshold,
               "MLA attends in absorbed form with prompts of an iteration behind fewer cached "
-              "tokens "
-              "in all, else projects these up again (SGLang's variable of the name); 0: never",
+              "tokens in all, else projects these up again (SGLang's variable of the name); 0: "
+              "never",
               {.low = 0, .high = 1e9}),
+          Row("enable_eplb", &EngineSpec::enable_eplb,
+              "experts lie where their loads before come out even (EPLB), in place of in order; "
+              "needs routing/tokens or routing/recorded"),
+          Row("num_redundant_experts", &EngineSpec::num_redundant_experts,
+              "slots for copies of the most used experts, beyond one an expert; needs enable_eplb",
+              {.low = 0, .high = 65535}),
+          Row("enable_dbo", &EngineSpec::enable_dbo,
+              "dual batch overlap: a rank's batch goes through the layers with experts in halves, "
+              "of which one computes while tokens of the other travel (SGLang's two-batch "
+              "overlap)"),
+          Row("dbo_decode_token_threshold", &EngineSpec::dbo_decode_token_threshold,
+              "least new tokens of each dp rank, without prompts, that go in halves",
+              {.low = 0, .high = 1e7}),
+          Row("dbo_prefill_token_threshold", &EngineSpec::dbo_prefill_token_threshold,
+              "the same where a rank has prompts", {.low = 0, .high = 1e7}),
           Row("num_speculative_tokens", &EngineSpec::num_speculative_tokens,
               "tokens that the model's MTP module drafts a sequence and iteration, verified in the "
               "next (speculative decoding)",
               {.low = 0, .high = 64}),
           Row("acceptance_rate", &EngineSpec::acceptance_rate,
               "probability that a draft is kept where all before it are; the default is the lower "
-              "end "
-              "of DeepSeek-V3's 85% to 90% (arXiv 2412.19437, section 5.4.3)",
+              "end of DeepSeek-V3's 85% to 90% (arXiv 2412.19437, section 5.4.3)",
               {.low = 0, .high = 1}),
           Row("iteration_overhead", &EngineSpec::iteration_overhead,
               "time of an iteration in which no kernel of the model runs: scheduling, launch, "
@@ -159,6 +156,19 @@ const Fields<EngineSpec>& FieldsOf(const EngineSpec*) {
               {.low = 0, .high = 10}),
           Row("sequence_overhead", &EngineSpec::sequence_overhead,
               "the same for each sequence of the iteration", {.low = 0, .high = 1}),
+          Row("enforce_eager", &EngineSpec::enforce_eager,
+              "no CUDA graphs: the host launches every kernel, and the GPU waits where that takes "
+              "longer"),
+          Row("kernel_launch", &EngineSpec::kernel_launch,
+              "the host's time for each kernel with enforce_eager; the default is what decodes of "
+              "vLLM and SGLang without graphs come to, 18us to 33us (docs/model-serving.md)",
+              {.low = 0, .high = 0.01}),
+          Row("sigma", &EngineSpec::sigma,
+              "standard deviation of ln(an iteration's time) from engine to engine and release to "
+              "release, beside the errors of its kernels; the default is that of the throughput of "
+              "vLLM, SGLang and TensorRT-LLM with the same model, GPUs and load "
+              "(docs/model-serving.md)",
+              {.low = 0, .high = 2}),
       });
   return fields;
 }
@@ -193,8 +203,7 @@ const Fields<Deployment>& FieldsOf(const Deployment*) {
               {.low = 1, .high = 65536}),
           Row("prefill", &Deployment::prefill,
               "disaggregation: replicas that compute prompts and first tokens and send the cache "
-              "on; "
-              "the others only decode"),
+              "on; the others only decode"),
           Row("router", &Deployment::router,
               "which rank a request goes to: round-robin, least-loaded or prefix-affinity "
               "(docs/model-serving.md)"),
@@ -225,16 +234,7 @@ Deployment PrefillPoolOf(const Deployment& d) {
   return pool;
 }
 
-namespace {
-
-// Of the cache of one GPU.
-Bytes BlockBytes(const Deployment& d, const Model& m) {
-  return Bytes(static_cast<double>(CachedElements(d, m, 1, d.parallel.tp)) * d.kv_bits / 8 *
-               static_cast<double>(d.engine.block_size));
-}
-
-// Of replicas alike.
-std::optional<DeploymentFault> CheckPool(const Deployment& d, const Model& m) {
+std::optional<DeploymentFault> CheckReplica(const Deployment& d, const Model& m) {
   using Fault = DeploymentFault;
   const ServingParallel& p = d.parallel;
   const auto cuts = [&](int64_t n, const char* what) -> std::optional<Fault> {
@@ -245,6 +245,14 @@ std::optional<DeploymentFault> CheckPool(const Deployment& d, const Model& m) {
   if (m.attention.kv_heads % p.tp != 0 && p.tp % m.attention.kv_heads != 0)
     return Fault{"/parallel/tp",
                  "a divisor or a multiple of the KV heads, " + Number(m.attention.kv_heads), ""};
+  if (p.pp > m.layers())
+    return Fault{"/parallel/pp", "at most the layers, " + Number(m.layers()), ""};
+  if (p.pp > d.engine.max_num_seqs)
+    return Fault{"/engine/max_num_seqs",
+                 "at least pp, " + Number(p.pp) + ": each batch under way has a part of them", ""};
+  if (p.pp > 1 && d.engine.num_speculative_tokens > 0)
+    return Fault{"/engine/num_speculative_tokens",
+                 "0 with pp: the module that drafts is on the last stage alone", ""};
   if (m.dense_inter > 0)
     if (const auto f = cuts(m.dense_inter, "MLP's intermediate size")) return f;
   if (m.moe.experts > 0 && !p.whole_experts())
@@ -256,15 +264,40 @@ std::optional<DeploymentFault> CheckPool(const Deployment& d, const Model& m) {
                  "1 for a model without experts: its ranks have nothing in common, so they are "
                  "replicas",
                  "replicas"};
-  if (m.moe.experts > 0 && p.ep != p.dp && p.ep != p.gpus())
+  if (m.moe.experts > 0 && p.ep != p.dp && p.ep != p.gpus_of_stage())
     return Fault{
         "/parallel/ep",
         Number(p.dp) + ", as dp, where tp cuts each expert" +
-            (p.tp > 1 ? ", or " + Number(p.gpus()) + ", tp * dp, where each is whole" : "") +
+            (p.tp > 1 ? ", or " + Number(p.gpus_of_stage()) + ", tp * dp, where each is whole"
+                      : "") +
             ": the GPUs of a replica share its experts",
         ""};
-  if (m.moe.experts > 0 && m.moe.experts % p.ep != 0)
-    return Fault{"/parallel/ep", "a divisor of the experts, " + Number(m.moe.experts), ""};
+  const EngineSpec& engine = d.engine;
+  const int slots = m.moe.experts + engine.num_redundant_experts;
+  if (engine.enable_eplb && p.ep == 1)
+    return Fault{"/engine/enable_eplb", "false where the experts are on one rank", ""};
+  if (engine.enable_eplb && !d.routing.tokens && !d.routing.recorded)
+    return Fault{"/engine/enable_eplb",
+                 "false without routing/tokens or routing/recorded, which say how much each expert "
+                 "is used",
+                 ""};
+  if (engine.num_redundant_experts > 0 && !engine.enable_eplb)
+    return Fault{"/engine/num_redundant_experts", "0 without enable_eplb", ""};
+  if (m.moe.experts > 0 && slots % p.ep != 0)
+    return Fault{slots == m.moe.experts ? "/parallel/ep" : "/engine/num_redundant_experts",
+                 slots == m.moe.experts
+                     ? "a divisor of the experts, " + Number(m.moe.experts)
+                     : "as many that ep, " + Number(p.ep) + ", divides them and the experts, " +
+                           Number(m.moe.experts),
+                 ""};
+  if (slots % std::max(1, m.moe.groups) != 0)
+    return Fault{"/engine/num_redundant_experts",
+                 "a multiple of the expert groups, " + Number(m.moe.groups), ""};
+  if (engine.enable_dbo && (p.ep == 1 || p.dp == 1))
+    return Fault{"/engine/enable_dbo", "false where ranks send each other no tokens: dp 1 or ep 1",
+                 ""};
+  if (const auto f = CheckRouting(d.routing, m.moe, p.ep))
+    return Fault{"/routing" + f->pointer, f->expected, ""};
   if (m.moe.groups > 1 && m.moe.groups % p.ep != 0 && p.ep % m.moe.groups != 0)
     return Fault{"/parallel/ep",
                  "a divisor or a multiple of the expert groups, " + Number(m.moe.groups), ""};
@@ -281,7 +314,9 @@ std::optional<DeploymentFault> CheckPool(const Deployment& d, const Model& m) {
                  "recompute where the policy is " + d.engine.policy + ": none gives way", ""};
   if (d.engine.swap_space && !swaps)
     return Fault{"/engine/swap_space", "none without preemption_mode swap", ""};
-  if (const Bytes block = BlockBytes(d, m); d.engine.swap_space && *d.engine.swap_space < block)
+  const Bytes block = CacheOfToken(d, m, ServingStagesOf(m, p.pp).front().all()) *
+                      static_cast<double>(d.engine.block_size);
+  if (d.engine.swap_space && *d.engine.swap_space < block)
     return Fault{"/engine/swap_space",
                  "at least " + ShowBytes(block) + ", a block of the cache of " +
                      Number(d.engine.block_size) + " tokens",
@@ -301,17 +336,20 @@ std::optional<DeploymentFault> CheckPool(const Deployment& d, const Model& m) {
   return std::nullopt;
 }
 
-}  // namespace
-
 std::optional<DeploymentFault> CheckDeployment(const Deployment& d, const Model& m,
                                                const Cluster& cluster) {
-  if (auto fault = CheckPool(d, m)) return fault;
+  if (auto fault = CheckReplica(d, m)) return fault;
   if (d.prefill)
-    if (auto fault = CheckPool(PrefillPoolOf(d), m)) {
+    if (auto fault = CheckReplica(PrefillPoolOf(d), m)) {
       fault->pointer = "/prefill" + fault->pointer;
       return fault;
     }
   if (const auto f = CheckNamed("/router", d.router, RouterPolicies())) return f;
+  if (d.prefill && d.parallel.pp > 1)
+    return DeploymentFault{"/parallel/pp",
+                           "1 beside a prefill pool: caches go from GPU to GPU whole", ""};
+  if (d.prefill && d.prefill->parallel.pp > 1)
+    return DeploymentFault{"/prefill/parallel/pp", "1: caches go from GPU to GPU whole", ""};
   if (d.prefill &&
       (d.prefill->engine.num_speculative_tokens > 0) != (d.engine.num_speculative_tokens > 0))
     return DeploymentFault{"/prefill/engine/num_speculative_tokens",
@@ -385,6 +423,7 @@ ShardPlan ShardOf(const Deployment& d) {
   for (const AllToAll& kernels : kAllToAlls)
     if (kernels.name == d.engine.all_to_all)
       shard.collectives.dispatch = shard.collectives.combine = kernels.algorithm;
+  shard.redundant_experts = d.engine.num_redundant_experts;
   shard.chunked_prefix_cache_threshold = d.engine.chunked_prefix_cache_threshold;
   shard.topk_group = d.routing.topk_group;
   shard.kv_bits = d.kv_bits;
@@ -396,70 +435,9 @@ Parallel ParallelOf(const Deployment& d) {
   parallel.tp = d.parallel.tp;
   parallel.ep = d.parallel.ep;
   parallel.dp = d.parallel.dp;
+  parallel.pp = d.parallel.pp;
   if (d.parallel.whole_experts()) parallel.expert_tp = 1;
   return parallel;
-}
-
-int64_t CachedElements(const Deployment& d, const Model& m, int64_t tokens, int tp) {
-  const int64_t layers = KvElements(m, tokens, tp);
-  return d.engine.num_speculative_tokens > 0 ? layers / m.layers() * (m.layers() + m.mtp_layers)
-                                             : layers;
-}
-
-ServingMemory ServingMemoryOf(const Deployment& d, const Model& m, const Cluster& cluster) {
-  const ShardPlan shard = ShardOf(d);
-  const auto held = [&](BlockKind kind) {
-    const BlockParameters p = ParametersOf(kind, m, shard, false);
-    return p.data + p.expert;
-  };
-  // Embedding and head stay bf16 where the layers are fp8.
-  const double ends =
-      held(BlockKind::kEmbedding) + (m.tied_embeddings ? 0 : held(BlockKind::kHead));
-  const int mtp = d.engine.num_speculative_tokens > 0 ? m.mtp_layers : 0;
-  const double layers = m.layers(LayerKind::kDense) * held(BlockKind::kDense) +
-                        m.layers(LayerKind::kMoe) * held(BlockKind::kMoe) +
-                        (mtp > 0 ? mtp * held(BlockKind::kMtp) : 0);
-  const EngineSpec& engine = d.engine;
-  ServingMemory memory;
-  memory.usable = cluster.device.memory * engine.gpu_memory_utilization;
-  memory.weights = Bytes(ends * 2 + layers * ElementBytes(d.weights));
-  memory.activations =
-      engine.activations.value_or(Bytes(kSamplerBytesPerLogit.value * static_cast<double>(m.vocab) *
-                                        static_cast<double>(engine.max_num_seqs)));
-  memory.runtime =
-      Bytes(kNonTorchBytes.value + (d.parallel.gpus() > 1 ? kNcclBufferBytes.value : 0));
-  memory.kv = memory.usable - memory.weights - memory.activations - memory.runtime;
-  memory.kv_per_token =
-      Bytes(static_cast<double>(CachedElements(d, m, 1, d.parallel.tp)) * d.kv_bits / 8);
-  const Bytes block = BlockBytes(d, m);
-  memory.blocks = std::max<int64_t>(0, static_cast<int64_t>(memory.kv / block));
-  if (engine.preemption_mode == PreemptionMode::kSwap)
-    memory.host_blocks =
-        static_cast<int64_t>(engine.swap_space.value_or(Bytes(kSwapSpace.value)) / block);
-  memory.tokens = memory.blocks * engine.block_size;
-  return memory;
-}
-
-std::vector<ServingParallel> LayoutsThatFit(const Deployment& pool, const Model& m,
-                                            const Cluster& cluster) {
-  std::vector<ServingParallel> found;
-  Deployment tried = pool;
-  tried.replicas = 1;
-  for (int gpus = 1; gpus <= cluster.gpus && found.empty(); ++gpus)
-    for (int tp = 1; tp <= gpus; ++tp) {
-      if (gpus % tp != 0) continue;
-      // Experts that tp cannot cut stay whole.
-      tried.parallel = {.tp = tp, .dp = gpus / tp, .ep = gpus / tp};
-      if (CheckPool(tried, m)) tried.parallel.ep = gpus;
-      if (!CheckPool(tried, m) && ServingMemoryOf(tried, m, cluster).fits())
-        found.push_back(tried.parallel);
-    }
-  return found;
-}
-
-bool Fits(const Deployment& d, const Model& m, const Cluster& cluster) {
-  return ServingMemoryOf(d, m, cluster).fits() &&
-         (!d.prefill || ServingMemoryOf(PrefillPoolOf(d), m, cluster).fits());
 }
 
 }  // namespace moecast

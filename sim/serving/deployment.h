@@ -3,6 +3,7 @@
 // tables document every member.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,14 +24,17 @@
 namespace moecast {
 
 // Of one replica. dp ranks each attend to sequences of their own, with tp GPUs, and all go through
-// the layers in step. Experts are spread over ep GPUs: dp, where tp cuts each of them, or all.
+// the layers in step. Experts are spread over ep GPUs: dp, where tp cuts each of them, or tp * dp.
+// All this pp times, for as many stages of the layers one behind the other.
 struct ServingParallel {
   int tp = 1;
   int dp = 1;
   int ep = 1;
+  int pp = 1;
   bool operator==(const ServingParallel&) const = default;
-  int gpus() const { return tp * dp; }
-  bool whole_experts() const { return tp > 1 && ep == gpus(); }
+  int gpus_of_stage() const { return tp * dp; }
+  int gpus() const { return gpus_of_stage() * pp; }
+  bool whole_experts() const { return tp > 1 && ep == gpus_of_stage(); }
 };
 const Fields<ServingParallel>& FieldsOf(const ServingParallel*);
 
@@ -67,15 +71,32 @@ struct EngineSpec {
   bool custom_all_reduce = true;
   std::string all_to_all = "auto";
   int64_t chunked_prefix_cache_threshold = 0;
+  bool enable_eplb = false;
+  int num_redundant_experts = 0;
+  bool enable_dbo = false;
+  int64_t dbo_decode_token_threshold = 32;
+  int64_t dbo_prefill_token_threshold = 512;
+  // Whether a rank with so many new tokens, prompts' among them or not, may go in halves: it does
+  // where all ranks of its replica may.
+  bool Halves(int64_t tokens, bool prompts) const {
+    return enable_dbo && tokens >= 2 &&
+           tokens >= (prompts ? dbo_prefill_token_threshold : dbo_decode_token_threshold);
+  }
   // Drafted by the model's own MTP modules, each verified with the next token. A draft is kept with
   // this probability, where all before it are.
   int num_speculative_tokens = 0;
   double acceptance_rate = 0.85;
   Seconds iteration_overhead;
   Seconds sequence_overhead;
-  // Of an iteration of so many sequences.
-  Seconds OverheadOf(int64_t sequences) const {
-    return iteration_overhead + sequence_overhead * static_cast<double>(sequences);
+  bool enforce_eager = false;
+  Seconds kernel_launch{26e-6};
+  double sigma = 0.18;
+  // Of an iteration of so many sequences, whose so many kernels take `kernels` on the GPU: without
+  // CUDA graphs what the host's launches take beyond that, too.
+  Seconds OverheadOf(int64_t sequences, Seconds kernels, int launches) const {
+    const Seconds launched = enforce_eager ? kernel_launch * launches : Seconds();
+    return iteration_overhead + sequence_overhead * static_cast<double>(sequences) +
+           std::max(Seconds(), launched - kernels);
   }
   // Tokens that a decoding sequence makes in an iteration, in the mean.
   double TokensPerStep() const;
@@ -122,35 +143,11 @@ struct DeploymentFault {
 std::optional<DeploymentFault> CheckDeployment(const Deployment& deployment, const Model& model,
                                                const Cluster& cluster);
 
+// The same of a replica that is not of the prefill pool, by itself.
+std::optional<DeploymentFault> CheckReplica(const Deployment& deployment, const Model& model);
+
 // REQUIRES: CheckDeployment passed.
 ShardPlan ShardOf(const Deployment& deployment);
 Parallel ParallelOf(const Deployment& deployment);
-
-// Elements that the cache of `tokens` tokens has on each of tp ranks; a module that drafts caches
-// as a layer does.
-int64_t CachedElements(const Deployment& deployment, const Model& model, int64_t tokens, int tp);
-
-// What fills the memory of one GPU, of those that are not of the prefill pool, and how many tokens
-// the cache of each dp rank holds.
-struct ServingMemory {
-  Bytes usable;  // gpu_memory_utilization of the device's
-  Bytes weights;
-  Bytes activations;  // of the largest iteration
-  Bytes runtime;      // beside PyTorch's, NCCL's buffers among it
-  Bytes kv;           // what is left; negative: by how much the rest does not fit
-  Bytes kv_per_token;
-  int64_t blocks = 0;
-  int64_t tokens = 0;
-  int64_t host_blocks = 0;  // that sequences which give way are swapped to, of each dp rank
-  bool fits() const { return blocks > 0; }
-};
-ServingMemory ServingMemoryOf(const Deployment& deployment, const Model& model,
-                              const Cluster& cluster);
-// Of replicas alike: layouts of one replica that the model fits on, those of the fewest GPUs that
-// there are; none where the cluster has too few.
-std::vector<ServingParallel> LayoutsThatFit(const Deployment& pool, const Model& model,
-                                            const Cluster& cluster);
-// Whether all pools have memory for a cache.
-bool Fits(const Deployment& deployment, const Model& model, const Cluster& cluster);
 
 }  // namespace moecast

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "sim/serving/serving_memory.h"
 
 namespace moecast {
 namespace {
@@ -160,15 +161,17 @@ std::vector<Deployment> LayoutsOf(const ServingRun& run) {
   const int gpus = run.deployment.gpus();
   Deployment tried = run.deployment;
   for (int tp = 1; tp <= gpus; ++tp)
-    for (int dp = 1; tp * dp <= gpus; ++dp) {
-      if (gpus % (tp * dp) != 0) continue;
-      tried.replicas = gpus / (tp * dp);
-      for (const int ep : std::set<int>{1, dp, tp * dp}) {
-        tried.parallel = {.tp = tp, .dp = dp, .ep = ep};
-        if (!CheckDeployment(tried, run.model, run.cluster) && Fits(tried, run.model, run.cluster))
-          layouts.push_back(tried);
+    for (int dp = 1; tp * dp <= gpus; ++dp)
+      for (int pp = 1; tp * dp * pp <= gpus; ++pp) {
+        if (gpus % (tp * dp * pp) != 0 || !MayBeStages(tp * dp, pp, run.cluster)) continue;
+        tried.replicas = gpus / (tp * dp * pp);
+        for (const int ep : std::set<int>{1, dp, tp * dp}) {
+          tried.parallel = {.tp = tp, .dp = dp, .ep = ep, .pp = pp};
+          if (!CheckDeployment(tried, run.model, run.cluster) &&
+              Fits(tried, run.model, run.cluster))
+            layouts.push_back(tried);
+        }
       }
-    }
   return layouts;
 }
 

@@ -43,10 +43,10 @@ ServingSearch FindRate(const ServingRun& run, ServingCosts& costs, const Slo& sl
 // of both pools.
 ServingSearch FindReplicas(const ServingRun& run, ServingCosts& costs, const Slo& slo,
                            const ProgressFn& progress = {});
-// Of all layouts of as many GPUs (tp, dp, ep and replicas) that the model fits on, the best for the
-// load as it is: one that holds it, of several the one with the least mean end-to-end latency; in a
-// closed loop, and of those that are not stable, the one with the most tokens a second. REQUIRES:
-// no prefill pool.
+// Of all layouts of as many GPUs (tp, dp, ep, pp and replicas) that the model fits on, the best for
+// the load as it is: one that holds it, of several the one with the least mean end-to-end latency;
+// in a closed loop, and of those that are not stable, the one with the most tokens a second.
+// REQUIRES: no prefill pool.
 ServingSearch FindLayout(const ServingRun& run, const Slo& slo, const ProgressFn& progress = {});
 
 }  // namespace moecast

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "base/check.h"
 #include "sim/engine/costed_ops.h"
@@ -33,9 +34,8 @@ Place PlaceOf(double x) {
   return {knot, std::clamp((x - low) / (high - low), 0.0, 1.0)};
 }
 
-uint64_t KeyOf(int64_t tokens, int64_t knot) {
-  return static_cast<uint64_t>(tokens) << 16 | static_cast<uint64_t>(knot);
-}
+// Times of attention have knots from here on.
+constexpr double kLeastAttention = 1e-7;
 
 // What parts have in an iteration, in order.
 std::vector<Work> PartsOf(const IterationWork& work, const ExpertLoad& load) {
@@ -58,28 +58,75 @@ IterationWork DraftsOn(const IterationWork& work) {
   return drafts;
 }
 
+int64_t HalfOf(int64_t n) {
+  return (n + 1) / 2;
+}
+
+// Of a part's sequences every second; of one its tokens, as in two chunks.
+Work HalfOf(const Work& part) {
+  Work half = part;
+  half.sequences = HalfOf(part.sequences);
+  half.tokens = part.pass == Pass::kDecode && part.sequences > 0
+                    ? half.sequences * (part.tokens / part.sequences)
+                    : HalfOf(part.tokens);
+  half.query_key_pairs = HalfOf(part.query_key_pairs);
+  half.context_sum = std::max(half.tokens, part.sequences > 1 ? HalfOf(part.context_sum)
+                                                              : part.context_sum - part.tokens / 4);
+  return half;
+}
+
+IterationWork HalfOf(const IterationWork& work) {
+  return {HalfOf(work.prefill), HalfOf(work.decode), std::max(1.0, work.mean_tokens / 2)};
+}
+
 }  // namespace
 
-IterationCosts::IterationCosts(const Model& model, const ShardPlan& shard, const ExpertLoad& load,
-                               int drafts, const OpCosts& costs)
-    : model_(model), shard_(shard), load_(load), costs_(costs), drafts_(drafts) {
-  pieces_.push_back({BlockKind::kEmbedding, 1});
-  for (const auto& [layer, block] : {std::pair(LayerKind::kDense, BlockKind::kDense),
-                                     std::pair(LayerKind::kMoe, BlockKind::kMoe)})
-    if (const int count = model.layers(layer); count > 0) pieces_.push_back({block, count});
-  pieces_.push_back({BlockKind::kHead, 1});
-  layers_ = model.layers();
-  if (drafts == 0) return;
-  pieces_.push_back({BlockKind::kMtp, 1});
-  if (drafts > 1) pieces_.push_back({BlockKind::kMtp, drafts - 1, true});
-  ++layers_;
+IterationCosts::IterationCosts(const Model& model, const ShardPlan& shard, RankLoads loads,
+                               int drafts, std::vector<ServingStage> stages, const OpCosts& costs)
+    : model_(model),
+      shard_(shard),
+      loads_(std::move(loads)),
+      costs_(costs),
+      stages_(std::move(stages)),
+      drafts_(drafts) {
+  MOECAST_CHECK(!stages_.empty() && (drafts == 0 || stages_.size() == 1));
+  for (int s = 0; s < this->stages(); ++s) {
+    const ServingStage& layers = stages_[static_cast<size_t>(s)];
+    const auto add = [&](BlockKind kind, int count, bool drafts_on = false) {
+      if (count > 0) pieces_.push_back({kind, count, drafts_on, s});
+    };
+    add(BlockKind::kEmbedding, s == 0);
+    add(BlockKind::kDense, layers.dense);
+    add(BlockKind::kMoe, layers.moe);
+    if (s + 1 < this->stages()) continue;
+    add(BlockKind::kHead, 1);
+    add(BlockKind::kMtp, drafts > 0);
+    add(BlockKind::kMtp, drafts - 1, true);
+  }
+  attend_.resize(stages_.size());
+  for (const Piece& piece : pieces_)
+    for (size_t rows = 0; rows < kRows; ++rows)
+      if (Has(piece.stage, static_cast<Rows>(rows), piece) && piece.kind != BlockKind::kEmbedding)
+        attend_[static_cast<size_t>(piece.stage)][rows] += piece.count;
+}
+
+uint64_t IterationCosts::Key::With(int64_t knot) const {
+  return static_cast<uint64_t>(stage) << 56 | static_cast<uint64_t>(tokens) << 32 |
+         static_cast<uint64_t>(attention) << 16 | static_cast<uint64_t>(knot);
+}
+
+bool IterationCosts::Has(int stage, Rows rows, const Piece& piece) const {
+  if (piece.stage != stage || piece.kind == BlockKind::kHead) return false;
+  if (OfHalves(rows)) return piece.kind == BlockKind::kMoe;
+  return piece.drafts_on == (rows == Rows::kDraftsOn) &&
+         !(rows == Rows::kUndivided && piece.kind == BlockKind::kMoe);
 }
 
 // Experts get the mean of what the ranks send; a rank's own port carries what it sends or what it
 // receives, whichever is more.
 ExpertLoad IterationCosts::LoadOf(const IterationWork& work) const {
   const double ratio = work.mean_tokens / static_cast<double>(work.tokens());
-  ExpertLoad load = load_;
+  ExpertLoad load = loads_.Of(work.mean_tokens * shard_.dp / shard_.ep);
   for (Share* share : {&load.visits, &load.tokens}) {
     share->mean *= ratio;
     share->most *= ratio;
@@ -89,9 +136,9 @@ ExpertLoad IterationCosts::LoadOf(const IterationWork& work) const {
   return load;
 }
 
-BlockTime IterationCosts::SolvedOf(BlockKind kind, std::span<const Work> parts) const {
-  return TimeOf(
-      CostedBy(OpsOf(kind, model_, shard_, costs_.spread().uniform, parts), false, costs_));
+CostedOps IterationCosts::CostedOf(BlockKind kind, std::span<const Work> parts,
+                                   bool overlaps) const {
+  return CostedBy(OpsOf(kind, model_, shard_, costs_.spread().uniform, parts), overlaps, costs_);
 }
 
 BlockTime IterationCosts::TimeOf(const CostedOps& block) {
@@ -101,17 +148,37 @@ BlockTime IterationCosts::TimeOf(const CostedOps& block) {
   return SolveBlock(block, times);
 }
 
-CostedOps IterationCosts::OpsIn(const Piece& piece, const IterationWork& work) const {
-  const IterationWork of_piece = piece.drafts_on ? DraftsOn(work) : work;
-  if (of_piece.tokens() == 0) return {};
-  return CostedBy(OpsOf(piece.kind, model_, shard_, costs_.spread().uniform,
-                        PartsOf(of_piece, LoadOf(of_piece))),
-                  false, costs_);
+// The two go through the layers beside each other, each in its own order.
+BlockTime IterationCosts::InHalves(const CostedOps& half, int layers) const {
+  const CostedOps nothing;
+  const std::vector<const CostedOps*> one(static_cast<size_t>(layers), &half),
+      none(static_cast<size_t>(layers), &nothing);
+  return TimeOf(Overlapped(one, one, none));
 }
 
-BlockTime IterationCosts::Direct(const IterationWork& work) const {
+CostedOps IterationCosts::OpsIn(const Piece& piece, const IterationWork& work) const {
+  const bool halved = work.halved && piece.kind == BlockKind::kMoe;
+  const IterationWork of_piece = halved ? HalfOf(work) : piece.drafts_on ? DraftsOn(work) : work;
+  if (of_piece.tokens() == 0) return {};
+  const CostedOps ops = CostedOf(piece.kind, PartsOf(of_piece, LoadOf(of_piece)), halved);
+  if (!halved) return ops;
+  const CostedOps* one[] = {&ops};
+  const CostedOps nothing;
+  const CostedOps* none[] = {&nothing};
+  return Overlapped(one, one, none);
+}
+
+BlockTime IterationCosts::Direct(const IterationWork& work) {
   BlockTime all;
-  for (const Piece& piece : pieces_) all += TimeOf(OpsIn(piece, work)) * piece.count;
+  for (const Piece& piece : pieces_) {
+    if (work.halved && piece.kind == BlockKind::kMoe) {
+      const IterationWork half = HalfOf(work);
+      all += InHalves(CostedOf(piece.kind, PartsOf(half, LoadOf(half)), true), piece.count);
+    } else {
+      all += TimeOf(OpsIn(piece, work)) * piece.count;
+    }
+  }
+  all.total += SendOf(work) * (stages() - 1);
   return all;
 }
 
@@ -126,51 +193,100 @@ BlockTime IterationCosts::AttentionOf(const Work& part) const {
   return t;
 }
 
-// All layers and the embedding without attention and head, once for what has no experts: it does
-// not know the other ranks. The MTP module ends in the head too.
-BlockTime IterationCosts::RestOf(int64_t tokens, double mean_tokens, bool drafts_on) {
-  const Prompt prompt{tokens, tokens};
+// A part of so many tokens whose attention takes about so long: of one prompt, by what it has in
+// the cache, or of decodes by their contexts; the shortest where that takes longer.
+Work IterationCosts::AttendsFor(Seconds time, Pass pass, int64_t tokens) const {
+  const auto with = [&](int64_t context) {
+    const Prompt prompt{tokens, tokens + context};
+    return pass == Pass::kDecode ? DecodeOf(tokens, tokens * (1 + context), 1)
+                                 : PrefillOf({&prompt, 1});
+  };
+  int64_t low = 0, high = model_.max_position;
+  while (high - low > 1 + low / 64) {
+    const int64_t middle = low + (high - low) / 2;
+    (AttentionOf(with(middle)).total < time ? low : high) = middle;
+  }
+  return with(low);
+}
+
+// All layers in halves, from a few of them: from the second on each takes as long as the next.
+BlockTime IterationCosts::HalvesOf(const Key& key, double mean_tokens) {
+  constexpr int kFew = 2, kMore = 4;
+  const Seconds attends(AtKnot(key.attention) * kLeastAttention);
+  const bool decodes = key.rows == Rows::kHalvesOfDecodes;
+  IterationWork half;
+  (decodes ? half.decode : half.prefill) =
+      AttendsFor(attends, decodes ? Pass::kDecode : Pass::kPrefill, key.tokens);
+  half.mean_tokens = mean_tokens;
+  const std::vector<Work> parts = PartsOf(half, LoadOf(half));
+  CostedOps ops = CostedOf(BlockKind::kMoe, parts, true);
+  const double part = attends / AttentionOf(parts.front()).total;
+  const std::vector<Op> attention =
+      AttentionOpsOf(model_, shard_, costs_.spread().uniform, parts.front());
+  const auto first =
+      std::search(ops.ops.begin(), ops.ops.end(), attention.begin(), attention.end(),
+                  [](const Op& a, const Op& b) { return a.name == b.name && a.query == b.query; });
+  MOECAST_CHECK(first != ops.ops.end());
+  for (size_t i = 0; i < attention.size(); ++i) {
+    Cost& cost = ops.costs[static_cast<size_t>(first - ops.ops.begin()) + i];
+    cost.time = cost.time * part;
+  }
+  const int layers = Attend(key.stage, key.rows);
+  if (layers <= kMore) return InHalves(ops, layers);
+  const BlockTime few = InHalves(ops, kFew);
+  BlockTime each = InHalves(ops, kMore);
+  each += few * -1;
+  BlockTime all = each * (static_cast<double>(layers - kFew) / (kMore - kFew));
+  all += few;
+  return all;
+}
+
+// What has no experts is found once: it does not know the other ranks. The MTP module ends in the
+// head too.
+BlockTime IterationCosts::RestOf(const Key& key, double mean_tokens) {
+  if (OfHalves(key.rows)) return HalvesOf(key, mean_tokens);
+  const Prompt prompt{key.tokens, key.tokens};
   IterationWork work;
   work.prefill = PrefillOf({&prompt, 1});
   work.mean_tokens = mean_tokens;
   const std::vector<Work> parts = PartsOf(work, LoadOf(work));
-  const auto [alike, fresh] = alike_[drafts_on].try_emplace(tokens);
+  const auto rows = static_cast<size_t>(key.rows);
+  const auto [alike, fresh] = alike_[rows].try_emplace(key.With(0));
   BlockTime rest;
   for (const Piece& piece : pieces_) {
-    if (piece.kind == BlockKind::kHead || piece.drafts_on != drafts_on) continue;
+    if (!Has(key.stage, key.rows, piece)) continue;
     if (piece.kind == BlockKind::kMoe || piece.kind == BlockKind::kMtp)
-      rest += SolvedOf(piece.kind, parts) * piece.count;
+      rest += TimeOf(CostedOf(piece.kind, parts)) * piece.count;
     else if (fresh)
-      alike->second += SolvedOf(piece.kind, parts) * piece.count;
+      alike->second += TimeOf(CostedOf(piece.kind, parts)) * piece.count;
     if (piece.kind == BlockKind::kMtp && fresh) alike->second += HeadOf(1) * -piece.count;
   }
-  if (fresh) alike->second += AttentionOf(parts.front()) * -(drafts_on ? drafts_ - 1 : layers_);
+  if (fresh) alike->second += AttentionOf(parts.front()) * -Attend(key.stage, key.rows);
   rest += alike->second;
   return rest;
 }
 
-const BlockTime& IterationCosts::RestAt(int64_t tokens, int64_t knot, bool drafts_on) {
-  const auto [at, fresh] = rest_[drafts_on].try_emplace(KeyOf(tokens, knot));
+const BlockTime& IterationCosts::RestAt(const Key& key, int64_t knot) {
+  const auto [at, fresh] = rest_[static_cast<size_t>(key.rows)].try_emplace(key.With(knot));
   if (fresh)
-    at->second =
-        RestOf(tokens, shard_.dp > 1 ? AtKnot(knot) : static_cast<double>(tokens), drafts_on);
+    at->second = RestOf(key, shard_.dp > 1 ? AtKnot(knot) : static_cast<double>(key.tokens));
   return at->second;
 }
 
 // A grouped product takes a step where its experts' rows need a larger tile. It is between two
 // knots where the middle is not half way, and is found by halving, in the half that rises more.
-const IterationCosts::Step& IterationCosts::StepAt(int64_t tokens, int64_t knot, bool drafts_on) {
+const IterationCosts::Step& IterationCosts::StepAt(const Key& key, int64_t knot) {
   constexpr double kHalfWay = 1e-3;
   constexpr int kHalvings = 14;
-  const auto [found, fresh] = steps_[drafts_on].try_emplace(KeyOf(tokens, knot));
+  const auto [found, fresh] = steps_[static_cast<size_t>(key.rows)].try_emplace(key.With(knot));
   Step& step = found->second;
   if (!fresh) return step;
   double low = AtKnot(knot), high = AtKnot(knot + 1);
-  step.below = RestAt(tokens, knot, drafts_on);
-  step.above = RestAt(tokens, knot + 1, drafts_on);
+  step.below = RestAt(key, knot);
+  step.above = RestAt(key, knot + 1);
   for (int i = 0; i < kHalvings; ++i) {
     const double middle = (low + high) / 2;
-    const BlockTime there = RestOf(tokens, middle, drafts_on);
+    const BlockTime there = RestOf(key, middle);
     const double rise = there.total.value - step.below.total.value,
                  further = step.above.total.value - there.total.value;
     if (i == 0 && std::abs(rise - further) / 2 < kHalfWay * there.total.value) return step;
@@ -182,17 +298,37 @@ const IterationCosts::Step& IterationCosts::StepAt(int64_t tokens, int64_t knot,
   return step;
 }
 
-BlockTime IterationCosts::Rest(int64_t tokens, double mean_tokens, bool drafts_on) {
-  if (shard_.dp == 1) return RestAt(tokens, 0, drafts_on);
+BlockTime IterationCosts::Rest(const Key& key, double mean_tokens) {
+  if (shard_.dp == 1) return RestAt(key, 0);
   const Place place = PlaceOf(mean_tokens);
-  const Step& step = StepAt(tokens, place.knot, drafts_on);
-  const BlockTime& low = RestAt(tokens, place.knot, drafts_on);
-  const BlockTime& high = RestAt(tokens, place.knot + 1, drafts_on);
+  const Step& step = StepAt(key, place.knot);
+  const BlockTime& low = RestAt(key, place.knot);
+  const BlockTime& high = RestAt(key, place.knot + 1);
   if (step.at == 0) return Between(low, high, place.part);
   const double from = AtKnot(place.knot), to = AtKnot(place.knot + 1);
   const double mean = from + place.part * (to - from);
   return mean < step.at ? Between(low, step.below, (mean - from) / (step.at - from))
                         : Between(step.above, high, (mean - step.at) / (to - step.at));
+}
+
+// What attention takes hides what travels, so it is not added but part of the row; what it is busy
+// with is that of the half itself.
+BlockTime IterationCosts::Halves(const IterationWork& half, int stage) {
+  const BlockTime attention = Attention(half);
+  const Place place = PlaceOf(std::max(1.0, attention.total.value / kLeastAttention));
+  const Rows rows = half.prefill.tokens > 0 ? Rows::kHalvesOfPrompts : Rows::kHalvesOfDecodes;
+  const auto at = [&](int64_t knot) {
+    return Rest({stage, rows, half.tokens(), knot}, half.mean_tokens);
+  };
+  const BlockTime low = at(place.knot);
+  return Between(low, at(place.knot + 1), place.part);
+}
+
+BlockTime IterationCosts::Attention(const IterationWork& work) {
+  BlockTime t;
+  if (work.prefill.tokens > 0) t += AttentionOf(work.prefill);
+  if (work.decode.tokens > 0) t += Decode(work.decode);
+  return t;
 }
 
 BlockTime IterationCosts::Decode(const Work& part) {
@@ -218,21 +354,57 @@ const BlockTime& IterationCosts::HeadOf(int64_t rows) {
   if (heads_.size() <= n) heads_.resize(n + 1);
   if (heads_[n]) return *heads_[n];
   const Work work = DecodeOf(rows, rows, 1);
-  return heads_[n].emplace(SolvedOf(BlockKind::kHead, {&work, 1}));
+  return heads_[n].emplace(TimeOf(CostedOf(BlockKind::kHead, {&work, 1})));
 }
 
 BlockTime IterationCosts::Of(const IterationWork& work) {
+  BlockTime all = OfStage(work, 0);
+  for (int s = 1; s < stages(); ++s) {
+    const Seconds send = SendOf(work);
+    all.total += send;
+    all.busy[static_cast<size_t>(OpClass::kCollective)] += send;
+    all.exposed[static_cast<size_t>(GroupKind::kPipelineNext)] += send;
+    all += OfStage(work, s);
+  }
+  return all;
+}
+
+BlockTime IterationCosts::OfStage(const IterationWork& work, int stage) {
   MOECAST_CHECK(work.tokens() > 0);
-  BlockTime t = Rest(work.tokens(), work.mean_tokens, false);
+  const Rows rows = work.halved ? Rows::kUndivided : Rows::kAll;
+  BlockTime t = Rest({stage, rows, work.tokens()}, work.mean_tokens);
+  t += Attention(work) * Attend(stage, rows);
+  if (work.halved && Attend(stage, Rows::kHalvesOfDecodes) > 0) t += Halves(HalfOf(work), stage);
+  if (stage + 1 < stages()) return t;
   t += HeadOf(work.prefill.sequences + work.decode.tokens) * (drafts_ > 0 ? 2 : 1);
-  if (work.prefill.tokens > 0) t += AttentionOf(work.prefill) * layers_;
-  if (work.decode.tokens > 0) t += Decode(work.decode) * layers_;
   if (drafts_ < 2 || work.decode.tokens == 0) return t;
   const IterationWork on = DraftsOn(work);
-  t += Rest(on.tokens(), on.mean_tokens, true);
+  t += Rest({stage, Rows::kDraftsOn, on.tokens()}, on.mean_tokens);
   t += HeadOf(on.tokens()) * (drafts_ - 1);
   t += Decode(on.decode) * (drafts_ - 1);
   return t;
+}
+
+// Each rank of tp sends all of a token, as vLLM's does where it does not gather behind.
+Seconds IterationCosts::SendOf(const IterationWork& work) {
+  const auto [at, fresh] = sends_.try_emplace(work.tokens());
+  const Bytes bytes(static_cast<double>(work.tokens()) * model_.hidden *
+                    ElementBytes(Dtype::kBf16));
+  const Op send{.name = OpName::kPipelineSend,
+                .query = CollectiveQuery{CollectiveKind::kSend, GroupKind::kPipelineNext, bytes}};
+  if (fresh) at->second = costs_.Of(send).time;
+  return at->second;
+}
+
+// Which kernels run depends on what there is, not on how much.
+int IterationCosts::KernelsOf(const IterationWork& work) {
+  std::optional<int>& kernels = kernels_[static_cast<size_t>(
+      (work.prefill.tokens > 0) + 2 * (work.decode.tokens > 0) + 4 * work.halved)];
+  if (kernels) return *kernels;
+  kernels = 0;
+  for (const Piece& piece : pieces_)
+    *kernels += piece.count * static_cast<int>(OpsIn(piece, work).ops.size());
+  return *kernels;
 }
 
 double IterationCosts::Sigma(const IterationWork& work) const {

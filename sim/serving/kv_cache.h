@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <list>
+#include <set>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -29,6 +30,16 @@ class KvCache {
           std::span<const int64_t> tiers = {});
 
   int64_t BlocksFor(int64_t tokens) const { return (tokens + block_size_ - 1) / block_size_; }
+  // Sequences that hold blocks, in the order they were admitted by whoever shares the cache: the
+  // last of all gives way.
+  int64_t Enter() { return *in_.insert(in_.end(), entered_++); }
+  void Leave(int64_t order) { in_.erase(order); }
+  bool IsLast(int64_t order) const { return !in_.empty() && *in_.rbegin() == order; }
+  // How many of these schedulers find no blocks to go on with. While there are any the others admit
+  // nothing, so that what gives way is theirs.
+  int starving() const { return starving_; }
+  void Starve(int more) { starving_ += more; }
+
   // Free, or of runs that are idle.
   int64_t available() const { return free_ + idle_blocks(); }
   int64_t used() const { return blocks_ - available(); }
@@ -39,6 +50,9 @@ class KvCache {
   // available().
   void Take(int64_t n);
   void Give(int64_t n) { free_ += n; }
+  // Blocks that running sequences will hold at their ends, where these are kept for them.
+  int64_t promised() const { return promised_; }
+  void Promise(int64_t n) { promised_ += n; }
 
   // Of the first runs of a prompt those that are kept, here or below, and how many of them are idle
   // or below: to be held they leave so many times run_blocks() fewer available.
@@ -69,11 +83,14 @@ class KvCache {
   size_t TierOf(uint64_t hash) const;
   int64_t idle_blocks() const { return static_cast<int64_t>(idle_.size()) * run_blocks_; }
 
-  int64_t blocks_, block_size_, run_tokens_, run_blocks_, free_;
+  int64_t blocks_, block_size_, run_tokens_, run_blocks_, free_, promised_ = 0;
   std::unordered_map<uint64_t, Run> runs_;  // by hash
   std::list<uint64_t> idle_;                // least recently used first
   std::vector<Tier> tiers_;
   std::vector<int64_t> loaded_;  // by the last Hold
+  std::set<int64_t> in_;
+  int64_t entered_ = 0;
+  int starving_ = 0;
 };
 
 }  // namespace moecast

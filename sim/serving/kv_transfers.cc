@@ -10,6 +10,7 @@
 #include "costmodel/memory.h"
 #include "sim/network/collective_run.h"
 #include "sim/network/flows.h"
+#include "sim/serving/serving_memory.h"
 
 namespace moecast {
 

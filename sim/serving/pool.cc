@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <span>
 
+#include "sim/serving/serving_memory.h"
+
 namespace moecast {
 
 Pool::Pool(const ServingRun& run, const Deployment& deployment, int replicas, IterationCosts& costs,
            double slower, std::vector<RequestOutcome>& outcomes)
     : router_(*FindRouterPolicy(deployment.router)),
       scaling_(deployment.autoscaling),
-      dp_(deployment.parallel.dp) {
+      each_(deployment.parallel.dp * deployment.parallel.pp) {
   const ServingMemory memory = ServingMemoryOf(deployment, run.model, run.cluster);
   for (int r = 0; r < replicas; ++r)
     replicas_.emplace_back(run, deployment, memory, costs, slower, outcomes);
@@ -19,7 +21,7 @@ Pool::Pool(const ServingRun& run, const Deployment& deployment, int replicas, It
 
 int Pool::Choose(const SequenceAsked& asked) {
   const size_t at = router_.choose(ranks_, turn_++, asked);
-  return up_[at % up_.size()] * dp_ + static_cast<int>(at / up_.size());
+  return up_[at % up_.size()] * each_ + static_cast<int>(at / up_.size());
 }
 
 std::vector<int32_t> Pool::Fail(int replica, Time now) {
@@ -40,9 +42,9 @@ void Pool::Scale(Time now, int64_t in_flight) {
   for (const int replica : changes.closed) Close(replica);
 }
 
-Time Pool::ends() const {
+Time Pool::next() const {
   Time first = kNever;
-  for (const Replica& replica : replicas_) first = std::min(first, replica.ends());
+  for (const Replica& replica : replicas_) first = std::min(first, replica.next());
   return first;
 }
 
@@ -83,7 +85,7 @@ void Pool::Route() {
   ranks_.clear();
   for (size_t r = 0; r < replicas_.size(); ++r)
     if (down_[r] == 0) up_.push_back(static_cast<int>(r));
-  for (size_t k = 0; k < static_cast<size_t>(dp_); ++k)
+  for (size_t k = 0; k < static_cast<size_t>(each_); ++k)
     for (const int r : up_) ranks_.push_back(&replicas_[static_cast<size_t>(r)].ranks()[k]);
 }
 

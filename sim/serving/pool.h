@@ -18,8 +18,8 @@ class Pool {
   Pool(const ServingRun& run, const Deployment& deployment, int replicas, IterationCosts& costs,
        double slower, std::vector<RequestOutcome>& outcomes);
 
-  // The rank that the next request goes to: dp of the first replica, then those of the next.
-  // REQUIRES: up().
+  // The rank that the next request goes to, in one of its lanes: those of the first replica, then
+  // those of the next. REQUIRES: up().
   int Choose(const SequenceAsked& asked);
   // Whether any replica takes requests.
   bool up() const { return !up_.empty(); }
@@ -45,16 +45,16 @@ class Pool {
     }
   }
 
-  int ReplicaOf(int rank) const { return rank / dp_; }
+  int ReplicaOf(int rank) const { return rank / each_; }
   Replica& replica_of(int rank) { return replicas_[static_cast<size_t>(ReplicaOf(rank))]; }
   Scheduler& rank(int number) {
-    return replica_of(number).ranks()[static_cast<size_t>(number % dp_)];
+    return replica_of(number).ranks()[static_cast<size_t>(number % each_)];
   }
   // Whether its replica is paid for.
   bool there(int rank) const { return !scaler_ || scaler_->there(ReplicaOf(rank)); }
   std::deque<Replica>& replicas() { return replicas_; }
-  // When the first of the iterations that run ends; kNever where none does.
-  Time ends() const;
+  // When the first of the replicas has anything to do (Replica::next).
+  Time next() const;
   void Start(Time now);
   // In the queues of replicas that take requests.
   int64_t waiting() const;
@@ -70,7 +70,7 @@ class Pool {
 
   const RouterPolicy& router_;
   std::optional<Autoscaling> scaling_;
-  int dp_;
+  int each_;  // schedulers of a replica
   std::deque<Replica> replicas_;
   std::vector<int> down_;          // by replica: closed and not opened
   std::vector<int> up_;            // replicas that take requests

@@ -7,20 +7,22 @@
 
 namespace moecast {
 
-void MeanWork::Add(const Batch& batch, double mean_tokens, double weight) {
+void MeanWork::Add(const IterationWork& iteration, double weight) {
   const auto add = [&](const Work& work, Sums& sums) {
     const int64_t of_work[] = {work.sequences, work.tokens, work.query_key_pairs, work.context_sum};
     for (size_t i = 0; i < sums.size(); ++i) sums[i] += weight * static_cast<double>(of_work[i]);
   };
   weight_ += weight;
-  mean_tokens_ += weight * mean_tokens;
-  add(batch.prefill, prefill_);
-  add(batch.decode, decode_);
+  mean_tokens_ += weight * iteration.mean_tokens;
+  halved_ += iteration.halved ? weight : 0;
+  add(iteration.prefill, prefill_);
+  add(iteration.decode, decode_);
 }
 
 void MeanWork::Add(const MeanWork& other) {
   weight_ += other.weight_;
   mean_tokens_ += other.mean_tokens_;
+  halved_ += other.halved_;
   for (size_t i = 0; i < prefill_.size(); ++i) {
     prefill_[i] += other.prefill_[i];
     decode_[i] += other.decode_[i];
@@ -43,6 +45,7 @@ IterationWork MeanWork::mean() const {
   if (work.decode.sequences > 0)
     work.decode = DecodeOf(work.decode.sequences, work.decode.context_sum,
                            std::llround(decode_[1] / decode_[0]));
+  work.halved = 2 * halved_ > weight_;
   // Of what is left: as many times a rank's own tokens as over all iterations.
   work.mean_tokens =
       std::max(1.0, static_cast<double>(work.tokens()) * mean_tokens_ / (prefill_[1] + decode_[1]));
@@ -90,7 +93,8 @@ Replica::Replica(const ServingRun& run, const Deployment& pool, const ServingMem
       tier_runs.push_back(static_cast<int64_t>(
           tier.capacity / (memory.kv_per_token * static_cast<double>(run_tokens))));
   }
-  const SchedulerLimits limits{.max_num_seqs = engine_.max_num_seqs,
+  const int pp = pool.parallel.pp;
+  const SchedulerLimits limits{.max_num_seqs = engine_.max_num_seqs / pp,
                                .max_num_batched_tokens = engine_.max_num_batched_tokens,
                                .block_size = engine_.block_size,
                                .blocks = memory.blocks,
@@ -99,9 +103,15 @@ Replica::Replica(const ServingRun& run, const Deployment& pool, const ServingMem
                                .tokens_per_step = engine_.TokensPerStep(),
                                .tier_runs = std::move(tier_runs),
                                .host_blocks = memory.host_blocks};
-  schedulers_.assign(static_cast<size_t>(pool.parallel.dp), Scheduler(limits, *policy));
+  std::vector<std::shared_ptr<KvCache>> caches;
+  for (int r = 0; r < pool.parallel.dp; ++r) caches.push_back(Scheduler::CacheOf(limits));
+  for (int lane = 0; lane < pp; ++lane)
+    for (const std::shared_ptr<KvCache>& cache : caches)
+      schedulers_.emplace_back(limits, *policy, cache);
   ticks_.resize(schedulers_.size());
-  batches_.resize(schedulers_.size());
+  lanes_.resize(static_cast<size_t>(pp));
+  for (Lane& lane : lanes_) lane.batches.resize(caches.size());
+  free_.resize(static_cast<size_t>(pp) + 1);
 }
 
 Seconds Replica::LoadingOf(const Batch& batch) const {
@@ -111,43 +121,77 @@ Seconds Replica::LoadingOf(const Batch& batch) const {
   return time;
 }
 
+Time Replica::next() const {
+  Time next = kNever;
+  bool waits = false;
+  for (const Lane& lane : lanes_) {
+    next = std::min(next, lane.ends);
+    waits |= lane.ends == kNever;
+  }
+  return waits && next != kNever && free_.front() > now_ ? std::min(next, free_.front()) : next;
+}
+
 void Replica::Start(Time now) {
-  if (ends_ != kNever) return;
+  now_ = now;
+  while (free_.front() <= now) {
+    const int64_t preemptions = Preemptions();
+    bool began = false;
+    for (size_t tried = 0; tried < lanes_.size() && !began; ++tried) {
+      const size_t lane = turn_++ % lanes_.size();
+      began = lanes_[lane].ends == kNever && Begin(lane, now);
+    }
+    // What one lane gave up may be what another waits for.
+    if (!began && (lanes_.size() == 1 || Preemptions() == preemptions)) return;
+  }
+}
+
+int64_t Replica::Preemptions() const {
+  int64_t all = 0;
+  for (const Scheduler& rank : schedulers_) all += rank.preemptions();
+  return all;
+}
+
+bool Replica::Begin(size_t at, Time now) {
+  Lane& lane = lanes_[at];
+  const std::span<Scheduler> ranks = RanksOf(at);
   int64_t tokens = 0;
   Blocked blocked = Blocked::kNothing;
-  for (size_t r = 0; r < schedulers_.size(); ++r) {
-    batches_[r] = schedulers_[r].Next();
-    tokens += batches_[r].tokens();
-    blocked = std::max(blocked, batches_[r].blocked);
-    counts_.peak_blocks = std::max(counts_.peak_blocks, schedulers_[r].blocks_used());
+  for (size_t r = 0; r < ranks.size(); ++r) {
+    Ticks& ticks = ticks_[at * dp() + r];
+    lane.batches[r] = ranks[r].Next();
+    tokens += lane.batches[r].tokens();
+    blocked = std::max(blocked, lane.batches[r].blocked);
+    counts_.peak_blocks = std::max(counts_.peak_blocks, ranks[r].blocks_used());
     const auto first_of = [&](int32_t id) {
       return outcomes_[static_cast<size_t>(id)].first_token;
     };
-    for (const int32_t id : schedulers_[r].started()) {
+    for (const int32_t id : ranks[r].started()) {
       Time& started = outcomes_[static_cast<size_t>(id)].started;
       started = std::min(started, now);
     }
     // Who is back from host memory goes on from its last token.
-    Ticks& ticks = ticks_[r];
-    for (const int32_t id : schedulers_[r].joined()) {
+    for (const int32_t id : ranks[r].joined()) {
       const auto stopped = ticks.stopped.extract(id);
       ticks.begun.push_back({id, stopped ? stopped.mapped() : first_of(id)});
     }
-    for (const int32_t id : schedulers_[r].preempted()) {
+    for (const int32_t id : ranks[r].preempted()) {
       const auto begun = std::find_if(ticks.begun.begin(), ticks.begun.end(),
                                       [&](const Begun& of) { return of.id == id; });
       ticks.stopped.try_emplace(id, begun == ticks.begun.end() ? ticks.last : begun->last);
       if (begun != ticks.begun.end()) ticks.begun.erase(begun);
     }
   }
-  if (tokens == 0) return;
-  const double mean = static_cast<double>(tokens) / static_cast<double>(schedulers_.size());
+  if (tokens == 0) return false;
+  const double mean = static_cast<double>(tokens) / static_cast<double>(ranks.size());
+  const bool halved = std::all_of(lane.batches.begin(), lane.batches.end(), [&](const Batch& b) {
+    return engine_.Halves(b.tokens(), b.prefill.tokens > 0);
+  });
   const Batch* longest = nullptr;
   BlockTime time;
   Seconds loading, swapping;
-  for (const Batch& batch : batches_) {
+  for (const Batch& batch : lane.batches) {
     if (batch.empty()) continue;
-    const BlockTime of_rank = costs_.Of({batch.prefill, batch.decode, mean}) * slower_;
+    const BlockTime of_rank = costs_.Of({batch.prefill, batch.decode, mean, halved}) * slower_;
     // A layer's part is loaded while those before it are computed.
     const Seconds beyond = std::max(Seconds(), LoadingOf(batch) - of_rank.total);
     // Copies are on the model's stream, before it (vLLM V0: vllm/worker/worker_base.py,
@@ -160,50 +204,87 @@ void Replica::Start(Time now) {
     longest = &batch;
   }
   const int64_t sequences = longest->prefill.sequences + longest->decode.sequences;
-  const Seconds overhead = engine_.OverheadOf(sequences) * slower_;
-  running_ = {longest, mean, time, overhead, loading, swapping, blocked};
-  ends_ = now + Time::From(running_.all());
-  if (!records_) return;
-  IterationSpan span{.start = now, .end = ends_, .overhead = Time::From(overhead)};
-  for (const Batch& batch : batches_) {
-    span.prompt_tokens += batch.prefill.tokens;
-    span.decodes += batch.decode.tokens;
+  const int kernels = costs_.KernelsOf({longest->prefill, longest->decode, mean, halved});
+  const Seconds overhead = engine_.OverheadOf(sequences, time.total / slower_, kernels) * slower_;
+  lane.running = {longest, mean, halved, time, overhead, loading, swapping, blocked};
+  lane.ends = EndOf(lane.running, now);
+  if (!records_) return true;
+  lane.span = {.start = now,
+               .end = lane.ends,
+               .overhead = Time::From(overhead),
+               .lane = static_cast<int>(at)};
+  for (const Batch& batch : lane.batches) {
+    lane.span.prompt_tokens += batch.prefill.tokens;
+    lane.span.decodes += batch.decode.tokens;
   }
-  record_.iterations.push_back(span);
+  return true;
+}
+
+Time Replica::EndOf(const Running& iteration, Time now) {
+  Time from = now;  // the last wait's end, and what was done since
+  Seconds since = iteration.swapping + iteration.loading;
+  const auto through = [&](Time& free, Seconds takes) {
+    if (from + Time::From(since) < free) {
+      from = free;
+      since = Seconds();
+    }
+    since += takes;
+    free = from + Time::From(since);
+  };
+  if (lanes_.size() == 1) {
+    through(free_.front(), iteration.time.total);
+  } else {
+    const IterationWork work{iteration.batch->prefill, iteration.batch->decode, iteration.mean,
+                             iteration.halved};
+    for (int s = 0; s < costs_.stages(); ++s) {
+      if (s > 0) since += costs_.SendOf(work) * slower_;
+      through(free_[static_cast<size_t>(s)], costs_.OfStage(work, s).total * slower_);
+    }
+  }
+  through(free_.back(), iteration.overhead);
+  return free_.back();
 }
 
 void Replica::Count(const Running& iteration) {
-  const auto& [longest, mean, time, overhead, loading, swapping, blocked] = iteration;
+  const auto& [longest, mean, halved, time, overhead, loading, swapping, blocked] = iteration;
   const Batch& batch = *longest;
-  const Seconds all = iteration.all();
+  const double part = 1 / static_cast<double>(lanes_.size());
+  const Seconds all = iteration.all() * part;
   ++counts_.iterations;
-  counts_.busy += time;
-  counts_.overhead += overhead;
-  counts_.loading += loading;
-  counts_.swapping += swapping;
+  counts_.busy += time * part;
+  counts_.overhead += overhead * part;
+  counts_.loading += loading * part;
+  counts_.swapping += swapping * part;
   counts_.blocked[static_cast<size_t>(blocked)] += all;
-  counts_.work.Add(batch, mean, time.total.value);
+  counts_.work.Add({batch.prefill, batch.decode, mean, halved}, time.total.value);
   // What decodes alone would have taken is theirs.
   Seconds decode;
   if (batch.prefill.tokens == 0)
     decode = all;
   else if (batch.decode.tokens > 0)
-    decode = costs_.Of({Work{.pass = Pass::kPrefill}, batch.decode,
-                        std::min(mean, static_cast<double>(batch.decode.tokens))})
-                     .total *
-                 slower_ +
-             overhead + swapping;
+    decode = (costs_.Of({Work{.pass = Pass::kPrefill}, batch.decode,
+                         std::min(mean, static_cast<double>(batch.decode.tokens)),
+                         engine_.Halves(batch.decode.tokens, false)})
+                      .total *
+                  slower_ +
+              overhead + swapping) *
+             part;
   counts_.decoding += decode;
   counts_.with_prompts += all - decode;
 }
 
-std::span<const int32_t> Replica::End() {
+std::span<const int32_t> Replica::End(Time now) {
   finished_.clear();
-  Count(running_);
-  for (size_t r = 0; r < schedulers_.size(); ++r)
-    if (!batches_[r].empty()) EndRank(r);
-  Sample(ends_);
-  ends_ = kNever;
+  for (size_t l = 0; l < lanes_.size(); ++l) {
+    Lane& lane = lanes_[l];
+    if (lane.ends != now) continue;
+    Count(lane.running);
+    if (records_) record_.iterations.push_back(lane.span);
+    for (size_t r = 0; r < dp(); ++r)
+      if (!lane.batches[r].empty()) EndRank(l, r, now);
+    lane.ends = kNever;
+    Sample(now);
+  }
   return finished_;
 }
 
@@ -214,34 +295,39 @@ std::vector<int32_t> Replica::Fail(Time now) {
     lost.insert(lost.end(), of_rank.begin(), of_rank.end());
   }
   ticks_.assign(ticks_.size(), {});
-  if (records_ && ends_ != kNever) {
-    IterationSpan& last = record_.iterations.back();
-    last.overhead = std::max(Time{}, now - (last.end - last.overhead));
-    last.end = now;
+  for (Lane& lane : lanes_) {
+    if (records_ && lane.ends != kNever) {
+      lane.span.overhead = std::max(Time{}, now - (lane.span.end - lane.span.overhead));
+      lane.span.end = now;
+      record_.iterations.push_back(lane.span);
+    }
+    lane.ends = kNever;
   }
-  ends_ = kNever;
+  free_.assign(free_.size(), now);
   Sample(now);
   return lost;
 }
 
-void Replica::EndRank(size_t r) {
-  Ticks& ticks = ticks_[r];
-  if (int64_t others = batches_[r].decode.sequences; others > 0) {
+void Replica::EndRank(size_t l, size_t r, Time now) {
+  const size_t at = l * dp() + r;
+  Ticks& ticks = ticks_[at];
+  const Batch& batch = lanes_[l].batches[r];
+  if (int64_t others = batch.decode.sequences; others > 0) {
     others -= std::ssize(ticks.begun);
-    for (const Begun& begun : ticks.begun) counts_.gaps.Add(ends_ - begun.last, 1);
-    if (others > 0) counts_.gaps.Add(ends_ - ticks.last, others);
+    for (const Begun& begun : ticks.begun) counts_.gaps.Add(now - begun.last, 1);
+    if (others > 0) counts_.gaps.Add(now - ticks.last, others);
     ticks.begun.clear();
-    ticks.last = ends_;
+    ticks.last = now;
   }
-  const BatchEnd end = schedulers_[r].End();
-  for (const int32_t id : end.first_token) outcomes_[static_cast<size_t>(id)].first_token = ends_;
+  const BatchEnd end = schedulers_[at].End();
+  for (const int32_t id : end.first_token) outcomes_[static_cast<size_t>(id)].first_token = now;
   for (const int32_t id : end.resumed) {
     const auto stopped = ticks.stopped.find(id);
-    counts_.gaps.Add(ends_ - stopped->second, 1);
+    counts_.gaps.Add(now - stopped->second, 1);
     ticks.stopped.erase(stopped);
   }
-  for (const int32_t id : end.finished) outcomes_[static_cast<size_t>(id)].end = ends_;
-  for (const int32_t id : end.begun) ticks.begun.push_back({id, ends_});
+  for (const int32_t id : end.finished) outcomes_[static_cast<size_t>(id)].end = now;
+  for (const int32_t id : end.begun) ticks.begun.push_back({id, now});
   finished_.insert(finished_.end(), end.finished.begin(), end.finished.end());
 }
 
@@ -249,10 +335,10 @@ void Replica::EndRank(size_t r) {
 void Replica::Sample(Time now) {
   constexpr size_t kMost = 1024;
   last_ = {.at = now};
-  for (const Scheduler& rank : schedulers_) {
-    last_.waiting += rank.waiting();
-    last_.running += rank.running();
-    last_.kv_blocks += rank.blocks_used();
+  for (size_t s = 0; s < schedulers_.size(); ++s) {
+    last_.waiting += schedulers_[s].waiting();
+    last_.running += schedulers_[s].running();
+    if (s < dp()) last_.kv_blocks += schedulers_[s].blocks_used();  // lanes share them
   }
   if (records_) record_.samples.push_back(last_);
   if (now < next_sample_) return;

@@ -1,6 +1,12 @@
 // One replica under the requests that it is sent: dp ranks, each with a scheduler, that go through
 // the layers in step. It runs an iteration at a time and keeps count of what it does; when things
 // happen is its caller's.
+//
+// Of several stages as many iterations are under way, each of a lane: a part of every rank's
+// sequences, that has a scheduler of its own and shares the rank's cache (as SGLang's pipeline
+// does; vLLM takes for each the sequences that are in no other). A lane goes through the stages
+// behind those before it, and begins its next iteration when the last has ended; the host's part of
+// one is a stage too. Lanes that could begin take turns.
 #pragma once
 
 #include <array>
@@ -12,6 +18,7 @@
 #include "base/time.h"
 #include "sim/serving/iteration_costs.h"
 #include "sim/serving/scheduler.h"
+#include "sim/serving/serving_memory.h"
 #include "sim/serving/serving_run.h"
 #include "sim/serving/token_gaps.h"
 
@@ -38,6 +45,7 @@ struct IterationSpan {
   Time start, end;
   Time overhead;  // of it the engine's, its end
   int64_t prompt_tokens = 0, decodes = 0;
+  int lane = 0;
 };
 
 // All that a replica did, and how it stood after each change.
@@ -46,21 +54,22 @@ struct ReplicaRecord {
   std::vector<ServingSample> samples;
 };
 
-// Mean work of iterations, each weighted by its time.
+// Mean work of iterations, each weighted by its time; in halves where most of it is.
 class MeanWork {
  public:
-  void Add(const Batch& batch, double mean_tokens, double weight);
+  void Add(const IterationWork& iteration, double weight);
   void Add(const MeanWork& other);
   // Nothing where there was none. A mean below one sequence is none.
   IterationWork mean() const;
 
  private:
   using Sums = std::array<double, 4>;
-  double weight_ = 0, mean_tokens_ = 0;
+  double weight_ = 0, mean_tokens_ = 0, halved_ = 0;
   Sums prefill_{}, decode_{};
 };
 
-// Sums over the iterations of replicas.
+// Sums over the iterations of replicas; of pp lanes, times are a pp-th of what their iterations
+// take: the mean over the stages' GPUs.
 struct ServingCounts {
   int64_t iterations = 0;
   int64_t preemptions = 0;
@@ -95,16 +104,17 @@ class Replica {
   void Record() { records_ = true; }
   const ReplicaRecord& record() const { return record_; }
 
+  // Those of the first lane, then of the next.
   std::span<Scheduler> ranks() { return schedulers_; }
-  // Begins an iteration unless one runs or there is nothing to do.
+  // Begins an iteration where one can.
   void Start(Time now);
-  // When the iteration ends that runs; kNever where none does.
-  Time ends() const { return ends_; }
-  // All it has is lost, what the iteration that runs has done so far too, which counts for nothing:
-  // the requests that it had, each rank's ascending.
+  // When an iteration ends, or the first stage is free for another; kNever where nothing runs.
+  Time next() const;
+  // All it has is lost, what the iterations that run have done so far too, which counts for
+  // nothing: the requests that it had, each rank's ascending.
   std::vector<int32_t> Fail(Time now);
-  // It has ended: the requests whose last token it made. Valid until the next.
-  std::span<const int32_t> End();
+  // Iterations that end now: the requests whose last tokens they made. Valid until the next.
+  std::span<const int32_t> End(Time now);
 
   // Keeps how its ranks stand now: at the end of each iteration, and where its caller has changed
   // what they hold.
@@ -132,16 +142,32 @@ class Replica {
   struct Running {
     const Batch* batch = nullptr;
     double mean = 0;  // tokens of a rank
+    bool halved = false;
     BlockTime time;
     Seconds overhead, loading, swapping;
     Seconds all() const { return time.total + overhead + loading + swapping; }
     Blocked blocked = Blocked::kNothing;
   };
+  struct Lane {
+    std::vector<Batch> batches;  // by rank
+    Running running;
+    Time ends = kNever;
+    IterationSpan span;
+  };
 
+  size_t dp() const { return schedulers_.size() / lanes_.size(); }
+  std::span<Scheduler> RanksOf(size_t lane) {
+    return std::span(schedulers_).subspan(lane * dp(), dp());
+  }
+  int64_t Preemptions() const;
+  // Whether it had anything to do.
+  bool Begin(size_t lane, Time now);
+  // Where it comes out behind those that are in the stages.
+  Time EndOf(const Running& iteration, Time now);
   void Count(const Running& iteration);
   // What a batch loads from tiers below the cache takes.
   Seconds LoadingOf(const Batch& batch) const;
-  void EndRank(size_t r);
+  void EndRank(size_t lane, size_t r, Time now);
 
   const ServingRun& run_;
   const EngineSpec engine_;
@@ -151,11 +177,12 @@ class Replica {
   const Seconds swap_block_;         // to host memory or from it
   std::vector<RequestOutcome>& outcomes_;
   std::vector<Scheduler> schedulers_;
-  std::vector<Ticks> ticks_;
-  std::vector<Batch> batches_;
+  std::vector<Ticks> ticks_;  // by scheduler
+  std::vector<Lane> lanes_;
+  std::vector<Time> free_;  // by stage, then the host: when the last that has begun leaves it
+  size_t turn_ = 0;         // of the lanes
+  Time now_{};              // of the last Start
   std::vector<int32_t> finished_;
-  Running running_;
-  Time ends_ = kNever;
   ServingCounts counts_;
   bool records_ = false;
   ReplicaRecord record_;

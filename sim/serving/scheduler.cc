@@ -1,17 +1,24 @@
 #include "sim/serving/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "costmodel/causal_pairs.h"
 
 namespace moecast {
 
-Scheduler::Scheduler(const SchedulerLimits& limits, const BatchingPolicy& policy)
+std::shared_ptr<KvCache> Scheduler::CacheOf(const SchedulerLimits& limits) {
+  return std::make_shared<KvCache>(limits.blocks, limits.block_size, limits.run_tokens,
+                                   limits.tier_runs);
+}
+
+Scheduler::Scheduler(const SchedulerLimits& limits, const BatchingPolicy& policy,
+                     std::shared_ptr<KvCache> cache)
     : limits_(limits),
       policy_(&policy),
       growing_(static_cast<size_t>(limits.block_size)),
-      cache_(limits.blocks, limits.block_size, limits.run_tokens, limits.tier_runs) {
+      cache_(cache ? std::move(cache) : CacheOf(limits)) {
   MOECAST_CHECK(0 < limits.max_num_seqs && 0 <= limits.drafts);
   MOECAST_CHECK(limits.max_num_seqs * (1 + limits.drafts) <= limits.max_num_batched_tokens);
   MOECAST_CHECK(1 <= limits.tokens_per_step &&
@@ -21,25 +28,25 @@ Scheduler::Scheduler(const SchedulerLimits& limits, const BatchingPolicy& policy
 }
 
 int64_t Scheduler::BlocksOf(int64_t input_tokens, int64_t output_tokens) const {
-  return cache_.BlocksFor(input_tokens + output_tokens - 1 + limits_.drafts);
+  return cache_->BlocksFor(input_tokens + output_tokens - 1 + limits_.drafts);
 }
 
 // Whole runs alone are kept.
 std::span<const uint64_t> Scheduler::RunsOf(const SequenceAsked& asked) const {
-  if (cache_.run_tokens() == 0) return {};
-  return asked.hashes.first(
-      std::min(asked.hashes.size(), static_cast<size_t>(asked.input_tokens / cache_.run_tokens())));
+  if (cache_->run_tokens() == 0) return {};
+  return asked.hashes.first(std::min(
+      asked.hashes.size(), static_cast<size_t>(asked.input_tokens / cache_->run_tokens())));
 }
 
 // The last token of a prompt is computed in any case: its output makes the next.
 KvCache::Known Scheduler::KnownOf(std::span<const uint64_t> runs, int64_t prompt) const {
   if (runs.empty()) return {};
-  const auto most = static_cast<size_t>((prompt - 1) / cache_.run_tokens());
-  return cache_.Find(runs.first(std::min(runs.size(), most)));
+  const auto most = static_cast<size_t>((prompt - 1) / cache_->run_tokens());
+  return cache_->Find(runs.first(std::min(runs.size(), most)));
 }
 
 int64_t Scheduler::CachedOf(const SequenceAsked& asked) const {
-  return KnownOf(RunsOf(asked), asked.input_tokens).runs * cache_.run_tokens();
+  return KnownOf(RunsOf(asked), asked.input_tokens).runs * cache_->run_tokens();
 }
 
 void Scheduler::Add(int32_t id, const SequenceAsked& asked) {
@@ -70,6 +77,7 @@ void Scheduler::Add(int32_t id, const SequenceAsked& asked) {
 // Its slot is another's to use, where its cache is nobody's to read.
 void Scheduler::Finish(Slot slot) {
   Sequence& s = At(slot);
+  cache_->Leave(s.order);
   s.state = s.hands_over ? State::kHandedOver : State::kFinished;
   ++s.version;
   finished_.push_back(s.id);
@@ -77,7 +85,7 @@ void Scheduler::Finish(Slot slot) {
     handed_over_.emplace(s.id, slot);
     return;
   }
-  promised_ -= PromiseOf(s);
+  cache_->Promise(-PromiseOf(s));
   empty_.push_back(slot);
 }
 
@@ -99,8 +107,8 @@ void Scheduler::BeginDecode(Slot slot) {
 }
 
 void Scheduler::GiveBack(Sequence& s, int64_t blocks) {
-  cache_.Give(blocks);
-  cache_.Release(s.runs.first(static_cast<size_t>(s.held)));
+  cache_->Give(blocks);
+  cache_->Release(s.runs.first(static_cast<size_t>(s.held)));
   s.held = 0;
 }
 
@@ -114,13 +122,15 @@ void Scheduler::LeaveDecode(Sequence& s) {
 bool Scheduler::PreemptLast(Batch& batch) {
   while (!admitted_.empty()) {
     const Entry last = admitted_.back();
+    if (IsNow(last) && !cache_->IsLast(At(last.slot).order)) return false;
     admitted_.pop_back();
     if (!IsNow(last)) continue;
     Sequence& s = At(last.slot);
+    cache_->Leave(s.order);
     if (s.state == State::kDecoding) {
       LeaveDecode(s);
       s.made += clock_ - s.since;
-      const int64_t stored = StoredNow(s), blocks = cache_.BlocksFor(stored);
+      const int64_t stored = StoredNow(s), blocks = cache_->BlocksFor(stored);
       s.prefilled = host_used_ + blocks <= limits_.host_blocks;
       if (s.prefilled) {
         s.prompt = stored;
@@ -153,8 +163,8 @@ bool Scheduler::TakeChunk(Slot slot, int64_t& budget, Batch& batch) {
   Sequence& s = At(slot);
   const int64_t tokens = std::min(budget, s.prompt - s.stored);
   const int64_t grow = OwnBlocks(s, s.stored + tokens) - s.blocks;
-  if (grow > cache_.available()) return false;
-  cache_.Take(grow);
+  if (grow > cache_->available()) return false;
+  cache_->Take(grow);
   s.blocks += grow;
   budget -= tokens;
   const int64_t context = s.stored + tokens;
@@ -170,18 +180,18 @@ bool Scheduler::TakeChunk(Slot slot, int64_t& budget, Batch& batch) {
 bool Scheduler::Admit(Slot slot, int64_t& budget, Batch& batch) {
   Sequence& s = At(slot);
   const KvCache::Known known = KnownOf(s.runs, s.prompt);
-  const int64_t cached = known.runs * cache_.run_tokens();
+  const int64_t cached = known.runs * cache_->run_tokens();
   const int64_t end = std::min(cached + budget, s.prompt);
-  const int64_t own = cache_.BlocksFor(end) - known.runs * cache_.run_blocks();
-  if (own + known.taking * cache_.run_blocks() > cache_.available()) return false;
+  const int64_t own = cache_->BlocksFor(end) - known.runs * cache_->run_blocks();
+  if (own + known.taking * cache_->run_blocks() > cache_->available()) return false;
   s.held = static_cast<int32_t>(known.runs);
   s.stored = cached;
   const std::span<const int64_t> loaded =
-      cache_.Hold(s.runs.first(static_cast<size_t>(known.runs)));
+      cache_->Hold(s.runs.first(static_cast<size_t>(known.runs)));
   batch.loaded.resize(loaded.size());
   for (size_t tier = 0; tier < loaded.size(); ++tier) {
-    batch.loaded[tier] += loaded[tier] * cache_.run_tokens();
-    loaded_tokens_ += loaded[tier] * cache_.run_tokens();
+    batch.loaded[tier] += loaded[tier] * cache_->run_tokens();
+    loaded_tokens_ += loaded[tier] * cache_->run_tokens();
   }
   prompt_tokens_ += s.prompt;
   cached_tokens_ += cached;
@@ -201,12 +211,14 @@ void Scheduler::TakeChunks(int64_t budget, Batch& batch) {
       batch.blocked = Blocked::kSequences;
     else if (budget == 0)
       batch.blocked = Blocked::kTokens;
-    else if (promised_ + PromiseOf(s) > limits_.blocks || !Admit(slot, budget, batch))
+    else if (OthersStarve() || cache_->promised() + PromiseOf(s) > limits_.blocks ||
+             !Admit(slot, budget, batch))
       batch.blocked = Blocked::kKvCache;
     if (batch.blocked != Blocked::kNothing) break;
     waiting_.pop_front();
-    promised_ += PromiseOf(s);
+    cache_->Promise(PromiseOf(s));
     s.state = State::kPrefilling;
+    s.order = cache_->Enter();
     started_.push_back(s.id);
     prefilling_.push_back(slot);
     admitted_.push_back({slot, s.version});
@@ -221,18 +233,19 @@ void Scheduler::JoinPrefilled(Batch& batch) {
     if (!s.prefilled) break;
     if (running() >= limits_.max_num_seqs)
       batch.blocked = Blocked::kSequences;
-    else if (promised_ + PromiseOf(s) > limits_.blocks ||
-             cache_.BlocksFor(s.prompt + 1 + limits_.drafts) + (s.on_host > 0 ? Growing() : 0) >
-                 cache_.available())
+    else if (OthersStarve() || cache_->promised() + PromiseOf(s) > limits_.blocks ||
+             cache_->BlocksFor(s.prompt + 1 + limits_.drafts) + (s.on_host > 0 ? Growing() : 0) >
+                 cache_->available())
       batch.blocked = Blocked::kKvCache;
     if (batch.blocked != Blocked::kNothing) break;
     waiting_.pop_front();
-    promised_ += PromiseOf(s);
-    cache_.Take(cache_.BlocksFor(s.prompt));
+    cache_->Promise(PromiseOf(s));
+    cache_->Take(cache_->BlocksFor(s.prompt));
     host_used_ -= s.on_host;
     batch.swapped += s.on_host;
     s.on_host = 0;
     s.stored = s.prompt;
+    s.order = cache_->Enter();
     BeginDecode(slot);
     admitted_.push_back({slot, s.version});
     joined_.push_back(s.id);
@@ -240,6 +253,14 @@ void Scheduler::JoinPrefilled(Batch& batch) {
 }
 
 Batch Scheduler::Next() {
+  Batch batch = Taken();
+  const bool starves = batch.empty() && running() > 0;
+  cache_->Starve(starves - starves_);
+  starves_ = starves;
+  return batch;
+}
+
+Batch Scheduler::Taken() {
   MOECAST_CHECK(chunks_.empty() && !decodes_);
   Batch batch;
   preempted_.clear();
@@ -254,13 +275,13 @@ Batch Scheduler::Next() {
     batch.blocked = Blocked::kPolicy;
 
   // Who was preempted does not come back in the same iteration, nor does another take its place.
-  while (decoding_ > 0 && Growing() > cache_.available()) {
-    PreemptLast(batch);
+  while (decoding_ > 0 && Growing() > cache_->available()) {
     batch.blocked = Blocked::kKvCache;
+    if (!PreemptLast(batch)) return batch;
   }
   if (decoding_ > 0) {
     decodes_ = true;
-    cache_.Take(Growing());
+    cache_->Take(Growing());
     const int64_t queries = 1 + limits_.drafts;
     batch.decode = DecodeOf(decoding_, stored_sum_ + decoding_ * queries, queries);
   }
@@ -280,7 +301,8 @@ std::vector<int32_t> Scheduler::Clear() {
   for (const Sequence& s : sequences_)
     if (s.state != State::kFinished) lost.push_back(s.id);
   std::sort(lost.begin(), lost.end());
-  Scheduler empty(limits_, *policy_);
+  *cache_ = std::move(*CacheOf(limits_));
+  Scheduler empty(limits_, *policy_, cache_);
   empty.prompt_tokens_ = prompt_tokens_;
   empty.cached_tokens_ = cached_tokens_;
   empty.loaded_tokens_ = loaded_tokens_;
@@ -297,7 +319,7 @@ void Scheduler::Drop(int32_t id) {
   const Slot slot = handed->second;
   handed_over_.erase(handed);
   GiveBack(At(slot), At(slot).blocks);
-  promised_ -= PromiseOf(At(slot));
+  cache_->Promise(-PromiseOf(At(slot)));
   At(slot).state = State::kFinished;
   empty_.push_back(slot);
 }
@@ -332,10 +354,10 @@ BatchEnd Scheduler::End() {
     Sequence& s = At(chunk.slot);
     s.stored += chunk.tokens;
     for (; static_cast<size_t>(s.held) < s.runs.size() &&
-           (s.held + 1) * cache_.run_tokens() <= s.stored;
+           (s.held + 1) * cache_->run_tokens() <= s.stored;
          ++s.held) {
-      cache_.Keep(s.runs[static_cast<size_t>(s.held)]);
-      s.blocks -= cache_.run_blocks();
+      cache_->Keep(s.runs[static_cast<size_t>(s.held)]);
+      s.blocks -= cache_->run_blocks();
     }
     if (s.stored < s.prompt) continue;
     std::erase(prefilling_, chunk.slot);

@@ -29,6 +29,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <queue>
 #include <span>
 #include <unordered_map>
@@ -88,8 +89,13 @@ struct BatchEnd {
 
 class Scheduler {
  public:
-  // REQUIRES: limits are positive, and an iteration has a token for each sequence.
-  Scheduler(const SchedulerLimits& limits, const BatchingPolicy& policy);
+  // Schedulers that share a cache take their turns at it (batches of a pipeline): of all their
+  // sequences those admitted last give way, and where another's would have to, an iteration is
+  // empty though sequences run. Alone it has a cache of its own. REQUIRES: limits are positive, and
+  // an iteration has a token for each sequence; the cache was made with them.
+  Scheduler(const SchedulerLimits& limits, const BatchingPolicy& policy,
+            std::shared_ptr<KvCache> cache = nullptr);
+  static std::shared_ptr<KvCache> CacheOf(const SchedulerLimits& limits);
 
   // The most blocks that a sequence holds: before its last token is made, with the drafts that are
   // verified with it.
@@ -99,12 +105,14 @@ class Scheduler {
   // limits.blocks.
   void Add(int32_t id, const SequenceAsked& asked);
 
-  // The next iteration; empty where nothing waits or runs. REQUIRES: the one before has ended.
+  // The next iteration; empty where nothing waits or runs, or another that shares the cache is to
+  // give way. REQUIRES: the one before has ended.
   Batch Next();
   // The iteration that Next gave has run.
   BatchEnd End();
-  // Loses all it has, the iteration that runs among it: the ids of the sequences that waited, ran
-  // or were handed over and not dropped, ascending.
+  // Loses all it has, the iteration that runs and the cache among it: the ids of the sequences that
+  // waited, ran or were handed over and not dropped, ascending. REQUIRES: who shares the cache
+  // loses all too.
   std::vector<int32_t> Clear();
   // The cache of a finished sequence that hands it over has been read.
   void Drop(int32_t id);
@@ -113,7 +121,7 @@ class Scheduler {
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
   int64_t running() const { return static_cast<int64_t>(prefilling_.size()) + decoding_; }
   int64_t decoding() const { return decoding_; }
-  int64_t blocks_used() const { return cache_.used(); }  // by sequences
+  int64_t blocks_used() const { return cache_->used(); }  // by sequences
   int64_t host_blocks_used() const { return host_used_; }
   // Tokens of the prompts that were admitted, and those of them that the cache had.
   int64_t prompt_tokens() const { return prompt_tokens_; }
@@ -148,6 +156,7 @@ class Scheduler {
     int64_t on_host = 0;  // blocks of host memory that it waits in
     std::span<const uint64_t> runs;  // of its input that may be kept
     int32_t held = 0;                // runs of the cache it holds
+    int64_t order = 0;               // of its admission, among all that share the cache
     int32_t version = 0;             // tells entries of ends_ and admitted_ that are of the past
     State state = State::kFinished;
     bool began = false;      // has made its first token
@@ -186,7 +195,7 @@ class Scheduler {
   bool TakeChunk(Slot slot, int64_t& budget, Batch& batch);
   bool Admit(Slot slot, int64_t& budget, Batch& batch);
   int64_t OwnBlocks(const Sequence& s, int64_t stored) const {
-    return cache_.BlocksFor(stored) - s.held * cache_.run_blocks();
+    return cache_->BlocksFor(stored) - s.held * cache_->run_blocks();
   }
   void GiveBack(Sequence& s, int64_t blocks);
   // Blocks to a sequence's end that are kept for it from the first on; none where none are.
@@ -196,8 +205,12 @@ class Scheduler {
   void Finish(Slot slot);
   void BeginDecode(Slot slot);
   void LeaveDecode(Sequence& s);
-  // Preempts the sequence that was admitted last; false where there is none.
+  // Preempts the sequence that was admitted last; false where there is none, or another that shares
+  // the cache has it.
   bool PreemptLast(Batch& batch);
+  Batch Taken();
+  // Whether another finds no blocks.
+  bool OthersStarve() const { return cache_->starving() > (starves_ ? 1 : 0); }
 
   SchedulerLimits limits_;
   const BatchingPolicy* policy_;
@@ -209,9 +222,8 @@ class Scheduler {
   std::unordered_map<int32_t, Slot> handed_over_;  // by id: finished, their cache still read
   std::priority_queue<Ending, std::vector<Ending>, std::greater<>> ends_;
   std::vector<int64_t> growing_;  // by the clock modulo block_size
-  KvCache cache_;
+  std::shared_ptr<KvCache> cache_;
   int64_t prompt_tokens_ = 0, cached_tokens_ = 0, loaded_tokens_ = 0;
-  int64_t promised_ = 0;  // blocks that running sequences hold at their ends; where reserved
   int64_t decoding_ = 0;
   int64_t stored_sum_ = 0;  // of decoding sequences, now
   int64_t iterations_ = 0;  // with decodes
@@ -219,6 +231,7 @@ class Scheduler {
   int64_t step_ = 1;        // what the next of them adds
   int64_t preemptions_ = 0, swaps_ = 0, swapped_tokens_ = 0;
   int64_t host_used_ = 0;
+  bool starves_ = false;
   // Of the iteration that runs.
   struct Chunk {
     Slot slot;

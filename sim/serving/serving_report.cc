@@ -75,7 +75,7 @@ double Fill(const ServingCounts& counts, const std::optional<Scaling>& scaling,
   report.limiting_resource = LimitOf(counts, report.breakdown);
   if (counts.iterations == 0) return gpus;
   report.busy = counts.total() / all;
-  report.sigma = costs.Sigma(counts.work.mean());
+  report.sigma = std::hypot(costs.Sigma(counts.work.mean()), pool.engine.sigma);
   report.extrapolated_fraction = costs.ExtrapolatedFraction(counts.work.mean());
   return gpus;
 }
@@ -84,7 +84,7 @@ double Fill(const ServingCounts& counts, const std::optional<Scaling>& scaling,
 
 std::string OneLine(const ServingParallel& p) {
   return "tp " + std::to_string(p.tp) + ", dp " + std::to_string(p.dp) + ", ep " +
-         std::to_string(p.ep);
+         std::to_string(p.ep) + (p.pp > 1 ? ", pp " + std::to_string(p.pp) : "");
 }
 
 std::string OneLine(const Deployment& d) {
@@ -92,14 +92,24 @@ std::string OneLine(const Deployment& d) {
   const auto pool = [&](int replicas, const ServingParallel& p) {
     return text(replicas) + (replicas == 1 ? " replica" : " replicas") + " of " + OneLine(p);
   };
+  // What is not as an engine comes.
   const auto batches = [&](const EngineSpec& e) {
-    return (e.preset.empty() ? "" : e.preset + ": ") + e.policy + " batches of " +
-           text(e.max_num_seqs) + " sequences and " + text(e.max_num_batched_tokens) +
-           " tokens a dp rank" +
-           (e.num_speculative_tokens > 0 ? ", " + text(e.num_speculative_tokens) +
-                                               " drafted, kept at " + ShowNumber(e.acceptance_rate)
-                                         : "") +
-           (e.preemption_mode == PreemptionMode::kSwap ? ", swapping" : "");
+    std::string all = (e.preset.empty() ? "" : e.preset + ": ") + e.policy + " batches of " +
+                      text(e.max_num_seqs) + " sequences and " + text(e.max_num_batched_tokens) +
+                      " tokens a dp rank";
+    const auto add = [&](bool is, const std::string& what) {
+      if (is) all += ", " + what;
+    };
+    add(e.num_speculative_tokens > 0,
+        text(e.num_speculative_tokens) + " drafted, kept at " + ShowNumber(e.acceptance_rate));
+    add(e.enable_dbo, "dual batch overlap");
+    add(e.enable_eplb, "EPLB");
+    add(e.num_redundant_experts > 0, text(e.num_redundant_experts) + " redundant experts");
+    add(e.all_to_all != EngineSpec{}.all_to_all, e.all_to_all + " all-to-all");
+    add(!e.cache_tiers.empty(), text(std::ssize(e.cache_tiers)) + " cache tiers below");
+    add(e.preemption_mode == PreemptionMode::kSwap, "swapping");
+    add(e.enforce_eager, "no CUDA graphs");
+    return all;
   };
   std::string line = pool(d.replicas, d.parallel) + "; weights " + std::string(NameOf(d.weights)) +
                      ", KV " + ShowNumber(d.kv_bits) + " bits; " + batches(d.engine);

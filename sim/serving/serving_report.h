@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/serving/metrics.h"
+#include "sim/serving/serving_memory.h"
 #include "sim/serving/simulate.h"
 
 namespace moecast {

@@ -10,6 +10,7 @@
 #include "sim/serving/deployment.h"
 #include "topology/cluster.h"
 #include "traces/requests.h"
+#include "traces/routing_record.h"
 
 namespace moecast {
 
@@ -21,6 +22,7 @@ struct ServingRun {
   Cluster cluster;
   std::shared_ptr<const Calibration> calibration;
   Deployment deployment;
+  std::shared_ptr<const RoutingRecord> record;  // what deployment.routing.recorded names
   RequestTrace load;
   double usd_per_gpu_hour = 0;
 };

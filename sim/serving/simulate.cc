@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "sim/serving/kv_transfers.h"
 #include "sim/serving/pool.h"
+#include "sim/serving/serving_memory.h"
 
 namespace moecast {
 namespace {
@@ -64,7 +65,7 @@ class Fleet {
     while (true) {
       const bool sends = pools_.back().up() && in_flight_ < at_once_;
       Time now = sends ? NextArrival() : kNever;
-      for (const Pool& pool : pools_) now = std::min(now, pool.ends());
+      for (const Pool& pool : pools_) now = std::min(now, pool.next());
       if (transfers_) now = std::min(now, transfers_->Next());
       if (now == kNever && again_.empty() && kept_.empty() && next_ == requests.size()) break;
       if (changed_ < changes_.size()) now = std::min(now, changes_[changed_].at);
@@ -77,7 +78,7 @@ class Fleet {
       if (transfers_) Receive(now);
       for (Pool& pool : pools_)
         for (Replica& replica : pool.replicas())
-          if (replica.ends() == now) End(replica, &pool == &pools_.back(), now);
+          if (replica.next() == now) End(replica, &pool == &pools_.back(), now);
       for (Pool& pool : pools_)
         pool.Release(now, [&](int replica) { return Expects(pool, replica); });
       ended_ = now;
@@ -240,7 +241,7 @@ class Fleet {
   }
 
   void End(Replica& replica, bool prefills, Time now) {
-    for (const int32_t id : replica.End()) {
+    for (const int32_t id : replica.End(now)) {
       const bool moves = Moves(Asked(id));
       if (prefills && moves) {
         ++handed_over_;

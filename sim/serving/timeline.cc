@@ -19,7 +19,8 @@ class Builder {
     for (size_t r = 0; r < outcome_.records.size(); ++r) {
       std::string name = "replica " + std::to_string(r < decode ? r : r - decode);
       if (run_.deployment.prefill) name += r < decode ? ", decodes" : ", prefills";
-      AddReplica(outcome_.records[r], AddProcess(std::move(name)));
+      AddReplica(outcome_.records[r], r < decode ? run_.deployment.parallel.pp : 1,
+                 AddProcess(std::move(name)));
     }
     AddRequests(AddProcess("requests"));
     return std::move(timeline_);
@@ -39,9 +40,12 @@ class Builder {
     if (start < end) timeline_.spans.push_back({start, end, track, timeline_.names.IndexOf(name)});
   }
 
-  void AddReplica(const ReplicaRecord& record, int32_t process) {
-    const int32_t track = AddTrack(process, 0, "engine");
+  void AddReplica(const ReplicaRecord& record, int pp, int32_t process) {
+    std::vector<int32_t> tracks;  // by lane
+    for (int l = 0; l < pp; ++l)
+      tracks.push_back(AddTrack(process, l, pp == 1 ? "engine" : "batch " + std::to_string(l)));
     for (const IterationSpan& i : record.iterations) {
+      const int32_t track = tracks[static_cast<size_t>(i.lane)];
       const char* name = i.decodes == 0         ? "prefill"
                          : i.prompt_tokens == 0 ? "decode"
                                                 : "prefill and decode";

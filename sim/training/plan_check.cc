@@ -82,39 +82,6 @@ PipelineShape ShapeOf(const Parallel& p, const PipelineSchedule& schedule, int m
   return shape;
 }
 
-Fault CheckRouting(const Plan& plan, const Model& model) {
-  const RoutingLoad& routing = plan.routing;
-  const Moe& moe = model.moe;
-  if (routing.device_cv > 0 && plan.parallel.ep == 1)
-    return PlanFault{"/routing/device_cv",
-                     "0 without expert parallelism: one device takes all tokens", ""};
-  if (routing.tokens && routing.device_cv > 0)
-    return PlanFault{
-        "/routing/device_cv",
-        "0 where /routing/tokens say what is routed: --set training/routing/device_cv=0", ""};
-  if (routing.recorded && (routing.tokens || routing.device_cv > 0))
-    return PlanFault{routing.tokens ? "/routing/tokens" : "/routing/device_cv",
-                     "none where /routing/recorded says what was routed", ""};
-  if (routing.recorded && moe.experts == 0)
-    return PlanFault{"/routing/recorded", "none: the model has no experts", ""};
-  if (routing.tokens && moe.experts == 0)
-    return PlanFault{"/routing/tokens", "none: the model has no experts", ""};
-  if (routing.top_p && !routing.tokens)
-    return PlanFault{"/routing/top_p",
-                     "none without /routing/tokens, which say how many experts that is", ""};
-  if (!routing.topk_group) return std::nullopt;
-  if (moe.groups == 1)
-    return PlanFault{"/routing/topk_group", "none: the model's experts are in no groups", ""};
-  const int size = moe.experts / moe.groups, least = (moe.top_k + size - 1) / size;
-  if (*routing.topk_group < least || *routing.topk_group > moe.groups)
-    return PlanFault{"/routing/topk_group",
-                     "from " + Number(least) +
-                         ", which hold the experts of a token, to the model's " +
-                         Number(moe.groups) + " groups",
-                     ""};
-  return std::nullopt;
-}
-
 Fault CheckStages(const Plan& plan, const Model& m) {
   const Parallel& p = plan.parallel;
   std::vector<std::string_view> names;
@@ -342,7 +309,8 @@ std::optional<PlanFault> CheckPlan(const Plan& plan, const Model& model, const C
     if (plan.recompute[i] == Recompute::kPermute && model.moe.experts == 0)
       return PlanFault{at, "operators the model has: it has no experts", ""};
   }
-  if (Fault f = CheckRouting(plan, model)) return f;
+  if (const auto f = CheckRouting(plan.routing, model.moe, plan.parallel.ep))
+    return PlanFault{"/routing" + f->pointer, f->expected, ""};
   return std::nullopt;
 }
 

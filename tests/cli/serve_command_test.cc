@@ -324,5 +324,32 @@ TEST(ServeCommandTest, FaultsNameTheFieldAndTheNearestName) {
   }
 }
 
+// What is not as an engine comes is in the one line; a printed iteration says whether it goes in
+// halves, and of which stage a block is.
+TEST(ServeCommandTest, NamesTheWholeDeployment) {
+  const std::string text =
+      RunCommand(
+          std::string(kServe) +
+          "--set load/requests=400 --set load/speedup=200 --set serving/routing/tokens={} "
+          "--set serving/engine/enable_eplb=true --set "
+          "serving/engine/num_redundant_experts=8 --set serving/engine/enable_dbo=true --set "
+          "serving/engine/dbo_prefill_token_threshold=2 --set "
+          "serving/engine/dbo_decode_token_threshold=2 --set "
+          "serving/engine/all_to_all=normal --set serving/engine/enforce_eager=true --print "
+          "blocks")
+          .output;
+  EXPECT_NE(text.find("tokens a dp rank, dual batch overlap, EPLB, 8 redundant experts, normal "
+                      "all-to-all, no CUDA graphs\n"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("tokens; layers with experts in halves\n"), std::string::npos) << text;
+  const std::string staged = RunCommand(
+                                 "serve llama-3.1-70b-azure-conv-like --set load/requests=20 --set "
+                                 "serving/parallel/pp=2 --set serving/replicas=1 --print blocks")
+                                 .output;
+  EXPECT_NE(staged.find("1 replica of tp 4, dp 1, ep 1, pp 2;"), std::string::npos) << staged;
+  EXPECT_NE(staged.find("\n40 x dense-layer of stage 1: "), std::string::npos) << staged;
+}
+
 }  // namespace
 }  // namespace moecast

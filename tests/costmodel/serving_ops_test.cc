@@ -216,6 +216,21 @@ TEST(ServingOpsTest, ASmallBatchReadsTheWeightsOfTheExpertsItHits) {
   EXPECT_EQ(experts(4096, {}), 256);
 }
 
+// Sixteen slots more on eight ranks are two more experts whose weights each rank reads, where
+// tokens enough come.
+TEST(ServingOpsTest, CopiesOfExpertsAreReadToo) {
+  const Model m = LoadModel("deepseek-v2");
+  const auto experts = [&](int redundant) {
+    int64_t groups = 0;
+    const ShardPlan shard{.ep = 8, .dp = 8, .redundant_experts = redundant};
+    for (const Op& op : OpsIn(BlockKind::kMoe, m, DecodeOf(Contexts(512, 100)), shard))
+      if (op.name == OpName::kExpertUp) groups = std::get<GroupedGemmQuery>(op.query).groups;
+    return groups;
+  };
+  EXPECT_EQ(experts(0), 20);
+  EXPECT_EQ(experts(16), 22);
+}
+
 // What tp ranks have of shared and routed experts is added up once a token is one row again: 32 x
 // 7168 in bf16, as behind the attention, not 8 rows for each token.
 TEST(ServingOpsTest, TpRanksSumExpertsOnceATokenIsOneRowAgain) {

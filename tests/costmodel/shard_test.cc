@@ -108,7 +108,7 @@ TEST(ShardPlanTest, AnyMemberMakesAnotherKey) {
   shard.precision.weights = Dtype::kBf16;
   shard.topk_group = 3;
   const Changes changes = ChangesOf(shard);
-  EXPECT_EQ(changes.all, 6 + (10 + 1) + 6 + 5 + (1 + 1) + 7);
+  EXPECT_EQ(changes.all, 6 + (10 + 1) + 6 + 5 + (1 + 1) + 8);
   EXPECT_EQ(changes.same_value, 0);
   EXPECT_EQ(changes.same_hash, 0);
 }

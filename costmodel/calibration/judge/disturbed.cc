@@ -12,14 +12,12 @@ namespace {
 constexpr Known kSpike = {
     2,
     "any bound from 1.62 to 2.02 drops the same 19 of the 28,215 imported points: of those slower "
-    "than more "
-    "work, the rest exceed their neighbours by 1.61 times at most, 13 of the 19 by more than 4"};
+    "than more work, the rest exceed their neighbours by 1.61 times at most, 13 of the 19 by more "
+    "than 4"};
 constexpr Known kSlower = {1.5,
                            "reasoned, between what tuned layers do (moe_fp8_block: 1.2 times more "
-                           "work's time at most, 2 of 2430 "
-                           "points over 1.1) and untuned ones (up to 3, with no gap below): of "
-                           "1458 bf16 points 1.4, 1.5 and 1.6 "
-                           "drop "
+                           "work's time at most, 2 of 2430 points over 1.1) and untuned ones (up "
+                           "to 3, with no gap below): of 1458 bf16 points 1.4, 1.5 and 1.6 drop "
                            "191, 154 and 123 and leave 7.8, 8.8 and 9.7% of left-out error"};
 
 }  // namespace

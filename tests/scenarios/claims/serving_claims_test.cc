@@ -30,7 +30,8 @@ TEST(ServingClaimsTest, EveryQuantityIsOfAKindAndMeasuredKindsHaveAims) {
   for (const ServingClaim& c : LoadServingClaims()) {
     const std::string_view kind = KindOfQuantity(c.quantity);
     EXPECT_NE(kind, c.quantity) << c.name;
-    EXPECT_EQ(AimOf(c.set, kind) > 0, c.set != "paper" && kind != "latency") << c.name << kind;
+    EXPECT_EQ(AimOf(c.set, kind) > 0, c.set != "paper" && c.set != "large EP" && kind != "latency")
+        << c.name << kind;
   }
   EXPECT_EQ(KindOfQuantity("median_itl_ms"), "TPOT");
   EXPECT_EQ(KindOfQuantity("kv/bytes_per_token"), "memory");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/serving/prepare.h"
+#include "sim/serving/serving_memory.h"
 #include "tests/sim/serving/serving_setup.h"
 
 namespace moecast {

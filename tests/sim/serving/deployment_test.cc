@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "sim/serving/serving_memory.h"
 #include "tests/sim/serving/serving_setup.h"
 
 namespace moecast {
@@ -66,6 +67,21 @@ TEST(DeploymentTest, TokensAStepAreTheGeometricSum) {
   EXPECT_DOUBLE_EQ(engine.TokensPerStep(), 1.875);
   engine.num_speculative_tokens = 0;
   EXPECT_EQ(engine.TokensPerStep(), 1);
+}
+
+// Of V2's 160 experts on 8 GPUs, 16 more slots are a tenth of their weights.
+TEST(DeploymentTest, CopiesOfExpertsTakeMemory) {
+  ServingRun run = ServingRunOf("deepseek-v2", "h800-8", {.tp = 1, .dp = 8, .ep = 8});
+  const auto weights = [&] {
+    return ServingMemoryOf(run.deployment, run.model, run.cluster).weights.value;
+  };
+  const double before = weights();
+  run.deployment.engine.enable_eplb = true;
+  run.deployment.engine.num_redundant_experts = 16;
+  const auto experts =
+      static_cast<double>(LayerParameters(run.model, LayerKind::kMoe).routed_experts *
+                          run.model.layers(LayerKind::kMoe));
+  EXPECT_NEAR((weights() - before) / (experts * 2 / 8 * 0.1), 1, 1e-9);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "costmodel/collectives/collectives.h"
 #include "sim/serving/prepare.h"
 #include "sim/serving/router.h"
+#include "sim/serving/serving_memory.h"
 #include "sim/serving/serving_report.h"
 #include "tests/sim/serving/serving_setup.h"
 
@@ -52,6 +53,42 @@ TEST(SimulateTest, AnUnloadedRequestTakesWhatTheCostModelSays) {
   }
   EXPECT_NEAR((request.end - request.first_token).seconds().value, rest, 0.005 * rest);
   EXPECT_EQ(outcome.counts.iterations, 5);
+}
+
+// Without graphs the host launches all kernels of an iteration one after another, and the GPU waits
+// for it: with a millisecond each it takes that, and with none what the kernels take.
+TEST(SimulateTest, WithoutGraphsAnIterationTakesAtLeastItsLaunches) {
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {});
+  run.deployment.engine.iteration_overhead = Milliseconds(1);
+  run.load.requests = {{.input_tokens = 1000, .output_tokens = 1}};
+  ServingCosts costs(run);
+  const auto first_token = [&](bool eager, Seconds launch) {
+    run.deployment.engine.enforce_eager = eager;
+    run.deployment.engine.kernel_launch = launch;
+    return Simulate(run, costs).requests[0].first_token.seconds().value;
+  };
+  const Prompt prompt{1000, 1000};
+  IterationWork work;
+  work.prefill = PrefillOf({&prompt, 1});
+  work.mean_tokens = 1000;
+  const int kernels = costs.iterations().KernelsOf(work);
+  EXPECT_GT(kernels, 27 * 20);
+  EXPECT_NEAR(first_token(true, Milliseconds(1)), 1e-3 + 1e-3 * kernels, 1e-9);
+  EXPECT_EQ(first_token(true, Seconds(0)), first_token(false, Milliseconds(1)));
+}
+
+// An interval is as wide as the errors of the costs and those between engines together.
+TEST(SimulateTest, EnginesErrBesideTheirKernels) {
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {});
+  run.load.requests = {{.input_tokens = 1000, .output_tokens = 10}};
+  ServingCosts costs(run);
+  const auto sigma = [&](double of_engine) {
+    run.deployment.engine.sigma = of_engine;
+    return Serve(run, costs).report.pool.sigma;
+  };
+  const double of_costs = sigma(0);
+  EXPECT_GT(of_costs, 0.01);
+  EXPECT_NEAR(sigma(0.3), std::hypot(of_costs, 0.3), 1e-12);
 }
 
 // Three prompts of one run each, one at a time, in a cache that has room for one and its answer:

@@ -1,53 +1,13 @@
 // Preemption by swapping, as requests and replicas see it.
 #include <gtest/gtest.h>
 
-#include <cmath>
-
-#include "base/random.h"
 #include "sim/serving/prepare.h"
+#include "sim/serving/serving_memory.h"
 #include "sim/serving/simulate.h"
 #include "tests/sim/serving/serving_setup.h"
 
 namespace moecast {
 namespace {
-
-// A cache of so many tokens.
-void LeaveTokens(ServingRun& run, double tokens) {
-  EngineSpec& engine = run.deployment.engine;
-  engine.gpu_memory_utilization = 0.9;
-  const ServingMemory memory = ServingMemoryOf(run.deployment, run.model, run.cluster);
-  engine.gpu_memory_utilization =
-      (memory.usable - memory.kv + memory.kv_per_token * tokens) / run.cluster.device.memory;
-}
-
-// Requests that arrive by chance, of lengths by chance; prompts that begin with one of four texts,
-// or nobody knows how.
-void AddRequests(ServingRun& run, int count, double rate, uint64_t seed, bool known = true) {
-  constexpr int64_t kRun = 64;
-  Random random(seed);
-  double at = 0;
-  run.load.block_tokens = known ? kRun : 0;
-  for (int i = 0; i < count; ++i) {
-    at += -std::log1p(-random.Uniform()) / rate;
-    const int64_t input = 100 + static_cast<int64_t>(random.Below(1200));
-    const auto runs = static_cast<uint32_t>(input / kRun);
-    const auto first = static_cast<uint32_t>(run.load.hash_ids.size());
-    const uint64_t text = random.Below(4);
-    for (uint64_t r = 0; r < runs; ++r)
-      run.load.hash_ids.push_back(r < 5 ? text * 100 + r : 1000 + first + r);
-    run.load.requests.push_back({.arrival = Time::From(Seconds(at)),
-                                 .input_tokens = input,
-                                 .output_tokens = 2 + static_cast<int64_t>(random.Below(300)),
-                                 .first_block = first,
-                                 .blocks = runs});
-  }
-}
-
-int64_t GapsAsked(const ServingRun& run) {
-  int64_t gaps = 0;
-  for (const Request& request : run.load.requests) gaps += request.output_tokens - 1;
-  return gaps;
-}
 
 // Two requests of 160 + 100 tokens in a cache of 20 blocks of 16: both have stored all of 10 blocks
 // when they need an eleventh each, after their prompts. The second gives way with its 160 tokens
@@ -110,7 +70,7 @@ TEST(SwapTest, TokensAreConserved) {
         engine.preemption_mode = PreemptionMode::kSwap;
         engine.swap_space = GiB(space);
         LeaveTokens(run, 8000);
-        AddRequests(run, 600, 60, 3);
+        AddUnlikeRequests(run, 600, 60, 3);
         ASSERT_FALSE(CheckDeployment(run.deployment, run.model, run.cluster));
         ServingCosts costs(run);
         const ServingOutcome outcome = Simulate(run, costs);
@@ -139,7 +99,7 @@ TEST(SwapTest, AFailedReplicaLosesWhatItHadInHostMemory) {
   run.deployment.replicas = 2;
   run.deployment.engine.preemption_mode = PreemptionMode::kSwap;
   LeaveTokens(run, 8000);
-  AddRequests(run, 300, 30, 5);
+  AddUnlikeRequests(run, 300, 30, 5);
   for (int i = 1; i < 6; ++i)
     run.deployment.failures.push_back(
         {.replica = i % 2, .at = Seconds(2.0 * i), .recovery = Seconds(1)});
@@ -158,7 +118,7 @@ TEST(SwapTest, WithAnInfiniteLinkSwappingIsNeverSlower) {
     ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {});
     run.cluster.device.pcie_usable = BytesPerSecond(1e30);
     LeaveTokens(run, 6000);
-    AddRequests(run, 200, 60, seed, false);
+    AddUnlikeRequests(run, 200, 60, seed, false);
     ServingCosts costs(run);
     const ServingOutcome again = Simulate(run, costs);
     run.deployment.engine.preemption_mode = PreemptionMode::kSwap;
