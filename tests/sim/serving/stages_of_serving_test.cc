@@ -147,6 +147,10 @@ TEST(ServingStagesTest, BatchesThatShareACacheAllEnd) {
           EXPECT_EQ(outcome.counts.gaps.count(), GapsAsked(run)) << policy;
         }
         EXPECT_EQ(fails, outcome.run_again > 0);
+        // Room to their last tokens is kept for the sequences of all batches.
+        if (FindBatchingPolicy(policy)->reserves) {
+          EXPECT_EQ(outcome.counts.preemptions, 0);
+        }
         for (const RequestOutcome& r : outcome.requests) {
           EXPECT_EQ(r.how, RequestEnd::kCompleted);
           EXPECT_GT(r.first_token, r.arrival);
@@ -174,6 +178,21 @@ TEST(ServingStagesTest, TheFirstOfAllGoesOnWhereNoneElseCan) {
     EXPECT_EQ(outcome.counts.gaps.count(), GapsAsked(run));
     EXPECT_GT(outcome.counts.preemptions, 10);
   }
+}
+
+// Two batches of a prompt of 300 tokens each, 64 at a time, in a cache of 20 blocks of 16. The
+// first needs 19: the second gives way, and is not let in while the first finds no blocks, else it
+// would take what it gave for ever.
+TEST(ServingStagesTest, NothingIsAdmittedWhileAnotherBatchStarves) {
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {.pp = 2});
+  run.deployment.engine.max_num_batched_tokens = run.deployment.engine.max_num_seqs = 64;
+  LeaveTokens(run, 20.5 * 16);
+  run.load.requests = {{.input_tokens = 300, .output_tokens = 4},
+                       {.input_tokens = 300, .output_tokens = 4}};
+  ServingCosts costs(run);
+  const ServingOutcome outcome = Simulate(run, costs);
+  EXPECT_GT(outcome.counts.preemptions, 0);
+  EXPECT_LT(outcome.requests[0].end, outcome.requests[1].first_token);
 }
 
 TEST(ServingStagesTest, WhatCannotBeCutIsRefused) {
