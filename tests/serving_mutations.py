@@ -83,7 +83,7 @@ SERVING_MUTATIONS = [
              "sim SchedulerTest.*"),
     Mutation("idle runs are taken for free blocks twice",
              "if (own + known.taking * cache_->run_blocks() > cache_->available())",
-             "if (own > cache_.available())", "sim SchedulerTest.*"),
+             "if (own > cache_->available())", "sim SchedulerTest.*"),
     Mutation("a sender's blocks are free before its cache has been read",
              "if (!s.hands_over) GiveBack(s, s.blocks);", "GiveBack(s, s.blocks);", "sim SchedulerTest.*"),
     Mutation("a cache arrives with its first flow",

@@ -180,19 +180,19 @@ TEST(ServingStagesTest, TheFirstOfAllGoesOnWhereNoneElseCan) {
   }
 }
 
-// Two batches of a prompt of 300 tokens each, 64 at a time, in a cache of 20 blocks of 16. The
-// first needs 19: the second gives way, and is not let in while the first finds no blocks, else it
-// would take what it gave for ever.
+// Three batches of a prompt of 300 tokens each, 64 at a time, in a cache of 20 blocks of 16, of
+// which each needs 19. The third gives way and is not let in while the others find no blocks: else
+// it was the last for ever, and the second never gave what the first needs.
 TEST(ServingStagesTest, NothingIsAdmittedWhileAnotherBatchStarves) {
-  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {.pp = 2});
+  ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-8", {.pp = 3});
   run.deployment.engine.max_num_batched_tokens = run.deployment.engine.max_num_seqs = 64;
   LeaveTokens(run, 20.5 * 16);
-  run.load.requests = {{.input_tokens = 300, .output_tokens = 4},
-                       {.input_tokens = 300, .output_tokens = 4}};
+  run.load.requests.assign(3, {.input_tokens = 300, .output_tokens = 4});
   ServingCosts costs(run);
   const ServingOutcome outcome = Simulate(run, costs);
-  EXPECT_GT(outcome.counts.preemptions, 0);
+  EXPECT_GT(outcome.counts.preemptions, 1);
   EXPECT_LT(outcome.requests[0].end, outcome.requests[1].first_token);
+  EXPECT_LT(outcome.requests[1].end, outcome.requests[2].first_token);
 }
 
 TEST(ServingStagesTest, WhatCannotBeCutIsRefused) {
