@@ -215,10 +215,10 @@ SERVING_MUTATIONS = [
              "PromiseOf(s) > limits_.blocks ||\n             !Admit", "sim ServingStagesTest.*"),
     Mutation("a batch gives way for another that shares its cache",
              "if (IsNow(last) && !cache_->IsLast(At(last.slot).order)) return false;", ";",
-             "sim ServingStagesTest.*"),
+             "sim SchedulerTest.*"),
     Mutation("others admit what a starving batch waits for",
              "return cache_->starving() > (starves_ ? 1 : 0);", "return false;",
-             "sim ServingStagesTest.*"),
+             "sim SchedulerTest.*"),
     # Loads of ranks.
     Mutation("few tokens are as even as many",
              "if (tokens * kStep * setup.spread.ranks > kMostTokens) return loads;", "return loads;",

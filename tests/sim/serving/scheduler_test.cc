@@ -372,5 +372,30 @@ TEST(SchedulerTest, WhatIsHandedOverIsLostWithTheRest) {
   EXPECT_EQ(s.End().finished.front(), 9);
 }
 
+// Two that share four blocks of 16, with 32 tokens stored each, so that either needs a fifth for
+// its next: the one whose sequence was admitted last gives way, the other waits for it, and until
+// that goes on nothing is admitted though there is room for a chunk.
+TEST(SchedulerTest, OfThoseThatShareACacheTheLastAdmittedGivesWay) {
+  const SchedulerLimits limits{.max_num_seqs = 32, .max_num_batched_tokens = 32, .blocks = 4};
+  const auto cache = Scheduler::CacheOf(limits);
+  Scheduler first(limits, Policy("mixed"), cache), second(limits, Policy("mixed"), cache);
+  for (Scheduler* scheduler : {&first, &second}) {
+    scheduler->Add(0, {.input_tokens = 32, .output_tokens = 10});
+    EXPECT_EQ(scheduler->Next().prefill.tokens, 32);
+    scheduler->End();
+  }
+  EXPECT_EQ(cache->available(), 0);
+  EXPECT_TRUE(first.Next().empty());
+  EXPECT_EQ(first.running(), 1);
+  EXPECT_TRUE(second.Next().empty());
+  EXPECT_EQ(second.preemptions(), 1);
+  EXPECT_EQ(cache->available(), 2);
+  EXPECT_TRUE(second.Next().empty());
+  EXPECT_EQ(cache->available(), 2);
+  EXPECT_EQ(first.Next().decode.tokens, 1);
+  first.End();
+  EXPECT_EQ(first.preemptions(), 0);
+}
+
 }  // namespace
 }  // namespace moecast
