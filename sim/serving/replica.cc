@@ -186,32 +186,27 @@ bool Replica::Begin(size_t at, Time now) {
   const bool halved = std::all_of(lane.batches.begin(), lane.batches.end(), [&](const Batch& b) {
     return engine_.Halves(b.tokens(), b.prefill.tokens > 0);
   });
-  const Batch* longest = nullptr;
-  BlockTime time;
-  Seconds loading, swapping;
+  Running& longest = lane.running = {.blocked = blocked};
   for (const Batch& batch : lane.batches) {
     if (batch.empty()) continue;
-    const BlockTime of_rank = costs_.Of({batch.prefill, batch.decode, mean, halved}) * slower_;
+    const IterationWork work{batch.prefill, batch.decode, mean, halved};
+    const BlockTime of_rank = costs_.Of(work) * slower_;
     // A layer's part is loaded while those before it are computed.
-    const Seconds beyond = std::max(Seconds(), LoadingOf(batch) - of_rank.total);
+    const Seconds loading = std::max(Seconds(), LoadingOf(batch) - of_rank.total);
     // Copies are on the model's stream, before it (vLLM V0: vllm/worker/worker_base.py,
     // execute_model calls execute_worker, which swaps, and then the model runner).
-    const Seconds copying = swap_block_ * static_cast<double>(batch.swapped);
-    if (longest && of_rank.total + beyond + copying <= time.total + loading + swapping) continue;
-    time = of_rank;
-    loading = beyond;
-    swapping = copying;
-    longest = &batch;
+    const Seconds swapping = swap_block_ * static_cast<double>(batch.swapped);
+    if (longest.work.tokens() > 0 && of_rank.total + loading + swapping <= longest.all()) continue;
+    longest = {work, of_rank, Seconds(), loading, swapping, blocked};
   }
-  const int64_t sequences = longest->prefill.sequences + longest->decode.sequences;
-  const int kernels = costs_.KernelsOf({longest->prefill, longest->decode, mean, halved});
-  const Seconds overhead = engine_.OverheadOf(sequences, time.total / slower_, kernels) * slower_;
-  lane.running = {longest, mean, halved, time, overhead, loading, swapping, blocked};
+  const int kernels = engine_.enforce_eager ? costs_.KernelsOf(longest.work) : 0;
+  longest.overhead =
+      engine_.OverheadOf(longest.work.sequences(), longest.time.total / slower_, kernels) * slower_;
   lane.ends = EndOf(lane.running, now);
   if (!records_) return true;
   lane.span = {.start = now,
                .end = lane.ends,
-               .overhead = Time::From(overhead),
+               .overhead = Time::From(longest.overhead),
                .lane = static_cast<int>(at)};
   for (const Batch& batch : lane.batches) {
     lane.span.prompt_tokens += batch.prefill.tokens;
@@ -234,11 +229,9 @@ Time Replica::EndOf(const Running& iteration, Time now) {
   if (lanes_.size() == 1) {
     through(free_.front(), iteration.time.total);
   } else {
-    const IterationWork work{iteration.batch->prefill, iteration.batch->decode, iteration.mean,
-                             iteration.halved};
     for (int s = 0; s < costs_.stages(); ++s) {
-      if (s > 0) since += costs_.SendOf(work) * slower_;
-      through(free_[static_cast<size_t>(s)], costs_.OfStage(work, s).total * slower_);
+      if (s > 0) since += costs_.SendOf(iteration.work) * slower_;
+      through(free_[static_cast<size_t>(s)], costs_.OfStage(iteration.work, s).total * slower_);
     }
   }
   through(free_.back(), iteration.overhead);
@@ -246,8 +239,7 @@ Time Replica::EndOf(const Running& iteration, Time now) {
 }
 
 void Replica::Count(const Running& iteration) {
-  const auto& [longest, mean, halved, time, overhead, loading, swapping, blocked] = iteration;
-  const Batch& batch = *longest;
+  const auto& [work, time, overhead, loading, swapping, blocked] = iteration;
   const double part = 1 / static_cast<double>(lanes_.size());
   const Seconds all = iteration.all() * part;
   ++counts_.iterations;
@@ -256,15 +248,15 @@ void Replica::Count(const Running& iteration) {
   counts_.loading += loading * part;
   counts_.swapping += swapping * part;
   counts_.blocked[static_cast<size_t>(blocked)] += all;
-  counts_.work.Add({batch.prefill, batch.decode, mean, halved}, time.total.value);
+  counts_.work.Add(work, time.total.value);
   // What decodes alone would have taken is theirs.
   Seconds decode;
-  if (batch.prefill.tokens == 0)
+  if (work.prefill.tokens == 0)
     decode = all;
-  else if (batch.decode.tokens > 0)
-    decode = (costs_.Of({Work{.pass = Pass::kPrefill}, batch.decode,
-                         std::min(mean, static_cast<double>(batch.decode.tokens)),
-                         engine_.Halves(batch.decode.tokens, false)})
+  else if (work.decode.tokens > 0)
+    decode = (costs_.Of({Work{.pass = Pass::kPrefill}, work.decode,
+                         std::min(work.mean_tokens, static_cast<double>(work.decode.tokens)),
+                         engine_.Halves(work.decode.tokens, false)})
                       .total *
                   slower_ +
               overhead + swapping) *

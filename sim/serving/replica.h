@@ -138,11 +138,9 @@ class Replica {
     std::unordered_map<int32_t, Time> stopped = {};
   };
 
-  // The iteration that runs: the batch of the rank that takes longest.
+  // The iteration that runs: of the rank that takes longest.
   struct Running {
-    const Batch* batch = nullptr;
-    double mean = 0;  // tokens of a rank
-    bool halved = false;
+    IterationWork work;
     BlockTime time;
     Seconds overhead, loading, swapping;
     Seconds all() const { return time.total + overhead + loading + swapping; }
