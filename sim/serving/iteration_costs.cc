@@ -58,6 +58,15 @@ IterationWork DraftsOn(const IterationWork& work) {
   return drafts;
 }
 
+// So many layers alike of two batches that go through them beside each other, each in its own
+// order.
+CostedOps TwiceBeside(const CostedOps& layer, int layers) {
+  const CostedOps nothing;
+  const std::vector<const CostedOps*> one(static_cast<size_t>(layers), &layer),
+      none(static_cast<size_t>(layers), &nothing);
+  return Overlapped(one, one, none);
+}
+
 int64_t HalfOf(int64_t n) {
   return (n + 1) / 2;
 }
@@ -148,24 +157,12 @@ BlockTime IterationCosts::TimeOf(const CostedOps& block) {
   return SolveBlock(block, times);
 }
 
-// The two go through the layers beside each other, each in its own order.
-BlockTime IterationCosts::InHalves(const CostedOps& half, int layers) const {
-  const CostedOps nothing;
-  const std::vector<const CostedOps*> one(static_cast<size_t>(layers), &half),
-      none(static_cast<size_t>(layers), &nothing);
-  return TimeOf(Overlapped(one, one, none));
-}
-
 CostedOps IterationCosts::OpsIn(const Piece& piece, const IterationWork& work) const {
   const bool halved = work.halved && piece.kind == BlockKind::kMoe;
   const IterationWork of_piece = halved ? HalfOf(work) : piece.drafts_on ? DraftsOn(work) : work;
   if (of_piece.tokens() == 0) return {};
   const CostedOps ops = CostedOf(piece.kind, PartsOf(of_piece, LoadOf(of_piece)), halved);
-  if (!halved) return ops;
-  const CostedOps* one[] = {&ops};
-  const CostedOps nothing;
-  const CostedOps* none[] = {&nothing};
-  return Overlapped(one, one, none);
+  return halved ? TwiceBeside(ops, 1) : ops;
 }
 
 BlockTime IterationCosts::Direct(const IterationWork& work) {
@@ -173,7 +170,8 @@ BlockTime IterationCosts::Direct(const IterationWork& work) {
   for (const Piece& piece : pieces_) {
     if (work.halved && piece.kind == BlockKind::kMoe) {
       const IterationWork half = HalfOf(work);
-      all += InHalves(CostedOf(piece.kind, PartsOf(half, LoadOf(half)), true), piece.count);
+      const CostedOps layer = CostedOf(piece.kind, PartsOf(half, LoadOf(half)), true);
+      all += TimeOf(TwiceBeside(layer, piece.count));
     } else {
       all += TimeOf(OpsIn(piece, work)) * piece.count;
     }
@@ -232,9 +230,9 @@ BlockTime IterationCosts::HalvesOf(const Key& key, double mean_tokens) {
     cost.time = cost.time * part;
   }
   const int layers = Attend(key.stage, key.rows);
-  if (layers <= kMore) return InHalves(ops, layers);
-  const BlockTime few = InHalves(ops, kFew);
-  BlockTime each = InHalves(ops, kMore);
+  if (layers <= kMore) return TimeOf(TwiceBeside(ops, layers));
+  const BlockTime few = TimeOf(TwiceBeside(ops, kFew));
+  BlockTime each = TimeOf(TwiceBeside(ops, kMore));
   each += few * -1;
   BlockTime all = each * (static_cast<double>(layers - kFew) / (kMore - kFew));
   all += few;
@@ -311,8 +309,7 @@ BlockTime IterationCosts::Rest(const Key& key, double mean_tokens) {
                         : Between(step.above, high, (mean - step.at) / (to - step.at));
 }
 
-// What attention takes hides what travels, so it is not added but part of the row; what it is busy
-// with is that of the half itself.
+// What attention takes hides what travels, so it is not added but part of the row.
 BlockTime IterationCosts::Halves(const IterationWork& half, int stage) {
   const BlockTime attention = Attention(half);
   const Place place = PlaceOf(std::max(1.0, attention.total.value / kLeastAttention));

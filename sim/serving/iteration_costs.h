@@ -105,7 +105,6 @@ class IterationCosts {
   ExpertLoad LoadOf(const IterationWork& work) const;
   CostedOps CostedOf(BlockKind kind, std::span<const Work> parts, bool overlaps = false) const;
   BlockTime AttentionOf(const Work& part) const;
-  BlockTime InHalves(const CostedOps& half, int layers) const;
   Work AttendsFor(Seconds time, Pass pass, int64_t tokens) const;
   BlockTime HalvesOf(const Key& key, double mean_tokens);
   BlockTime RestOf(const Key& key, double mean_tokens);
