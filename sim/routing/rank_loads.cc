@@ -12,7 +12,7 @@ namespace {
 constexpr int kLayers = 4;
 // Tokens of all ranks in the largest iteration; beyond it chance does little more. And those that
 // experts are placed by, and that each number of tokens is measured with, in whole iterations.
-constexpr int64_t kMostTokens = 1 << 16, kPlacedBy = 1 << 16, kMeasured = 1 << 15;
+constexpr int64_t kMostTokens = 1 << 15, kPlacedBy = 1 << 15, kMeasured = 1 << 15;
 constexpr int64_t kStep = 4;  // from one number of tokens to the next
 constexpr int64_t kLeastIterations = 1;
 

@@ -7,16 +7,16 @@
 namespace moecast {
 namespace {
 
-RoutingSetup SetupOf(const Moe& moe, int ranks, const RoutingLoad& load) {
+RoutingSetup RankSetupOf(const Moe& moe, int ranks, const RoutingLoad& load) {
   return {.gate = GateOf(moe),
           .load = load,
           .spread = {.ranks = ranks, .ranks_per_node = 8, .uniform = SpreadOf(moe, ranks, 8)}};
 }
-constexpr Moe kPlain{.experts = 64, .top_k = 6};
+constexpr Moe kSixOf64{.experts = 64, .top_k = 6};
 
 TEST(RankLoadsTest, TheClosedFormIsOfAnyNumberOfTokens) {
   const RoutingLoad load{.device_cv = 0.2};
-  const RankLoads loads = RankLoadsOf(SetupOf(kPlain, 16, load), nullptr, std::nullopt);
+  const RankLoads loads = RankLoadsOf(RankSetupOf(kSixOf64, 16, load), nullptr, std::nullopt);
   for (const double tokens : {0.5, 1.0, 100.0, 1e6}) EXPECT_EQ(loads.Of(tokens), LoadOf(load, 16));
 }
 
@@ -25,7 +25,7 @@ TEST(RankLoadsTest, TheClosedFormIsOfAnyNumberOfTokens) {
 // 16 ranks is 1.77 standard deviations above, and a little more where they are few and skewed.
 TEST(RankLoadsTest, FewTokensAreLessEven) {
   const RankLoads loads =
-      RankLoadsOf(SetupOf(kPlain, 16, {.tokens = TokenMix{}}), nullptr, std::nullopt);
+      RankLoadsOf(RankSetupOf(kSixOf64, 16, {.tokens = TokenMix{}}), nullptr, std::nullopt);
   ASSERT_GT(loads.at.size(), 4u);
   for (size_t i = 0; i < loads.at.size(); ++i) {
     EXPECT_NEAR(loads.at[i].visits.mean, 1, 1e-9);
@@ -49,7 +49,7 @@ TEST(RankLoadsTest, FewTokensAreLessEven) {
 // Experts hit are what equally likely ones are: 64 (1 - (58/64)^n) of all n tokens.
 TEST(RankLoadsTest, UniformTokensHitAsManyExpertsAsTheClosedFormSays) {
   const RankLoads loads =
-      RankLoadsOf(SetupOf(kPlain, 16, {.tokens = TokenMix{}}), nullptr, std::nullopt);
+      RankLoadsOf(RankSetupOf(kSixOf64, 16, {.tokens = TokenMix{}}), nullptr, std::nullopt);
   for (size_t i = 0; i < 3; ++i) {
     const double all = 16 * loads.tokens[i];
     const double hit =
@@ -63,9 +63,9 @@ TEST(RankLoadsTest, EplbEvensPopularExpertsOut) {
   const RoutingLoad load{
       .tokens = TokenMix{.distribution = TokenDistribution::kZipf, .zipf_exponent = 0.7}};
   const auto most = [&](const std::optional<int>& redundant) {
-    Moe slots = kPlain;
+    Moe slots = kSixOf64;
     slots.experts += redundant.value_or(0);
-    RoutingSetup setup = SetupOf(kPlain, 16, load);
+    RoutingSetup setup = RankSetupOf(kSixOf64, 16, load);
     setup.spread.uniform = SpreadOf(slots, 16, 8);
     return RankLoadsOf(setup, nullptr, redundant).Of(256).visits.most;
   };
@@ -81,7 +81,7 @@ TEST(RankLoadsTest, RecordedCountsArePlacedByThemselves) {
   const Moe moe{.experts = 4, .top_k = 1};
   const RoutingRecord record{.layers = 1, .experts = 4, .rows = 1, .counts = {12, 4, 4, 4}};
   const auto most = [&](const std::optional<int>& redundant) {
-    return RankLoadsOf(SetupOf(moe, 2, {}), &record, redundant).Of(1).visits.most;
+    return RankLoadsOf(RankSetupOf(moe, 2, {}), &record, redundant).Of(1).visits.most;
   };
   EXPECT_DOUBLE_EQ(most(std::nullopt), 16 / 12.0);
   EXPECT_DOUBLE_EQ(most(0), 16 / 12.0);
@@ -95,7 +95,7 @@ TEST(RankLoadsTest, CopiesOfAnExpertTakeTurns) {
   for (int t = 0; t < 24; ++t)
     record.choices.push_back(static_cast<uint16_t>(t % 2 == 0 ? 0 : 1 + t / 2 % 3));
   const auto load = [&](const std::optional<int>& redundant) {
-    return RankLoadsOf(SetupOf(moe, 2, {}), &record, redundant).Of(1);
+    return RankLoadsOf(RankSetupOf(moe, 2, {}), &record, redundant).Of(1);
   };
   EXPECT_DOUBLE_EQ(load(std::nullopt).visits.most, 16 / 12.0);
   EXPECT_DOUBLE_EQ(load(2).visits.most, 1);

@@ -17,11 +17,11 @@ namespace {
 
 // One request: its prompt is computed to first_token, its cache is on its way to `moved`, then it
 // decodes.
-struct Alone {
+struct AloneRun {
   ServingRun run = ServingRunOf("deepseek-v2-lite", "h800-64", {.tp = 1, .dp = 8, .ep = 8});
   Time first_token, moved, end;
 
-  Alone() {
+  AloneRun() {
     run.deployment.prefill = {.parallel = {.tp = 1, .dp = 8, .ep = 8}};
     run.load.requests = {{.input_tokens = 20000, .output_tokens = 30}};
     const RequestOutcome request = Of({}).requests[0];
@@ -53,15 +53,15 @@ Time Between(Time a, Time b) {
 // While the prompt is computed and while its cache is sent all is done again once the replica is
 // back; once the cache has left, the replica is nobody's.
 TEST(PoolFailureTest, AReplicaThatPrefillsLosesPromptsAndTheCachesThatItSends) {
-  Alone alone;
+  AloneRun alone;
   ASSERT_LT(alone.first_token, alone.moved);
   for (const Time at :
        {Between(Time{}, alone.first_token), Between(alone.first_token, alone.moved)}) {
     const ServingOutcome outcome = alone.Failing(PoolKind::kPrefill, at);
     EXPECT_EQ(outcome.run_again, 1);
     EXPECT_EQ(outcome.requests[0].started, Time{});
-    EXPECT_EQ(outcome.requests[0].first_token, Alone::Back(at) + alone.first_token);
-    EXPECT_EQ(outcome.requests[0].end, Alone::Back(at) + alone.end);
+    EXPECT_EQ(outcome.requests[0].first_token, AloneRun::Back(at) + alone.first_token);
+    EXPECT_EQ(outcome.requests[0].end, AloneRun::Back(at) + alone.end);
   }
   const ServingOutcome late = alone.Failing(PoolKind::kPrefill, Between(alone.moved, alone.end));
   EXPECT_EQ(late.run_again, 0);
@@ -72,18 +72,18 @@ TEST(PoolFailureTest, AReplicaThatPrefillsLosesPromptsAndTheCachesThatItSends) {
 // From when the cache is sent on the prompt is computed again, by a replica that is there, and
 // waits for the other.
 TEST(PoolFailureTest, AReplicaThatDecodesLosesSequencesAndTheCachesThatComeToIt) {
-  Alone alone;
+  AloneRun alone;
   const Time prompt = Between(Time{}, alone.first_token);
   const ServingOutcome kept = alone.Failing(PoolKind::kDecode, prompt);
   EXPECT_EQ(kept.run_again, 0);
   EXPECT_EQ(kept.requests[0].first_token, alone.first_token);
-  EXPECT_EQ(kept.requests[0].end, Alone::Back(prompt) + (alone.end - alone.first_token));
+  EXPECT_EQ(kept.requests[0].end, AloneRun::Back(prompt) + (alone.end - alone.first_token));
   for (const Time at :
        {Between(alone.first_token, alone.moved), alone.moved, Between(alone.moved, alone.end)}) {
     const ServingOutcome outcome = alone.Failing(PoolKind::kDecode, at);
     EXPECT_EQ(outcome.run_again, 1);
     EXPECT_EQ(outcome.requests[0].first_token, at + alone.first_token);
-    EXPECT_EQ(outcome.requests[0].end, Alone::Back(at) + (alone.end - alone.first_token));
+    EXPECT_EQ(outcome.requests[0].end, AloneRun::Back(at) + (alone.end - alone.first_token));
   }
 }
 
