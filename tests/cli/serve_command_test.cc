@@ -11,6 +11,14 @@
 namespace moecast {
 namespace {
 
+// For all tokens at the prices of a million.
+double ChargedUsd(const Json& json) {
+  const auto of = [&](const char* key) { return json[key].get<double>(); };
+  return of("duration_s") * 1e-6 *
+         (of("cost_usd_per_million_input_tokens") * of("input_throughput") +
+          of("cost_usd_per_million_output_tokens") * of("output_throughput"));
+}
+
 constexpr char kServe[] = "serve deepseek-v2-azure-conv-like ";
 
 TEST(ServeCommandTest, AnswersByTheNamesOfVllm) {
@@ -48,12 +56,7 @@ TEST(ServeCommandTest, AnswersByTheNamesOfVllm) {
   EXPECT_EQ(json["kv"]["bytes_per_token"], 25920);  // 60 layers of 576 elements of 6 bits
   // GPUs are paid for while the load lasts: 8 at $2.
   const double paid = json["duration_s"].get<double>() / 3600 * 8 * 2;
-  const double seconds = json["duration_s"].get<double>();
-  const double charged = seconds * 1e-6 *
-                         (json["cost_usd_per_million_input_tokens"].get<double>() *
-                              json["input_throughput"].get<double>() +
-                          json["cost_usd_per_million_output_tokens"].get<double>() *
-                              json["output_throughput"].get<double>());
+  const double charged = ChargedUsd(json);
   EXPECT_NEAR(charged / paid, 1, 1e-6);
   double shares = 0;
   for (const Json& row : json["breakdown"]) shares += row["fraction"].get<double>();
@@ -170,11 +173,7 @@ TEST(ServeCommandTest, ReplicasThatComeAndGoArePaidForWhileTheyAreThere) {
   EXPECT_LT(mean_gpus, 8);
   EXPECT_NEAR(json["output_throughput_per_gpu"].get<double>() * mean_gpus,
               json["output_throughput"].get<double>(), 1e-3);
-  const double charged = seconds * 1e-6 *
-                         (json["cost_usd_per_million_input_tokens"].get<double>() *
-                              json["input_throughput"].get<double>() +
-                          json["cost_usd_per_million_output_tokens"].get<double>() *
-                              json["output_throughput"].get<double>());
+  const double charged = ChargedUsd(json);
   EXPECT_NEAR(charged / (seconds / 3600 * mean_gpus * 2), 1, 1e-6);
 }
 
@@ -196,11 +195,7 @@ TEST(ServeCommandTest, PoolsFailAndScale) {
   const double mean_gpus = json["mean_gpus"].get<double>();
   EXPECT_GT(mean_gpus, 16);
   EXPECT_LT(mean_gpus, 32);
-  const double charged = seconds * 1e-6 *
-                         (json["cost_usd_per_million_input_tokens"].get<double>() *
-                              json["input_throughput"].get<double>() +
-                          json["cost_usd_per_million_output_tokens"].get<double>() *
-                              json["output_throughput"].get<double>());
+  const double charged = ChargedUsd(json);
   EXPECT_NEAR(charged / (seconds / 3600 * mean_gpus * 2), 1, 1e-6);
   const std::string text = RunCommand(command).output;
   EXPECT_NE(text.find("replicas of the prefill pool, 1 to "), std::string::npos) << text;

@@ -6,10 +6,10 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "scenarios/builtin.h"
 #include "sim/forecast/forecast.h"
 #include "sim/forecast/train_report.h"
+#include "tests/scenarios/recorded_counts.h"
 #include "viz/train_view.h"
 
 namespace moecast {
@@ -73,16 +73,6 @@ TEST(ScenarioTest, AFieldThatIsSetIsNoLongerUnknown) {
   // What is declared unknown afterwards is.
   EXPECT_EQ(unknown({"training/parallel/dp=64", R"(unknown={"/training/parallel/dp": [64, 96]})"}),
             std::set<std::string>{"/training/parallel/dp"});
-}
-
-// A file of unequal counts for the 160 experts of DeepSeek-V2.
-std::string RecordedCounts() {
-  std::string file = testing::TempDir() + "routing_of_scenario_test.csv",
-              text = "layer,micro_batch,expert,tokens\n";
-  for (int e = 0; e < 160; ++e)
-    text += "0,0," + std::to_string(e) + "," + std::to_string(e < 20 ? 300 : 100) + "\n";
-  WriteFile(file, text);
-  return file;
 }
 
 // A value for every field of the table whose change must change the report, and the scenario where

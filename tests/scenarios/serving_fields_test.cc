@@ -9,26 +9,16 @@
 #include <vector>
 
 #include "base/fields.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "scenarios/serving_scenario.h"
 #include "sim/serving/serving_report.h"
+#include "tests/scenarios/recorded_counts.h"
 #include "viz/serve_view.h"
 
 namespace moecast {
 namespace {
 
 using Sets = std::vector<std::string>;
-
-// Of unequal counts for the 160 experts of DeepSeek-V2.
-std::string UnequalCounts() {
-  std::string file = testing::TempDir() + "routing_of_serving_fields_test.csv",
-              text = "layer,micro_batch,expert,tokens\n";
-  for (int e = 0; e < 160; ++e)
-    text += "0,0," + std::to_string(e) + "," + std::to_string(e < 20 ? 300 : 100) + "\n";
-  WriteFile(file, text);
-  return file;
-}
 
 // The last is the change. Fields of the prefill pool are those of a deployment.
 struct ServingField {
@@ -168,7 +158,7 @@ const std::vector<ServingField>& ServingFields() {
       {"/serving/routing/tokens/layer_correlation", kV2,
        Changed({"serving/routing/tokens/layer_correlation=0"}, tokens)},
       {"/serving/routing/recorded", kV2,
-       Changed({"serving/routing/recorded=" + UnequalCounts()}, few)},
+       Changed({"serving/routing/recorded=" + RecordedCounts()}, few)},
       {"/serving/routing/capacity_factor", kV2,
        Changed({"serving/routing/device_cv=0.2", "serving/routing/capacity_factor=1.05"}, few)},
       {"/serving/routing/never_dropped", kV2,
